@@ -1,0 +1,168 @@
+//! What a fixture asks for, computed through the functions that the commands use.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use preftune::Result;
+use preftune::config::AdamForm;
+use preftune::device::{Readback, read_floats};
+use preftune::lm::parameters::NamedTensor;
+use preftune::lm::{Adam, TokenBatch, Truncation, select_rows};
+use preftune::policy::{
+    Adaptive, KlController, Minibatch, Policy, Rollout, StepStatistics, UpdateSettings, minibatch, shape, update,
+};
+use preftune::reward::{GainAndBias, RewardModel, RewardStep, TokenComparison, train_step};
+use preftune::run::learning_rate::linear_to_zero;
+use serde_json::{Map, Value, json};
+
+use super::fixture::{Fixture, PpoInput};
+
+/// Rows in one pass, as the commands have it.
+const ROWS_AT_ONCE: usize = 64;
+
+/// The whole answer.
+pub fn all(fixture: &Fixture, device: &Device) -> Result<Value> {
+    Ok(json!({
+        "lm": language_model(fixture, device)?,
+        "task": task(fixture),
+        "reward": reward(fixture, device)?,
+        "ppo": ppo(fixture, device)?,
+    }))
+}
+
+fn language_model(fixture: &Fixture, device: &Device) -> Result<Value> {
+    let config = &fixture.config;
+    let rows = &fixture.input.lm.tokens;
+    let batch = TokenBatch::new(rows, fixture.input.pad_token, config.vocab_size, config.n_positions)?;
+    let model = fixture.transformer(device)?;
+    let hidden = model.hidden(batch.tokens(device)).flatten(0, 1);
+    let hidden = select_rows(hidden, &batch.outputs(|len| 0..len));
+    let logits = model.logits(hidden.clone());
+    Ok(json!({
+        "hidden_max_abs_error": largest_difference(&read_floats(hidden)?, fixture.expected("lm.hidden")?),
+        "logits_max_abs_error": largest_difference(&read_floats(logits)?, fixture.expected("lm.logits")?),
+    }))
+}
+
+/// NaN where the two cannot be compared.
+fn largest_difference(found: &[f32], expected: &[f32]) -> f64 {
+    let differences = found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
+    let worst = |worst: f64, next: f64| if next > worst || next.is_nan() { next } else { worst };
+    if found.len() == expected.len() { differences.fold(0.0, worst) } else { f64::NAN }
+}
+
+fn task(fixture: &Fixture) -> Value {
+    let task = &fixture.input.task;
+    let truncation =
+        Truncation { token: task.truncate_token, after: task.truncate_after, pad_token: fixture.input.pad_token };
+    json!({
+        "processed": task.responses.iter().map(|response| truncation.cut(response)).collect::<Vec<_>>(),
+        "valid": task.responses.iter().map(|response| truncation.is_valid(response)).collect::<Vec<_>>(),
+    })
+}
+
+fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
+    let (input, config) = (&fixture.input.reward, &fixture.config);
+    let comparisons: Vec<TokenComparison> = input.labels.iter().map(|label| label.comparison()).collect();
+    let model = RewardModel::new(fixture.transformer(device)?, fixture.head("reward", device)?);
+    let normalize = |model: RewardModel| {
+        model.normalize(config, &input.normalize.queries, &input.normalize.responses, ROWS_AT_ONCE)
+    };
+
+    let (model, before) = normalize(model)?;
+    let mut model = model.train();
+    let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, input.adam_epsilon);
+    let mut steps = Vec::new();
+    for (number, batch) in input.order.chunks(input.batch_size).enumerate() {
+        let seen = (number * input.batch_size) as u64;
+        let rate = linear_to_zero(input.lr, seen, input.order.len() as u64);
+        let batch: Vec<&TokenComparison> = batch.iter().filter_map(|&index| comparisons.get(index)).collect();
+        let (next, RewardStep { loss, accuracy }) = train_step(model, &mut optimizer, config, &batch, rate)?;
+        model = next;
+        steps.push(json!({ "loss": loss, "accuracy": accuracy }));
+    }
+    let trained = model.gain_and_bias()?;
+    let (model, after) = normalize(model.valid())?;
+
+    let queries: Vec<Vec<u32>> = comparisons.iter().map(|c| c.query.clone()).collect();
+    let first: Vec<Vec<u32>> = comparisons.iter().filter_map(|c| c.responses.first()).cloned().collect();
+    let pair = |set: GainAndBias| [set.gain, set.bias];
+    Ok(json!({
+        "gain_bias_before": pair(before),
+        "steps": steps,
+        "gain_bias_trained": pair(trained),
+        "gain_bias_after": pair(after),
+        "sample0_rewards": model.score(config, &queries, &first, ROWS_AT_ONCE)?,
+        "norms": norms(&model.read()?),
+    }))
+}
+
+fn ppo(fixture: &Fixture, device: &Device) -> Result<Value> {
+    let (input, config) = (&fixture.input.ppo, &fixture.config);
+    let policy = Policy { transformer: fixture.transformer(device)?, value_head: fixture.head("value", device)? };
+    let entropies = policy.analyze(config, &input.queries, &input.responses, fixture.input.temperature)?.entropies;
+    let entropy = Readback::default().with(entropies.mean()).floats()?.concat();
+
+    let settings = update_settings(input, fixture.input.temperature);
+    let rollout = rollout(input);
+    let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, input.kl_coef);
+    let rows = input.orders.first().and_then(|order| order.chunks(input.batch_size / input.nminibatches).next());
+    let Minibatch { rewards, advantages, returns, .. } =
+        minibatch(&rollout, &shaped.rewards, rows.unwrap_or_default(), &settings);
+
+    let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, input.adam_epsilon);
+    let orders = &input.orders;
+    let updated = update(policy.train(), &mut optimizer, config, &rollout, &shaped.rewards, orders, &settings)?;
+    let controller = KlController {
+        coefficient: input.kl_coef,
+        adaptive: Some(Adaptive { target: input.kl_target, horizon: input.kl_horizon }),
+    };
+    Ok(json!({
+        "objective/kl": shaped.kl,
+        "kl_coef_after": controller.after(shaped.kl, input.batch_size).coefficient,
+        "initial_entropy": entropy.first(),
+        "rewards": shaped.rewards,
+        "first_minibatch": { "whitened_rewards": rewards, "advantages": advantages, "returns": returns },
+        "steps": updated.steps.iter().map(step).collect::<Vec<_>>(),
+        "norms": norms(&updated.policy.read()?),
+    }))
+}
+
+fn update_settings(input: &PpoInput, temperature: f64) -> UpdateSettings {
+    UpdateSettings {
+        learning_rate: input.lr,
+        temperature,
+        minibatches: input.nminibatches,
+        micro_batch_size: ROWS_AT_ONCE,
+        clip_range: input.cliprange,
+        clip_range_value: input.cliprange_value,
+        value_coefficient: input.vf_coef,
+        discount: input.gamma,
+        gae_lambda: input.lam,
+        whiten_rewards: input.whiten_rewards,
+    }
+}
+
+fn rollout(input: &PpoInput) -> Rollout {
+    Rollout {
+        queries: input.queries.clone(),
+        responses: input.responses.clone(),
+        log_probs: input.logprobs.clone(),
+        values: input.values.clone(),
+        reference_log_probs: input.ref_logprobs.clone(),
+        scores: input.scores.clone(),
+        valid: vec![true; input.queries.len()],
+    }
+}
+
+/// The statistics under their names in the fixtures, which do not hold the explained variance.
+fn step(statistics: &StepStatistics) -> Map<String, Value> {
+    let named = statistics.named().into_iter().map(|(name, value)| (name.trim_start_matches("ppo/"), value));
+    named.filter(|(name, _)| *name != "val/var_explained").map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// The L2 norm of each weight, but for the biases of queries, keys and values: attention does not
+/// depend on a key's bias, so what Adam makes of its gradient is rounding.
+fn norms(weights: &[NamedTensor]) -> Map<String, Value> {
+    let comparable = weights.iter().filter(|weight| !weight.name.ends_with("attn.c_attn.bias"));
+    comparable.map(|weight| (weight.name.clone(), weight.norm().into())).collect()
+}

@@ -1,0 +1,44 @@
+//! Computes with this crate what an independent implementation of the original algorithm computed
+//! for the same inputs, and prints it as JSON:
+//!
+//! ```text
+//! cargo run --release --example parity -- tests/fixtures/parity-1 --device ndarray
+//! ```
+
+mod answers;
+mod fixture;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use preftune::device::{self, DeviceRequest};
+
+use fixture::Fixture;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Folder with input.json, heads.safetensors, expected.safetensors and policy/
+    folder: PathBuf,
+    #[arg(long, default_value = "auto")]
+    device: DeviceRequest,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(json) => {
+            println!("{json:#}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}\nhint: {}", error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> preftune::Result<serde_json::Value> {
+    let opened = device::open(arguments.device)?;
+    eprintln!("device: {}", opened.name);
+    answers::all(&Fixture::read(&arguments.folder)?, &opened.device)
+}

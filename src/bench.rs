@@ -1,0 +1,204 @@
+//! The speed of the work that an update is made of, on random tokens.
+//!
+//! One update is generation, two scorings (reference log-probabilities and reward) and four
+//! training passes over the batch.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::Serialize;
+
+use crate::config::AdamForm;
+use crate::error::Result;
+use crate::lm::{Adam, ModelConfig, Sampling, ScalarHead, Transformer, parameters, sample};
+use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
+use crate::reward::RewardModel;
+use crate::run::random::{Stream, below, generator, uniform};
+
+const SEED: u64 = 1;
+
+/// A model by its size alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    layers: usize,
+    width: usize,
+    heads: usize,
+    vocabulary: usize,
+    positions: usize,
+}
+
+impl Shape {
+    /// `tiny` or `gpt2-124m`.
+    pub fn named(name: &str) -> Option<Self> {
+        let (layers, width, heads, vocabulary) = match name {
+            "tiny" => (6, 256, 8, 4096),
+            "gpt2-124m" => (12, 768, 12, 50257),
+            _ => return None,
+        };
+        Some(Self { layers, width, heads, vocabulary, positions: 1024 })
+    }
+}
+
+/// How much work, and how often it is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    pub batch: usize,
+    /// Tokens.
+    pub query: usize,
+    /// Tokens.
+    pub response: usize,
+    /// Rows in one backward pass.
+    pub micro_batch: usize,
+    pub repetitions: usize,
+}
+
+/// What was measured: medians.
+#[derive(Debug, Clone, Serialize)]
+pub struct Speed {
+    #[serde(rename = "impl")]
+    pub implementation: String,
+    pub device: String,
+    pub model: String,
+    pub batch: usize,
+    pub query: usize,
+    pub response: usize,
+    pub generate_tokens_per_s: f64,
+    pub score_tokens_per_s: f64,
+    pub train_tokens_per_s: f64,
+    pub update_s: f64,
+}
+
+/// A model of a shape, with random weights.
+///
+/// # Errors
+/// When the device fails.
+pub fn random_model(shape: Shape, longest: usize, device: &Device) -> Result<(ModelConfig, Transformer)> {
+    let config = ModelConfig {
+        vocab_size: shape.vocabulary,
+        n_positions: shape.positions.max(longest),
+        n_embd: shape.width,
+        n_layer: shape.layers,
+        n_head: shape.heads,
+        layer_norm_epsilon: 1e-5,
+    };
+    let transformer = parameters::draw(Transformer::zeros(&config, device), shape.layers, SEED)?;
+    Ok((config, transformer))
+}
+
+/// Measures each kind of work.
+///
+/// # Errors
+/// When the rows are longer than the model reads, or the device fails.
+pub fn measure(
+    config: &ModelConfig,
+    transformer: &Transformer,
+    work: &Work,
+    model: &str,
+    device: &str,
+) -> Result<Speed> {
+    let queries = random_rows(config, work.batch, work.query, 0);
+    let responses = random_rows(config, work.batch, work.response, 1);
+    let generate = median_seconds(work.repetitions, || generate(config, transformer, work, &queries))?;
+    let score = score_seconds(config, transformer, work, &queries, &responses)?;
+    let train = train_seconds(config, transformer, work, queries, responses)?;
+    let tokens = (work.batch * (work.query + work.response)) as f64;
+    Ok(Speed {
+        implementation: format!("preftune {}", env!("CARGO_PKG_VERSION")),
+        device: device.into(),
+        model: model.into(),
+        batch: work.batch,
+        query: work.query,
+        response: work.response,
+        generate_tokens_per_s: (work.batch * work.response) as f64 / generate,
+        score_tokens_per_s: tokens / score,
+        train_tokens_per_s: tokens / train,
+        update_s: generate + 2.0 * score + 4.0 * train,
+    })
+}
+
+fn generate(config: &ModelConfig, model: &Transformer, work: &Work, queries: &[Vec<u32>]) -> Result<()> {
+    let sampling = Sampling { response_length: work.response, temperature: 0.7, responses_per_query: 1 };
+    let numbers = |row: usize| uniform(SEED, Stream::Sampling, 0, row as u64, work.response);
+    sample(model, config, None, queries, &sampling, numbers).map(drop)
+}
+
+fn score_seconds(
+    config: &ModelConfig,
+    transformer: &Transformer,
+    work: &Work,
+    queries: &[Vec<u32>],
+    responses: &[Vec<u32>],
+) -> Result<f64> {
+    let head = ScalarHead::draw(config.n_embd, SEED, &transformer.device());
+    let reward_model = RewardModel::new(transformer.clone(), head);
+    median_seconds(work.repetitions, || reward_model.score(config, queries, responses, work.micro_batch).map(drop))
+}
+
+fn train_seconds(
+    config: &ModelConfig,
+    transformer: &Transformer,
+    work: &Work,
+    queries: Vec<Vec<u32>>,
+    responses: Vec<Vec<u32>>,
+) -> Result<f64> {
+    let zeros = vec![vec![0.0; work.response]; work.batch];
+    let minibatch = Minibatch {
+        queries,
+        responses,
+        log_probs: vec![vec![-8.0; work.response]; work.batch],
+        values: zeros.clone(),
+        rewards: zeros.clone(),
+        advantages: vec![vec![1.0; work.response]; work.batch],
+        returns: zeros,
+    };
+    let settings = UpdateSettings {
+        learning_rate: 1e-5,
+        temperature: 0.7,
+        minibatches: 1,
+        micro_batch_size: work.micro_batch,
+        clip_range: 0.2,
+        clip_range_value: 0.2,
+        value_coefficient: 0.1,
+        discount: 1.0,
+        gae_lambda: 0.95,
+        whiten_rewards: true,
+    };
+    let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());
+    let mut policy = Some(Policy { transformer: transformer.clone(), value_head }.train());
+    let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
+    median_seconds(work.repetitions, || {
+        if let Some(before) = policy.take() {
+            let (gradients, analyses) = gradients(&before, config, &minibatch, &settings)?;
+            let after = optimizer.step(settings.learning_rate, before, gradients);
+            // Wait for the device: a step is done when its weights and statistics are there.
+            after
+                .transformer
+                .device()
+                .sync()
+                .map_err(|error| crate::Error::device(format!("the device failed: {error:?}"), ""))?;
+            drop(analyses);
+            policy = Some(after);
+        }
+        Ok(())
+    })
+}
+
+fn random_rows(config: &ModelConfig, rows: usize, length: usize, step: u64) -> Vec<Vec<u32>> {
+    let mut rng = generator(SEED, Stream::Data, step, 0);
+    let mut token = || below(config.vocab_size, &mut rng) as u32;
+    (0..rows).map(|_| (0..length).map(|_| token()).collect()).collect()
+}
+
+/// The median time of `work`, after one run that does not count.
+fn median_seconds(repetitions: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    work()?;
+    let mut seconds = Vec::with_capacity(repetitions);
+    for _ in 0..repetitions {
+        let started = Instant::now();
+        work()?;
+        seconds.push(started.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds.get(repetitions / 2).copied().unwrap_or(f64::NAN))
+}

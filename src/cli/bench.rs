@@ -1,0 +1,69 @@
+//! `preftune bench`: how fast each kind of work goes here.
+
+use clap::Args;
+
+use super::Common;
+use super::common::load_model;
+use crate::bench::{Shape, Work, measure, random_model};
+use crate::error::Result;
+
+/// Measure generation, scoring, training and a whole update
+///
+/// The work is that of one PPO update: generate, score twice, four training passes. Weights do not
+/// matter for speed; `tiny` and `gpt2-124m` have random ones.
+#[derive(Args)]
+#[command(after_help = "Example:
+  preftune bench --model tiny --batch 64 --device flex --json")]
+pub struct Arguments {
+    /// `tiny`, `gpt2-124m`, or a folder in Hugging Face layout
+    #[arg(long, value_name = "MODEL", default_value = "tiny")]
+    model: String,
+    /// Rows
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    batch: usize,
+    /// Tokens a query
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    query: usize,
+    /// Tokens a response
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    response: usize,
+    /// Rows in one backward pass; all if 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    microbatch: usize,
+    /// Times each is measured, after one that does not count; medians are printed
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    reps: usize,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let opened = common.open_device()?;
+    let (config, transformer) = match Shape::named(&arguments.model) {
+        Some(shape) => random_model(shape, arguments.query + arguments.response, &opened.device)?,
+        None => {
+            let model = load_model(&arguments.model, &opened.device)?;
+            (model.config, model.transformer)
+        }
+    };
+    let work = Work {
+        batch: arguments.batch,
+        query: arguments.query,
+        response: arguments.response,
+        micro_batch: if arguments.microbatch == 0 { arguments.batch } else { arguments.microbatch },
+        repetitions: arguments.reps.max(1),
+    };
+    let speed = measure(&config, &transformer, &work, &arguments.model, &opened.name)?;
+    let text = format!(
+        "{} on {}, batch {}, query {}, response {}\n\
+         generate  {:>10.1} tokens/s\nscore     {:>10.1} tokens/s\ntrain     {:>10.1} tokens/s\nupdate    {:>10.3} s",
+        speed.model,
+        speed.device,
+        work.batch,
+        work.query,
+        work.response,
+        speed.generate_tokens_per_s,
+        speed.score_tokens_per_s,
+        speed.train_tokens_per_s,
+        speed.update_s,
+    );
+    common.print(&speed, &text)
+}

@@ -1,0 +1,212 @@
+//! What all commands share: device, seed, settings, run folder, output.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use clap::Args;
+use serde::Serialize;
+
+use crate::config::{self, Config};
+use crate::data::queries::{openings, parse_queries};
+use crate::device::{self, DeviceRequest, Opened};
+use crate::error::{Error, Result};
+use crate::labels::SimulatedLabeler;
+use crate::lm::{LanguageModel, ModelFiles, hugging_face, shipped};
+use crate::reward::RewardModel;
+use crate::run::{Interrupt, Mode, RunDirectory, files};
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Common {
+    /// auto, cpu (= flex), flex, ndarray, wgpu, vulkan, metal or dx12; `:N` takes the N-th adapter
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", env = "PREFTUNE_DEVICE")]
+    pub device: String,
+    /// Decides every random number of the run
+    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Settings that differ from the defaults, as TOML
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Settings that come with the program, such as `quick`
+    #[arg(long, global = true, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// One setting, such as policy.learning_rate=1e-4; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The folder of this run: settings, metrics, samples, checkpoints
+    #[arg(long, global = true, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More of what happens; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Common {
+    /// Defaults, preset, file and `--set`, in this order.
+    pub fn settings(&self) -> Result<Config> {
+        let mut layers = Vec::new();
+        if let Some(name) = &self.preset {
+            layers.push((format!("preset {name}"), config::preset(name)?.to_string()));
+        }
+        if let Some(path) = &self.config {
+            layers.push((path.display().to_string(), files::read_text(path)?));
+        }
+        Config::layered(&layers, &self.set)
+    }
+
+    /// Opens the device, and says which one `auto` took and why.
+    pub fn open_device(&self) -> Result<Opened> {
+        let opened = device::open(self.device.parse::<DeviceRequest>()?)?;
+        if !opened.reason.is_empty() {
+            self.say(&format!("device: {} ({})", opened.name, opened.reason));
+        }
+        Ok(opened)
+    }
+
+    /// The run folder asked for, or `runs/NAME`. A folder goes on with the work it was begun for:
+    /// `inputs` names what that work is.
+    pub fn run_directory(&self, name: &str, settings: &Config, inputs: &[String]) -> Result<RunDirectory> {
+        let path = self.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
+        let directory = RunDirectory::open(path)?;
+        let begun_for = directory.path().join("begun-for.txt");
+        let work = format!("{name}\nseed {}\n{}\n", self.seed, inputs.join("\n"));
+        if begun_for.exists() && files::read_text(&begun_for)? != work {
+            return Err(Error::usage(
+                format!("{} was begun with another seed or other files", directory.path().display()),
+                format!("see {}; choose another folder with --run, or delete this one", begun_for.display()),
+            ));
+        }
+        files::write_atomically(&begun_for, work.as_bytes())?;
+        files::write_atomically(&directory.config(), settings.to_toml()?.as_bytes())?;
+        Ok(directory)
+    }
+
+    /// Whether progress is shown.
+    pub fn progress(&self) -> Mode {
+        if self.quiet { Mode::Quiet } else { Mode::Shown }
+    }
+
+    /// A line for the person at the terminal, on stderr.
+    #[allow(clippy::print_stderr)]
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+
+    /// The result on stdout: as JSON, or as the text given.
+    pub fn print(&self, result: &impl Serialize, text: &str) -> Result<()> {
+        let line = if self.json {
+            serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?
+        } else {
+            text.to_string()
+        };
+        match writeln!(std::io::stdout(), "{line}") {
+            // A reader such as `head` that has seen enough is no failure.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::file("write", Path::new("standard output"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn start_logging(&self) {
+        let level = match self.verbose {
+            0 => tracing::Level::WARN,
+            1 => tracing::Level::INFO,
+            _ => tracing::Level::DEBUG,
+        };
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+    }
+}
+
+/// Prints what went wrong and what to do, once.
+#[allow(clippy::print_stderr)]
+pub(super) fn report_failure(error: &Error) -> ExitCode {
+    eprintln!("error: {error}");
+    if !error.hint().is_empty() {
+        eprintln!("hint: {}", error.hint());
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// What every stage works with.
+pub(super) struct Session<'a> {
+    pub(super) model: &'a LanguageModel,
+    pub(super) settings: &'a Config,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) common: &'a Common,
+}
+
+/// Where queries come from.
+pub(super) enum QueriesFrom<'a> {
+    File(&'a Path),
+    /// The story openings inside the program, those for training.
+    Openings,
+}
+
+impl<'a> QueriesFrom<'a> {
+    pub(super) fn file_or_openings(path: Option<&'a Path>) -> Self {
+        path.map_or(Self::Openings, Self::File)
+    }
+
+    pub(super) fn read(self) -> Result<Vec<String>> {
+        match self {
+            Self::File(path) => parse_queries(&files::read_text(path)?, path),
+            Self::Openings => Ok(openings()?.train),
+        }
+    }
+}
+
+/// A model by the name of one that is inside the program, or by its folder.
+pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
+    let folder = Path::new(name);
+    if folder.is_dir() {
+        return with_model_files(folder, |files| LanguageModel::load(files, device));
+    }
+    match shipped(name) {
+        Some(files) => LanguageModel::load(&files, device),
+        None => Err(Error::input(
+            folder,
+            "no such model",
+            "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json",
+        )),
+    }
+}
+
+/// A reward model from the folder that `train-reward` wrote.
+pub(super) fn load_reward_model(folder: &Path, device: &Device) -> Result<RewardModel> {
+    let model = with_model_files(folder, |files| LanguageModel::load(files, device))?;
+    let heads_path = folder.join(hugging_face::HEADS_FILE);
+    RewardModel::from_heads(model.transformer, &files::read(&heads_path)?, &heads_path)
+}
+
+fn with_model_files<T>(folder: &Path, load: impl FnOnce(&ModelFiles<'_>) -> Result<T>) -> Result<T> {
+    let read = |file: &str| files::read(&folder.join(file));
+    let config = read(hugging_face::CONFIG_FILE)?;
+    let (weights, tokenizer) = (read(hugging_face::WEIGHTS_FILE)?, read(hugging_face::TOKENIZER_FILE)?);
+    load(&ModelFiles { folder: folder.into(), config: &config, weights: &weights, tokenizer: &tokenizer })
+}
+
+/// Writes the files of a model, each whole or not at all.
+pub(super) fn write_model(folder: &Path, contents: Vec<(String, Vec<u8>)>) -> Result<()> {
+    files::create_folder(folder)?;
+    contents.iter().try_for_each(|(name, bytes)| files::write_atomically(&folder.join(name), bytes))
+}
+
+/// The simulated labeler with its shipped classifier, or with another.
+pub(super) fn load_labeler(classifier: Option<&Path>) -> Result<SimulatedLabeler> {
+    match classifier {
+        Some(path) => SimulatedLabeler::from_json("simulated", &files::read(path)?, path),
+        None => SimulatedLabeler::shipped(),
+    }
+}

@@ -1,0 +1,170 @@
+//! `preftune demo`: the stylistic experiment from end to end, the other commands' stages in a row.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::common::{Session, load_labeler, load_model};
+use super::report::{JUDGMENT_FILE, Judgment};
+use super::{Common, eval, label, report, train_policy, train_reward};
+use crate::data::comparisons::parse_comparisons;
+use crate::data::queries::openings;
+use crate::error::{Error, Result};
+use crate::eval::Contest;
+use crate::lm::{STORYTELLER, Task};
+use crate::policy::Judges;
+use crate::report::SampleRow;
+use crate::run::{Interrupt, files};
+use crate::statistics::mean;
+
+/// Rows of the table of continuations before and after.
+const SAMPLES: usize = 24;
+
+/// Run the whole experiment: label, fit a reward model, tune, judge, report
+///
+/// Four continuations of each story opening are drawn from the storyteller model; a sentiment
+/// classifier chooses the best; a reward model learns its choices; PPO tunes the storyteller
+/// towards it; and the classifier judges the result on openings that training never used.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  preftune demo
+  preftune demo --quick
+  preftune demo --seed 2 --json > result.json")]
+pub struct Arguments {
+    /// The same stages at the smallest size
+    #[arg(long)]
+    quick: bool,
+}
+
+/// The object that `--json` prints.
+#[derive(Serialize)]
+struct Outcome {
+    reward_model_accuracy: f64,
+    win_rate: f64,
+    win_rate_low: f64,
+    win_rate_high: f64,
+    pairs: usize,
+    ties: usize,
+    kl: f64,
+    kl_target: f64,
+    score_before: f64,
+    score_after: f64,
+    updates: usize,
+    seconds: f64,
+    device: String,
+    seed: u64,
+    report: PathBuf,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let started = Instant::now();
+    let mut common = common.clone();
+    if arguments.quick {
+        common.preset.get_or_insert_with(|| "quick".into());
+    }
+    let common = &common;
+    let settings = common.settings()?;
+    let opened = common.open_device()?;
+    let name = format!("demo{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
+    let directory = common.run_directory(&name, &settings, &[])?;
+    let interrupt = Interrupt::install()?;
+    let model = load_model(STORYTELLER, &opened.device)?;
+    let mut labeler = load_labeler(None)?;
+    let queries = openings()?;
+
+    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };
+    let path = directory.comparisons();
+    label::write_comparisons(&session, STORYTELLER, &queries.train, &mut labeler, &path)?;
+    let comparisons = parse_comparisons(&files::read_text(&path)?, &path)?;
+    let stage = directory.stage("reward")?;
+    let (fitted, fit) = train_reward::fit(&session, comparisons, &queries.train, &stage.path().join("model"), &stage)?;
+    let stage = directory.stage("policy")?;
+    let policy = train_policy::tune(&session, &fitted.model, &queries.train, &stage.path().join("model"), &stage)?;
+    let tuned = model.with_transformer(policy.transformer.clone());
+    let contest = eval::judge(&tuned, &model, &queries.held_out, &mut labeler, &settings, common.seed)?;
+
+    let judges = Judges { reference: &model, reward_model: &fitted.model, task: Task::new(&settings.task, &model)? };
+    let (before, _) = judges.score(&contest.queries, &contest.baseline_responses)?;
+    let (after, _) = judges.score(&contest.queries, &contest.candidate_responses)?;
+    let win_rate = contest.win_rate.clone();
+    let outcome = Outcome {
+        reward_model_accuracy: fit.held_out_accuracy,
+        win_rate: win_rate.rate,
+        win_rate_low: win_rate.low,
+        win_rate_high: win_rate.high,
+        pairs: win_rate.pairs,
+        ties: win_rate.ties,
+        kl: contest.kl,
+        kl_target: settings.policy.kl.target,
+        score_before: mean(&before).unwrap_or(f64::NAN),
+        score_after: mean(&after).unwrap_or(f64::NAN),
+        updates: settings.policy.updates,
+        seconds: started.elapsed().as_secs_f64(),
+        device: opened.name.clone(),
+        seed: common.seed,
+        report: directory.report(),
+    };
+    let judgment = Judgment {
+        reward_model_accuracy: Some(fit.held_out_accuracy),
+        win_rate: Some(win_rate),
+        samples: sample_rows(&contest, &before, &after),
+        environment: vec![
+            ("preftune".into(), env!("CARGO_PKG_VERSION").into()),
+            ("device".into(), opened.name),
+            ("seed".into(), common.seed.to_string()),
+            ("seconds".into(), format!("{:.0}", outcome.seconds)),
+        ],
+    };
+    let json = serde_json::to_vec_pretty(&judgment).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    files::write_atomically(&directory.path().join(JUDGMENT_FILE), &json)?;
+    report::write(directory.path(), &directory.report())?;
+    print(&outcome, &contest, fit.chance, common)
+}
+
+fn sample_rows(contest: &Contest, before: &[f64], after: &[f64]) -> Vec<SampleRow> {
+    let scored = contest.pairs.iter().zip(before).zip(after).take(SAMPLES);
+    scored
+        .map(|((pair, &before_score), &after_score)| SampleRow {
+            query: pair.query.clone(),
+            before: pair.baseline.clone(),
+            after: pair.candidate.clone(),
+            before_score,
+            after_score,
+        })
+        .collect()
+}
+
+fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> Result<()> {
+    let examples: Vec<String> = contest
+        .pairs
+        .iter()
+        .take(3)
+        .map(|pair| {
+            let [query, before, after] =
+                [&pair.query, &pair.baseline, &pair.candidate].map(|text| super::sample::visible(text));
+            format!("  {query}\n    before:{before}\n    after: {after}")
+        })
+        .collect();
+    let text = format!(
+        "{}\n\nreward model   {:.1}% right on comparisons it had not seen (guessing: {:.0}%)\n\
+         tuned model    {}\n\
+         score          {:.2} before, {:.2} after\n\
+         KL             {:.2} nats a response, target {:.1}\n\
+         time           {:.0} s on {}\n\
+         report         {}",
+        examples.join("\n"),
+        100.0 * outcome.reward_model_accuracy,
+        100.0 * chance,
+        eval::describe(&contest.win_rate),
+        outcome.score_before,
+        outcome.score_after,
+        outcome.kl,
+        outcome.kl_target,
+        outcome.seconds,
+        outcome.device,
+        outcome.report.display(),
+    );
+    common.print(outcome, &text)
+}

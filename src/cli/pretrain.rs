@@ -1,0 +1,123 @@
+//! `preftune pretrain`: a language model from text.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Common;
+use crate::error::{Error, Result};
+use crate::lm::{LanguageModel, Precision, Tokenizer};
+use crate::run::checkpoints::Checkpoints;
+use crate::run::{Interrupt, files};
+use crate::supervised::{HeldOut, Pretrained, Pretraining, Texts};
+
+/// Train a language model on text, with its tokenizer
+///
+/// Project Gutenberg files lose their header and footer. The last part of each text is held out
+/// and never trained on. Run the same command again to go on after an interruption.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  preftune pretrain books/ --out models/mine
+  preftune pretrain books/ --out models/mine --set pretrain.steps=500 --set pretrain.layers=2
+  preftune pretrain more/ --model models/mine --out models/more")]
+pub struct Arguments {
+    /// Text files, or folders of .txt files
+    #[arg(required = true)]
+    texts: Vec<PathBuf>,
+    /// Where the model goes, in Hugging Face layout
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A model to train further; without it a new one is begun
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Store weights as f16: half the size
+    #[arg(long)]
+    half: bool,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    parameters: usize,
+    #[serde(flatten)]
+    held_out: HeldOut,
+    out: PathBuf,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let settings = common.settings()?;
+    let opened = common.open_device()?;
+    let inputs: Vec<String> = arguments.texts.iter().map(|path| path.display().to_string()).collect();
+    let directory = common.run_directory("pretrain", &settings, &inputs)?;
+    let documents = arguments.texts.iter().map(|path| read_documents(path)).collect::<Result<Vec<_>>>()?.concat();
+    let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    let start = arguments.model.as_deref().map(|model| super::common::load_model(model, &opened.device)).transpose()?;
+    let tokenizer = match &start {
+        Some(start) => start.tokenizer.clone(),
+        None => trained_tokenizer(&directory.path().join("tokenizer.json"), &texts, &settings.pretrain, common)?,
+    };
+    let training = Pretraining {
+        settings: &settings.pretrain,
+        texts: &texts,
+        tokenizer,
+        start,
+        seed: common.seed,
+        device: opened.device,
+        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
+        metrics_path: directory.metrics(),
+        samples_path: directory.samples(),
+        interrupt: Interrupt::install()?,
+        progress: common.progress(),
+    };
+    let Pretrained { model, held_out } = training.run()?;
+    let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
+    super::common::write_model(&arguments.out, model.to_files(precision)?)?;
+    print(&model, held_out, &arguments.out, common)
+}
+
+fn print(model: &LanguageModel, held_out: HeldOut, out: &Path, common: &Common) -> Result<()> {
+    let outcome = Outcome { parameters: model.parameters(), held_out, out: out.to_path_buf() };
+    let text = format!(
+        "{} parameters; held out {} tokens, {} bytes: loss {:.4} nats, perplexity {:.1} a token, {:.3} bits per byte\n\
+         model written to {}",
+        outcome.parameters,
+        held_out.tokens,
+        held_out.bytes,
+        held_out.loss,
+        held_out.perplexity,
+        held_out.bits_per_byte,
+        out.display(),
+    );
+    common.print(&outcome, &text)
+}
+
+fn read_documents(path: &Path) -> Result<Vec<String>> {
+    if !path.is_dir() {
+        return Ok(vec![files::read_text(path)?]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| Error::file("list", path, error))?;
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    // The order of a folder differs between machines; training must not.
+    found.sort();
+    if found.is_empty() {
+        return Err(Error::input(path, "no .txt files in this folder", "name the files, or another folder"));
+    }
+    found.iter().map(|path| files::read_text(path)).collect()
+}
+
+/// The run's tokenizer: trained once, then read, so that a resumed run has the same one.
+fn trained_tokenizer(
+    path: &Path,
+    texts: &Texts,
+    settings: &crate::config::Pretrain,
+    common: &Common,
+) -> Result<Tokenizer> {
+    if path.exists() {
+        return Tokenizer::from_json(&files::read(path)?, path);
+    }
+    common.say(&format!("training a tokenizer of {} tokens", settings.vocabulary_size));
+    let tokenizer = Tokenizer::train(texts.train.iter().map(String::as_str), settings.vocabulary_size)?;
+    files::write_atomically(path, tokenizer.to_json()?.as_bytes())?;
+    Ok(tokenizer)
+}

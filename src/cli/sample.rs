@@ -1,0 +1,72 @@
+//! `preftune sample`: continue queries.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Common;
+use super::common::{QueriesFrom, load_model};
+use crate::error::Result;
+use crate::lm::{STORYTELLER, Sampling, Task, sample};
+use crate::run::random::{Stream, uniform};
+
+/// Continue queries with a model
+#[derive(Args)]
+#[command(after_help = "Examples:
+  preftune sample --query \"The old captain set down his glass.\" -n 4
+  preftune sample --model runs/demo/policy/model --queries datasets/openings.txt --json")]
+pub struct Arguments {
+    /// `storyteller`, or a folder in Hugging Face layout
+    #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
+    model: String,
+    /// A text to continue; may be repeated
+    #[arg(long, value_name = "TEXT", conflicts_with = "queries")]
+    query: Vec<String>,
+    /// A file of queries: one a line, or JSONL
+    #[arg(long, value_name = "FILE")]
+    queries: Option<PathBuf>,
+    /// Responses a query
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
+    responses: usize,
+    /// Print responses whole, not only up to where they are cut
+    #[arg(long)]
+    whole: bool,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    query: &'a str,
+    responses: Vec<String>,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let settings = common.settings()?;
+    let model = load_model(&arguments.model, &common.open_device()?.device)?;
+    let queries = match arguments.query.is_empty() {
+        true => QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?,
+        false => arguments.query,
+    };
+    let task = Task::new(&settings.task, &model)?;
+    let tokens = queries.iter().map(|query| task.encode_query(&model, query)).collect::<Result<Vec<_>>>()?;
+    let sampling = Sampling { responses_per_query: arguments.responses.max(1), ..task.sampling };
+    let numbers = |row: usize| uniform(common.seed, Stream::Sampling, 0, row as u64, sampling.response_length);
+    let drawn = sample(&model.transformer, &model.config, None, &tokens, &sampling, numbers)?;
+    for (query, responses) in queries.iter().zip(drawn.responses.chunks(sampling.responses_per_query)) {
+        let decode = |response: &Vec<u32>| match arguments.whole {
+            true => model.tokenizer.decode(response),
+            false => task.decode_response(&model, response),
+        };
+        let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
+        let text: Vec<String> = responses.iter().map(|response| visible(&format!("{query}{response}"))).collect();
+        common.print(&Row { query, responses }, &text.join("\n"))?;
+    }
+    Ok(())
+}
+
+/// Line breaks as a sign, so that one response is one line; other control characters, which could
+/// steer a terminal, as the replacement character.
+pub fn visible(text: &str) -> String {
+    let line = text.replace("\n\n", " ⏎ ").replace('\n', " ⏎ ");
+    line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}

@@ -1,0 +1,90 @@
+//! `preftune train-policy`: a policy from a reward model.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Common;
+use super::common::{QueriesFrom, Session, load_model, load_reward_model, write_model};
+use crate::error::Result;
+use crate::lm::hugging_face::{self, Precision};
+use crate::lm::{STORYTELLER, Task};
+use crate::policy::{Judges, Policy, PolicyTraining};
+use crate::reward::RewardModel;
+use crate::run::checkpoints::Checkpoints;
+use crate::run::{Interrupt, RunDirectory};
+
+/// Tune a model towards a reward model, by PPO with a KL penalty
+///
+/// Run the same command again to go on after an interruption.
+#[derive(Args)]
+#[command(after_help = "Example:
+  preftune train-reward comparisons.jsonl --out reward
+  preftune train-policy --reward reward --out policy
+  preftune eval --model policy")]
+pub struct Arguments {
+    /// The reward model, as `train-reward` writes it
+    #[arg(long, value_name = "DIR")]
+    reward: PathBuf,
+    /// The pretrained model: where the policy starts, and what it is kept near
+    #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
+    model: String,
+    /// A file of queries; without it, the story openings that ship for training
+    #[arg(long, value_name = "FILE")]
+    queries: Option<PathBuf>,
+    /// Where the tuned model goes, in Hugging Face layout
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    updates: usize,
+    out: PathBuf,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let settings = common.settings()?;
+    let device = common.open_device()?.device;
+    let model = load_model(&arguments.model, &device)?;
+    let reward_model = load_reward_model(&arguments.reward, &device)?;
+    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?;
+    let inputs = [arguments.model.clone(), arguments.reward.display().to_string()];
+    let directory = common.run_directory("train-policy", &settings, &inputs)?;
+    let interrupt = Interrupt::install()?;
+    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };
+    tune(&session, &reward_model, &queries, &arguments.out, &directory)?;
+    let text = format!("tuned model written to {}", arguments.out.display());
+    common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
+}
+
+/// Tunes, and writes the model to `out`.
+pub fn tune(
+    session: &Session<'_>,
+    reward_model: &RewardModel,
+    queries: &[String],
+    out: &Path,
+    directory: &RunDirectory,
+) -> Result<Policy> {
+    let Session { model, settings, interrupt, common } = *session;
+    let task = Task::new(&settings.task, model)?;
+    let queries = queries.iter().map(|query| task.encode_query(model, query)).collect::<Result<Vec<_>>>()?;
+    let training = PolicyTraining {
+        settings: &settings.policy,
+        judges: Judges { reference: model, reward_model, task },
+        queries: &queries,
+        seed: common.seed,
+        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
+        metrics_path: directory.metrics(),
+        samples_path: directory.samples(),
+        interrupt: interrupt.clone(),
+        progress: common.progress(),
+    };
+    let policy = training.run()?;
+    let mut contents = model.with_transformer(policy.transformer.clone()).to_files(Precision::F32)?;
+    let heads = hugging_face::write_safetensors(&policy.value_head.read("value")?, Precision::F32)?;
+    contents.push((hugging_face::HEADS_FILE.into(), heads));
+    write_model(out, contents)?;
+    Ok(policy)
+}

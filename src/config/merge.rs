@@ -1,0 +1,199 @@
+//! Laying partial TOML tables over the defaults, with messages that name key and layer.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Config;
+use crate::error::{Error, Result};
+
+const SET_EXAMPLE: &str = "settings look like: --set policy.learning_rate=1e-4";
+
+/// Below this similarity (Jaro-Winkler, 0 to 1) a key is not worth suggesting.
+const WORTH_SUGGESTING: f64 = 0.7;
+
+/// The settings so far, as a table in which every key there is has a value.
+pub(super) struct Settings {
+    table: Table,
+    known_keys: Vec<String>,
+}
+
+/// Some changes on their way into the settings.
+struct Layer<'a> {
+    origin: &'a str,
+    known_keys: &'a [String],
+}
+
+impl Settings {
+    pub(super) fn new(defaults: &Config) -> Result<Self> {
+        let table = Table::try_from(defaults)
+            .map_err(|error| Error::failed(format!("the default settings are not TOML: {error}"), ""))?;
+        let mut known_keys = Vec::new();
+        collect_keys(&table, "", &mut known_keys);
+        Ok(Self { table, known_keys })
+    }
+
+    /// Lays `changes` over the settings; `origin` is named in errors.
+    pub(super) fn change(&mut self, origin: &str, changes: Table) -> Result<()> {
+        Layer { origin, known_keys: &self.known_keys }.overlay(&mut self.table, changes, "")?;
+        // Read here and not only at the end: now it is known which layer is to blame.
+        self.config().map(drop).map_err(|error| Error::usage(format!("{origin}: {error}"), error.hint()))
+    }
+
+    pub(super) fn config(&self) -> Result<Config> {
+        Config::deserialize(self.table.clone()).map_err(|error| {
+            let message = error.to_string().trim_end().replace('\n', " ");
+            Error::usage(message, "the README lists every setting with its values")
+        })
+    }
+}
+
+impl Layer<'_> {
+    fn overlay(&self, settings: &mut Table, changes: Table, section: &str) -> Result<()> {
+        for (name, new) in changes {
+            let key = join(section, &name);
+            match (settings.get_mut(&name), new) {
+                (None, _) => return Err(self.unknown(&key)),
+                (Some(Value::Table(inner)), Value::Table(changes)) => self.overlay(inner, changes, &key)?,
+                (Some(Value::Table(_)), _) => {
+                    return Err(self.wrong(&format!("[{key}] is a section"), "set one of its keys"));
+                }
+                (Some(old @ Value::Float(_)), Value::Integer(whole)) => *old = Value::Float(whole as f64),
+                (Some(old), new) if fits(old, &new) => *old = new,
+                (Some(old), new) => {
+                    let hint = format!("for example {key} = {old}");
+                    return Err(self.wrong(&format!("{key} must be {}, not {new}", kind(old)), &hint));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, key: &str) -> Error {
+        let similarity = |known: &str| strsim::jaro_winkler(&sort_key(known), &sort_key(key));
+        let nearest = self
+            .known_keys
+            .iter()
+            .map(|known| (similarity(known), known))
+            .filter(|(similarity, _)| *similarity >= WORTH_SUGGESTING)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let hint = match nearest {
+            Some((_, known)) => format!("did you mean {known}?"),
+            None => "the README lists every setting".to_string(),
+        };
+        self.wrong(&format!("unknown setting {key}"), &hint)
+    }
+
+    fn wrong(&self, what: &str, hint: &str) -> Error {
+        Error::usage(format!("{}: {what}", self.origin), hint)
+    }
+}
+
+/// Reads the TOML text of a layer.
+pub(super) fn parse_layer(origin: &str, text: &str) -> Result<Table> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let error = error.to_string();
+        Error::usage(format!("{origin}: {}", error.trim_end()), "settings look like: learning_rate = 1e-4")
+    })
+}
+
+/// Reads `section.key=value` into the table it stands for.
+pub(super) fn parse_set(set: &str) -> Result<Table> {
+    let (key, text) =
+        set.split_once('=').ok_or_else(|| Error::usage(format!("--set {set}: there is no ="), SET_EXAMPLE))?;
+    let value = text.trim().parse().unwrap_or_else(|_| Value::String(text.trim().into()));
+    let mut names = key.trim().rsplit('.');
+    let mut table = Table::from_iter([(names.next().unwrap_or_default().to_string(), value)]);
+    for section in names {
+        table = Table::from_iter([(section.to_string(), Value::Table(table))]);
+    }
+    Ok(table)
+}
+
+fn collect_keys(table: &Table, section: &str, keys: &mut Vec<String>) {
+    for (name, value) in table {
+        let key = join(section, name);
+        match value {
+            Value::Table(inner) => collect_keys(inner, &key, keys),
+            _ => keys.push(key),
+        }
+    }
+}
+
+fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_string() } else { format!("{section}.{name}") }
+}
+
+/// The key itself first, then its section: people misplace a key more often than they misspell it.
+fn sort_key(key: &str) -> String {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    format!("{name} {section}")
+}
+
+/// Every whole number among the settings counts something.
+fn fits(old: &Value, new: &Value) -> bool {
+    old.same_type(new) && new.as_integer().is_none_or(|count| count >= 0)
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Integer(_) => "a whole number from 0 up",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        _ => "text",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(layer: &str, sets: &[&str]) -> (String, String) {
+        let layers = [("my.toml".to_string(), layer.to_string())];
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        let error = Config::layered(&layers, &sets).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        (error.to_string(), error.hint())
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_layer_and_the_nearest_one() {
+        let (what, hint) = refused("[policy]\nlearning_rat = 1e-4", &[]);
+        assert_eq!(what, "my.toml: unknown setting policy.learning_rat");
+        assert_eq!(hint, "did you mean policy.learning_rate?");
+        let (what, hint) = refused("", &["policy.kl.targte=3"]);
+        assert_eq!(what, "--set policy.kl.targte=3: unknown setting policy.kl.targte");
+        assert_eq!(hint, "did you mean policy.kl.target?");
+        assert_eq!(refused("", &["clip_range=0.1"]).1, "did you mean policy.clip_range?");
+        assert_eq!(refused("[polcy]", &[]).0, "my.toml: unknown setting polcy");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named() {
+        let (what, hint) = refused("policy.epochs = \"four\"", &[]);
+        assert_eq!(what, "my.toml: policy.epochs must be a whole number from 0 up, not \"four\"");
+        assert_eq!(hint, "for example policy.epochs = 4");
+        assert_eq!(refused("", &["policy=3"]).0, "--set policy=3: [policy] is a section");
+        assert_eq!(
+            refused("", &["task.temperature=1e-4x"]).0,
+            "--set task.temperature=1e-4x: task.temperature must be a number, not \"1e-4x\""
+        );
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named() {
+        let (what, _) = refused("policy.epochs = -1", &[]);
+        assert_eq!(what, "my.toml: policy.epochs must be a whole number from 0 up, not -1");
+        let (what, _) = refused("", &["reward.adam=keras"]);
+        assert!(
+            what.starts_with("--set reward.adam=keras: unknown variant `keras`, expected `tensorflow` or"),
+            "{what}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_toml_is_refused_with_its_place() {
+        let (what, _) = refused("[policy]\nepochs = = 3", &[]);
+        assert!(what.starts_with("my.toml: TOML parse error at line 2"), "{what}");
+        assert_eq!(refused("", &["policy.epochs"]).0, "--set policy.epochs: there is no =");
+    }
+}

@@ -1,0 +1,114 @@
+//! Every setting of a run in one typed tree: the defaults, and what files and arguments change.
+
+mod merge;
+mod sections;
+mod validate;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+pub use sections::{AdamForm, Eval, Kl, Labels, Policy, Pretrain, Reward, Task};
+
+const PRESETS: &[(&str, &str)] = &[("quick", include_str!("../../examples/presets/quick.toml"))];
+
+/// All settings; the defaults are the demo's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is written, and when a response counts.
+    pub task: Task,
+    /// The comparisons that are collected.
+    pub labels: Labels,
+    /// Fitting the reward model.
+    pub reward: Reward,
+    /// Training the policy.
+    pub policy: Policy,
+    /// Training a language model from text.
+    pub pretrain: Pretrain,
+    /// Judging a policy.
+    pub eval: Eval,
+}
+
+impl Config {
+    /// The defaults, changed by each layer in turn, then by each of `sets`; validated.
+    ///
+    /// A layer is a name for messages ("preset quick", a path) and TOML text with the settings that
+    /// differ. A set is `policy.learning_rate=1e-4`: any TOML value, or a word without quotes.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the key and the layer: a key that does not exist, a value of the
+    /// wrong type, or one that [`Config::validate`] refuses.
+    pub fn layered(layers: &[(String, String)], sets: &[String]) -> Result<Self> {
+        let mut settings = merge::Settings::new(&Self::default())?;
+        for (origin, text) in layers {
+            settings.change(origin, merge::parse_layer(origin, text)?)?;
+        }
+        for set in sets {
+            settings.change(&format!("--set {set}"), merge::parse_set(set)?)?;
+        }
+        let config = settings.config()?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// All settings as TOML text that [`Config::layered`] reads back.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for a number beyond 2⁶³, which TOML does not have.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::failed(format!("the settings cannot be written: {error}"), ""))
+    }
+}
+
+/// The TOML text of a preset: what differs from the defaults.
+///
+/// # Errors
+/// [`Error::Usage`] that lists the presets there are.
+pub fn preset(name: &str) -> Result<&'static str> {
+    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
+        let known: Vec<&str> = preset_names().collect();
+        Error::usage(format!("no preset \"{name}\""), format!("there is: {}", known.join(", ")))
+    })
+}
+
+/// The presets there are.
+pub fn preset_names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AdamForm;
+
+    #[test]
+    fn the_defaults_and_every_preset_are_valid() {
+        Config::default().validate().unwrap();
+        for name in preset_names() {
+            let layer = (format!("preset {name}"), preset(name).unwrap().to_string());
+            Config::layered(&[layer], &[]).unwrap();
+        }
+        assert_eq!(preset("slow").unwrap_err().hint(), "there is: quick");
+    }
+
+    #[test]
+    fn later_layers_win_and_arguments_win_over_all() {
+        let layers = [
+            ("a.toml".to_string(), "[policy]\nepochs = 2\nupdates = 7\n[policy.kl]\ntarget = 10".to_string()),
+            ("b.toml".to_string(), "policy.epochs = 3".to_string()),
+        ];
+        let sets = ["policy.learning_rate=1e-5", "reward.adam=pytorch", "task.truncate_token=!", "policy.updates = 9"];
+        let config = Config::layered(&layers, &sets.map(String::from)).unwrap();
+        assert_eq!((config.policy.epochs, config.policy.updates), (3, 9));
+        assert_eq!((config.policy.kl.target, config.policy.learning_rate), (10.0, 1e-5));
+        assert_eq!((config.reward.adam, config.task.truncate_token.as_str()), (AdamForm::PyTorch, "!"));
+        assert_eq!(config.policy.adam, AdamForm::TensorFlow);
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let config = Config::layered(&[], &["task.truncate_token=\"\\n\"".into(), "eval.pairs=3".into()]).unwrap();
+        let text = config.to_toml().unwrap();
+        assert_eq!(Config::layered(&[("config.toml".into(), text)], &[]).unwrap(), config);
+    }
+}

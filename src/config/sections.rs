@@ -1,0 +1,243 @@
+//! The sections of the settings. Each field names its unit, and the original's value for
+//! `sentiment` where it has one (`launch.py`).
+
+use serde::{Deserialize, Serialize};
+
+/// What is continued, and where a continuation ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Task {
+    /// Longer queries are cut to their last tokens. Original: 64.
+    pub query_length_tokens: usize,
+    /// Every response is sampled in full. Original: 24.
+    pub response_length_tokens: usize,
+    /// Divides the logits, in sampling and in log-probabilities. Original: 0.7.
+    pub temperature: f64,
+    /// The token after which a response is cut. Original: `.`
+    pub truncate_token: String,
+    /// The first index at which that token counts. Original: 16.
+    pub truncate_after_tokens: usize,
+    /// The score of a response that cannot be cut. Original: −1.
+    pub penalty_score: f64,
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Self {
+            query_length_tokens: 16,
+            response_length_tokens: 16,
+            temperature: 0.7,
+            truncate_token: ".".into(),
+            truncate_after_tokens: 5,
+            penalty_score: -1.0,
+        }
+    }
+}
+
+/// How comparisons are made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Labels {
+    /// Judgments to make. Original: 4992 used.
+    pub comparisons: usize,
+    /// Responses to choose from. Original: 4.
+    pub responses_per_query: usize,
+    /// Share of the queries kept for held-out accuracy. The original held out none.
+    pub held_out_fraction: f64,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self { comparisons: 3072, responses_per_query: 4, held_out_fraction: 0.1 }
+    }
+}
+
+/// Reward learning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reward {
+    /// Falls linearly to 0. Original: 5e-5.
+    pub learning_rate: f64,
+    /// Comparisons a step. Original: 32.
+    pub batch_size: usize,
+    /// Responses on which rewards are normalized. Original: 256, rounded up to 512.
+    pub normalize_samples: usize,
+    /// Normalize before training. Original: true.
+    pub normalize_before: bool,
+    /// Normalize after training. Original: true.
+    pub normalize_after: bool,
+    /// Original: 1e-5.
+    pub adam_epsilon: f64,
+    /// `tensorflow` or `pytorch`. Original: tensorflow.
+    pub adam: AdamForm,
+    pub checkpoint_every_steps: usize,
+}
+
+impl Default for Reward {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            batch_size: 16,
+            normalize_samples: 256,
+            normalize_before: true,
+            normalize_after: true,
+            adam_epsilon: 1e-5,
+            adam: AdamForm::TensorFlow,
+            checkpoint_every_steps: 20,
+        }
+    }
+}
+
+/// Where epsilon stands.
+///
+/// With ε = 1e-5 the two differ much in the first steps: measured on the original's data, the
+/// first updates move the policy six times as far with PyTorch's (The N Implementation Details
+/// of RLHF with PPO, 2023).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdamForm {
+    /// `lr · √(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε)`: "epsilon hat", as the original trains.
+    #[default]
+    TensorFlow,
+    /// `lr · m̂ / (√v̂ + ε)` with both moments corrected first.
+    PyTorch,
+}
+
+/// Policy learning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// Original: 1954 (1,000,000 episodes).
+    pub updates: usize,
+    /// Episodes an update. Original: 512.
+    pub batch_size: usize,
+    /// Parts into which an epoch is cut. Original: 1.
+    pub minibatches: usize,
+    /// Episodes in one backward pass: changes memory, not results.
+    pub micro_batch_size: usize,
+    /// Passes over the episodes of an update. Original: 4.
+    pub epochs: usize,
+    /// Falls linearly to 0. Original: 1e-5.
+    pub learning_rate: f64,
+    /// Original: 0.1.
+    pub value_coefficient: f64,
+    /// Original: 0.2.
+    pub clip_range: f64,
+    /// Original: 0.2.
+    pub clip_range_value: f64,
+    /// γ. Original: 1.
+    pub discount: f64,
+    /// λ. Original: 0.95.
+    pub gae_lambda: f64,
+    /// Scale rewards to variance 1. Original: true.
+    pub whiten_rewards: bool,
+    /// Original: 1e-5.
+    pub adam_epsilon: f64,
+    /// `tensorflow` or `pytorch`. Original: tensorflow.
+    pub adam: AdamForm,
+    pub checkpoint_every_updates: usize,
+    pub kl: Kl,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            updates: 50,
+            batch_size: 64,
+            minibatches: 1,
+            micro_batch_size: 64,
+            epochs: 4,
+            learning_rate: 4e-4,
+            value_coefficient: 0.1,
+            clip_range: 0.2,
+            clip_range_value: 0.2,
+            discount: 1.0,
+            gae_lambda: 0.95,
+            whiten_rewards: true,
+            adam_epsilon: 1e-5,
+            adam: AdamForm::TensorFlow,
+            checkpoint_every_updates: 10,
+            kl: Kl::default(),
+        }
+    }
+}
+
+/// The penalty for leaving the reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kl {
+    /// β at the start. Original: 0.15.
+    pub coefficient: f64,
+    /// Whether β follows the KL. Original: true.
+    pub adaptive: bool,
+    /// Nats a response. Original: 6.
+    pub target: f64,
+    /// Episodes over which β adapts. Original: 10,000.
+    pub horizon_episodes: f64,
+}
+
+impl Default for Kl {
+    fn default() -> Self {
+        Self { coefficient: 0.2, adaptive: true, target: 10.0, horizon_episodes: 500.0 }
+    }
+}
+
+/// Judging.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Eval {
+    /// Pairs shown to the labeler.
+    pub pairs: usize,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self { pairs: 240 }
+    }
+}
+
+/// Next-token training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pretrain {
+    /// Tokens of a tokenizer that is trained on the way.
+    pub vocabulary_size: usize,
+    pub layers: usize,
+    pub width: usize,
+    pub heads: usize,
+    /// Longest sequence.
+    pub context_tokens: usize,
+    /// Sequences a step.
+    pub batch_size: usize,
+    pub steps: usize,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub warmup_steps: usize,
+    /// Share of the steps, at the end, over which the learning rate falls to 0.
+    pub decay_fraction: f64,
+    /// The last part of each text, never trained on.
+    pub held_out_fraction: f64,
+    pub checkpoint_every_steps: usize,
+    pub evaluate_every_steps: usize,
+}
+
+impl Default for Pretrain {
+    fn default() -> Self {
+        Self {
+            vocabulary_size: 4096,
+            layers: 4,
+            width: 256,
+            heads: 4,
+            context_tokens: 256,
+            batch_size: 16,
+            steps: 3000,
+            learning_rate: 3e-3,
+            weight_decay: 0.1,
+            warmup_steps: 100,
+            decay_fraction: 0.5,
+            held_out_fraction: 0.05,
+            checkpoint_every_steps: 100,
+            evaluate_every_steps: 500,
+        }
+    }
+}

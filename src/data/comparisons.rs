@@ -1,0 +1,186 @@
+//! Comparisons: a query, N responses, and which of them was judged best.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{parse_json_line, without_byte_order_mark};
+use crate::error::{Error, Result};
+
+const LINE_HINT: &str = "a comparison is {\"query\": \"…\", \"responses\": [\"…\", \"…\"], \"best\": 0}";
+const TORN_HINT: &str = "the last line was cut off while it was being written; it can be deleted, the rest is intact";
+
+/// One judgment: one line of a comparisons file.
+///
+/// Only `query`, `responses` and `best` are required; what another program leaves out is empty
+/// or `None` here, and is left out again when written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Distinguishes this judgment from the others of its file; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// What the responses continue.
+    pub query: String,
+    /// The continuations, 2 or more, without the query.
+    pub responses: Vec<String>,
+    /// Index into `responses`, from 0.
+    pub best: usize,
+    /// Who chose: a person's name, or the name of a simulated labeler.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub labeler: String,
+    /// Milliseconds from showing the comparison to the choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+    /// When the choice was made, in seconds since 1970-01-01 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// Which policy wrote the responses.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub policy: String,
+    /// The order on the screen: `order[place]` is an index into `responses`. Empty: as listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<usize>,
+}
+
+impl Comparison {
+    /// This comparison as one line of JSONL, newline included.
+    pub fn to_line(&self) -> String {
+        // Cannot fail: serde_json refuses only keys that are not strings.
+        let mut line = serde_json::to_string(self).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+
+    /// What is wrong with the numbers, if anything.
+    fn fault(&self) -> Option<String> {
+        let count = self.responses.len();
+        if count < 2 {
+            return Some(format!("a comparison needs 2 responses or more, this one has {count}"));
+        }
+        if self.best >= count {
+            let (best, last) = (self.best, count - 1);
+            return Some(format!("best is {best}, but the responses are numbered 0 to {last}"));
+        }
+        let mut places = self.order.clone();
+        places.sort_unstable();
+        if !places.is_empty() && !places.into_iter().eq(0..count) {
+            return Some(format!("order does not name each of the {count} responses once"));
+        }
+        None
+    }
+}
+
+/// Reads comparisons from JSONL. Blank lines are skipped; no comparison at all is not an error,
+/// because a label log begins empty.
+///
+/// # Errors
+/// [`Error::Input`] with the line number, for a line that is not a comparison: bad JSON, fewer
+/// than 2 responses, `best` or `order` out of range. A last line that was cut off while being
+/// written is such an error too, and its hint says that it can be deleted.
+pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
+    let text = without_byte_order_mark(text);
+    let complete_lines = text.matches('\n').count();
+    (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| {
+            let hint = if number > complete_lines { TORN_HINT } else { LINE_HINT };
+            parse_comparison(line, number, path, hint)
+        })
+        .collect()
+}
+
+fn parse_comparison(line: &str, number: usize, path: &Path, json_hint: &str) -> Result<Comparison> {
+    let comparison: Comparison = parse_json_line(line, number, path, json_hint)?;
+    match comparison.fault() {
+        None => Ok(comparison),
+        Some(what) => Err(Error::line(path, number, what, "correct the line or delete it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Vec<Comparison>> {
+        parse_comparisons(text, Path::new("c.jsonl"))
+    }
+
+    fn error_of(text: &str) -> (String, String) {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        (error.to_string(), error.hint())
+    }
+
+    const GOOD: &str = "{\"query\":\"a\",\"responses\":[\"b\",\"c\"],\"best\":1}\n";
+
+    #[test]
+    fn only_query_responses_and_best_are_required() {
+        let comparisons = parse(&format!("\u{feff}{GOOD}\n\r\n")).unwrap();
+        let [only] = comparisons.as_slice() else { panic!("{comparisons:?}") };
+        assert_eq!((only.best, only.ms, only.at), (1, None, None));
+        assert_eq!(only.to_line(), GOOD);
+        assert!(parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_shipped_example_is_what_would_be_written() {
+        let text = include_str!("../../datasets/comparisons-example.jsonl");
+        let comparisons = parse(text).unwrap();
+        assert_eq!(comparisons.len(), 12);
+        let written: String = comparisons.iter().map(Comparison::to_line).collect();
+        assert_eq!(written, text);
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let one_response = "{\"query\":\"a\",\"responses\":[\"b\"],\"best\":0}\n";
+        let best_out_of_range = "{\"query\":\"a\",\"responses\":[\"b\",\"c\"],\"best\":2}\n";
+        let order = "{\"query\":\"a\",\"responses\":[\"b\",\"c\"],\"best\":0,\"order\":[1,1]}\n";
+        let no_best = "{\"query\":\"a\",\"responses\":[\"b\",\"c\"]}\n";
+        for (bad, says) in [
+            (one_response, "this one has 1"),
+            (best_out_of_range, "best is 2, but the responses are numbered 0 to 1"),
+            (order, "order does not name"),
+            (no_best, "missing field `best`"),
+            ("not json\n", "not the JSON"),
+        ] {
+            let (text, hint) = error_of(&format!("{GOOD}{bad}{GOOD}"));
+            assert!(text.starts_with("c.jsonl:2: ") && text.contains(says), "{text}");
+            assert!(!hint.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_may_be_deleted() {
+        let (text, hint) = error_of(&format!("{GOOD}{}", &GOOD[..20]));
+        assert!(text.starts_with("c.jsonl:2: "), "{text}");
+        assert!(hint.contains("can be deleted"), "{hint}");
+        let (_, hint) = error_of(&format!("{}\n{GOOD}", &GOOD[..20]));
+        assert!(!hint.contains("can be deleted"), "{hint}");
+        let without_newline = format!("{GOOD}{}", GOOD.trim_end());
+        assert_eq!(parse(&without_newline).unwrap().len(), 2);
+    }
+
+    fn any_comparison() -> impl Strategy<Value = Comparison> {
+        let responses = prop::collection::vec(any::<String>(), 2..6);
+        (responses, any::<[String; 4]>(), any::<[Option<u64>; 2]>(), any::<prop::sample::Index>()).prop_map(
+            |(responses, [id, query, labeler, policy], [ms, at], index)| {
+                let best = index.index(responses.len());
+                let mut order: Vec<usize> = (0..responses.len()).collect();
+                order.rotate_left(best);
+                Comparison { id, query, responses, best, labeler, ms, at, policy, order }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(all in prop::collection::vec(any_comparison(), 0..4)) {
+            let text: String = all.iter().map(Comparison::to_line).collect();
+            prop_assert_eq!(text.lines().count(), all.len());
+            prop_assert_eq!(parse(&text).unwrap(), all);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What training reads: books, queries and comparisons.
+//!
+//! ```text
+//! books ──clean──▶ next-token training
+//!   └──queries_from_book──▶ queries ──▶ both loops of Figure 1
+//! comparisons ──split_by_query──▶ reward training | held-out accuracy
+//! ```
+//!
+//! Nothing here opens a file, starts a thread or reads a clock: functions take the text, and the
+//! path it came from only for their error messages.
+
+pub mod books;
+pub mod comparisons;
+pub mod queries;
+pub mod split;
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Reads one line of JSONL; lines count from 1.
+fn parse_json_line<T: serde::de::DeserializeOwned>(
+    line: &str,
+    line_number: usize,
+    path: &Path,
+    hint: &str,
+) -> Result<T> {
+    serde_json::from_str(line).map_err(|fault| {
+        // serde_json ends its text with "at line 1 column …": line 1 of this line, which would
+        // contradict the line number of the file.
+        let text = fault.to_string();
+        let reason = text.split(" at line ").next().unwrap_or(&text);
+        let what = format!("not the JSON expected here: {reason} (column {})", fault.column());
+        Error::line(path, line_number, what, hint)
+    })
+}
+
+/// Text as editors on every system see it: no byte order mark.
+fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}

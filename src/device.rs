@@ -1,0 +1,379 @@
+//! Which backend runs, what it can hold, and the one place that reads tensors back.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::tensor::kind::Transaction as Readable;
+use burn::tensor::{Device, Tensor, TensorData, Transaction};
+
+use crate::error::{Error, Result};
+
+/// What `--device` asks for: a backend and, after a colon, the number of the adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceRequest {
+    pub backend: Backend,
+    pub adapter: Option<usize>,
+}
+
+/// A backend by the name `--device` knows it under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A real GPU if one answers, else [`Backend::Flex`].
+    Auto,
+    /// The CPU backend for users: the same as `cpu`.
+    Flex,
+    /// The CPU backend that the tests run on.
+    NdArray,
+    /// Any GPU through the platform's usual graphics API, a software rasteriser if asked for.
+    Wgpu,
+    Vulkan,
+    Metal,
+    Dx12,
+}
+
+const NAMES: [(&str, Backend); 8] = [
+    ("auto", Backend::Auto),
+    ("cpu", Backend::Flex),
+    ("flex", Backend::Flex),
+    ("ndarray", Backend::NdArray),
+    ("wgpu", Backend::Wgpu),
+    ("vulkan", Backend::Vulkan),
+    ("metal", Backend::Metal),
+    ("dx12", Backend::Dx12),
+];
+
+impl FromStr for DeviceRequest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+        let unknown = || {
+            let known: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+            Error::device(
+                format!("no device \"{text}\""),
+                format!(
+                    "use one of {}, with :N for the N-th adapter; `preftune doctor` lists what is here",
+                    known.join(", ")
+                ),
+            )
+        };
+        let (_, backend) = NAMES.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+        let adapter = number.map(|n| n.parse().map_err(|_| unknown())).transpose()?;
+        Ok(Self { backend: *backend, adapter })
+    }
+}
+
+impl fmt::Display for DeviceRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().rfind(|(_, backend)| *backend == self.backend).map_or("auto", |(name, _)| name);
+        match self.adapter {
+            Some(number) => write!(f, "{name}:{number}"),
+            None => f.write_str(name),
+        }
+    }
+}
+
+/// A device that was opened, and how to speak of it.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    pub device: Device,
+    /// Such as `flex` or `wgpu (NVIDIA GeForce RTX 3060, Vulkan)`.
+    pub name: String,
+    /// Why `auto` took it; empty for an explicit request.
+    pub reason: String,
+}
+
+/// Opens what was asked for. Only `auto` chooses; an explicit request never falls back.
+///
+/// # Errors
+/// [`Error::Device`] with what was found.
+pub fn open(request: DeviceRequest) -> Result<Opened> {
+    match request.backend {
+        Backend::Auto => open_auto(),
+        Backend::Flex => open_flex(""),
+        Backend::NdArray => open_ndarray(),
+        backend => gpu::open(backend, request.adapter),
+    }
+}
+
+fn open_auto() -> Result<Opened> {
+    match gpu::first_real() {
+        Some(opened) => Ok(opened),
+        None => open_flex("no GPU answered"),
+    }
+}
+
+#[cfg(feature = "flex")]
+fn open_flex(reason: &str) -> Result<Opened> {
+    Ok(Opened { device: Device::flex(), name: "flex".into(), reason: reason.into() })
+}
+
+#[cfg(not(feature = "flex"))]
+fn open_flex(_reason: &str) -> Result<Opened> {
+    Err(not_built("flex"))
+}
+
+// Upstream deprecates burn-ndarray in favour of flex; it stays the backend of the test suite, an
+// independent implementation to compare with, for as long as it is published.
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)]
+fn open_ndarray() -> Result<Opened> {
+    Ok(Opened { device: Device::ndarray(), name: "ndarray".into(), reason: String::new() })
+}
+
+#[cfg(not(feature = "ndarray"))]
+fn open_ndarray() -> Result<Opened> {
+    Err(not_built("ndarray"))
+}
+
+#[cfg(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")))]
+fn not_built(feature: &str) -> Error {
+    Error::device(format!("this program was built without {feature}"), format!("build it with `--features {feature}`"))
+}
+
+/// A graphics adapter, as `doctor` lists it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Adapter {
+    pub name: String,
+    /// Vulkan, Metal, Dx12, Gl.
+    pub graphics_api: String,
+    /// discrete GPU, integrated GPU, virtual GPU, software or other.
+    pub kind: String,
+    pub driver: String,
+    /// Whether it computes on a CPU.
+    pub software: bool,
+    /// The largest single buffer a kernel can read, in bytes.
+    pub max_buffer_bytes: u64,
+}
+
+/// The graphics adapters of this machine.
+pub fn adapters() -> Vec<Adapter> {
+    gpu::adapters()
+}
+
+#[cfg(feature = "wgpu")]
+mod gpu {
+    use burn::tensor::wgpu::{WgpuBackend, wgpu};
+    use burn::tensor::{Device, DeviceKind};
+
+    use super::{Adapter, Backend, Opened};
+    use crate::error::{Error, Result};
+
+    const KINDS: [(wgpu::DeviceType, &str); 5] = [
+        (wgpu::DeviceType::DiscreteGpu, "discrete GPU"),
+        (wgpu::DeviceType::IntegratedGpu, "integrated GPU"),
+        (wgpu::DeviceType::VirtualGpu, "virtual GPU"),
+        (wgpu::DeviceType::Cpu, "software"),
+        (wgpu::DeviceType::Other, "other"),
+    ];
+
+    fn found(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends,
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        pollster::block_on(instance.enumerate_adapters(backends))
+    }
+
+    fn describe(adapter: &wgpu::Adapter) -> Adapter {
+        let info = adapter.get_info();
+        let limits = adapter.limits();
+        let kind = KINDS.iter().find(|(kind, _)| *kind == info.device_type).map_or("other", |(_, name)| name);
+        Adapter {
+            name: info.name.clone(),
+            graphics_api: format!("{:?}", info.backend),
+            kind: kind.into(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            max_buffer_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        }
+    }
+
+    pub(super) fn adapters() -> Vec<Adapter> {
+        found(wgpu::Backends::PRIMARY).iter().map(describe).collect()
+    }
+
+    /// The adapters of one API, each with the selector that reaches it.
+    fn selectable(backend: Backend) -> Vec<(Adapter, DeviceKind)> {
+        let backends = match backend {
+            Backend::Vulkan => wgpu::Backends::VULKAN,
+            Backend::Metal => wgpu::Backends::METAL,
+            Backend::Dx12 => wgpu::Backends::DX12,
+            _ => wgpu::Backends::PRIMARY,
+        };
+        let mut counts = [0usize; 3];
+        let mut next = |slot: usize| counts.get_mut(slot).map_or(0, |count| std::mem::replace(count, *count + 1));
+        let select = |adapter: &wgpu::Adapter| {
+            let kind = match adapter.get_info().device_type {
+                wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(next(0)),
+                wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(next(1)),
+                wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(next(2)),
+                wgpu::DeviceType::Cpu => DeviceKind::Cpu,
+                wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
+            };
+            (describe(adapter), kind)
+        };
+        found(backends).iter().map(select).collect()
+    }
+
+    pub(super) fn open(backend: Backend, number: Option<usize>) -> Result<Opened> {
+        let all = selectable(backend);
+        let wanted = match number {
+            Some(number) => all.get(number),
+            None => all.iter().find(|(adapter, _)| !adapter.software).or(all.first()),
+        };
+        match wanted {
+            Some((adapter, kind)) => initialize(backend, adapter, kind.clone(), ""),
+            None => Err(Error::device(
+                match number {
+                    Some(number) => format!("no adapter number {number}: {} found", all.len()),
+                    None => "no graphics adapter found".to_string(),
+                },
+                "`preftune doctor` lists what is here; `--device flex` runs on the CPU; on Linux a Vulkan driver \
+                 comes with the package mesa-vulkan-drivers or the GPU vendor's own",
+            )),
+        }
+    }
+
+    pub(super) fn first_real() -> Option<Opened> {
+        let (adapter, kind) = selectable(Backend::Wgpu).into_iter().find(|(adapter, _)| !adapter.software)?;
+        initialize(Backend::Wgpu, &adapter, kind, "the first GPU that answered").ok()
+    }
+
+    fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &str) -> Result<Opened> {
+        let api = match backend {
+            Backend::Vulkan => WgpuBackend::Vulkan,
+            Backend::Metal => WgpuBackend::Metal,
+            Backend::Dx12 => WgpuBackend::Dx12,
+            _ => WgpuBackend::Auto,
+        };
+        let device = Device::wgpu_options().device_kind(kind.clone()).graphics_api(api).init();
+        let device = match device {
+            Ok(device) => device,
+            // A second opening in one process: the runtime is there already.
+            Err(error) if error.to_string().contains("already") => Device::wgpu(kind),
+            Err(error) => {
+                return Err(Error::device(
+                    format!("{} could not be opened: {error}", adapter.name),
+                    "update its driver, or use `--device flex`",
+                ));
+            }
+        };
+        Ok(Opened { device, name: format!("wgpu ({}, {})", adapter.name, adapter.graphics_api), reason: reason.into() })
+    }
+}
+
+#[cfg(not(feature = "wgpu"))]
+mod gpu {
+    use super::{Adapter, Backend, Opened, not_built};
+    use crate::error::Result;
+
+    pub(super) fn adapters() -> Vec<Adapter> {
+        Vec::new()
+    }
+
+    pub(super) fn open(_backend: Backend, _number: Option<usize>) -> Result<Opened> {
+        Err(not_built("wgpu"))
+    }
+
+    pub(super) fn first_real() -> Option<Opened> {
+        None
+    }
+}
+
+static READBACKS: AtomicU64 = AtomicU64::new(0);
+
+/// How often this process has read from a device: each read makes a GPU wait.
+pub fn readback_count() -> u64 {
+    READBACKS.load(Ordering::Relaxed)
+}
+
+/// Tensors to be read from a device in one go.
+#[derive(Default)]
+pub struct Readback {
+    transaction: Transaction,
+}
+
+impl Readback {
+    /// Adds a tensor; results come in the order of adding.
+    #[must_use]
+    pub fn with<const D: usize, K: Readable>(self, tensor: Tensor<D, K>) -> Self {
+        Self { transaction: self.transaction.register(tensor) }
+    }
+
+    /// Waits for the device and returns each tensor's elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device was lost or ran out of memory.
+    pub fn floats(self) -> Result<Vec<Vec<f32>>> {
+        self.read()?.into_iter().map(|data| convert(data.convert::<f32>().try_into_vec::<f32>())).collect()
+    }
+
+    /// The same for token ids.
+    ///
+    /// # Errors
+    /// As [`Self::floats`].
+    pub fn ids(self) -> Result<Vec<Vec<i64>>> {
+        self.read()?.into_iter().map(|data| convert(data.convert::<i64>().try_into_vec::<i64>())).collect()
+    }
+
+    fn read(self) -> Result<Vec<TensorData>> {
+        READBACKS.fetch_add(1, Ordering::Relaxed);
+        pollster::block_on(self.transaction.execute_async()).map_err(|error| {
+            Error::device(
+                format!("the device failed: {error:?}"),
+                "run the same command again: it goes on from the last checkpoint; with less memory, \
+                 lower policy.batch_size or task.query_length_tokens",
+            )
+        })
+    }
+}
+
+/// Reads one tensor of floats.
+///
+/// # Errors
+/// As [`Readback::floats`].
+pub fn read_floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    Ok(Readback::default().with(tensor).floats()?.pop().unwrap_or_default())
+}
+
+fn convert<T>(read: std::result::Result<Vec<T>, impl fmt::Debug>) -> Result<Vec<T>> {
+    read.map_err(|error| Error::device(format!("the device returned unreadable data: {error:?}"), "report this"))
+}
+
+/// Does `work` on `rows` rows, cut into ranges that together cover them, and returns the results
+/// in order.
+///
+/// The CPU backends compute most operations on one core. There each core gets a range of its
+/// own, so that everything runs in parallel; elsewhere one range holds all rows.
+pub fn in_parts<T: Send>(device: &Device, rows: usize, work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+    let cores = cores();
+    if !is_cpu(device) || cores.len() < 2 || rows < 2 {
+        return vec![work(0..rows)];
+    }
+    let size = rows.div_ceil(cores.len());
+    let work = &work;
+    std::thread::scope(|scope| {
+        let ranges = (0..rows).step_by(size).map(|first| first..(first + size).min(rows));
+        let running: Vec<_> =
+            ranges.zip(cores).map(|(range, core)| scope.spawn(move || core.install(|| work(range)))).collect();
+        running.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// A pool of one thread for each core: what runs in it does not spread over the others.
+fn cores() -> &'static [rayon::ThreadPool] {
+    static CORES: OnceLock<Vec<rayon::ThreadPool>> = OnceLock::new();
+    CORES.get_or_init(|| {
+        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        (0..count).filter_map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()).collect()
+    })
+}
+
+fn is_cpu(device: &Device) -> bool {
+    let device = device.clone().without_autodiff();
+    [open_flex(""), open_ndarray()].into_iter().flatten().any(|cpu| cpu.device == device)
+}

@@ -1,0 +1,108 @@
+//! Every way a command can fail, with what went wrong, where, and what to do.
+//!
+//! An error is made where the facts are known and printed once, in `main`.
+
+use std::path::{Path, PathBuf};
+
+/// What the library returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure, worded for the person at the keyboard.
+///
+/// The `Display` text says what happened and where; [`Error::hint`] says what to do;
+/// [`Error::exit_code`] is what the program exits with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request makes no sense: an unknown key, a size that cannot be.
+    #[error("{what}")]
+    Usage { what: String, hint: String },
+
+    /// No such device, or the device stopped answering.
+    #[error("{what}")]
+    Device { what: String, hint: String },
+
+    /// A file is there but is not what it should be.
+    #[error("{}{}: {what}", path.display(), line.map(|n| format!(":{n}")).unwrap_or_default())]
+    Input { path: PathBuf, line: Option<usize>, what: String, hint: String },
+
+    /// The operating system refused to read or write.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+
+    /// The user asked to stop.
+    #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; checkpoint written to {}", p.display())).unwrap_or_default())]
+    Interrupted { checkpoint: Option<PathBuf> },
+
+    /// The work itself failed: a number that is not finite, a check that does not hold.
+    #[error("{what}")]
+    Failed { what: String, hint: String },
+}
+
+impl Error {
+    /// A wrong request.
+    pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { what: what.into(), hint: hint.into() }
+    }
+
+    /// A device that cannot be had or was lost.
+    pub fn device(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Device { what: what.into(), hint: hint.into() }
+    }
+
+    /// A bad file, as a whole.
+    pub fn input(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Input { path: path.into(), line: None, what: what.into(), hint: hint.into() }
+    }
+
+    /// A bad line of a file; lines count from 1.
+    pub fn line(path: &Path, line: usize, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Input { path: path.into(), line: Some(line), what: what.into(), hint: hint.into() }
+    }
+
+    /// The operating system's refusal, with the path it concerns.
+    pub fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File { action, path: path.into(), source }
+    }
+
+    /// Work that could not be finished.
+    pub fn failed(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Failed { what: what.into(), hint: hint.into() }
+    }
+
+    /// What to do about it; empty when the text says it all.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Usage { hint, .. }
+            | Self::Device { hint, .. }
+            | Self::Input { hint, .. }
+            | Self::Failed { hint, .. } => hint.clone(),
+            Self::File { source, .. } => match source.kind() {
+                std::io::ErrorKind::NotFound => "check the path".into(),
+                std::io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder".into(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    "free some disk space and run the same command again; files written before are intact".into()
+                }
+                _ => String::new(),
+            },
+            Self::Interrupted { checkpoint: Some(_) } => "run the same command again to go on from there".into(),
+            Self::Interrupted { checkpoint: None } => String::new(),
+        }
+    }
+
+    /// 1 failed, 2 wrong usage, 3 device, 4 bad input file, 130 interrupted.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::File { action: "read", source, .. } if source.kind() == std::io::ErrorKind::NotFound => 4,
+            Self::Failed { .. } | Self::File { .. } => 1,
+            Self::Usage { .. } => 2,
+            Self::Device { .. } => 3,
+            Self::Input { .. } => 4,
+            Self::Interrupted { .. } => 130,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! How often a labeler prefers the tuned model's response to the one from before.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::labels::{Judgment, Labeler};
+use crate::statistics::wilson_interval;
+
+/// Two responses to one query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    pub query: String,
+    /// The response of the model that is judged.
+    pub candidate: String,
+    /// The response of the model it is measured against.
+    pub baseline: String,
+}
+
+/// What the labeler said of one pair, from the candidate's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Win,
+    Loss,
+    Tie,
+}
+
+/// One verdict, with the order in which the labeler saw the responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedPair {
+    pub outcome: Outcome,
+    pub candidate_shown_first: bool,
+}
+
+/// How often the candidate was preferred.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WinRate {
+    /// Who judged.
+    pub labeler: String,
+    /// (wins + ties / 2) / pairs, in 0..=1.
+    pub rate: f64,
+    /// Lower end of the 95% Wilson interval around `rate`.
+    pub low: f64,
+    /// Upper end of the 95% Wilson interval around `rate`.
+    pub high: f64,
+    pub pairs: usize,
+    pub wins: usize,
+    pub losses: usize,
+    pub ties: usize,
+    /// How often the response shown first was preferred, a tie counting one half: far from
+    /// 0.5, the labeler looks at the position and not at the text.
+    pub first_shown_rate: f64,
+    /// One verdict a pair, in the order of the pairs.
+    pub judged: Vec<JudgedPair>,
+}
+
+/// Shows every pair to the labeler in random order, without saying which model wrote what.
+///
+/// # Errors
+/// [`Error::Usage`] when there are no pairs, [`Error::Failed`] when the labeler picks a
+/// response that it was not shown, and whatever the labeler itself fails with.
+pub fn judge_pairs(pairs: &[Pair], labeler: &mut dyn Labeler, rng: &mut ChaCha8Rng) -> Result<WinRate> {
+    if pairs.is_empty() {
+        return Err(Error::usage(
+            "a win rate needs at least one pair of responses",
+            "give a file with at least one query",
+        ));
+    }
+    let judged = pairs.iter().map(|pair| judge_pair(pair, labeler, rng)).collect::<Result<Vec<_>>>()?;
+    Ok(count(labeler.name(), judged))
+}
+
+fn judge_pair(pair: &Pair, labeler: &mut dyn Labeler, rng: &mut ChaCha8Rng) -> Result<JudgedPair> {
+    let candidate_shown_first = rng.next_u32().is_multiple_of(2);
+    let mut shown = [pair.candidate.clone(), pair.baseline.clone()];
+    if !candidate_shown_first {
+        shown.reverse();
+    }
+    let judgment = labeler.judge(&pair.query, &shown)?;
+    let outcome = match judgment {
+        Judgment { tied: true, .. } => Outcome::Tie,
+        Judgment { best: 0, .. } if candidate_shown_first => Outcome::Win,
+        Judgment { best: 1, .. } if !candidate_shown_first => Outcome::Win,
+        Judgment { best: 0 | 1, .. } => Outcome::Loss,
+        Judgment { best, .. } => {
+            return Err(Error::failed(
+                format!("labeler {:?} picked response {best} (counting from 0) of 2", labeler.name()),
+                "a labeler must answer 0 or 1 when it is shown two responses",
+            ));
+        }
+    };
+    Ok(JudgedPair { outcome, candidate_shown_first })
+}
+
+fn count(labeler: &str, judged: Vec<JudgedPair>) -> WinRate {
+    let number_of = |wanted: Outcome| judged.iter().filter(|pair| pair.outcome == wanted).count();
+    let (wins, losses, ties) = (number_of(Outcome::Win), number_of(Outcome::Loss), number_of(Outcome::Tie));
+    let first_shown_preferred = judged
+        .iter()
+        .filter(|pair| match pair.outcome {
+            Outcome::Win => pair.candidate_shown_first,
+            Outcome::Loss => !pair.candidate_shown_first,
+            Outcome::Tie => false,
+        })
+        .count();
+    let pairs = judged.len();
+    let with_half_ties = |successes: usize| successes as f64 + ties as f64 / 2.0;
+    let interval = wilson_interval(with_half_ties(wins), pairs);
+    WinRate {
+        labeler: labeler.into(),
+        rate: with_half_ties(wins) / pairs as f64,
+        low: interval.low,
+        high: interval.high,
+        pairs,
+        wins,
+        losses,
+        ties,
+        first_shown_rate: with_half_ties(first_shown_preferred) / pairs as f64,
+        judged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    /// Answers by a rule over the two responses.
+    struct Rule(fn(&[String]) -> Judgment);
+
+    impl Labeler for Rule {
+        fn name(&self) -> &str {
+            "rule"
+        }
+
+        fn judge(&mut self, _query: &str, responses: &[String]) -> Result<Judgment> {
+            Ok((self.0)(responses))
+        }
+    }
+
+    fn pairs(count: usize) -> Vec<Pair> {
+        let pair = |index| Pair {
+            query: format!("query {index}"),
+            candidate: format!("good {index}"),
+            baseline: format!("bad {index}"),
+        };
+        (0..count).map(pair).collect()
+    }
+
+    fn judge(pairs: &[Pair], rule: fn(&[String]) -> Judgment) -> Result<WinRate> {
+        judge_pairs(pairs, &mut Rule(rule), &mut ChaCha8Rng::seed_from_u64(7))
+    }
+
+    fn prefer_good(responses: &[String]) -> Judgment {
+        let best = responses.iter().position(|response| response.starts_with("good")).unwrap();
+        Judgment { best, tied: false }
+    }
+
+    #[test]
+    fn a_better_model_wins_every_pair_in_both_positions() {
+        let rate = judge(&pairs(400), prefer_good).unwrap();
+        assert_eq!((rate.wins, rate.losses, rate.ties, rate.rate), (400, 0, 0, 1.0));
+        let shown_first = rate.judged.iter().filter(|pair| pair.candidate_shown_first).count();
+        assert!((160..=240).contains(&shown_first), "a fair coin: {shown_first} of 400");
+        assert_eq!(rate.first_shown_rate, shown_first as f64 / 400.0);
+    }
+
+    #[test]
+    fn a_labeler_that_always_takes_the_first_is_found_out() {
+        let rate = judge(&pairs(400), |_| Judgment { best: 0, tied: false }).unwrap();
+        assert_eq!(rate.first_shown_rate, 1.0);
+        assert!(rate.low < 0.5 && 0.5 < rate.high, "says nothing about the models: {rate:?}");
+    }
+
+    #[test]
+    fn a_tie_counts_one_half() {
+        let verdict = |outcome| JudgedPair { outcome, candidate_shown_first: true };
+        let rate = count("rule", [Outcome::Win, Outcome::Win, Outcome::Tie, Outcome::Loss].map(verdict).to_vec());
+        assert_eq!((rate.rate, rate.wins, rate.ties, rate.losses), (0.625, 2, 1, 1));
+        assert_eq!(rate.first_shown_rate, 0.625);
+
+        let all_tied = judge(&pairs(10), |_| Judgment { best: 0, tied: true }).unwrap();
+        assert_eq!((all_tied.rate, all_tied.first_shown_rate), (0.5, 0.5));
+    }
+
+    #[test]
+    fn the_same_seed_shows_the_same_order() {
+        assert_eq!(judge(&pairs(50), prefer_good).unwrap(), judge(&pairs(50), prefer_good).unwrap());
+    }
+
+    #[test]
+    fn impossible_verdicts_and_empty_input_are_errors() {
+        assert_eq!(judge(&[], prefer_good).unwrap_err().exit_code(), 2);
+        let error = judge(&pairs(1), |_| Judgment { best: 2, tied: false }).unwrap_err();
+        assert!(error.to_string().contains("rule"), "{error}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Who chooses: the labeler's side of Figure 1.
+//!
+//! A [`Labeler`] is shown a query with several responses and says which is best.
+//! [`SimulatedLabeler`] is a sentiment classifier that stands in for people; what any
+//! labeler decided is kept by [`LabelLog`], one line a judgment.
+
+pub mod classifier;
+pub mod log;
+pub mod simulated;
+
+pub use classifier::Classifier;
+pub use log::LabelLog;
+pub use simulated::SimulatedLabeler;
+
+use crate::error::Result;
+
+/// Chooses the best of several responses to a query.
+pub trait Labeler {
+    /// Who judged, as it is written into every comparison.
+    fn name(&self) -> &str;
+
+    /// The best of `responses` (at least one) to `query`.
+    ///
+    /// # Errors
+    /// When there is nothing to choose from, or when a person stops labelling.
+    fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment>;
+}
+
+/// A labeler's choice among responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgment {
+    /// The index of the best response; among equally good ones the first in the order given.
+    pub best: usize,
+    /// Whether another response is exactly as good.
+    pub tied: bool,
+}
+
+impl Judgment {
+    /// The choice of the highest of `scores`; `None` when there are none.
+    ///
+    /// A score that is not a number is never higher than another.
+    pub fn of_highest(scores: &[f64]) -> Option<Self> {
+        let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut as_high = (0..).zip(scores).filter(|&(_, &score)| score >= highest);
+        match as_high.next() {
+            Some((best, _)) => Some(Self { best, tied: as_high.next().is_some() }),
+            None => (!scores.is_empty()).then_some(Self { best: 0, tied: scores.len() > 1 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_equally_good_responses_is_best() {
+        let judgment = |best, tied| Some(Judgment { best, tied });
+        assert_eq!(Judgment::of_highest(&[0.5, 2.0, -1.0]), judgment(1, false));
+        assert_eq!(Judgment::of_highest(&[1.0, 2.0, 2.0]), judgment(1, true));
+        assert_eq!(Judgment::of_highest(&[2.0, 2.0, 3.0]), judgment(2, false));
+        assert_eq!(Judgment::of_highest(&[f64::NAN, -1.0]), judgment(1, false));
+        assert_eq!(Judgment::of_highest(&[f64::NAN, f64::NAN]), judgment(0, true));
+        assert_eq!(Judgment::of_highest(&[]), None);
+    }
+}

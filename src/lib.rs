@@ -1,0 +1,41 @@
+//! Fine-tunes a language model from human preferences, as *Fine-Tuning Language Models from Human
+//! Preferences* (Ziegler et al., 2019) does. The folders are the paper's Figure 1:
+//!
+//! ```text
+//!        Reward model training                       Policy training
+//!
+//!   queries ── data                             queries ── data
+//!      │                                           │
+//!      ▼                                           ▼
+//!   language model draws N ── reward::collect   policy draws 1 ── policy::Judges
+//!      │                                           │
+//!      ▼                                           ▼
+//!   labeler chooses the best ── labels          reward model scores it ── reward
+//!      │                                           │
+//!      ▼                                           ▼
+//!   reward model learns the choice ── reward    score − β · KL, PPO step ── policy
+//! ```
+//!
+//! Data flows `data → lm → labels → reward → policy → eval → report`; [`run`], [`config`] and
+//! [`device`] stand below them all; [`cli`] stands above. [`supervised`] makes language models
+//! from text, [`bench`] measures the work of an update.
+#![forbid(unsafe_code)]
+#![recursion_limit = "256"]
+
+pub mod bench;
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod device;
+mod error;
+pub mod eval;
+pub mod labels;
+pub mod lm;
+pub mod policy;
+pub mod report;
+pub mod reward;
+pub mod run;
+pub mod statistics;
+pub mod supervised;
+
+pub use error::{Error, Result};

@@ -1,0 +1,181 @@
+//! Drawing responses of a fixed length, token by token, from the model's own distribution.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::config::ModelConfig;
+use super::heads::ScalarHead;
+use super::token_batch::{TokenBatch, select_rows};
+use super::transformer::Transformer;
+use crate::device::{Readback, in_parts};
+use crate::error::Result;
+
+/// Sequences decoded side by side; more rows than this go in several passes.
+const ROWS_AT_ONCE: usize = 256;
+
+/// What to draw.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampling {
+    /// Tokens of every response: sampling never stops early (`policy.py`).
+    pub response_length: usize,
+    /// Logits are divided by it.
+    pub temperature: f64,
+    /// Responses a query; they share the reading of the query.
+    pub responses_per_query: usize,
+}
+
+/// Responses in the order of the queries, those of one query side by side.
+#[derive(Debug, Clone, Default)]
+pub struct Sampled {
+    /// `[rows][response]`
+    pub responses: Vec<Vec<u32>>,
+    /// Log-probability of each token at the sampling temperature, `[rows][response]`.
+    pub log_probs: Vec<Vec<f32>>,
+    /// The value head's output before each token, `[rows][response]`; empty without a head.
+    pub values: Vec<Vec<f32>>,
+}
+
+impl Sampled {
+    fn extend(&mut self, other: Self) {
+        self.responses.extend(other.responses);
+        self.log_probs.extend(other.log_probs);
+        self.values.extend(other.values);
+    }
+}
+
+/// Draws responses to `queries`. `uniform(row)` gives a row's numbers in [0, 1), one a token:
+/// the same numbers give the same responses on every backend, up to rounding.
+///
+/// # Errors
+/// [`crate::Error::Usage`] for a bad query (see [`TokenBatch::new`]), [`crate::Error::Device`]
+/// when the device fails.
+pub fn sample(
+    model: &Transformer,
+    config: &ModelConfig,
+    value_head: Option<&ScalarHead>,
+    queries: &[Vec<u32>],
+    sampling: &Sampling,
+    uniform: impl Fn(usize) -> Vec<f32> + Sync,
+) -> Result<Sampled> {
+    let mut all = Sampled::default();
+    let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
+    let room = config.n_positions.saturating_sub(sampling.response_length);
+    for (pass, queries) in queries.chunks(queries_at_once).enumerate() {
+        let parts = in_parts(&model.device(), queries.len(), |part| {
+            let first_query = pass * queries_at_once + part.start;
+            let queries = queries.get(part).unwrap_or_default();
+            let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, room)?;
+            let first_row = first_query * sampling.responses_per_query;
+            let rows = batch.len() * sampling.responses_per_query;
+            let numbers: Vec<f32> = (first_row..first_row + rows).flat_map(&uniform).collect();
+            sample_pass(model, value_head, &batch, sampling, numbers)
+        });
+        for part in parts {
+            all.extend(part?);
+        }
+    }
+    Ok(all)
+}
+
+fn sample_pass(
+    model: &Transformer,
+    value_head: Option<&ScalarHead>,
+    batch: &TokenBatch,
+    sampling: &Sampling,
+    uniform: Vec<f32>,
+) -> Result<Sampled> {
+    let device = model.device();
+    let length = sampling.response_length;
+    let sources: Vec<usize> =
+        (0..batch.len()).flat_map(|row| std::iter::repeat_n(row, sampling.responses_per_query)).collect();
+    let rows = sources.len();
+    let uniform = Tensor::<2>::from_data(TensorData::new(uniform, [rows, length]), &device);
+
+    let mut cache = model.kv_cache(batch.len(), batch.width() + length);
+    let prompt = model.prefill(batch.tokens(&device), &mut cache);
+    let lengths = batch.lengths();
+    cache.hide_padding(&lengths);
+    let mut cache = cache.repeat_rows(&sources);
+    let last = batch.outputs(|len| len - 1..len);
+    let mut hidden = select_rows(select_rows(prompt.flatten(0, 1), &last), &sources);
+    let first_positions: Vec<i64> = sources.iter().filter_map(|&row| lengths.get(row)).map(|&n| n as i64).collect();
+    let first_positions = Tensor::<1, Int>::from_data(TensorData::new(first_positions, [rows]), &device);
+
+    let (mut tokens, mut log_probs, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for step in 0..length {
+        if let Some(head) = value_head {
+            values.push(head.forward(hidden.clone()));
+        }
+        let logits = model.logits(hidden.clone()) / sampling.temperature;
+        let numbers = uniform.clone().slice([0..rows, step..step + 1]);
+        let (token, log_prob) = draw(logits, numbers);
+        if step + 1 < length {
+            hidden = model.decode(token.clone(), first_positions.clone() + step as i64, &mut cache);
+        }
+        tokens.push(token);
+        log_probs.push(log_prob);
+    }
+    read_back(tokens, log_probs, values, length)
+}
+
+/// One token a row: logits `[rows, vocab]` and numbers in [0, 1) `[rows, 1]` to token ids and
+/// their log-probabilities, both `[rows]`.
+///
+/// Inverts the cumulative distribution in two levels, over blocks of the vocabulary and inside
+/// one block, because a running sum over the whole vocabulary is quadratic on GPU backends.
+pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+    // Below 1, so that rounding never carries a number past the last token with any weight.
+    const INSIDE: f64 = 1.0 - 1e-6;
+    let [rows, vocab] = logits.dims();
+    let block = vocab.isqrt();
+    let blocks = vocab.div_ceil(block);
+    let centred = logits.clone() - logits.max_dim(1);
+    let weights = fill_last_block(centred.clone().exp(), blocks * block).reshape([rows, blocks, block]);
+
+    let sums = weights.clone().sum_dim(2).reshape([rows, blocks]);
+    let running = sums.clone().cumsum(1);
+    let total = running.clone().slice([0..rows, blocks - 1..blocks]);
+    let target = (uniform * total.clone()).min_pair(total.clone() * INSIDE);
+    let chosen = running.clone().lower_equal(target.clone().expand([rows, blocks])).int().sum_dim(1);
+    let before = running.gather(1, chosen.clone()) - sums.gather(1, chosen.clone());
+
+    let index = chosen.clone().reshape([rows, 1, 1]).expand([rows, 1, block]);
+    let running = weights.gather(1, index).reshape([rows, block]).cumsum(1);
+    let block_total = running.clone().slice([0..rows, block - 1..block]);
+    let target = (target - before).min_pair(block_total * INSIDE);
+    let offset = running.lower_equal(target.expand([rows, block])).int().sum_dim(1);
+
+    let token = chosen * block as i64 + offset;
+    let log_prob = centred.gather(1, token.clone()) - total.log();
+    (token.reshape([rows]), log_prob.reshape([rows]))
+}
+
+/// Appends zeros up to `width` columns.
+fn fill_last_block(weights: Tensor<2>, width: usize) -> Tensor<2> {
+    let [rows, columns] = weights.dims();
+    if columns == width {
+        return weights;
+    }
+    let zeros = Tensor::zeros([rows, width - columns], &weights.device());
+    Tensor::cat(vec![weights, zeros], 1)
+}
+
+fn read_back(
+    tokens: Vec<Tensor<1, Int>>,
+    log_probs: Vec<Tensor<1>>,
+    values: Vec<Tensor<1>>,
+    length: usize,
+) -> Result<Sampled> {
+    // Ids below 2^24 are exact in f32, so that one read brings everything.
+    let tokens = Tensor::stack::<2>(tokens, 1).float();
+    let mut readback = Readback::default().with(tokens).with(Tensor::stack::<2>(log_probs, 1));
+    if !values.is_empty() {
+        readback = readback.with(Tensor::stack::<2>(values, 1));
+    }
+    let mut read = readback.floats()?.into_iter();
+    let mut rows = || read.next().unwrap_or_default().chunks(length).map(<[f32]>::to_vec).collect::<Vec<_>>();
+    Ok(Sampled {
+        responses: rows().into_iter().map(|row| row.into_iter().map(|id| id as u32).collect()).collect(),
+        log_probs: rows(),
+        values: rows(),
+    })
+}

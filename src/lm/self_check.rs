@@ -1,0 +1,46 @@
+//! Whether a device computes the same with the key-value cache as without.
+
+use burn::tensor::Device;
+
+use super::config::ModelConfig;
+use super::log_probs::ResponseBatch;
+use super::operations::pick_log_probs;
+use super::parameters;
+use super::sampler::{Sampling, sample};
+use super::transformer::Transformer;
+use crate::device::read_floats;
+use crate::error::Result;
+use crate::run::random::{Stream, uniform};
+
+/// Cached and uncached log-probabilities may differ by rounding, not by more.
+const TOLERANCE: f64 = 1e-4;
+
+/// How closely they agree.
+#[derive(Debug, Clone, Copy)]
+pub struct Agreement {
+    pub largest_difference: f64,
+    pub agrees: bool,
+}
+
+/// Samples from a small random model with the cache, over more than one bucket of it, and
+/// computes the same log-probabilities without.
+///
+/// # Errors
+/// When the device fails.
+pub fn check_cached_decoding(device: &Device) -> Result<Agreement> {
+    let config =
+        ModelConfig { vocab_size: 300, n_positions: 64, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 };
+    let model = parameters::draw(Transformer::zeros(&config, device), config.n_layer, 1)?;
+    // Flat distributions hide faults: larger weights make the tokens depend on what was read.
+    let model = parameters::scale(model, 4.0);
+    let queries: Vec<Vec<u32>> = (1..=6).map(|row| (0..5 * row).map(|i| (7 * i + row) % 300).collect()).collect();
+    let sampling = Sampling { response_length: 24, temperature: 0.7, responses_per_query: 1 };
+    let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, sampling.response_length);
+    let drawn = sample(&model, &config, None, &queries, &sampling, numbers)?;
+    let batch = ResponseBatch::new(&queries, &drawn.responses, &config)?;
+    let logits = model.logits(batch.hidden(&model)) / sampling.temperature;
+    let uncached = read_floats(pick_log_probs(logits, batch.targets(&model)))?;
+    let differences = drawn.log_probs.iter().flatten().zip(&uncached).map(|(a, b)| f64::from((a - b).abs()));
+    let largest_difference = differences.fold(0.0, |largest: f64, d| if d.is_nan() { d } else { largest.max(d) });
+    Ok(Agreement { largest_difference, agrees: largest_difference <= TOLERANCE })
+}

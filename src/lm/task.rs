@@ -1,0 +1,133 @@
+//! What is continued, and where a continuation ends, in tokens of one model (`lm_tasks.py`).
+
+use super::hugging_face::LanguageModel;
+use super::sampler::Sampling;
+use crate::config;
+use crate::error::{Error, Result};
+
+/// Where responses are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncation {
+    /// The token to cut after, such as the period's.
+    pub token: u32,
+    /// The first index at which it counts.
+    pub after: usize,
+    pub pad_token: u32,
+}
+
+/// The settings of a task, for one model.
+#[derive(Debug, Clone, Copy)]
+pub struct Task {
+    pub truncation: Truncation,
+    /// One response a query.
+    pub sampling: Sampling,
+    /// The score of a response that cannot be cut.
+    pub penalty_score: f64,
+    /// Longer queries keep their last tokens.
+    pub query_length: usize,
+}
+
+impl Truncation {
+    /// The response up to the first `token` at index ≥ `after`, the rest replaced by padding.
+    pub fn cut(&self, response: &[u32]) -> Vec<u32> {
+        let end = self.end(response).unwrap_or(response.len());
+        let keep = |(index, &id): (usize, &u32)| if index < end { id } else { self.pad_token };
+        response.iter().enumerate().map(keep).collect()
+    }
+
+    /// Whether there is such a token.
+    pub fn is_valid(&self, response: &[u32]) -> bool {
+        self.end(response).is_some()
+    }
+
+    fn end(&self, response: &[u32]) -> Option<usize> {
+        let tail = response.iter().skip(self.after);
+        tail.into_iter().position(|&id| id == self.token).map(|index| self.after + index + 1)
+    }
+}
+
+impl Task {
+    /// The task in this model's tokens.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the model has no such truncate token, or is too short for the task.
+    pub fn new(settings: &config::Task, model: &LanguageModel) -> Result<Self> {
+        let token = model.tokenizer.token(&settings.truncate_token).ok_or_else(|| {
+            let what = format!("the model's vocabulary has no token \"{}\"", settings.truncate_token);
+            Error::usage(what, "set task.truncate_token to one that it has")
+        })?;
+        let length = settings.query_length_tokens + settings.response_length_tokens;
+        if length > model.config.n_positions {
+            return Err(Error::usage(
+                format!("query and response take {length} tokens, the model reads {}", model.config.n_positions),
+                "lower task.query_length_tokens or task.response_length_tokens",
+            ));
+        }
+        Ok(Self {
+            truncation: Truncation {
+                token,
+                after: settings.truncate_after_tokens,
+                pad_token: model.config.pad_token(),
+            },
+            sampling: Sampling {
+                response_length: settings.response_length_tokens,
+                temperature: settings.temperature,
+                responses_per_query: 1,
+            },
+            penalty_score: settings.penalty_score,
+            query_length: settings.query_length_tokens,
+        })
+    }
+
+    /// A query's tokens, the last `query_length` of them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a query without text.
+    pub fn encode_query(&self, model: &LanguageModel, query: &str) -> Result<Vec<u32>> {
+        let ids = model.tokenizer.encode(query)?;
+        if ids.is_empty() {
+            return Err(Error::usage("a query is empty", "give every query some text"));
+        }
+        Ok(ids.get(ids.len().saturating_sub(self.query_length)..).unwrap_or_default().to_vec())
+    }
+
+    /// A response's tokens, at most as many as are sampled.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn encode_response(&self, model: &LanguageModel, response: &str) -> Result<Vec<u32>> {
+        let mut ids = model.tokenizer.encode(response)?;
+        ids.truncate(self.sampling.response_length);
+        Ok(ids)
+    }
+
+    /// A response's text, up to where it is cut.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn decode_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
+        let cut = self.truncation.cut(response);
+        let real: Vec<u32> = cut.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
+        model.tokenizer.decode(&real)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CUT: Truncation = Truncation { token: 13, after: 2, pad_token: 99 };
+
+    #[test]
+    fn a_response_ends_with_the_first_period_late_enough() {
+        assert_eq!(CUT.cut(&[13, 5, 6, 13, 7, 13]), [13, 5, 6, 13, 99, 99]);
+        assert_eq!(CUT.cut(&[1, 2, 13, 13]), [1, 2, 13, 99]);
+        assert!(CUT.is_valid(&[1, 2, 13, 13]));
+    }
+
+    #[test]
+    fn a_response_without_one_stays_whole() {
+        assert_eq!(CUT.cut(&[13, 13, 1, 2]), [13, 13, 1, 2]);
+        assert!(!CUT.is_valid(&[13, 13, 1, 2]));
+    }
+}

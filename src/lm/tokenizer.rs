@@ -1,0 +1,141 @@
+//! Text to token ids and back: GPT-2's byte-level BPE, trained here or loaded.
+
+use std::path::Path;
+
+use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer as HuggingFaceTokenizer};
+
+use crate::error::{Error, Result};
+
+/// Marks the border between documents in training, as in GPT-2.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// A tokenizer with the vocabulary of one model.
+#[derive(Clone)]
+pub struct Tokenizer {
+    inner: HuggingFaceTokenizer,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokenizer({} tokens)", self.vocab_size())
+    }
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is not one.
+    pub fn from_json(bytes: &[u8], path: &Path) -> Result<Self> {
+        // The library indexes past its buffers on some malformed merges (tokenizers issue 2094).
+        let parsed = std::panic::catch_unwind(|| HuggingFaceTokenizer::from_bytes(bytes));
+        let reason = match parsed {
+            Ok(Ok(inner)) => return Ok(Self { inner }),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "its merges contradict its vocabulary".to_string(),
+        };
+        let hint = "take the tokenizer.json that came with the model";
+        Err(Error::input(path, format!("not a tokenizer: {reason}"), hint))
+    }
+
+    /// The `tokenizer.json` of this tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if it cannot be expressed as JSON.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(false).map_err(|e| Error::failed(format!("the tokenizer cannot be written: {e}"), ""))
+    }
+
+    /// Learns a byte-level BPE of `vocab_size` tokens; [`END_OF_TEXT`] is token 0.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the texts are too short for a vocabulary of that size.
+    pub fn train<'a>(texts: impl Iterator<Item = &'a str> + Send, vocab_size: usize) -> Result<Self> {
+        let mut trainer = TrainerWrapper::BpeTrainer(
+            BpeTrainerBuilder::new()
+                .vocab_size(vocab_size)
+                .min_frequency(2)
+                .show_progress(false)
+                .special_tokens(vec![AddedToken::from(END_OF_TEXT, true)])
+                .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+                .build(),
+        );
+        let mut inner = HuggingFaceTokenizer::new(BPE::default());
+        inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        inner.with_decoder(Some(ByteLevelDecoder::default()));
+        inner
+            .train(&mut trainer, texts)
+            .map_err(|e| Error::failed(format!("the tokenizer could not be trained: {e}"), "give more text"))?;
+        Ok(Self { inner })
+    }
+
+    /// Tokens in the vocabulary.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Text to ids; every byte has a token, so nothing is unknown.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the tokenizer file defines steps that fail on this text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false);
+        encoding.map(|e| e.get_ids().to_vec()).map_err(|e| Error::failed(format!("text cannot be tokenized: {e}"), ""))
+    }
+
+    /// Ids to text; a character cut in the middle becomes U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] as for [`Self::encode`].
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(|e| Error::failed(format!("tokens cannot be decoded: {e}"), ""))
+    }
+
+    /// The id of one token, such as `.`.
+    pub fn token(&self, text: &str) -> Option<u32> {
+        self.inner.token_to_id(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trained() -> Tokenizer {
+        let text = "The old house stood by the sea. The sea was grey, and the house was old. ".repeat(20);
+        Tokenizer::train(std::iter::once(text.as_str()), 300).unwrap()
+    }
+
+    #[test]
+    fn every_text_comes_back_as_it_was() {
+        let tokenizer = trained();
+        for text in ["The sea.", " two  spaces\n\nand lines", "“Çédille” — 漢字 🐱", ""] {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_end_of_text_is_one_token_and_a_period_another() {
+        let tokenizer = trained();
+        assert_eq!(tokenizer.encode(END_OF_TEXT).unwrap(), [0]);
+        assert_eq!(tokenizer.encode("sea.").unwrap().last().copied(), tokenizer.token("."));
+    }
+
+    #[test]
+    fn a_file_that_is_no_tokenizer_is_refused() {
+        let error = Tokenizer::from_json(b"{\"model\": 3}", Path::new("x/tokenizer.json")).unwrap_err();
+        assert!(error.to_string().starts_with("x/tokenizer.json: not a tokenizer"), "{error}");
+    }
+
+    #[test]
+    fn a_written_tokenizer_reads_back_the_same() {
+        let tokenizer = trained();
+        let json = tokenizer.to_json().unwrap();
+        let again = Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap();
+        assert_eq!(again.encode("the old sea").unwrap(), tokenizer.encode("the old sea").unwrap());
+    }
+}

@@ -1,0 +1,189 @@
+//! GPT-2 (Radford et al., 2019): the network that policy, reference and reward model share.
+
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::tensor::{Device, Int, Tensor};
+
+use super::config::ModelConfig;
+use super::kv_cache::KvCache;
+use super::operations::{causal_attention, gelu, layer_norm, linear};
+
+/// Token and position embeddings, blocks, and a final layer norm; the output head is the token
+/// embedding transposed.
+#[derive(Module, Debug)]
+pub struct Transformer {
+    /// `[vocab, d_model]`
+    token_embedding: Param<Tensor<2>>,
+    /// `[positions, d_model]`
+    position_embedding: Param<Tensor<2>>,
+    blocks: Vec<Block>,
+    final_norm: LayerNorm,
+    heads: usize,
+    epsilon: f64,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    attention_norm: LayerNorm,
+    attention: Attention,
+    feed_forward_norm: LayerNorm,
+    feed_forward: FeedForward,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    query_key_value: Linear,
+    output: Linear,
+}
+
+#[derive(Module, Debug)]
+struct FeedForward {
+    expand: Linear,
+    contract: Linear,
+}
+
+/// `weight` is `[in, out]`, as GPT-2's files have it.
+#[derive(Module, Debug)]
+struct Linear {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+#[derive(Module, Debug)]
+struct LayerNorm {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Transformer {
+    /// A model of this shape whose weights are all zero until they are loaded or drawn
+    /// (see [`super::parameters`]).
+    pub fn zeros(config: &ModelConfig, device: &Device) -> Self {
+        let width = config.n_embd;
+        let block = |_| Block {
+            attention_norm: LayerNorm::zeros(width, device),
+            attention: Attention {
+                query_key_value: Linear::zeros(width, 3 * width, device),
+                output: Linear::zeros(width, width, device),
+            },
+            feed_forward_norm: LayerNorm::zeros(width, device),
+            feed_forward: FeedForward {
+                expand: Linear::zeros(width, 4 * width, device),
+                contract: Linear::zeros(4 * width, width, device),
+            },
+        };
+        Self {
+            token_embedding: Initializer::Zeros.init([config.vocab_size, width], device),
+            position_embedding: Initializer::Zeros.init([config.n_positions, width], device),
+            blocks: (0..config.n_layer).map(block).collect(),
+            final_norm: LayerNorm::zeros(width, device),
+            heads: config.n_head,
+            epsilon: config.layer_norm_epsilon,
+        }
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.token_embedding.val().device()
+    }
+
+    /// Tokens `[batch, seq]` that start at position 0, to the output of the final layer norm
+    /// `[batch, seq, d_model]`. Every token sees those before it in its row.
+    pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, seq] = tokens.dims();
+        let residual = self.embed_from_start(tokens);
+        let residual = self.blocks.iter().fold(residual, |residual, block| {
+            block.forward(residual, self.epsilon, |qkv| causal_attention(qkv, batch, seq, self.heads))
+        });
+        self.normalize(residual, [batch, seq])
+    }
+
+    /// Like [`Self::hidden`], and keeps keys and values for [`Self::decode`].
+    pub fn prefill(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
+        let [batch, seq] = tokens.dims();
+        let mut residual = self.embed_from_start(tokens);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            residual = block.forward(residual, self.epsilon, |qkv| {
+                cache.keep(layer, qkv.clone(), batch, seq);
+                causal_attention(qkv, batch, seq, self.heads)
+            });
+        }
+        self.normalize(residual, [batch, seq])
+    }
+
+    /// One more token a row: tokens and positions `[batch]`, to its output `[batch, d_model]`.
+    pub fn decode(&self, tokens: Tensor<1, Int>, positions: Tensor<1, Int>, cache: &mut KvCache) -> Tensor<2> {
+        let mut residual =
+            self.token_embedding.val().select(0, tokens) + self.position_embedding.val().select(0, positions);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            residual = block.forward(residual, self.epsilon, |qkv| cache.attend(layer, qkv));
+        }
+        cache.advance();
+        self.final_norm.forward(residual, self.epsilon)
+    }
+
+    /// Hidden states `[rows, d_model]` to logits `[rows, vocab]`.
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        hidden.matmul(self.token_embedding.val().transpose())
+    }
+
+    /// `d_model`
+    pub fn width(&self) -> usize {
+        let [_, width] = self.token_embedding.val().dims();
+        width
+    }
+
+    /// A cache for `rows` sequences of at most `capacity` tokens.
+    pub fn kv_cache(&self, rows: usize, capacity: usize) -> KvCache {
+        KvCache::new(self.blocks.len(), rows, self.heads, self.width() / self.heads, capacity, &self.device())
+    }
+
+    fn embed_from_start(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, seq] = tokens.dims();
+        let width = self.width();
+        let token = self.token_embedding.val().select(0, tokens.reshape([batch * seq]));
+        let position = self.position_embedding.val().narrow(0, 0, seq);
+        (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
+    }
+
+    fn normalize(&self, residual: Tensor<2>, [batch, seq]: [usize; 2]) -> Tensor<3> {
+        let [_, width] = residual.dims();
+        self.final_norm.forward(residual, self.epsilon).reshape([batch, seq, width])
+    }
+}
+
+impl Block {
+    /// `residual` and the result are `[rows, d_model]`; `attend` maps `[rows, 3 · d_model]`
+    /// (queries, keys, values) to `[rows, d_model]`.
+    ///
+    /// Rows stay in two dimensions: on three, the gradient of a weight would be computed once a
+    /// batch row and summed afterwards.
+    fn forward(&self, residual: Tensor<2>, epsilon: f64, attend: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        let normed = self.attention_norm.forward(residual.clone(), epsilon);
+        let attended = attend(self.attention.query_key_value.forward(normed));
+        let residual = residual + self.attention.output.forward(attended);
+        let normed = self.feed_forward_norm.forward(residual.clone(), epsilon);
+        let expanded = gelu(self.feed_forward.expand.forward(normed));
+        residual + self.feed_forward.contract.forward(expanded)
+    }
+}
+
+impl Linear {
+    fn zeros(from: usize, to: usize, device: &Device) -> Self {
+        Self { weight: Initializer::Zeros.init([from, to], device), bias: Initializer::Zeros.init([to], device) }
+    }
+
+    fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
+        linear(rows, self.weight.val(), self.bias.val())
+    }
+}
+
+impl LayerNorm {
+    fn zeros(width: usize, device: &Device) -> Self {
+        Self { weight: Initializer::Zeros.init([width], device), bias: Initializer::Zeros.init([width], device) }
+    }
+
+    fn forward(&self, rows: Tensor<2>, epsilon: f64) -> Tensor<2> {
+        layer_norm(rows, self.weight.val(), self.bias.val(), epsilon)
+    }
+}

@@ -1,0 +1,30 @@
+//! Figure 1, right: the policy learns to write what the reward model rates highly.
+//!
+//! ```text
+//! queries ──▶ policy draws responses (rollout) ──▶ reward model scores them (score)
+//!                ▲                                            │
+//!                │                                            ▼
+//!   PPO steps (update) ◀── advantages ◀── score − β · KL to the reference (shaping)
+//!                │
+//!                └──▶ β follows the KL (kl_controller)
+//! ```
+
+mod advantages;
+mod kl_controller;
+mod model;
+mod rollout;
+mod score;
+mod shaping;
+mod statistics;
+mod train;
+mod update;
+
+pub use advantages::{Advantages, estimate, whiten};
+pub use kl_controller::{Adaptive, KlController};
+pub use model::{Analysis, Policy, response_log_probs};
+pub use rollout::{Judges, Rollout};
+pub use score::penalize;
+pub use shaping::{Rows, Shaped, mean_of_sums, shape};
+pub use statistics::{Minibatch, StepStatistics};
+pub use train::PolicyTraining;
+pub use update::{UpdateSettings, Updated, gradients, loss, minibatch, update};

@@ -1,0 +1,94 @@
+//! The policy: a language model with a value head on the same trunk.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
+
+use crate::device::{in_parts, read_floats};
+use crate::error::Result;
+use crate::lm::operations::pick_log_probs;
+use crate::lm::parameters::{self, NamedTensor};
+use crate::lm::{ModelConfig, ResponseBatch, ScalarHead, Transformer};
+
+/// π in the paper, and the value function that PPO learns beside it.
+#[derive(Module, Debug)]
+pub struct Policy {
+    pub transformer: Transformer,
+    pub value_head: ScalarHead,
+}
+
+/// What the policy says of responses, each `[batch · response]`, row after row.
+pub struct Analysis {
+    /// Log-probability of each token at the sampling temperature.
+    pub log_probs: Tensor<1>,
+    /// The value before each token.
+    pub values: Tensor<1>,
+    /// Entropy of the distribution each token was drawn from; carries no gradient.
+    pub entropies: Tensor<1>,
+}
+
+impl Policy {
+    /// Analyzes responses (`policy.py`, `analyze_responses`).
+    ///
+    /// # Errors
+    /// As [`ResponseBatch::new`].
+    pub fn analyze(
+        &self,
+        config: &ModelConfig,
+        queries: &[Vec<u32>],
+        responses: &[Vec<u32>],
+        temperature: f64,
+    ) -> Result<Analysis> {
+        let batch = ResponseBatch::new(queries, responses, config)?;
+        let hidden = batch.hidden(&self.transformer);
+        let logits = self.transformer.logits(hidden.clone()) / temperature;
+        Ok(Analysis {
+            entropies: entropies(logits.clone().without_autodiff()),
+            log_probs: pick_log_probs(logits, batch.targets(&self.transformer)),
+            values: self.value_head.forward(hidden),
+        })
+    }
+
+    /// Every weight by name; the head's as `value.weight` and `value.bias`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn read(&self) -> Result<Vec<NamedTensor>> {
+        Ok([parameters::read(&self.transformer)?, self.value_head.read("value")?].concat())
+    }
+}
+
+/// Log-probabilities of responses under a model without heads, `[batch · response]` on the host,
+/// `rows_at_once` rows a pass.
+///
+/// # Errors
+/// As [`ResponseBatch::new`], and when the device fails.
+pub fn response_log_probs(
+    model: &Transformer,
+    config: &ModelConfig,
+    queries: &[Vec<u32>],
+    responses: &[Vec<u32>],
+    temperature: f64,
+    rows_at_once: usize,
+) -> Result<Vec<Vec<f64>>> {
+    let pass = |(queries, responses): (&[Vec<u32>], &[Vec<u32>])| {
+        let batch = ResponseBatch::new(queries, responses, config)?;
+        let logits = model.logits(batch.hidden(model)) / temperature;
+        let log_probs = read_floats(pick_log_probs(logits, batch.targets(model)))?;
+        let length = (log_probs.len() / queries.len()).max(1);
+        Ok(log_probs.chunks(length).map(|row| row.iter().map(|&p| f64::from(p)).collect()).collect())
+    };
+    let parts = in_parts(&model.device(), queries.len(), |part| {
+        let queries = queries.get(part.clone()).unwrap_or_default().chunks(rows_at_once);
+        queries.zip(responses.get(part).unwrap_or_default().chunks(rows_at_once)).map(pass).collect()
+    });
+    let parts: Result<Vec<Vec<Vec<Vec<f64>>>>> = parts.into_iter().collect();
+    Ok(parts?.concat().concat())
+}
+
+/// `−Σ p log p` of each row of logits: `[rows, vocab]` to `[rows]`.
+fn entropies(logits: Tensor<2>) -> Tensor<1> {
+    let [rows, _] = logits.dims();
+    let log_probs = log_softmax(logits, 1);
+    (log_probs.clone().exp() * log_probs).sum_dim(1).neg().reshape([rows])
+}

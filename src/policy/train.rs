@@ -1,0 +1,228 @@
+//! Figure 1, right, as a loop: roll out, judge, shape, update, control; until the updates are
+//! done.
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use serde::{Deserialize, Serialize};
+
+use super::kl_controller::{Adaptive, KlController};
+use super::model::Policy;
+use super::rollout::{Judges, Rollout};
+use super::shaping::{mean_of_sums, shape};
+use super::statistics::StepStatistics;
+use super::update::{UpdateSettings, Updated, update};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::lm::{Adam, ScalarHead};
+use crate::run::checkpoints::Checkpoints;
+use crate::run::interrupt::Interrupt;
+use crate::run::learning_rate::linear_to_zero;
+use crate::run::metrics::MetricsLog;
+use crate::run::progress::{Mode, Progress};
+use crate::run::random::{Stream, below, generator, shuffled, uniform};
+use crate::run::step_log::StepLog;
+use crate::run::training_state;
+use crate::statistics::mean;
+
+/// Sampling and training must agree on a log-probability this closely, or the KL is wrong.
+const LARGEST_LOG_PROB_DIFFERENCE: f64 = 1e-4;
+
+/// A policy training run.
+pub struct PolicyTraining<'a> {
+    pub settings: &'a config::Policy,
+    pub judges: Judges<'a>,
+    /// Queries to draw from, in tokens.
+    pub queries: &'a [Vec<u32>],
+    pub seed: u64,
+    pub checkpoints: Checkpoints,
+    pub metrics_path: PathBuf,
+    pub samples_path: PathBuf,
+    pub interrupt: Interrupt,
+    pub progress: Mode,
+}
+
+/// What a checkpoint keeps beside weights and optimizer.
+#[derive(Serialize, Deserialize)]
+struct State {
+    updates: usize,
+    controller: KlController,
+}
+
+/// A row of `samples.jsonl`.
+#[derive(Serialize)]
+struct Sample {
+    step: u64,
+    query: String,
+    response: String,
+    score: f64,
+    kl: f64,
+}
+
+/// Samples shown an update.
+const SAMPLES: usize = 3;
+
+impl PolicyTraining<'_> {
+    /// Trains to the end, from the last checkpoint if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
+    pub fn run(self) -> Result<Policy> {
+        let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
+        let done_before = Some(state.updates as u64);
+        let mut metrics = MetricsLog::open(&self.metrics_path, done_before)?;
+        let mut samples = StepLog::open(&self.samples_path, done_before)?;
+        let (done, total) = (state.updates as u64, self.settings.updates as u64);
+        let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
+        while state.updates < self.settings.updates {
+            let rollout = self.roll_out(&policy, state.updates)?;
+            let kl_coefficient = state.controller.coefficient;
+            let done_updates = state.updates as u64;
+            let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
+            let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
+            let orders = self.orders(state.updates);
+            let config = &self.judges.reference.config;
+            let settings = self.update_settings(rate);
+            let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
+            if state.updates == 0 {
+                check_agreement(&updated)?;
+            }
+            state.controller = state.controller.after(shaped.kl, self.settings.batch_size);
+            state.updates += 1;
+            let step = state.updates as u64;
+            let row = metrics_row(&rollout, shaped.kl, kl_coefficient, shaped.penalty, rate, &updated.steps);
+            metrics.log(step, &row)?;
+            self.log_samples(&mut samples, step, &rollout)?;
+            let score = mean(&rollout.scores).unwrap_or(f64::NAN);
+            progress.message(format!("score {score:.2}, KL {:.1}, β {kl_coefficient:.3}", shaped.kl));
+            progress.advance(1);
+            policy = updated.policy;
+            self.checkpoint(&policy, &optimizer, &state)?;
+        }
+        progress.finish();
+        Ok(policy.valid())
+    }
+
+    fn roll_out(&self, policy: &Policy, updates: usize) -> Result<Rollout> {
+        let step = updates as u64;
+        let mut rng = generator(self.seed, Stream::Queries, step, 0);
+        let count = self.queries.len().max(1);
+        let queries = (0..self.settings.batch_size).filter_map(|_| self.queries.get(below(count, &mut rng)));
+        let length = self.judges.task.sampling.response_length;
+        let numbers = |row: usize| uniform(self.seed, Stream::Sampling, step, row as u64, length);
+        self.judges.roll_out(policy, queries.cloned().collect(), numbers)
+    }
+
+    /// A fresh row order for each epoch.
+    fn orders(&self, updates: usize) -> Vec<Vec<usize>> {
+        let order = |epoch: usize| {
+            let mut rng = generator(self.seed, Stream::Shuffle, 1 + updates as u64, epoch as u64);
+            shuffled(self.settings.batch_size, &mut rng)
+        };
+        (0..self.settings.epochs).map(order).collect()
+    }
+
+    fn update_settings(&self, learning_rate: f64) -> UpdateSettings {
+        let settings = self.settings;
+        UpdateSettings {
+            learning_rate,
+            temperature: self.judges.task.sampling.temperature,
+            minibatches: settings.minibatches,
+            micro_batch_size: settings.micro_batch_size,
+            clip_range: settings.clip_range,
+            clip_range_value: settings.clip_range_value,
+            value_coefficient: settings.value_coefficient,
+            discount: settings.discount,
+            gae_lambda: settings.gae_lambda,
+            whiten_rewards: settings.whiten_rewards,
+        }
+    }
+
+    fn start_or_resume(&self) -> Result<(Policy, ModuleOptimizer, State)> {
+        let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
+        let reference = self.judges.reference;
+        let device = reference.transformer.device();
+        let policy = Policy {
+            // A copy with parameters of its own: the reference keeps the originals.
+            transformer: reference.transformer.clone().fork(&device),
+            value_head: ScalarHead::zeros(reference.config.n_embd, &device),
+        };
+        if let Some(checkpoint) = self.checkpoints.latest()?.checkpoint {
+            let state = training_state::load_state(&checkpoint)?;
+            let policy = training_state::load_model(&checkpoint, policy)?.train();
+            return Ok((policy, training_state::load_optimizer(&checkpoint, optimizer)?, state));
+        }
+        Ok((policy.train(), optimizer, State { updates: 0, controller: self.controller() }))
+    }
+
+    fn controller(&self) -> KlController {
+        let kl = &self.settings.kl;
+        let adaptive = kl.adaptive.then_some(Adaptive { target: kl.target, horizon: kl.horizon_episodes });
+        KlController { coefficient: kl.coefficient, adaptive }
+    }
+
+    fn checkpoint(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<()> {
+        let interrupted = self.interrupt.requested();
+        let due = state.updates.is_multiple_of(self.settings.checkpoint_every_updates);
+        if interrupted || due || state.updates == self.settings.updates {
+            let files = training_state::to_files(policy, optimizer, state)?;
+            let path = self.checkpoints.save(state.updates as u64, files)?;
+            if interrupted && state.updates < self.settings.updates {
+                return Err(Error::Interrupted { checkpoint: Some(path) });
+            }
+        }
+        Ok(())
+    }
+
+    fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {
+        let tokenizer = &self.judges.reference.tokenizer;
+        let rows = rollout.queries.iter().zip(&rollout.responses).zip(&rollout.scores);
+        let ratios = rollout.log_probs.iter().zip(&rollout.reference_log_probs);
+        for (((query, response), score), (policy, reference)) in rows.zip(ratios).take(SAMPLES) {
+            let sample = Sample {
+                step,
+                query: tokenizer.decode(query)?,
+                response: tokenizer.decode(response)?,
+                score: *score,
+                kl: policy.iter().zip(reference).map(|(p, r)| p - r).sum(),
+            };
+            log.append(&sample)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_agreement(updated: &Updated) -> Result<()> {
+    let difference = updated.largest_log_prob_difference;
+    if difference <= LARGEST_LOG_PROB_DIFFERENCE {
+        return Ok(());
+    }
+    Err(Error::failed(
+        format!("sampling and training disagree on a log-probability by {difference:.1e}, so the KL would be wrong"),
+        "`preftune doctor` compares cached and uncached passes on each device; use another --device",
+    ))
+}
+
+fn metrics_row(
+    rollout: &Rollout,
+    kl: f64,
+    kl_coefficient: f64,
+    penalty: f64,
+    rate: f64,
+    steps: &[StepStatistics],
+) -> Vec<(&'static str, f64)> {
+    let score = mean(&rollout.scores).unwrap_or(f64::NAN);
+    let valid = rollout.valid.iter().filter(|&&valid| valid).count() as f64 / rollout.valid.len() as f64;
+    let mut row = vec![
+        ("objective/kl", kl),
+        ("objective/kl_coef", kl_coefficient),
+        ("objective/entropy", -mean_of_sums(&rollout.log_probs)),
+        ("objective/score", score),
+        ("objective/score_total", score + penalty),
+        ("objective/valid", valid),
+        ("ppo/learning_rate", rate),
+    ];
+    row.extend(StepStatistics::mean_named(steps));
+    row
+}

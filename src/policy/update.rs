@@ -1,0 +1,179 @@
+//! One PPO update: several epochs of clipped steps over a batch of episodes (Schulman et al.,
+//! 2017; `train_policy.py`, `PPOTrainer.loss`).
+
+use std::ops::Range;
+
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Tensor, TensorData};
+
+use super::advantages::{Advantages, estimate, whiten};
+use super::model::{Analysis, Policy};
+use super::rollout::Rollout;
+use super::shaping::Rows;
+use super::statistics::{Minibatch, StepStatistics};
+use crate::device::{Readback, in_parts};
+use crate::error::{Error, Result};
+use crate::lm::ModelConfig;
+
+/// What an update is governed by.
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateSettings {
+    pub learning_rate: f64,
+    pub temperature: f64,
+    pub minibatches: usize,
+    /// Rows in one backward pass; changes memory, not results.
+    pub micro_batch_size: usize,
+    pub clip_range: f64,
+    pub clip_range_value: f64,
+    pub value_coefficient: f64,
+    /// γ
+    pub discount: f64,
+    /// λ
+    pub gae_lambda: f64,
+    pub whiten_rewards: bool,
+}
+
+/// The policy after an update, and what each of its steps saw.
+pub struct Updated {
+    pub policy: Policy,
+    pub steps: Vec<StepStatistics>,
+    /// Largest difference between a log-probability when it was drawn and the same one before the
+    /// first step: what sampling and training disagree by.
+    pub largest_log_prob_difference: f64,
+}
+
+/// Takes `orders.len() · minibatches` steps. `rewards` are shaped, `[rows][response]`; each of
+/// `orders` is the row order of one epoch, cut into minibatches.
+///
+/// # Errors
+/// When a row cannot be read by the model, a number is not finite, or the device fails.
+pub fn update(
+    mut policy: Policy,
+    optimizer: &mut ModuleOptimizer,
+    config: &ModelConfig,
+    rollout: &Rollout,
+    rewards: &Rows,
+    orders: &[Vec<usize>],
+    settings: &UpdateSettings,
+) -> Result<Updated> {
+    let size = rollout.queries.len() / settings.minibatches;
+    let mut steps = Vec::new();
+    let mut largest_log_prob_difference: f64 = 0.0;
+    for rows in orders.iter().flat_map(|order| order.chunks(size)) {
+        let minibatch = minibatch(rollout, rewards, rows, settings);
+        let (gradients, analyses) = gradients(&policy, config, &minibatch, settings)?;
+        let statistics = minibatch.statistics(&read(analyses)?, settings);
+        if !statistics.is_finite() {
+            return Err(Error::failed(
+                "the policy's loss is not a number any more",
+                "lower policy.learning_rate and run again: it goes on from the last checkpoint",
+            ));
+        }
+        if steps.is_empty() {
+            largest_log_prob_difference = statistics.largest_log_prob_difference;
+        }
+        steps.push(statistics);
+        policy = optimizer.step(settings.learning_rate, policy, gradients);
+    }
+    Ok(Updated { policy, steps, largest_log_prob_difference })
+}
+
+/// The chosen rows with whitened rewards, advantages and returns: whitening is over one minibatch,
+/// as in the original.
+pub fn minibatch(rollout: &Rollout, rewards: &Rows, rows: &[usize], settings: &UpdateSettings) -> Minibatch {
+    let rewards = pick(rewards, rows);
+    let values = pick(&rollout.values, rows);
+    let rewards = if settings.whiten_rewards { whiten(&rewards, true) } else { rewards };
+    let Advantages { advantages, returns } = estimate(&rewards, &values, settings.discount, settings.gae_lambda);
+    Minibatch {
+        queries: pick(&rollout.queries, rows),
+        responses: pick(&rollout.responses, rows),
+        log_probs: pick(&rollout.log_probs, rows),
+        values,
+        advantages: whiten(&advantages, false),
+        returns,
+        rewards,
+    }
+}
+
+fn pick<T: Clone>(all: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().filter_map(|&row| all.get(row)).cloned().collect()
+}
+
+/// Gradients of the minibatch's mean loss, summed over micro-batches, and what the policy said.
+///
+/// # Errors
+/// As [`update`].
+pub fn gradients(
+    policy: &Policy,
+    config: &ModelConfig,
+    minibatch: &Minibatch,
+    settings: &UpdateSettings,
+) -> Result<(GradientsParams, Vec<Analysis>)> {
+    let total = minibatch.queries.len();
+    let plain = policy.valid();
+    let micro_batch = |rows: Range<usize>| {
+        // Parameters of its own, so that parts share no graph.
+        let policy = plain.clone().train();
+        let share = rows.len() as f64 / total as f64;
+        let part = minibatch.slice(rows);
+        let analysis = policy.analyze(config, &part.queries, &part.responses, settings.temperature)?;
+        let loss = loss(&analysis, &part, settings) * share;
+        let analysis = Analysis {
+            log_probs: analysis.log_probs.inner(),
+            values: analysis.values.inner(),
+            entropies: analysis.entropies,
+        };
+        Ok((GradientsParams::from_grads(loss.backward(), &policy), analysis))
+    };
+    let parts = in_parts(&policy.transformer.device(), total, |rows| {
+        let size = settings.micro_batch_size;
+        let starts = rows.clone().step_by(size);
+        starts.map(|first| micro_batch(first..(first + size).min(rows.end))).collect::<Result<Vec<_>>>()
+    });
+    let mut accumulator = GradientsAccumulator::new();
+    let mut analyses = Vec::new();
+    for part in parts {
+        for (gradients, analysis) in part? {
+            accumulator.accumulate(policy, gradients);
+            analyses.push(analysis);
+        }
+    }
+    Ok((accumulator.grads(), analyses))
+}
+
+/// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`,
+/// `[1]`.
+pub fn loss(analysis: &Analysis, minibatch: &Minibatch, settings: &UpdateSettings) -> Tensor<1> {
+    let device = analysis.values.device();
+    let on_device = |rows: &Rows| {
+        let numbers: Vec<f32> = rows.iter().flatten().map(|&x| x as f32).collect();
+        let count = numbers.len();
+        Tensor::<1>::from_data(TensorData::new(numbers, [count]), &device)
+    };
+    let advantages = on_device(&minibatch.advantages);
+    let returns = on_device(&minibatch.returns);
+    let old_values = on_device(&minibatch.values);
+
+    let ratio = (analysis.log_probs.clone() - on_device(&minibatch.log_probs)).exp();
+    let clipped_ratio = ratio.clone().clamp(1.0 - settings.clip_range, 1.0 + settings.clip_range);
+    let policy_loss = (ratio * advantages.clone().neg()).max_pair(clipped_ratio * advantages.neg()).mean();
+
+    let moved = analysis.values.clone() - old_values.clone();
+    let clipped_values = old_values + moved.clamp(-settings.clip_range_value, settings.clip_range_value);
+    let squared = |values: Tensor<1>| (values - returns.clone()).square();
+    let value_loss = squared(analysis.values.clone()).max_pair(squared(clipped_values)).mean() * 0.5;
+    policy_loss + value_loss * settings.value_coefficient
+}
+
+/// Log-probabilities, values and entropies of all micro-batches, in one read.
+fn read(analyses: Vec<Analysis>) -> Result<[Vec<f64>; 3]> {
+    let cat = |part: fn(&Analysis) -> Tensor<1>| Tensor::cat(analyses.iter().map(part).collect(), 0);
+    let readback = Readback::default()
+        .with(cat(|a| a.log_probs.clone()))
+        .with(cat(|a| a.values.clone()))
+        .with(cat(|a| a.entropies.clone()));
+    let mut parts = readback.floats()?.into_iter().map(|part| part.into_iter().map(f64::from).collect());
+    Ok(std::array::from_fn(|_| parts.next().unwrap_or_default()))
+}

@@ -1,0 +1,175 @@
+//! Line charts as SVG inside a `<figure>`: no script, colours from the page's style.
+
+use super::marks::{Axes, HEIGHT, LINE_STYLES, WIDTH, is_point};
+use super::scale::{Scale, is_drawable};
+use super::text::{escape, number};
+
+/// One line of a chart; points in the order of x. Where y is not finite the line has a gap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A line chart.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Chart {
+    pub title: String,
+    pub x_label: String,
+    pub y_label: String,
+    pub series: Vec<Series>,
+    /// Horizontal lines to compare with: a target, chance.
+    pub reference_lines: Vec<(String, f64)>,
+    /// A shaded range of y, as (x, low, high); empty for none.
+    pub band: Vec<(f64, f64, f64)>,
+}
+
+impl Chart {
+    /// Whether any series has a point to draw.
+    pub fn has_points(&self) -> bool {
+        self.series.iter().flat_map(|series| &series.points).any(|point| is_point(*point))
+    }
+
+    /// The chart as HTML. `id` must be unique on the page and fit an HTML id.
+    pub fn to_figure(&self, id: &str) -> String {
+        let Some(axes) = self.axes() else {
+            return format!("<figure><h3>{}</h3><p>No finite values.</p></figure>\n", escape(&self.title));
+        };
+        let mut drawing = axes.draw(&self.x_label, &self.y_label);
+        drawing.push_str(&axes.draw_band(&self.band));
+        for (index, (name, value)) in self.drawable_references().enumerate() {
+            drawing.push_str(&axes.draw_reference_line(name, *value, index));
+        }
+        // The first series is the one that matters most, so it is drawn over the others.
+        for (index, series) in self.series.iter().enumerate().rev() {
+            drawing.push_str(&axes.draw_series(&series.points, index));
+        }
+        figure(id, &self.title, &self.describe(), HEIGHT, &drawing, &self.legend())
+    }
+
+    fn axes(&self) -> Option<Axes> {
+        let points = || self.series.iter().flat_map(|series| &series.points).copied().filter(|point| is_point(*point));
+        let x = Scale::tight(points().map(|(x, _)| x))?;
+        let band = self.band.iter().flat_map(|(_, low, high)| [*low, *high]);
+        let references = self.drawable_references().map(|(_, value)| *value);
+        let y = Scale::rounded(points().map(|(_, y)| y).chain(band).chain(references))?;
+        Some(Axes { x, y })
+    }
+
+    fn drawable_references(&self) -> impl Iterator<Item = &(String, f64)> {
+        self.reference_lines.iter().filter(|(_, value)| is_drawable(*value))
+    }
+
+    /// What a listener hears instead of the drawing.
+    fn describe(&self) -> String {
+        let mut sentences = vec![format!("{} by {}.", self.y_label, self.x_label)];
+        for series in &self.series {
+            let drawn: Vec<_> = series.points.iter().copied().filter(|point| is_point(*point)).collect();
+            if let (Some((first_x, first_y)), Some((last_x, last_y))) = (drawn.first(), drawn.last()) {
+                sentences.push(format!(
+                    "{}: {} at {}, {} at {}.",
+                    series.name,
+                    number(*first_y),
+                    axis_value(*first_x),
+                    number(*last_y),
+                    axis_value(*last_x)
+                ));
+            }
+        }
+        sentences.extend(self.drawable_references().map(|(name, value)| format!("Line: {name}, {}.", number(*value))));
+        sentences.join(" ")
+    }
+
+    fn legend(&self) -> String {
+        let mut items = String::new();
+        for (index, series) in self.series.iter().enumerate() {
+            let last = series.points.iter().rev().find(|point| is_point(**point));
+            let Some((_, value)) = last else { continue };
+            items.push_str(&format!(
+                "<span><svg class=\"key\" viewBox=\"0 0 22 8\" aria-hidden=\"true\"><path class=\"line line-{}\" d=\"M0 4H22\"/></svg> {} <b>{}</b></span> ",
+                index % LINE_STYLES, escape(&series.name), number(*value)
+            ));
+        }
+        items
+    }
+}
+
+/// The frame that all drawings share. `title` and `description` are plain text, `drawing`
+/// and `caption` are markup.
+pub(super) fn figure(id: &str, title: &str, description: &str, height: f64, drawing: &str, caption: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<figure><h3>{title}</h3>\n\
+         <svg role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" aria-labelledby=\"{id}-title {id}-description\">\n\
+         <title id=\"{id}-title\">{title}</title><desc id=\"{id}-description\">{}</desc>\n\
+         {drawing}</svg>\n<figcaption>{caption}</figcaption></figure>\n",
+        escape(description)
+    )
+}
+
+/// Steps are whole and must not be rounded to three digits.
+fn axis_value(x: f64) -> String {
+    if x.fract() == 0.0 { format!("{x:.0}") } else { number(x) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<(f64, f64)>) -> Chart {
+        Chart {
+            title: "KL <policy & reference>".into(),
+            x_label: "update".into(),
+            y_label: "nats".into(),
+            series: vec![Series { name: "KL".into(), points }],
+            reference_lines: vec![("target".into(), 6.0)],
+            band: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_line_has_a_gap_where_a_value_is_missing() {
+        let figure = chart(vec![(1.0, 1.0), (2.0, 2.0), (3.0, f64::NAN), (4.0, 2.0), (5.0, 3.0)]).to_figure("kl");
+        assert_eq!(figure.matches("<path class=\"line line-0\" d=\"M").count(), 3, "two pieces and the legend");
+        assert!(!figure.contains("NaN") && !figure.contains("inf"));
+    }
+
+    #[test]
+    fn a_single_point_is_a_dot_and_no_point_is_said_so() {
+        let figure = chart(vec![(1.0, 4.0)]).to_figure("kl");
+        assert_eq!(figure.matches("<circle").count(), 1);
+        assert!(chart(vec![(1.0, f64::INFINITY)]).to_figure("kl").contains("No finite values"));
+    }
+
+    #[test]
+    fn a_constant_series_is_a_level_line() {
+        let mut level = chart(vec![(1.0, 0.15), (2.0, 0.15)]);
+        level.reference_lines.clear();
+        assert!(level.to_figure("b").contains("d=\"M40.0 102.0L348.0 102.0\""), "{}", level.to_figure("b"));
+    }
+
+    #[test]
+    fn it_can_be_heard() {
+        let figure = chart(vec![(1.0, 0.0), (1200.0, 5.9)]).to_figure("kl");
+        assert!(figure.contains("role=\"img\"") && figure.contains("aria-labelledby=\"kl-title kl-description\""));
+        assert!(figure.contains("<title id=\"kl-title\">KL &lt;policy &amp; reference&gt;</title>"));
+        assert!(figure.contains("nats by update. KL: 0 at 1, 5.90 at 1200. Line: target, 6.00."));
+    }
+
+    #[test]
+    fn a_band_is_drawn_under_the_line() {
+        let mut banded = chart(vec![(1.0, 1.0), (2.0, 2.0)]);
+        banded.band = vec![(1.0, 0.5, 1.5), (2.0, 1.5, 2.5)];
+        let figure = banded.to_figure("kl");
+        assert!(figure.find("class=\"band\"").unwrap() < figure.find("class=\"line").unwrap());
+    }
+
+    #[test]
+    fn thinning_keeps_the_extremes_of_a_long_run() {
+        let mut points: Vec<_> = (0..100_000).map(|step| (f64::from(step), 1.0)).collect();
+        points[70_001].1 = 50.0;
+        let figure = chart(points).to_figure("kl");
+        assert!(figure.len() < 100_000);
+        assert!(figure.contains(" 50.0L"), "the peak, 50 on an axis to 60");
+    }
+}

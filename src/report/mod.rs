@@ -1,0 +1,52 @@
+//! One HTML file that shows a run and opens anywhere: no network, no script.
+//!
+//! [`run_report`] chooses what to show; [`Report`] is the page; [`Chart`] and
+//! [`IntervalChart`] are its drawings. The same report gives the same bytes.
+
+mod chart;
+mod interval_chart;
+mod marks;
+mod page;
+mod run_report;
+mod scale;
+mod summary;
+mod text;
+
+pub use chart::{Chart, Series};
+pub use interval_chart::IntervalChart;
+pub use run_report::{MetricsRow, RunReportInput, run_report};
+pub use text::escape;
+
+/// What the page says. Empty parts are left out of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    pub title: String,
+    /// What happened, in plain sentences.
+    pub summary: String,
+    pub key_figures: Vec<KeyFigure>,
+    pub charts: Vec<Chart>,
+    pub win_rate: Option<IntervalChart>,
+    pub samples: Vec<SampleRow>,
+    /// The configuration the run had, as TOML.
+    pub settings: String,
+    /// What the run ran on, as (name, value).
+    pub environment: Vec<(String, String)>,
+}
+
+/// One number that a reader looks for first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyFigure {
+    pub label: String,
+    pub value: String,
+    pub note: String,
+}
+
+/// One query, continued before and after tuning, with what the reward model gives each.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct SampleRow {
+    pub query: String,
+    pub before: String,
+    pub after: String,
+    pub before_score: f64,
+    pub after_score: f64,
+}

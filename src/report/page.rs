@@ -1,0 +1,157 @@
+//! The page around the charts.
+
+use super::text::{escape, escape_lines, number};
+use super::{KeyFigure, Report, SampleRow};
+
+/// Forbids all loading and all scripts, should text from a model ever get past the escaping.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+impl Report {
+    /// The page as HTML: self-contained, and the same bytes for the same report.
+    pub fn to_html(&self) -> String {
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{CONTENT_SECURITY_POLICY}\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
+             <h1>{title}</h1>\n{summary}{key_figures}{charts}{samples}{settings}{environment}\
+             </main>\n</body>\n</html>\n",
+            title = escape(&self.title),
+            style = include_str!("style.css"),
+            summary = unless_empty(&self.summary, |summary| format!("<p class=\"summary\">{}</p>\n", escape(summary))),
+            key_figures = key_figures(&self.key_figures),
+            charts = self.figures(),
+            samples = samples(&self.samples),
+            settings = unless_empty(&self.settings, |settings| {
+                format!("<details><summary>Settings</summary><pre>{}</pre></details>\n", escape_lines(settings))
+            }),
+            environment = environment(&self.environment),
+        )
+    }
+
+    fn figures(&self) -> String {
+        let mut figures: Vec<String> =
+            self.charts.iter().enumerate().map(|(index, chart)| chart.to_figure(&format!("chart-{index}"))).collect();
+        figures.extend(self.win_rate.iter().map(|chart| chart.to_figure("win-rate")));
+        section("Charts", "charts", &figures.concat())
+    }
+}
+
+fn unless_empty(text: &str, show: impl Fn(&str) -> String) -> String {
+    if text.trim().is_empty() { String::new() } else { show(text) }
+}
+
+fn section(heading: &str, class: &str, content: &str) -> String {
+    unless_empty(content, |content| {
+        format!("<section><h2>{heading}</h2>\n<div class=\"{class}\">\n{content}</div></section>\n")
+    })
+}
+
+fn key_figures(figures: &[KeyFigure]) -> String {
+    let items: String = figures
+        .iter()
+        .map(|figure| {
+            format!(
+                "<div><dt>{}</dt><dd><b>{}</b><span>{}</span></dd></div>\n",
+                escape(&figure.label),
+                escape(&figure.value),
+                escape(&figure.note)
+            )
+        })
+        .collect();
+    unless_empty(&items, |items| format!("<dl class=\"key-figures\">\n{items}</dl>\n"))
+}
+
+fn samples(rows: &[SampleRow]) -> String {
+    let body: String = rows.iter().map(sample).collect();
+    let table = unless_empty(&body, |body| {
+        format!(
+            "<table><thead><tr><th scope=\"col\">Query</th><th scope=\"col\">Before</th><th scope=\"col\">After</th></tr></thead>\n\
+             <tbody>\n{body}</tbody></table>\n\
+             <p class=\"note\">The number at each response is the reward model's score. ⏎ is a line break.</p>\n"
+        )
+    });
+    section("The same queries, before and after", "samples", &table)
+}
+
+fn sample(row: &SampleRow) -> String {
+    // Directions are isolated: a response in a right-to-left script stays in its own cell.
+    let response = |name: &str, text: &str, score: f64, class: &str| {
+        format!(
+            "<td data-label=\"{name}\"><span class=\"score {class}\">{}</span><div dir=\"auto\">{}</div></td>\n",
+            number(score),
+            escape(text)
+        )
+    };
+    let class = if row.after_score > row.before_score { "better" } else { "" };
+    format!(
+        "<tr><th scope=\"row\"><div dir=\"auto\">{}</div></th>\n{}{}</tr>\n",
+        escape(&row.query),
+        response("Before", &row.before, row.before_score, ""),
+        response("After", &row.after, row.after_score, class)
+    )
+}
+
+fn environment(facts: &[(String, String)]) -> String {
+    let rows: String =
+        facts.iter().map(|(name, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value))).collect();
+    unless_empty(&rows, |rows| {
+        format!("<details><summary>Environment</summary><dl class=\"facts\">\n{rows}</dl></details>\n")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Chart, Series};
+    use super::*;
+
+    fn report() -> Report {
+        let series = Series { name: "</svg><script>".into(), points: vec![(1.0, 0.0), (2.0, 1.0)] };
+        Report {
+            title: "run <b>".into(),
+            summary: "It \"worked\".".into(),
+            key_figures: vec![KeyFigure { label: "KL".into(), value: "5.9".into(), note: "<i>".into() }],
+            charts: vec![Chart { title: "Score".into(), series: vec![series], ..Chart::default() }],
+            win_rate: None,
+            samples: vec![SampleRow {
+                query: "Once\nupon".into(),
+                before: "<script>alert(1)</script>\u{1b}[2J".into(),
+                after: "\u{202e}<img src=x onerror=alert(1)>".into(),
+                before_score: -1.0,
+                after_score: f64::NAN,
+            }],
+            settings: "seed = 1\nname = \"</pre>\"".into(),
+            environment: vec![("device".into(), "<cpu>".into())],
+        }
+    }
+
+    #[test]
+    fn nothing_from_a_model_becomes_markup() {
+        let html = report().to_html();
+        for forbidden in ["<script", "<img", "<b>\n", "<i>", "</pre>\"", "<cpu>", "\u{1b}", "\u{202e}"] {
+            assert!(!html.contains(forbidden), "{forbidden:?}");
+        }
+        assert!(html.contains("Once⏎upon") && html.contains("␛[2J") && html.contains("⟨U+202E⟩"));
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_anywhere() {
+        let html = report().to_html();
+        for address in ["http:", "https:", "//", "url(", "@import", "href", " src=\""] {
+            assert!(!html.contains(address), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_report_gives_the_same_bytes() {
+        assert_eq!(report().to_html(), report().to_html());
+    }
+
+    #[test]
+    fn what_is_missing_is_left_out() {
+        let html = Report { title: "empty".into(), ..Report::default() }.to_html();
+        let body = html.split("<body>").nth(1).unwrap();
+        assert_eq!(body, "\n<main>\n<h1>empty</h1>\n</main>\n</body>\n</html>\n");
+    }
+}

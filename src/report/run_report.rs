@@ -1,0 +1,204 @@
+//! Which charts the report of a run has.
+
+use std::collections::BTreeMap;
+
+use super::summary::{key_figures, summary};
+use super::text::{number, percent};
+use super::{Chart, IntervalChart, Report, SampleRow, Series};
+use crate::eval::WinRate;
+
+/// One line of a metrics file: the numbers by name, with the step under `step`.
+pub type MetricsRow = BTreeMap<String, f64>;
+
+/// What a run left behind. Parts that a run does not have are empty or `None`, and the page
+/// leaves them out.
+#[derive(Debug, Clone, Default)]
+pub struct RunReportInput {
+    pub title: String,
+    /// One row an update, with `objective/score`, `objective/score_total`, `objective/kl`
+    /// and `objective/kl_coef`.
+    pub policy_metrics: Vec<MetricsRow>,
+    /// One row a step of fitting the reward model, with `reward/loss`, `reward/accuracy` and,
+    /// where it was measured, `reward/held_out_accuracy`.
+    pub reward_metrics: Vec<MetricsRow>,
+    /// The KL, in nats a response, that the controller steers to.
+    pub kl_target: Option<f64>,
+    /// Accuracy on held-out comparisons after fitting, in 0..=1.
+    pub reward_model_accuracy: Option<f64>,
+    /// The accuracy of guessing, 1/N with N responses a comparison.
+    pub chance: f64,
+    pub win_rate: Option<WinRate>,
+    pub samples: Vec<SampleRow>,
+    /// The configuration the run had, as TOML.
+    pub settings: String,
+    /// What the run ran on, as (name, value).
+    pub environment: Vec<(String, String)>,
+}
+
+/// How often people preferred the paper's sentiment policy (5,000 labels, offline) to the
+/// model before tuning.
+const PAPER_WIN_RATE: f64 = 0.88;
+
+/// The report of one run.
+pub fn run_report(input: &RunReportInput) -> Report {
+    let charts =
+        [score_chart(input), kl_chart(input), kl_coefficient_chart(input), loss_chart(input), accuracy_chart(input)];
+    Report {
+        title: input.title.clone(),
+        summary: summary(input),
+        key_figures: key_figures(input),
+        charts: charts.into_iter().filter(Chart::has_points).collect(),
+        win_rate: input.win_rate.as_ref().map(win_rate_chart),
+        samples: input.samples.clone(),
+        settings: input.settings.clone(),
+        environment: input.environment.clone(),
+    }
+}
+
+fn score_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "Score of the policy's responses".into(),
+        x_label: "update".into(),
+        y_label: "mean score".into(),
+        series: series(
+            &input.policy_metrics,
+            &[("score", "objective/score", 1.0), ("less the KL penalty", "objective/score_total", 1.0)],
+        ),
+        ..Chart::default()
+    }
+}
+
+fn kl_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "KL from the reference".into(),
+        x_label: "update".into(),
+        y_label: "nats a response".into(),
+        series: series(&input.policy_metrics, &[("KL", "objective/kl", 1.0)]),
+        reference_lines: input.kl_target.map(|target| (format!("target {target}"), target)).into_iter().collect(),
+        ..Chart::default()
+    }
+}
+
+fn kl_coefficient_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "KL coefficient β".into(),
+        x_label: "update".into(),
+        y_label: "score a nat".into(),
+        series: series(&input.policy_metrics, &[("β", "objective/kl_coef", 1.0)]),
+        ..Chart::default()
+    }
+}
+
+fn loss_chart(input: &RunReportInput) -> Chart {
+    // A reward model that gives all N responses the same score has a loss of ln N.
+    let guessing = -input.chance.ln();
+    Chart {
+        title: "Reward model: loss".into(),
+        x_label: "step".into(),
+        y_label: "cross-entropy, nats".into(),
+        series: series(&input.reward_metrics, &[("training", "reward/loss", 1.0)]),
+        reference_lines: vec![(format!("guessing {}", number(guessing)), guessing)],
+        ..Chart::default()
+    }
+}
+
+fn accuracy_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "Reward model: accuracy".into(),
+        x_label: "step".into(),
+        y_label: "best response found, %".into(),
+        series: series(
+            &input.reward_metrics,
+            &[("held out", "reward/held_out_accuracy", 100.0), ("training", "reward/accuracy", 100.0)],
+        ),
+        reference_lines: vec![(format!("chance {}", percent(input.chance)), 100.0 * input.chance)],
+        ..Chart::default()
+    }
+}
+
+fn win_rate_chart(win_rate: &WinRate) -> IntervalChart {
+    IntervalChart {
+        title: "Preferred to the model before tuning".into(),
+        rate: win_rate.rate,
+        low: win_rate.low,
+        high: win_rate.high,
+        wins: win_rate.wins,
+        ties: win_rate.ties,
+        losses: win_rate.losses,
+        reference_lines: vec![("even 50%".into(), 0.5), ("paper 88%".into(), PAPER_WIN_RATE)],
+        note: format!(
+            "Judged blind by the labeler \"{}\". The paper's 88% are people's verdicts on its sentiment policy, a larger model.",
+            win_rate.labeler
+        ),
+    }
+}
+
+/// One series for each (name, metric, factor) that the rows have.
+fn series(rows: &[MetricsRow], wanted: &[(&str, &str, f64)]) -> Vec<Series> {
+    wanted
+        .iter()
+        .map(|(name, metric, factor)| Series {
+            name: (*name).into(),
+            points: points(rows, metric).map(|(step, value)| (step, value * factor)).collect(),
+        })
+        .filter(|series| !series.points.is_empty())
+        .collect()
+}
+
+/// The (step, value) of the rows that have the metric.
+pub(super) fn points<'a>(rows: &'a [MetricsRow], metric: &'a str) -> impl DoubleEndedIterator<Item = (f64, f64)> + 'a {
+    rows.iter().filter_map(move |row| Some((*row.get("step")?, *row.get(metric)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &[(&str, f64)]) -> MetricsRow {
+        values.iter().map(|(name, value)| ((*name).to_string(), *value)).collect()
+    }
+
+    #[test]
+    fn the_summary_says_what_the_numbers_say() {
+        let input = RunReportInput {
+            title: "storyteller".into(),
+            policy_metrics: vec![
+                row(&[("step", 1.0), ("objective/score", 0.02), ("objective/kl", 0.0)]),
+                row(&[("step", 2.0), ("objective/score", 2.71), ("objective/kl", 5.9)]),
+                row(&[("step", 3.0), ("objective/score", f64::NAN), ("objective/kl", f64::NAN)]),
+            ],
+            reward_model_accuracy: Some(0.625),
+            chance: 0.25,
+            kl_target: Some(6.0),
+            ..RunReportInput::default()
+        };
+        let report = run_report(&input);
+        assert!(
+            report.summary.contains("62.5%") && report.summary.contains("from 0.020 to 2.71"),
+            "{}",
+            report.summary
+        );
+        assert!(report.summary.contains("5.90 nats"));
+        let titles: Vec<_> = report.charts.iter().map(|chart| chart.title.as_str()).collect();
+        assert_eq!(titles, ["Score of the policy's responses", "KL from the reference"]);
+    }
+
+    #[test]
+    fn accuracy_is_shown_in_percent_beside_chance() {
+        let input = RunReportInput {
+            reward_metrics: vec![row(&[("step", 10.0), ("reward/held_out_accuracy", 0.5)])],
+            chance: 0.25,
+            ..RunReportInput::default()
+        };
+        let report = run_report(&input);
+        let [chart] = report.charts.as_slice() else { panic!("one chart: {:?}", report.charts) };
+        assert_eq!(chart.series.first().unwrap().points, [(10.0, 50.0)]);
+        assert_eq!(chart.reference_lines, [("chance 25%".to_string(), 25.0)]);
+    }
+
+    #[test]
+    fn a_run_without_numbers_claims_nothing() {
+        let report = run_report(&RunReportInput { title: "new".into(), ..RunReportInput::default() });
+        assert_eq!(report, Report { title: "new".into(), ..Report::default() });
+    }
+}

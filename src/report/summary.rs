@@ -1,0 +1,90 @@
+//! What happened in a run: the sentences and the numbers at the top of its report.
+
+use super::run_report::{RunReportInput, points};
+use super::text::{number, percent};
+use super::{KeyFigure, MetricsRow};
+use crate::eval::WinRate;
+
+/// What happened, in plain sentences about the parts that the run has.
+pub fn summary(input: &RunReportInput) -> String {
+    let sentences = [reward_model_sentence(input), score_sentence(input), kl_sentence(input), win_rate_sentence(input)];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn reward_model_sentence(input: &RunReportInput) -> Option<String> {
+    Some(format!(
+        "The reward model finds the preferred response in {} of the comparisons held out from its training; guessing finds {}.",
+        percent(input.reward_model_accuracy?),
+        percent(input.chance)
+    ))
+}
+
+fn score_sentence(input: &RunReportInput) -> Option<String> {
+    let ((first_step, first), (last_step, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
+    Some(format!(
+        "From update {first_step} to update {last_step} the mean score of the policy's responses went from {} to {}.",
+        number(first),
+        number(last)
+    ))
+}
+
+fn kl_sentence(input: &RunReportInput) -> Option<String> {
+    let (_, (_, kl)) = first_and_last(&input.policy_metrics, "objective/kl")?;
+    Some(format!("The policy ended {} nats a response away from the reference it started from.", number(kl)))
+}
+
+fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
+    let WinRate { labeler, rate, low, high, pairs, .. } = input.win_rate.as_ref()?;
+    Some(format!(
+        "In {pairs} blind comparisons with responses from before, the labeler \"{labeler}\" preferred the tuned policy in {} (95% interval {} to {}, a tie counting one half).",
+        percent(*rate),
+        percent(*low),
+        percent(*high)
+    ))
+}
+
+/// The numbers that a reader looks for first, as far as the run has them.
+pub fn key_figures(input: &RunReportInput) -> Vec<KeyFigure> {
+    [win_rate_figure(input), score_figure(input), kl_figure(input), accuracy_figure(input)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn win_rate_figure(input: &RunReportInput) -> Option<KeyFigure> {
+    let win_rate = input.win_rate.as_ref()?;
+    Some(KeyFigure {
+        label: "Win rate".into(),
+        value: percent(win_rate.rate),
+        note: format!("{} to {} (95%)", percent(win_rate.low), percent(win_rate.high)),
+    })
+}
+
+fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
+    let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
+    Some(KeyFigure { label: "Score".into(), value: number(last), note: format!("at the start {}", number(first)) })
+}
+
+fn kl_figure(input: &RunReportInput) -> Option<KeyFigure> {
+    let (_, (_, last)) = first_and_last(&input.policy_metrics, "objective/kl")?;
+    let target = input.kl_target.map(|target| format!(", target {target}"));
+    Some(KeyFigure {
+        label: "KL".into(),
+        value: number(last),
+        note: format!("nats a response{}", target.unwrap_or_default()),
+    })
+}
+
+fn accuracy_figure(input: &RunReportInput) -> Option<KeyFigure> {
+    Some(KeyFigure {
+        label: "Reward model accuracy".into(),
+        value: percent(input.reward_model_accuracy?),
+        note: format!("held out; chance {}", percent(input.chance)),
+    })
+}
+
+/// The first and the last finite value of a metric, each with its step.
+fn first_and_last(rows: &[MetricsRow], metric: &str) -> Option<((f64, f64), (f64, f64))> {
+    let finite = || points(rows, metric).filter(|(_, value)| value.is_finite());
+    Some((finite().next()?, finite().next_back()?))
+}

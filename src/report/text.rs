@@ -1,0 +1,118 @@
+//! Text from models and people, made safe and visible for a page.
+
+/// Escapes text for HTML and SVG, as content and inside a double-quoted attribute.
+///
+/// Newlines show as ⏎ and other control characters as their symbol. Characters that turn
+/// the reading direction around or cannot be seen show as ⟨U+202E⟩, so that a response
+/// looks like what it is and cannot rearrange the text beside it.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' => escaped.push('⏎'),
+            '\u{7f}' => escaped.push('␡'),
+            '\0'..='\u{1f}' => escaped.push(control_picture(character)),
+            _ if is_invisible(character) => {
+                escaped.push_str(&format!("⟨U+{:04X}⟩", u32::from(character)));
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// As [`escape`], for preformatted text: lines stay lines.
+pub fn escape_lines(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+}
+
+/// A number for people: about three significant digits, an exponent only where it helps.
+pub fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if !value.is_finite() {
+        return "not a number".into();
+    }
+    if magnitude == 0.0 {
+        return "0".into();
+    }
+    if !(1e-3..1e6).contains(&magnitude) {
+        return format!("{value:.2e}");
+    }
+    let decimals = match magnitude {
+        100.0.. => 0,
+        10.0.. => 1,
+        0.1.. => 2,
+        0.01.. => 3,
+        _ => 4,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// A proportion in 0..=1 as a percentage with one decimal, or none if it is whole.
+pub fn percent(proportion: f64) -> String {
+    let digits = format!("{:.1}", proportion * 100.0);
+    format!("{}%", digits.strip_suffix(".0").unwrap_or(&digits))
+}
+
+/// The symbol of a C0 control character: its code, moved to the block "Control Pictures".
+fn control_picture(character: char) -> char {
+    char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}')
+}
+
+/// C1 controls, separators, direction marks, zero-width spaces, annotations and tags.
+/// The zero-width joiners stay: emoji and several scripts need them.
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_becomes_text() {
+        assert_eq!(
+            escape(r#"<script>alert('x' & "y")</script>"#),
+            "&lt;script&gt;alert(&#39;x&#39; &amp; &quot;y&quot;)&lt;/script&gt;"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        assert_eq!(escape("a\nb\tc\x1b[31m\0\x7f"), "a⏎b␉c␛[31m␀␡");
+        assert_eq!(escape("safe\u{202e}txt.exe\u{200b}\u{85}"), "safe⟨U+202E⟩txt.exe⟨U+200B⟩⟨U+0085⟩");
+        assert_eq!(escape("naïve 日本 👩\u{200d}🚀"), "naïve 日本 👩\u{200d}🚀");
+    }
+
+    #[test]
+    fn preformatted_text_keeps_its_lines() {
+        assert_eq!(escape_lines("a = 1\nb = \"<\"\n"), "a = 1\nb = &quot;&lt;&quot;");
+    }
+
+    #[test]
+    fn numbers_have_three_significant_digits() {
+        let cases = [
+            (-0.0, "0"),
+            (-0.001, "-0.0010"),
+            (-1e-9, "-1.00e-9"),
+            (0.15, "0.15"),
+            (2.714, "2.71"),
+            (-12.34, "-12.3"),
+            (2_000_000.0, "2.00e6"),
+            (1.41e-5, "1.41e-5"),
+            (512.0, "512"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(number(f64::NAN), "not a number");
+    }
+}

@@ -1,0 +1,152 @@
+//! Fits a reward model to comparisons: normalize, one epoch, normalize again (paper, section 2.1;
+//! `train_reward.py`).
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use serde::{Deserialize, Serialize};
+
+use super::loss::{RewardStep, TokenComparison, judge, train_step};
+use super::model::{GainAndBias, RewardModel};
+use crate::config::Reward;
+use crate::error::{Error, Result};
+use crate::lm::{Adam, LanguageModel, ScalarHead};
+use crate::run::checkpoints::Checkpoints;
+use crate::run::interrupt::Interrupt;
+use crate::run::learning_rate::linear_to_zero;
+use crate::run::metrics::MetricsLog;
+use crate::run::progress::{Mode, Progress};
+use crate::run::random::{Stream, generator, shuffled};
+use crate::run::training_state;
+
+/// Rows in a forward pass without gradients.
+const ROWS_AT_ONCE: usize = 64;
+
+/// Held-out accuracy is measured so many times during the epoch.
+const MEASUREMENTS: usize = 8;
+
+/// Responses of the reference, on which rewards are normalized.
+#[derive(Debug, Clone, Default)]
+pub struct NormalizationSamples {
+    pub queries: Vec<Vec<u32>>,
+    pub responses: Vec<Vec<u32>>,
+}
+
+/// A reward-model training run.
+pub struct RewardTraining<'a> {
+    pub settings: &'a Reward,
+    /// The pretrained model to start from.
+    pub pretrained: &'a LanguageModel,
+    pub train: &'a [TokenComparison],
+    /// Comparisons of other queries, for accuracy.
+    pub held_out: &'a [TokenComparison],
+    pub normalization: &'a NormalizationSamples,
+    pub seed: u64,
+    pub checkpoints: Checkpoints,
+    pub metrics_path: PathBuf,
+    pub interrupt: Interrupt,
+    pub progress: Mode,
+}
+
+/// A fitted reward model and how well it predicts choices it has not seen.
+#[derive(Debug)]
+pub struct FittedReward {
+    pub model: RewardModel,
+    pub held_out: RewardStep,
+    pub gain_and_bias: GainAndBias,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    step: usize,
+}
+
+impl RewardTraining<'_> {
+    /// Trains to the end, from the last checkpoint if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
+    pub fn run(self) -> Result<FittedReward> {
+        let batches = self.batches();
+        let config = &self.pretrained.config;
+        let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
+        let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
+        let size = self.settings.batch_size as u64;
+        let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
+        let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
+        let measure_every = batches.len().div_ceil(MEASUREMENTS);
+        for (step, batch) in batches.iter().enumerate().skip(first_step) {
+            let seen = step * self.settings.batch_size;
+            let rate = linear_to_zero(self.settings.learning_rate, seen as u64, self.train.len() as u64);
+            let rows: Vec<&TokenComparison> = batch.iter().filter_map(|&index| self.train.get(index)).collect();
+            let (next, statistics) = train_step(model, &mut optimizer, config, &rows, rate)?;
+            model = next;
+            let done = step + 1;
+            let mut row = vec![
+                ("reward/loss", statistics.loss),
+                ("reward/accuracy", statistics.accuracy),
+                ("reward/learning_rate", rate),
+            ];
+            if (done % measure_every == 0 || done == batches.len()) && !self.held_out.is_empty() {
+                let held_out = judge(&model, config, self.held_out, self.settings.batch_size)?;
+                row.push(("reward/held_out_loss", held_out.loss));
+                row.push(("reward/held_out_accuracy", held_out.accuracy));
+                progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
+            }
+            metrics.log(done as u64, &row)?;
+            progress.advance(size);
+            let interrupted = self.interrupt.requested();
+            if interrupted || done % self.settings.checkpoint_every_steps == 0 || done == batches.len() {
+                let state = State { step: done };
+                let path = self.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state)?)?;
+                if interrupted {
+                    return Err(Error::Interrupted { checkpoint: Some(path) });
+                }
+            }
+        }
+        progress.finish();
+        self.finish(model)
+    }
+
+    fn finish(&self, model: RewardModel) -> Result<FittedReward> {
+        let config = &self.pretrained.config;
+        let held_out = judge(&model, config, self.held_out, self.settings.batch_size)?;
+        let mut model = model.valid();
+        if self.settings.normalize_after {
+            model = self.normalize(model)?;
+        }
+        let gain_and_bias = model.gain_and_bias()?;
+        Ok(FittedReward { model, held_out, gain_and_bias })
+    }
+
+    fn normalize(&self, model: RewardModel) -> Result<RewardModel> {
+        let NormalizationSamples { queries, responses } = self.normalization;
+        Ok(model.normalize(&self.pretrained.config, queries, responses, ROWS_AT_ONCE)?.0)
+    }
+
+    fn start_or_resume(&self) -> Result<(RewardModel, ModuleOptimizer, usize)> {
+        let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
+        let transformer = self.pretrained.transformer.clone();
+        let device = transformer.device();
+        let head = ScalarHead::draw(self.pretrained.config.n_embd, self.seed, &device);
+        // A copy with parameters of its own: the reference keeps the originals.
+        let model = RewardModel::new(transformer.fork(&device), head);
+        if let Some(checkpoint) = self.checkpoints.latest()?.checkpoint {
+            let state: State = training_state::load_state(&checkpoint)?;
+            let model = training_state::load_model(&checkpoint, model)?.train();
+            return Ok((model, training_state::load_optimizer(&checkpoint, optimizer)?, state.step));
+        }
+        let model = if self.settings.normalize_before { self.normalize(model)? } else { model };
+        Ok((model.train(), optimizer, 0))
+    }
+
+    /// Indices of one epoch in random order; a last batch that is not full is left out, as in the
+    /// original, unless it is the only one.
+    fn batches(&self) -> Vec<Vec<usize>> {
+        let order = shuffled(self.train.len(), &mut generator(self.seed, Stream::Shuffle, 0, 0));
+        let full = order.chunks(self.settings.batch_size).filter(|batch| batch.len() == self.settings.batch_size);
+        let batches: Vec<Vec<usize>> = full.map(<[usize]>::to_vec).collect();
+        if batches.is_empty() { vec![order] } else { batches }
+    }
+}

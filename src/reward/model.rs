@@ -1,0 +1,169 @@
+//! The reward model: a language model whose output is one number, `r(x, y)` in the paper.
+
+use std::path::Path;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::device::{Readback, in_parts, read_floats};
+use crate::error::{Error, Result};
+use crate::lm::hugging_face;
+use crate::lm::parameters::{self, NamedTensor};
+use crate::lm::{ModelConfig, ScalarHead, TokenBatch, Transformer, select_rows};
+
+/// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
+/// real token of query and response (`rewards.py`).
+#[derive(Module, Debug)]
+pub struct RewardModel {
+    transformer: Transformer,
+    head: ScalarHead,
+    /// `[1]`; trained like the rest, as in the original.
+    gain: Param<Tensor<1>>,
+    /// `[1]`
+    bias: Param<Tensor<1>>,
+}
+
+/// What [`RewardModel::normalize`] set.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct GainAndBias {
+    pub gain: f64,
+    pub bias: f64,
+}
+
+impl RewardModel {
+    /// A reward model on this network, with gain 1 and bias 0.
+    pub fn new(transformer: Transformer, head: ScalarHead) -> Self {
+        let device = transformer.device();
+        Self { transformer, head, gain: scalar(1.0, &device), bias: scalar(0.0, &device) }
+    }
+
+    /// Rewards `[rows]` of responses to queries; padding anywhere behind the first token is
+    /// skipped.
+    ///
+    /// # Errors
+    /// As [`TokenBatch::new`].
+    pub fn rewards(&self, config: &ModelConfig, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<Tensor<1>> {
+        let rows: Vec<Vec<u32>> = queries.iter().zip(responses).map(|(q, r)| [q.as_slice(), r].concat()).collect();
+        let batch = TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions)?;
+        let hidden = self.transformer.hidden(batch.tokens(&self.transformer.device()));
+        let last = select_rows(hidden.flatten(0, 1), &batch.outputs(|len| len - 1..len));
+        Ok(self.head.forward(last) * self.gain.val() + self.bias.val())
+    }
+
+    /// The same on the host, `rows_at_once` rows a pass. Call it on a model without gradients.
+    ///
+    /// # Errors
+    /// As [`Self::rewards`], and when the device fails.
+    pub fn score(
+        &self,
+        config: &ModelConfig,
+        queries: &[Vec<u32>],
+        responses: &[Vec<u32>],
+        rows_at_once: usize,
+    ) -> Result<Vec<f32>> {
+        let parts = in_parts(&self.transformer.device(), queries.len(), |part| {
+            let queries = queries.get(part.clone()).unwrap_or_default();
+            let responses = responses.get(part).unwrap_or_default();
+            let passes = queries.chunks(rows_at_once).zip(responses.chunks(rows_at_once));
+            passes.map(|(queries, responses)| read_floats(self.rewards(config, queries, responses)?)).collect()
+        });
+        let parts: Result<Vec<Vec<Vec<f32>>>> = parts.into_iter().collect();
+        Ok(parts?.concat().concat())
+    }
+
+    /// Sets gain and bias so that rewards of these samples have mean 0 and variance 1, starting
+    /// over from gain 1 and bias 0 (`rewards.py`, `normalize`; population variance).
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    pub fn normalize(
+        self,
+        config: &ModelConfig,
+        queries: &[Vec<u32>],
+        responses: &[Vec<u32>],
+        rows_at_once: usize,
+    ) -> Result<(Self, GainAndBias)> {
+        let plain = self.with_gain_and_bias(GainAndBias { gain: 1.0, bias: 0.0 });
+        let raw = plain.valid().score(config, queries, responses, rows_at_once)?;
+        let set = normalizing(&raw);
+        Ok((plain.with_gain_and_bias(set), set))
+    }
+
+    /// Gain and bias as they are now.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn gain_and_bias(&self) -> Result<GainAndBias> {
+        let read = Readback::default().with(self.gain.val()).with(self.bias.val()).floats()?.concat();
+        let number = |index: usize| read.get(index).copied().map_or(f64::NAN, f64::from);
+        Ok(GainAndBias { gain: number(0), bias: number(1) })
+    }
+
+    /// The same model with another gain and bias.
+    #[must_use]
+    pub fn with_gain_and_bias(self, set: GainAndBias) -> Self {
+        let replace = |param: Param<Tensor<1>>, value: f64| {
+            param.map(|old| Tensor::from_data(TensorData::new(vec![value as f32], [1]), &old.device()))
+        };
+        Self { gain: replace(self.gain, set.gain), bias: replace(self.bias, set.bias), ..self }
+    }
+
+    /// A reward model from its network and its `heads.safetensors`; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the heads are not those of a reward model of this width.
+    pub fn from_heads(transformer: Transformer, heads: &[u8], path: &Path) -> Result<Self> {
+        let tensors = hugging_face::read_safetensors(heads, path)?;
+        let find = |name: &str, count: Option<usize>| {
+            let found = tensors.get(&format!("reward.{name}")).map(|tensor| tensor.values.clone());
+            found.filter(|values| count.is_none_or(|count| values.len() == count)).ok_or_else(|| {
+                let hint = "take a folder that `preftune train-reward` wrote";
+                Error::input(path, format!("no reward.{name} of the model's width"), hint)
+            })
+        };
+        let device = transformer.device();
+        let number = |name: &str| Ok(find(name, Some(1))?.first().copied().map_or(0.0, f64::from));
+        let head = ScalarHead::new(find("weight", Some(transformer.width()))?, number("bias")? as f32, &device);
+        let set = GainAndBias { gain: number("gain")?, bias: number("offset")? };
+        Ok(Self::new(transformer, head).with_gain_and_bias(set))
+    }
+
+    /// The network below the head.
+    pub fn transformer(&self) -> &Transformer {
+        &self.transformer
+    }
+
+    /// Every weight by name; the head's as `reward.weight` and `reward.bias`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn read(&self) -> Result<Vec<NamedTensor>> {
+        Ok([parameters::read(&self.transformer)?, self.head.read("reward")?].concat())
+    }
+
+    /// Gain, bias and the head's weights for `heads.safetensors`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn read_heads(&self) -> Result<Vec<NamedTensor>> {
+        let GainAndBias { gain, bias } = self.gain_and_bias()?;
+        let number = |name: &str, value: f64| NamedTensor {
+            name: format!("reward.{name}"),
+            shape: vec![1],
+            values: vec![value as f32],
+        };
+        Ok([self.head.read("reward")?, vec![number("gain", gain), number("offset", bias)]].concat())
+    }
+}
+
+fn scalar(value: f32, device: &Device) -> Param<Tensor<1>> {
+    Param::from_data(TensorData::new(vec![value], [1]), device)
+}
+
+fn normalizing(rewards: &[f32]) -> GainAndBias {
+    let count = rewards.len() as f64;
+    let mean = rewards.iter().map(|&r| f64::from(r)).sum::<f64>() / count;
+    let variance = rewards.iter().map(|&r| (f64::from(r) - mean).powi(2)).sum::<f64>() / count;
+    let gain = 1.0 / variance.sqrt();
+    GainAndBias { gain, bias: -gain * mean }
+}

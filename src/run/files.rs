@@ -1,0 +1,127 @@
+//! Reading and writing whole files; every error names its path.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// The bytes of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|source| Error::file("read", path, source))
+}
+
+/// The text of a file; bytes that are not UTF-8 are an error that names line and offset.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count();
+        Error::line(
+            path,
+            line,
+            format!("byte {offset} of the file is not UTF-8"),
+            "save the file as UTF-8, or check that it is a text file",
+        )
+    })
+}
+
+/// Writes a file so that after a crash it holds either its old bytes or the new ones, whole.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |source| Error::file("write", path, source);
+    let folder = folder_of(path);
+    let mut file = temporary_file_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder)
+}
+
+/// Creates a folder and those above it; one that is there already is fine.
+pub fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| Error::file("create", path, source))
+}
+
+/// Makes the names in a folder durable: what was created, renamed or deleted there stays so.
+#[cfg(unix)]
+pub fn sync_folder(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| Error::file("sync", path, source))
+}
+
+/// Windows cannot open a folder to sync it; its file systems log such changes themselves.
+#[cfg(not(unix))]
+pub fn sync_folder(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn temporary_file_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".tmp");
+    // Temporary files are private by default; this one is to have the permissions of any other.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        write_atomically(&path, b"old").unwrap();
+        write_atomically(&path, b"new").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "new");
+        assert_eq!(names(folder.path()), ["config.toml"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing_behind_and_names_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        let error = write_atomically(&path, b"new").unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+        assert_eq!(names(folder.path()), ["taken"]);
+        assert!(write_atomically(&path.join("no/such"), b"").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_a_written_file_as_far_as_the_umask_lets_them() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write_atomically(&ours, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_located() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latin-1.txt");
+        fs::write(&path, b"one\ntwo caf\xe9").unwrap();
+        let error = read_text(&path).unwrap_err();
+        assert!(error.to_string().ends_with("latin-1.txt:2: byte 11 of the file is not UTF-8"), "{error}");
+        assert_eq!(error.exit_code(), 4);
+    }
+
+    #[test]
+    fn a_missing_file_is_a_bad_input() {
+        assert_eq!(read(Path::new("no/such/file")).unwrap_err().exit_code(), 4);
+    }
+}

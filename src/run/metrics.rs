@@ -1,0 +1,87 @@
+//! The numbers of each step, in `metrics.jsonl`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::step_log::{StepLog, read_rows};
+use crate::error::Result;
+
+/// The log of metrics of a run: flat objects such as `{"step":3,"objective/kl":1.5}`.
+#[derive(Debug)]
+pub struct MetricsLog(StepLog);
+
+impl MetricsLog {
+    /// Opens the log as [`StepLog::open`] does.
+    pub fn open(path: &Path, resume_step: Option<u64>) -> Result<Self> {
+        StepLog::open(path, resume_step).map(Self)
+    }
+
+    /// Appends the (name, value) pairs of a step in the order given; a value that is not finite
+    /// becomes `null`, because JSON has no other word for it.
+    pub fn log(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+        self.0.append(&Row { step, values })
+    }
+
+    /// Makes all rows durable; to be called before the checkpoint that counts on them.
+    pub fn sync(&self) -> Result<()> {
+        self.0.sync()
+    }
+}
+
+struct Row<'a> {
+    step: u64,
+    values: &'a [(&'a str, f64)],
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + self.values.len()))?;
+        map.serialize_entry("step", &self.step)?;
+        for (name, value) in self.values {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// All rows of a metrics log, each with its `step` among the values; `null` is read as NaN.
+pub fn read(path: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
+    let rows: Vec<BTreeMap<String, Option<f64>>> = read_rows(path)?;
+    let with_nan = |(name, value): (String, Option<f64>)| (name, value.unwrap_or(f64::NAN));
+    Ok(rows.into_iter().map(|row| row.into_iter().map(with_nan).collect()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_flat_objects_in_the_order_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = MetricsLog::open(&path, None).unwrap();
+        log.log(3, &[("objective/kl", 1.5), ("ppo/loss/total", f64::NAN)]).unwrap();
+        log.log(4, &[("objective/kl", f64::INFINITY)]).unwrap();
+        log.sync().unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "{\"step\":3,\"objective/kl\":1.5,\"ppo/loss/total\":null}\n{\"step\":4,\"objective/kl\":null}\n",
+        );
+        let rows = read(&path).unwrap();
+        assert_eq!((rows[0]["step"], rows[0]["objective/kl"]), (3.0, 1.5));
+        assert!(rows[0]["ppo/loss/total"].is_nan());
+    }
+
+    #[test]
+    fn a_resumed_run_drops_what_it_repeats() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = MetricsLog::open(&path, None).unwrap();
+        (1..=5).for_each(|step| log.log(step, &[("loss", 1.0)]).unwrap());
+        MetricsLog::open(&path, Some(3)).unwrap().log(4, &[("loss", 2.0)]).unwrap();
+        let steps: Vec<f64> = read(&path).unwrap().iter().map(|row| row["step"]).collect();
+        assert_eq!(steps, [1.0, 2.0, 3.0, 4.0]);
+    }
+}

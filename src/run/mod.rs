@@ -1,0 +1,26 @@
+//! A run on disk, and what every loop needs beside its mathematics.
+//!
+//! A run can be killed at any instant and loses no more than the work since its last checkpoint:
+//! files become visible whole or not at all, and random numbers depend on their place in the run,
+//! not on what was drawn before.
+
+pub mod checkpoint;
+pub mod checkpoints;
+pub mod directory;
+pub mod files;
+pub mod health;
+pub mod interrupt;
+pub mod learning_rate;
+pub mod metrics;
+pub mod progress;
+pub mod random;
+pub mod step_log;
+pub mod training_state;
+
+pub use checkpoint::Checkpoint;
+pub use checkpoints::{Checkpoints, Latest};
+pub use directory::RunDirectory;
+pub use interrupt::Interrupt;
+pub use metrics::MetricsLog;
+pub use progress::{Mode, Progress};
+pub use step_log::StepLog;

@@ -1,0 +1,219 @@
+//! How far a long task is, on stderr; the only place in the library that writes there.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+
+/// How often a line appears where a bar cannot be drawn.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether progress is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A bar on a terminal, a line now and then elsewhere.
+    #[default]
+    Shown,
+    /// Nothing.
+    Quiet,
+}
+
+/// The progress of one task.
+#[derive(Debug)]
+pub struct Progress {
+    count: Count,
+    started: Instant,
+    message: String,
+    display: Display,
+}
+
+#[derive(Debug)]
+enum Display {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+    Nothing,
+}
+
+impl Progress {
+    /// Begins a task named `what`, of `total` units such as `updates`.
+    ///
+    /// On a terminal this is a bar without colours, so that `NO_COLOR` changes nothing.
+    pub fn new(what: &str, total: u64, unit: &str, mode: Mode) -> Self {
+        Self::resumed(what, 0, total, unit, mode)
+    }
+
+    /// As [`Self::new`], for a task of which `done` units were done before; the rate and the time
+    /// left come from what follows.
+    pub fn resumed(what: &str, done: u64, total: u64, unit: &str, mode: Mode) -> Self {
+        let count = Count { what: what.into(), unit: unit.into(), done, total, done_before: done };
+        let started = Instant::now();
+        let display = display(&count, mode, started);
+        let progress = Self { count, started, message: String::new(), display };
+        match &progress.display {
+            Display::Lines { .. } => write_line(&progress.count.to_string()),
+            _ => progress.redraw(),
+        }
+        progress
+    }
+
+    /// Counts `units` more as done.
+    pub fn advance(&mut self, units: u64) {
+        self.count.done += units;
+        self.redraw();
+        if let Display::Lines { last } = &mut self.display
+            && last.elapsed() >= LINE_EVERY
+        {
+            *last = Instant::now();
+            write_line(&self.count.line(self.started.elapsed(), &self.message));
+        }
+    }
+
+    /// Sets what stands at the end of the line, such as `loss 2.31`.
+    pub fn message(&mut self, message: impl Into<String>) {
+        self.message = message.into();
+        self.redraw();
+    }
+
+    /// Runs `work` with the bar out of the way, so that it may print.
+    pub fn suspend<R>(&self, work: impl FnOnce() -> R) -> R {
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(work),
+            _ => work(),
+        }
+    }
+
+    /// Ends the task; what was reached stays to be read.
+    pub fn finish(self) {
+        match &self.display {
+            Display::Bar(bar) => bar.abandon(),
+            Display::Lines { .. } => write_line(&self.count.line(self.started.elapsed(), &self.message)),
+            Display::Nothing => {}
+        }
+    }
+
+    fn redraw(&self) {
+        if let Display::Bar(bar) = &self.display {
+            bar.set_position(self.count.done);
+            bar.set_message(self.count.status(self.started.elapsed(), &self.message));
+        }
+    }
+}
+
+fn display(count: &Count, mode: Mode, started: Instant) -> Display {
+    let bar = ProgressBar::with_draw_target(Some(count.total), ProgressDrawTarget::stderr());
+    match (mode, bar.is_hidden()) {
+        (Mode::Quiet, _) => Display::Nothing,
+        (Mode::Shown, true) => Display::Lines { last: started },
+        (Mode::Shown, false) => {
+            // A template that does not parse could only be a bug here; the plain bar will do then.
+            let style = ProgressStyle::with_template("{prefix} [{bar:24}] {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> ");
+            Display::Bar(bar.with_style(style).with_prefix(count.what.clone()).with_finish(ProgressFinish::Abandon))
+        }
+    }
+}
+
+/// Unlike `eprintln!`, does not panic when nobody reads.
+fn write_line(line: &str) {
+    writeln!(std::io::stderr(), "{line}").ok();
+}
+
+/// What there is to say, as text.
+#[derive(Debug)]
+struct Count {
+    what: String,
+    unit: String,
+    done: u64,
+    total: u64,
+    done_before: u64,
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}/{} {}", self.what, self.done, self.total, self.unit)
+    }
+}
+
+impl Count {
+    fn line(&self, elapsed: Duration, message: &str) -> String {
+        format!("{}: {}", self.what, self.status(elapsed, message))
+    }
+
+    fn status(&self, elapsed: Duration, message: &str) -> String {
+        let mut parts = vec![format!("{}/{} {}", self.done, self.total, self.unit)];
+        let secs = elapsed.as_secs_f64();
+        let done_since = self.done.saturating_sub(self.done_before) as f64;
+        if done_since > 0.0 && secs > 0.0 {
+            let left = self.total.saturating_sub(self.done);
+            parts.push(rate(done_since / secs));
+            parts.push(match left {
+                0 => format!("took {}", duration(secs)),
+                _ => format!("{} left", duration(left as f64 * secs / done_since)),
+            });
+        }
+        if !message.is_empty() {
+            parts.push(message.into());
+        }
+        parts.join(", ")
+    }
+}
+
+/// Units a second, or for a slow task seconds a unit.
+fn rate(per_sec: f64) -> String {
+    match per_sec {
+        100.0.. => format!("{per_sec:.0}/s"),
+        1.0.. => format!("{per_sec:.1}/s"),
+        _ => format!("{:.1} s each", 1.0 / per_sec),
+    }
+}
+
+fn duration(secs: f64) -> String {
+    let secs = secs.round() as u64;
+    let (hours, minutes) = (secs / 3600, secs % 3600 / 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{secs} s"),
+        (0, _) => format!("{minutes} min {:02} s", secs % 60),
+        _ => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(done_before: u64, done: u64, total: u64) -> Count {
+        Count { what: "policy".into(), unit: "updates".into(), done, total, done_before }
+    }
+
+    #[test]
+    fn a_line_tells_rate_and_time_left() {
+        let line = count(0, 10, 30).line(Duration::from_secs(125), "score 0.31");
+        assert_eq!(line, "policy: 10/30 updates, 12.5 s each, 4 min 10 s left, score 0.31");
+        let line = count(0, 30, 30).line(Duration::from_secs(3_700), "");
+        assert_eq!(line, "policy: 30/30 updates, 123.3 s each, took 1 h 01 min");
+    }
+
+    #[test]
+    fn what_was_done_before_a_resume_does_not_count_as_fast() {
+        let line = count(1_000, 1_020, 1_100).line(Duration::from_secs(10), "");
+        assert_eq!(line, "policy: 1020/1100 updates, 2.0/s, 40 s left");
+    }
+
+    #[test]
+    fn nothing_done_is_no_division_by_zero() {
+        assert_eq!(count(0, 0, 0).line(Duration::ZERO, ""), "policy: 0/0 updates");
+        assert_eq!(count(5, 5, 9).line(Duration::from_secs(1), ""), "policy: 5/9 updates");
+        assert_eq!(count(0, 9, 5).line(Duration::from_secs(3), ""), "policy: 9/5 updates, 3.0/s, took 3 s");
+    }
+
+    #[test]
+    fn quiet_is_quiet() {
+        let mut progress = Progress::new("policy", 2, "updates", Mode::Quiet);
+        progress.advance(1);
+        progress.message("score 0.31");
+        assert!(matches!(progress.display, Display::Nothing));
+        assert_eq!(progress.suspend(|| 5), 5);
+        progress.finish();
+    }
+}

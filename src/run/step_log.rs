@@ -1,0 +1,164 @@
+//! Append-only logs of a run: one JSON object a line, each with the `step` it belongs to.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use crate::error::{Error, Result};
+
+/// A log open for appending, such as `samples.jsonl`.
+#[derive(Debug)]
+pub struct StepLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl StepLog {
+    /// Opens a log, creating it if need be.
+    ///
+    /// A run that goes on after `resume_step` repeats the later steps, so their lines are
+    /// dropped; with `None` all lines stay. A last line that was cut off by a crash is dropped;
+    /// any other line that is not a JSON object with a `step` is an error.
+    pub fn open(path: &Path, resume_step: Option<u64>) -> Result<Self> {
+        if path.exists() {
+            drop_repeated_lines(path, resume_step)?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|source| Error::file("write", path, source))?;
+        Ok(Self { path: path.into(), file })
+    }
+
+    /// Appends one row: a struct or map with a `step` field.
+    pub fn append(&mut self, row: &impl Serialize) -> Result<()> {
+        let failed = |source| Error::file("write", &self.path, source);
+        let mut line = serde_json::to_vec(row).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        // A single write, so that a reader beside the run sees whole lines.
+        self.file.write_all(&line).map_err(failed)
+    }
+
+    /// Makes all rows durable; to be called before the checkpoint that counts on them.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|source| Error::file("write", &self.path, source))
+    }
+}
+
+/// All rows of a log; a last line that was cut off is left out.
+pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let bytes = files::read(path)?;
+    parse(path, &bytes).map(|rows| rows.into_iter().map(|(_, row)| row).collect())
+}
+
+#[derive(Deserialize)]
+struct Step {
+    step: u64,
+}
+
+fn drop_repeated_lines(path: &Path, resume_step: Option<u64>) -> Result<()> {
+    let bytes = files::read(path)?;
+    let mut kept = Vec::with_capacity(bytes.len());
+    for (line, row) in parse::<Step>(path, &bytes)? {
+        if resume_step.is_none_or(|last| row.step <= last) {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+    }
+    if kept == bytes { Ok(()) } else { files::write_atomically(path, &kept) }
+}
+
+/// The lines of a log, each with its row.
+fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], T)>> {
+    let mut rows = Vec::new();
+    let mut lines = bytes.split(|&byte| byte == b'\n').enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        match serde_json::from_slice(line) {
+            Ok(row) => rows.push((line, row)),
+            // What follows the last newline is nothing, or a line that was cut off.
+            Err(_) if lines.peek().is_none() => {}
+            Err(error) => {
+                return Err(Error::line(
+                    path,
+                    index + 1,
+                    format!("not a row of this log: {error}"),
+                    "delete this line, or move the file away to start a new one",
+                ));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Sample {
+        step: u64,
+        query: String,
+    }
+
+    fn sample(step: u64) -> Sample {
+        Sample { step, query: format!("two\nlines {step}") }
+    }
+
+    fn log_with(steps: &[u64]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samples.jsonl");
+        let mut log = StepLog::open(&path, None).unwrap();
+        steps.iter().for_each(|&step| log.append(&sample(step)).unwrap());
+        log.sync().unwrap();
+        (folder, path)
+    }
+
+    fn steps(path: &Path) -> Vec<u64> {
+        read_rows::<Sample>(path).unwrap().into_iter().map(|sample| sample.step).collect()
+    }
+
+    #[test]
+    fn rows_are_read_back() {
+        let (_folder, path) = log_with(&[1, 2]);
+        assert_eq!(read_rows::<Sample>(&path).unwrap(), [sample(1), sample(2)]);
+    }
+
+    #[test]
+    fn a_resumed_run_repeats_no_step() {
+        let (_folder, path) = log_with(&[1, 2, 2, 3]);
+        StepLog::open(&path, Some(2)).unwrap().append(&sample(3)).unwrap();
+        assert_eq!(steps(&path), [1, 2, 2, 3]);
+        StepLog::open(&path, None).unwrap().append(&sample(4)).unwrap();
+        assert_eq!(steps(&path), [1, 2, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_line_cut_off_at_any_byte_is_dropped() {
+        let (_folder, path) = log_with(&[1, 2]);
+        let whole = files::read(&path).unwrap();
+        let first = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+        for length in first..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let rows = steps(&path);
+            // Without its newline alone, the second line is still whole.
+            assert_eq!(rows, if length == whole.len() - 1 { vec![1, 2] } else { vec![1] });
+            StepLog::open(&path, None).unwrap().append(&sample(3)).unwrap();
+            assert_eq!(steps(&path), [rows, vec![3]].concat());
+        }
+    }
+
+    #[test]
+    fn a_bad_line_in_the_middle_is_an_error_that_names_it() {
+        let (_folder, path) = log_with(&[1]);
+        for bad in ["{\"step\": ", "[]", "{\"query\": \"no step\"}", ""] {
+            std::fs::write(&path, format!("{{\"step\": 1}}\n{bad}\n{{\"step\": 2}}\n")).unwrap();
+            let error = StepLog::open(&path, None).unwrap_err();
+            assert!(error.to_string().contains("samples.jsonl:2: not a row"), "{error}");
+        }
+    }
+}

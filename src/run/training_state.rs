@@ -1,0 +1,69 @@
+//! What a training run needs to go on as if it had never stopped: weights, optimizer, and the
+//! loop's own numbers.
+
+use burn::module::Module;
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+const MODEL: &str = "model.bpk";
+const OPTIMIZER: &str = "optimizer.bpk";
+const STATE: &str = "state.json";
+
+/// The files of a checkpoint. `state` holds the loop's own numbers: step, coefficients, seeds.
+///
+/// # Errors
+/// [`Error::Failed`] when something cannot be serialized.
+pub fn to_files<M: Module>(
+    model: &M,
+    optimizer: &ModuleOptimizer,
+    state: &impl Serialize,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    let failed = |error: RecordError| Error::failed(format!("the training state cannot be written: {error}"), "");
+    let model = model.clone().into_record().into_bytes().map_err(failed)?;
+    let optimizer = optimizer.into_bytes().map_err(failed)?;
+    let state = serde_json::to_vec_pretty(state)
+        .map_err(|error| Error::failed(format!("the training state cannot be written: {error}"), ""))?;
+    Ok(vec![(MODEL.into(), model.to_vec()), (OPTIMIZER.into(), optimizer.to_vec()), (STATE.into(), state)])
+}
+
+/// The weights of a checkpoint, put into a model of the same shape.
+///
+/// # Errors
+/// [`Error::Input`] when the checkpoint is of another model.
+pub fn load_model<M: Module>(checkpoint: &Checkpoint, model: M) -> Result<M> {
+    let bytes = Bytes::from_bytes_vec(checkpoint.read(MODEL)?);
+    let record = ModuleRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
+    model.try_load_record(record).map_err(|error| mismatch(checkpoint, &error))
+}
+
+/// The optimizer's state of a checkpoint; `optimizer` must be made for the loaded model.
+///
+/// # Errors
+/// [`Error::Input`] when the checkpoint is of another optimizer.
+pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
+    let bytes = Bytes::from_bytes_vec(checkpoint.read(OPTIMIZER)?);
+    let record = OptimizerRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
+    Ok(optimizer.load_record(record))
+}
+
+/// The loop's own numbers of a checkpoint.
+///
+/// # Errors
+/// [`Error::Input`] when they are not what this loop keeps.
+pub fn load_state<S: DeserializeOwned>(checkpoint: &Checkpoint) -> Result<S> {
+    serde_json::from_slice(&checkpoint.read(STATE)?).map_err(|error| mismatch(checkpoint, &error))
+}
+
+fn mismatch(checkpoint: &Checkpoint, error: &dyn std::fmt::Display) -> Error {
+    Error::input(
+        checkpoint.path(),
+        format!("this checkpoint does not fit the run: {error}"),
+        "the run was started with other settings; use its own settings, or another --run folder",
+    )
+}

@@ -1,0 +1,110 @@
+//! Books as one long row of tokens, and the windows that training reads from it.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::data::books;
+use crate::error::{Error, Result};
+use crate::lm::{END_OF_TEXT, Tokenizer};
+use crate::run::random::{Stream, below, generator, shuffled};
+
+/// Cleaned text, split into what is trained on and what is held out.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    pub train: Vec<String>,
+    pub held_out: Vec<String>,
+}
+
+impl Texts {
+    /// Cleans each document and holds out its last `held_out_fraction`.
+    pub fn new<'a>(documents: impl Iterator<Item = &'a str>, held_out_fraction: f64) -> Self {
+        let mut texts = Self { train: Vec::new(), held_out: Vec::new() };
+        for document in documents {
+            let clean = books::clean(document);
+            let (train, held_out) = books::split_held_out(&clean, held_out_fraction);
+            texts.train.push(train.to_owned());
+            texts.held_out.push(held_out.to_owned());
+        }
+        texts
+    }
+}
+
+/// The training tokens of all documents in one row, each document begun by [`END_OF_TEXT`].
+#[derive(Debug, Clone)]
+pub struct Corpus {
+    tokens: Vec<u32>,
+    context: usize,
+}
+
+/// A batch of windows: inputs `[batch, context]`, and the token after each as targets
+/// `[batch · context, 1]`.
+pub struct Windows {
+    pub inputs: Tensor<2, Int>,
+    pub targets: Tensor<2, Int>,
+}
+
+impl Corpus {
+    /// Tokenizes `texts`; windows will be `context` tokens long.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the text is shorter than one window.
+    pub fn new(texts: &[String], tokenizer: &Tokenizer, context: usize) -> Result<Self> {
+        let mut tokens = Vec::new();
+        for text in texts {
+            tokens.extend(tokenizer.encode(END_OF_TEXT)?);
+            tokens.extend(tokenizer.encode(text)?);
+        }
+        if tokens.len() < 2 * (context + 1) {
+            return Err(Error::usage(
+                format!("the text has {} tokens, too few for windows of {context}", tokens.len()),
+                "give more text, or lower pretrain.context_tokens",
+            ));
+        }
+        Ok(Self { tokens, context })
+    }
+
+    /// Tokens to train on.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there is nothing to train on.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Windows in one pass over the text.
+    pub fn windows(&self) -> usize {
+        // One window less than fits, so that each pass can begin at another offset.
+        (self.tokens.len() - 1) / self.context - 1
+    }
+
+    /// Where the windows of one step start: in an order and from an offset that each pass draws anew.
+    pub fn starts(&self, seed: u64, step: usize, size: usize) -> Vec<usize> {
+        let windows = self.windows();
+        let mut starts = Vec::with_capacity(size);
+        let mut number = step * size;
+        while starts.len() < size {
+            let (pass, first) = (number / windows, number % windows);
+            let mut rng = generator(seed, Stream::Data, pass as u64, 0);
+            let offset = below(self.context, &mut rng);
+            let order = shuffled(windows, &mut rng);
+            let taken = order.iter().skip(first).take(size - starts.len());
+            starts.extend(taken.map(|window| offset + window * self.context));
+            number = step * size + starts.len();
+        }
+        starts
+    }
+
+    /// The windows that start there.
+    pub fn windows_at(&self, starts: &[usize], device: &Device) -> Windows {
+        let rows = |shift: usize| -> Vec<i64> {
+            let row = |&start: &usize| self.tokens.iter().skip(start + shift).take(self.context);
+            starts.iter().flat_map(row).map(|&id| i64::from(id)).collect()
+        };
+        let count = starts.len();
+        Windows {
+            inputs: Tensor::from_data(TensorData::new(rows(0), [count, self.context]), device),
+            targets: Tensor::from_data(TensorData::new(rows(1), [count * self.context, 1]), device),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Muon for the matrices inside the blocks, AdamW for everything else.
+//!
+//! Muon (Jordan et al., 2024) needs about half the tokens of AdamW at this size; scaled as in
+//! "Muon is Scalable for LLM Training" it shares AdamW's learning rate.
+
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{AdamWConfig, AdjustLrFn, ModuleOptimizer, MuonConfig};
+use burn::tensor::Tensor;
+
+use crate::lm::Transformer;
+
+/// An optimizer for this very model: parameters are known by their ids.
+pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer {
+    let mut matrices = BlockMatrices::default();
+    model.visit(&mut matrices);
+    let muon = MuonConfig::new()
+        .with_weight_decay(Some(WeightDecayConfig::new(weight_decay as f32)))
+        .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
+        .build();
+    AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8).with_weight_decay(0.0).init().with_group(
+        ParamGroup::from_ids(matrices.ids),
+        muon,
+        None,
+    )
+}
+
+#[derive(Default)]
+struct BlockMatrices {
+    in_blocks: bool,
+    depth: usize,
+    ids: Vec<ParamId>,
+}
+
+impl ModuleVisitor for BlockMatrices {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        if self.depth == 0 {
+            self.in_blocks = name == "blocks";
+        }
+        self.depth += 1;
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.depth -= 1;
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.in_blocks && D == 2 {
+            self.ids.push(param.id);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! One binary, so that Burn is linked once.
+
+mod adam;
+mod devices;
+mod gradients;
+mod hugging_face;
+mod model;
+mod operations;
+mod parity;
+mod policy;
+mod program;
+mod reward;
+mod tiny;

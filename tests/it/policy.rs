@@ -1,0 +1,180 @@
+//! Policy training as a whole: interrupting it, cutting it in parts, and what it learns.
+
+use std::path::Path;
+
+use burn::module::Module;
+use preftune::config::{self, AdamForm};
+use preftune::lm::parameters::NamedTensor;
+use preftune::lm::{Adam, LanguageModel, Sampling, Task, Truncation};
+use preftune::policy::{Judges, Policy, PolicyTraining, Rollout, UpdateSettings, shape, update};
+use preftune::reward::RewardModel;
+use preftune::run::random::{Stream, uniform};
+use preftune::run::{Checkpoints, Interrupt, Mode};
+use preftune::{Error, Result};
+
+use crate::{devices, tiny};
+
+const RESPONSE_LENGTH: usize = 8;
+
+struct Models {
+    reference: LanguageModel,
+    reward_model: RewardModel,
+    queries: Vec<Vec<u32>>,
+}
+
+impl Models {
+    fn new() -> Self {
+        let device = devices::ndarray();
+        let reference = tiny::language_model(1, &device);
+        let reward_model = tiny::reward_model(&reference.config, 2, &device);
+        let queries = tiny::rows(&reference.config, &[3, 9, 1, 6, 12, 4], 3);
+        Self { reference, reward_model, queries }
+    }
+
+    fn judges(&self) -> Judges<'_> {
+        let truncation = Truncation { token: 13, after: 2, pad_token: self.reference.config.pad_token() };
+        let sampling = Sampling { response_length: RESPONSE_LENGTH, temperature: 0.7, responses_per_query: 1 };
+        let task = Task { truncation, sampling, penalty_score: -1.0, query_length: 16 };
+        Judges { reference: &self.reference, reward_model: &self.reward_model, task }
+    }
+
+    fn train(&self, folder: &Path, interrupt: Interrupt) -> Result<Vec<NamedTensor>> {
+        let settings = config::Policy {
+            updates: 4,
+            batch_size: 8,
+            minibatches: 2,
+            micro_batch_size: 4,
+            epochs: 2,
+            learning_rate: 1e-3,
+            checkpoint_every_updates: 10,
+            ..config::Policy::default()
+        };
+        let training = PolicyTraining {
+            settings: &settings,
+            judges: self.judges(),
+            queries: &self.queries,
+            seed: 5,
+            checkpoints: Checkpoints::new(&folder.join("checkpoints"), 1).unwrap(),
+            metrics_path: folder.join("metrics.jsonl"),
+            samples_path: folder.join("samples.jsonl"),
+            interrupt,
+            progress: Mode::Quiet,
+        };
+        training.run()?.read()
+    }
+}
+
+/// An interrupt that waits when training begins lets it do one update and leave a checkpoint.
+fn requested() -> Interrupt {
+    let interrupt = Interrupt::new();
+    interrupt.request();
+    interrupt
+}
+
+#[test]
+fn an_interrupted_run_goes_on_as_if_it_had_never_stopped() {
+    let models = Models::new();
+    let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let expected = models.train(straight.path(), Interrupt::new()).unwrap();
+
+    for update in 1..=2 {
+        let error = models.train(stopped.path(), requested()).unwrap_err();
+        let Error::Interrupted { checkpoint: Some(path) } = &error else { panic!("{error}") };
+        assert!(path.ends_with(format!("step-{update:06}")), "{}", path.display());
+        assert_eq!(error.exit_code(), 130);
+    }
+    let found = models.train(stopped.path(), Interrupt::new()).unwrap();
+
+    for (expected, found) in expected.iter().zip(&found) {
+        assert_eq!(expected.name, found.name);
+        assert!(expected.values == found.values, "{} is not the same to the last bit", expected.name);
+    }
+    for log in ["metrics.jsonl", "samples.jsonl"] {
+        let read = |folder: &Path| std::fs::read_to_string(folder.join(log)).unwrap();
+        assert_eq!(read(straight.path()), read(stopped.path()));
+    }
+    assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 4);
+}
+
+#[test]
+fn training_moves_the_policy_and_leaves_the_reference_alone() {
+    let models = Models::new();
+    let before = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trained = models.train(folder.path(), Interrupt::new()).unwrap();
+    let after = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    for ((before, after), trained) in before.iter().zip(&after).zip(&trained) {
+        assert_eq!(before.values, after.values, "{}", before.name);
+        assert_ne!(before.values, trained.values, "{}", trained.name);
+    }
+}
+
+fn rollout(models: &Models, policy: &Policy) -> Rollout {
+    let queries: Vec<Vec<u32>> = (0..16).map(|row| models.queries[row % models.queries.len()].clone()).collect();
+    let numbers = |row: usize| uniform(9, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
+    models.judges().roll_out(policy, queries, numbers).unwrap()
+}
+
+/// Weights after one update of three epochs, and the logged statistics.
+fn updated(models: &Models, micro_batch_size: usize) -> (Vec<NamedTensor>, Vec<f64>) {
+    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray()).train();
+    let rollout = rollout(models, &policy);
+    let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.15);
+    let settings = UpdateSettings {
+        learning_rate: 1e-4,
+        temperature: 0.7,
+        minibatches: 1,
+        micro_batch_size,
+        clip_range: 0.2,
+        clip_range_value: 0.2,
+        value_coefficient: 0.1,
+        discount: 1.0,
+        gae_lambda: 0.95,
+        whiten_rewards: true,
+    };
+    let orders = vec![(0..16).collect(), (0..16).rev().collect(), (0..16).collect()];
+    let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
+    let config = &models.reference.config;
+    let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings).unwrap();
+    let statistics = updated.steps.iter().flat_map(|step| step.named()).map(|(_, value)| value).collect();
+    (updated.policy.read().unwrap(), statistics)
+}
+
+#[test]
+fn micro_batches_change_memory_and_not_results() {
+    let models = Models::new();
+    let (whole, statistics) = updated(&models, 16);
+    // The last cuts the batch into parts of different sizes.
+    for micro_batch_size in [4, 6] {
+        let (parts, part_statistics) = updated(&models, micro_batch_size);
+        for (whole, parts) in whole.iter().zip(&parts) {
+            let difference = tiny::largest_difference(&whole.values, &parts.values);
+            assert!(difference <= 1e-6, "{} differs by {difference:e}", whole.name);
+        }
+        assert!(tiny::largest_difference(&statistics, &part_statistics) < 1e-4);
+    }
+}
+
+#[test]
+fn sampling_and_training_agree_on_every_log_probability() {
+    let models = Models::new();
+    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
+    let rollout = rollout(&models, &policy);
+    let again = policy.train().analyze(&models.reference.config, &rollout.queries, &rollout.responses, 0.7).unwrap();
+    let again = preftune::device::read_floats(again.log_probs.inner()).unwrap();
+    assert!(tiny::largest_difference(&rollout.log_probs.concat(), &again) <= 1e-4);
+}
+
+#[test]
+fn a_response_that_cannot_be_cut_gets_the_penalty() {
+    let models = Models::new();
+    let queries = models.queries[..2].to_vec();
+    let end = 13;
+    let responses = vec![vec![end, end, 1, 2, 3, 4, 5, 6], vec![1, 2, 3, end, 5, 6, 7, 8]];
+    let (scores, valid) = models.judges().score(&queries, &responses).unwrap();
+    assert_eq!(valid, [false, true]);
+    assert_eq!(scores[0], -1.0);
+    let cut = vec![vec![1, 2, 3, end]];
+    let alone = models.reward_model.score(&models.reference.config, &queries[1..], &cut, 1).unwrap();
+    assert!((scores[1] - f64::from(alone[0])).abs() < 1e-5);
+}

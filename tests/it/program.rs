@@ -1,0 +1,125 @@
+//! The program as a person runs it: what it prints, how it fails, and what it leaves on disk.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn preftune(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_preftune"))
+        .args(["--quiet", "--device", "ndarray"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+/// The exit code, and what was printed on stderr, which must be an error and a hint.
+fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = preftune(folder, arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("error: ") && text.contains("hint: "), "{text}");
+    assert!(output.stdout.is_empty(), "data on stdout of a failure");
+    (output.status.code().unwrap(), text)
+}
+
+/// A copy of the model that ships.
+fn copied_model(folder: &Path) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/storyteller");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(shipped.join(file), folder.join(file)).unwrap();
+    }
+}
+
+#[test]
+fn a_device_that_does_not_exist_is_named_with_those_that_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--device", "quantum"]);
+    assert_eq!(code, 3);
+    assert!(text.contains("no device \"quantum\"") && text.contains("flex"), "{text}");
+}
+
+#[test]
+fn a_model_that_is_not_there_is_a_bad_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--model", "nowhere"]);
+    assert_eq!(code, 4);
+    assert!(text.contains("nowhere: no such model"), "{text}");
+}
+
+#[test]
+fn a_truncated_weights_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    copied_model(folder.path());
+    let path = folder.path().join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--model", "."]);
+    assert_eq!(code, 4);
+    assert!(text.contains("model.safetensors: not a readable safetensors file"), "{text}");
+}
+
+#[test]
+fn a_config_that_disagrees_with_the_weights_is_named_with_the_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    copied_model(folder.path());
+    let path = folder.path().join("config.json");
+    let config = fs::read_to_string(&path).unwrap().replace("\"n_embd\": 256", "\"n_embd\": 128");
+    fs::write(&path, config).unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--model", "."]);
+    assert_eq!(code, 4);
+    assert!(text.contains("transformer.wte.weight is [4096, 256]"), "{text}");
+}
+
+#[test]
+fn an_empty_queries_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("empty.txt"), "\n\n").unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--queries", "empty.txt"]);
+    assert_eq!(code, 4);
+    assert!(text.contains("empty.txt"), "{text}");
+}
+
+#[test]
+fn a_comparison_that_is_not_json_is_named_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = r#"{"query":"A.","responses":[" b."," c."],"best":0}"#;
+    fs::write(folder.path().join("labels.jsonl"), format!("{good}\nnot json\n{good}\n")).unwrap();
+    let (code, text) = failure(folder.path(), &["train-reward", "labels.jsonl", "--out", "reward"]);
+    assert_eq!(code, 4);
+    assert!(text.contains("labels.jsonl:2: "), "{text}");
+    assert!(!folder.path().join("reward").exists());
+}
+
+#[test]
+fn an_unknown_setting_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--set", "task.temprature=1"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("temperature"), "{text}");
+}
+
+#[test]
+fn a_run_folder_is_not_reused_for_other_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let label = |seed: &str| {
+        let few = ["--set", "labels.comparisons=2", "--run", "run"];
+        preftune(folder.path(), &[&["label", "--simulated", "--seed", seed], &few[..]].concat())
+    };
+    assert!(label("1").status.success());
+    let second = label("2");
+    assert_eq!(second.status.code(), Some(2), "{}", String::from_utf8_lossy(&second.stderr));
+}
+
+#[test]
+fn the_demo_at_its_smallest_makes_a_model_that_is_preferred() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = preftune(folder.path(), &["demo", "--quick", "--json", "--run", "demo"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let number = |name: &str| result.get(name).and_then(serde_json::Value::as_f64).unwrap();
+    assert!(number("win_rate") > 0.5, "{result}");
+    assert!(number("score_after") > number("score_before"), "{result}");
+    let report = fs::read_to_string(folder.path().join("demo/report.html")).unwrap();
+    assert!(report.contains("<svg") && !report.contains("<script"));
+    assert!(folder.path().join("demo/policy/model/model.safetensors").exists());
+}

@@ -1,0 +1,133 @@
+//! Reward learning on preferences that are known.
+
+use std::path::Path;
+
+use preftune::config;
+use preftune::lm::{LanguageModel, ModelConfig, Transformer, parameters};
+use preftune::reward::{FittedReward, NormalizationSamples, RewardTraining, TokenComparison, judge};
+use preftune::run::random::{Stream, below, generator};
+use preftune::run::{Checkpoints, Interrupt, Mode};
+use preftune::statistics::{mean, population_variance};
+
+use crate::{devices, tiny};
+
+/// The labeler of these tests wants this token, as often as possible.
+const WANTED: u32 = 7;
+/// Few tokens, so that the wanted one is common.
+const TOKENS: usize = 12;
+
+fn liked(response: &[u32]) -> usize {
+    response.iter().filter(|&&id| id == WANTED).count()
+}
+
+/// Comparisons of two to four responses, of which one has more of the wanted token than the rest.
+fn comparisons(count: usize, seed: u64) -> Vec<TokenComparison> {
+    let mut rng = generator(seed, Stream::Data, 0, 0);
+    let mut made = Vec::new();
+    while made.len() < count {
+        let mut tokens = |length: usize| (0..length).map(|_| below(TOKENS, &mut rng) as u32).collect::<Vec<u32>>();
+        let query = tokens(4);
+        let responses: Vec<Vec<u32>> = (0..2 + made.len() % 3).map(|_| tokens(8)).collect();
+        let most = responses.iter().map(|response| liked(response)).max().unwrap();
+        let mut best = (0..responses.len()).filter(|&index| liked(&responses[index]) == most);
+        if let (Some(best), None) = (best.next(), best.next()) {
+            made.push(TokenComparison { query, responses, best });
+        }
+    }
+    made
+}
+
+/// Fresh, as a pretraining run starts.
+fn pretrained() -> LanguageModel {
+    let mut model = tiny::language_model(1, &devices::ndarray());
+    model.config = ModelConfig { n_embd: 32, ..model.config };
+    let fresh = Transformer::zeros(&model.config, &devices::ndarray());
+    model.transformer = parameters::draw(fresh, model.config.n_layer, 1).unwrap();
+    model
+}
+
+fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
+    let settings = config::Reward { learning_rate: 3e-3, ..config::Reward::default() };
+    let samples = comparisons(64, 3);
+    let training = RewardTraining {
+        settings: &settings,
+        pretrained,
+        train: &comparisons(800, 1),
+        held_out: &comparisons(200, 2),
+        normalization: &normalization(&samples),
+        seed: 1,
+        checkpoints: Checkpoints::new(&folder.join("checkpoints"), 1).unwrap(),
+        metrics_path: folder.join("metrics.jsonl"),
+        interrupt: Interrupt::new(),
+        progress: Mode::Quiet,
+    };
+    training.run().unwrap()
+}
+
+fn normalization(comparisons: &[TokenComparison]) -> NormalizationSamples {
+    NormalizationSamples {
+        queries: comparisons.iter().map(|c| c.query.clone()).collect(),
+        responses: comparisons.iter().map(|c| c.responses[0].clone()).collect(),
+    }
+}
+
+#[test]
+fn training_learns_what_the_labeler_prefers_and_normalizes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pretrained = pretrained();
+    let fitted = fit(folder.path(), &pretrained);
+    // A guess is right for 0.36 of them: 2, 3 and 4 responses are equally frequent.
+    assert!(fitted.held_out.accuracy > 0.7, "{:?}", fitted.held_out);
+
+    let NormalizationSamples { queries, responses } = normalization(&comparisons(64, 3));
+    let scores = fitted.model.score(&pretrained.config, &queries, &responses, 64).unwrap();
+    let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
+    assert!(mean(&scores).unwrap().abs() < 1e-4);
+    assert!((population_variance(&scores).unwrap() - 1.0).abs() < 1e-3);
+
+    let rows = preftune::run::metrics::read(&folder.path().join("metrics.jsonl")).unwrap();
+    assert_eq!(rows.len(), 50);
+    assert!(rows[49]["reward/loss"] < rows[0]["reward/loss"]);
+}
+
+#[test]
+fn normalized_rewards_have_mean_zero_and_variance_one() {
+    let config = tiny::config();
+    for device in [devices::ndarray(), devices::flex()] {
+        let model = tiny::reward_model(&config, 1, &device);
+        let queries = tiny::rows(&config, &[3, 5, 1, 9, 2, 2, 7], 2);
+        let responses = tiny::rows(&config, &[4, 4, 6, 1, 8, 3, 5], 3);
+        let (model, set) = model.normalize(&config, &queries, &responses, 3).unwrap();
+        let scores = model.score(&config, &queries, &responses, 64).unwrap();
+        let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
+        assert!(mean(&scores).unwrap().abs() < 1e-5);
+        assert!((population_variance(&scores).unwrap() - 1.0).abs() < 1e-4);
+        // From gain 1 and bias 0 again, not on top of what is there.
+        let (_, again) = model.normalize(&config, &queries, &responses, 64).unwrap();
+        assert!((again.gain - set.gain).abs() < 1e-4 && (again.bias - set.bias).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn comparisons_with_different_numbers_of_responses_are_judged_as_each_alone() {
+    let config = tiny::config();
+    let model = tiny::reward_model(&config, 1, &devices::ndarray());
+    let comparison = |number: usize, lengths: &[usize]| TokenComparison {
+        query: tiny::rows(&config, &[1 + number], 30 + number as u64).remove(0),
+        responses: tiny::rows(&config, lengths, 40 + number as u64),
+        best: number % lengths.len(),
+    };
+    let all = [
+        comparison(0, &[5, 5]),
+        comparison(1, &[3, 8, 2, 6]),
+        comparison(2, &[4, 4, 4]),
+        comparison(3, &[7, 1]),
+        comparison(4, &[2, 2, 9, 2, 2]),
+    ];
+    let together = judge(&model, &config, &all, all.len()).unwrap();
+    let alone: Vec<_> = all.chunks(1).map(|one| judge(&model, &config, one, 1).unwrap()).collect();
+    let average =
+        |number: fn(&preftune::reward::RewardStep) -> f64| mean(&alone.iter().map(number).collect::<Vec<_>>()).unwrap();
+    assert!((together.loss - average(|step| step.loss)).abs() < 1e-5);
+    assert!((together.accuracy - average(|step| step.accuracy)).abs() < 1e-9);
+}

@@ -1,0 +1,86 @@
+//! Small models whose every weight is random, and random inputs for them.
+
+use burn::tensor::Device;
+use preftune::lm::parameters::{NamedTensor, normal, replace};
+use preftune::lm::{LanguageModel, ModelConfig, ScalarHead, Tokenizer, Transformer};
+use preftune::policy::Policy;
+use preftune::reward::RewardModel;
+use preftune::run::random::{Stream, below, generator};
+
+/// Sizes of which none is a power of 2, so that kernels meet ragged ends.
+pub fn config() -> ModelConfig {
+    ModelConfig { vocab_size: 59, n_positions: 80, n_embd: 20, n_layer: 2, n_head: 2, layer_norm_epsilon: 1e-5 }
+}
+
+/// Weights large enough for distributions that are far from flat.
+pub fn transformer(config: &ModelConfig, seed: u64, device: &Device) -> Transformer {
+    let mut row = 0;
+    let model = Transformer::zeros(config, device);
+    let drawn = replace(model, |name, shape| {
+        row += 1;
+        let (centre, deviation) = match shape {
+            [_] if name.ends_with("weight") => (1.0, 0.1),
+            [_] => (0.0, 0.1),
+            _ => (0.0, 0.3),
+        };
+        let noise = normal(shape.iter().product(), deviation, seed, row);
+        Ok(noise.into_iter().map(|x| centre + x).collect())
+    });
+    drawn.unwrap()
+}
+
+pub fn head(config: &ModelConfig, seed: u64, device: &Device) -> ScalarHead {
+    ScalarHead::new(normal(config.n_embd, 0.3, seed, 1000), 0.1, device)
+}
+
+pub fn policy(config: &ModelConfig, seed: u64, device: &Device) -> Policy {
+    Policy { transformer: transformer(config, seed, device), value_head: head(config, seed, device) }
+}
+
+pub fn reward_model(config: &ModelConfig, seed: u64, device: &Device) -> RewardModel {
+    RewardModel::new(transformer(config, seed, device), head(config, seed, device))
+}
+
+/// With a tokenizer of letters and words; not all ids of the model are tokens of it.
+pub fn language_model(seed: u64, device: &Device) -> LanguageModel {
+    let text = "The old house stood by the sea. The sea was grey. ".repeat(20);
+    let tokenizer = Tokenizer::train(std::iter::once(text.as_str()), 290).unwrap();
+    let config = ModelConfig { vocab_size: 300, n_positions: 40, ..config() };
+    LanguageModel { transformer: transformer(&config, seed, device), config, tokenizer }
+}
+
+/// Rows of random tokens, of these lengths.
+pub fn rows(config: &ModelConfig, lengths: &[usize], seed: u64) -> Vec<Vec<u32>> {
+    let mut rng = generator(seed, Stream::Data, 0, 0);
+    let mut row = |length: usize| (0..length).map(|_| below(config.vocab_size, &mut rng) as u32).collect();
+    lengths.iter().map(|&length| row(length)).collect()
+}
+
+/// The weight called `name`, changed by `change`.
+pub fn changed(weights: &[NamedTensor], name: &str, change: impl FnOnce(&mut Vec<f32>)) -> Vec<NamedTensor> {
+    let mut weights = weights.to_vec();
+    change(&mut weights.iter_mut().find(|weight| weight.name == name).unwrap().values);
+    weights
+}
+
+/// The transformer of weights that were read out.
+pub fn transformer_of(config: &ModelConfig, weights: &[NamedTensor], device: &Device) -> Transformer {
+    replace(Transformer::zeros(config, device), |name, _| Ok(values(weights, name).to_vec())).unwrap()
+}
+
+/// The head of weights that were read out under `name`.
+pub fn head_of(weights: &[NamedTensor], name: &str, device: &Device) -> ScalarHead {
+    let bias = values(weights, &format!("{name}.bias"))[0];
+    ScalarHead::new(values(weights, &format!("{name}.weight")).to_vec(), bias, device)
+}
+
+pub fn values<'a>(weights: &'a [NamedTensor], name: &str) -> &'a [f32] {
+    &weights.iter().find(|weight| weight.name == name).unwrap().values
+}
+
+/// The largest absolute difference of two lists of one length.
+pub fn largest_difference<A: Into<f64> + Copy, B: Into<f64> + Copy>(a: &[A], b: &[B]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(&a, &b)| (a.into() - b.into()).abs());
+    differences.fold(0.0, |worst, next| if next > worst || next.is_nan() { next } else { worst })
+}
