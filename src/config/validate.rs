@@ -151,7 +151,7 @@ mod tests {
             ("task.temperature=nan", "task.temperature is NaN; it must be greater than 0"),
             (
                 "task.truncate_after_tokens=24",
-                "task.truncate_after_tokens is 24; it must be less than task.response_length_tokens, 24",
+                "task.truncate_after_tokens is 24; it must be less than task.response_length_tokens, 16",
             ),
             ("labels.held_out_fraction=1", "labels.held_out_fraction is 1; it must be between 0 and 1"),
             (
