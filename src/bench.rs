@@ -9,11 +9,12 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use crate::config::AdamForm;
-use crate::error::Result;
+use crate::config::{self, AdamForm};
+use crate::error::{Error, Result};
 use crate::lm::{Adam, ModelConfig, Sampling, ScalarHead, Transformer, parameters, sample};
 use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
 use crate::reward::RewardModel;
+use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, uniform};
 
 const SEED: u64 = 1;
@@ -96,12 +97,15 @@ pub fn measure(
     work: &Work,
     model: &str,
     device: &str,
+    progress: Mode,
 ) -> Result<Speed> {
     let queries = random_rows(config, work.batch, work.query, 0);
     let responses = random_rows(config, work.batch, work.response, 1);
-    let generate = median_seconds(work.repetitions, || generate(config, transformer, work, &queries))?;
-    let score = score_seconds(config, transformer, work, &queries, &responses)?;
-    let train = train_seconds(config, transformer, work, queries, responses)?;
+    let mut stopwatch = Stopwatch::new(work.repetitions, 3, progress);
+    let generate = stopwatch.median_seconds(|| generate(config, transformer, work, &queries))?;
+    let score = score_seconds(config, transformer, work, &queries, &responses, &mut stopwatch)?;
+    let train = train_seconds(config, transformer, work, queries, responses, &mut stopwatch)?;
+    stopwatch.progress.finish();
     let tokens = (work.batch * (work.query + work.response)) as f64;
     Ok(Speed {
         implementation: format!("preftune {}", env!("CARGO_PKG_VERSION")),
@@ -129,10 +133,11 @@ fn score_seconds(
     work: &Work,
     queries: &[Vec<u32>],
     responses: &[Vec<u32>],
+    stopwatch: &mut Stopwatch,
 ) -> Result<f64> {
     let head = ScalarHead::draw(config.n_embd, SEED, &transformer.device());
     let reward_model = RewardModel::new(transformer.clone(), head);
-    median_seconds(work.repetitions, || reward_model.score(config, queries, responses, work.micro_batch).map(drop))
+    stopwatch.median_seconds(|| reward_model.score(config, queries, responses, work.micro_batch).map(drop))
 }
 
 fn train_seconds(
@@ -141,6 +146,7 @@ fn train_seconds(
     work: &Work,
     queries: Vec<Vec<u32>>,
     responses: Vec<Vec<u32>>,
+    stopwatch: &mut Stopwatch,
 ) -> Result<f64> {
     let zeros = vec![vec![0.0; work.response]; work.batch];
     let minibatch = Minibatch {
@@ -153,21 +159,13 @@ fn train_seconds(
         returns: zeros,
     };
     let settings = UpdateSettings {
-        learning_rate: 1e-5,
-        temperature: 0.7,
-        minibatches: 1,
         micro_batch_size: work.micro_batch,
-        clip_range: 0.2,
-        clip_range_value: 0.2,
-        value_coefficient: 0.1,
-        discount: 1.0,
-        gae_lambda: 0.95,
-        whiten_rewards: true,
+        ..UpdateSettings::new(&config::Policy::default(), 1e-5, 0.7)
     };
     let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());
     let mut policy = Some(Policy { transformer: transformer.clone(), value_head }.train());
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
-    median_seconds(work.repetitions, || {
+    stopwatch.median_seconds(|| {
         if let Some(before) = policy.take() {
             let (gradients, analyses) = gradients(&before, config, &minibatch, &settings)?;
             let after = optimizer.step(settings.learning_rate, before, gradients);
@@ -176,7 +174,7 @@ fn train_seconds(
                 .transformer
                 .device()
                 .sync()
-                .map_err(|error| crate::Error::device(format!("the device failed: {error:?}"), ""))?;
+                .map_err(|error| Error::device(format!("the device failed: {error:?}"), ""))?;
             drop(analyses);
             policy = Some(after);
         }
@@ -190,15 +188,30 @@ fn random_rows(config: &ModelConfig, rows: usize, length: usize, step: u64) -> V
     (0..rows).map(|_| (0..length).map(|_| token()).collect()).collect()
 }
 
-/// The median time of `work`, after one run that does not count.
-fn median_seconds(repetitions: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-    work()?;
-    let mut seconds = Vec::with_capacity(repetitions);
-    for _ in 0..repetitions {
-        let started = Instant::now();
-        work()?;
-        seconds.push(started.elapsed().as_secs_f64());
+/// Times each kind of work several times.
+struct Stopwatch {
+    repetitions: usize,
+    progress: Progress,
+}
+
+impl Stopwatch {
+    fn new(repetitions: usize, kinds: usize, mode: Mode) -> Self {
+        let runs = kinds * (1 + repetitions);
+        Self { repetitions, progress: Progress::new("measuring", runs as u64, "runs", mode) }
     }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds.get(repetitions / 2).copied().unwrap_or(f64::NAN))
+
+    /// The median time of `work`, after one run that does not count.
+    fn median_seconds(&mut self, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+        let mut seconds = Vec::with_capacity(self.repetitions);
+        for run in 0..=self.repetitions {
+            let started = Instant::now();
+            work()?;
+            if run > 0 {
+                seconds.push(started.elapsed().as_secs_f64());
+            }
+            self.progress.advance(1);
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds.get(self.repetitions / 2).copied().unwrap_or(f64::NAN))
+    }
 }

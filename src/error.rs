@@ -84,7 +84,9 @@ impl Error {
             Self::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => "check the path".into(),
                 std::io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder".into(),
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                std::io::ErrorKind::StorageFull
+                | std::io::ErrorKind::QuotaExceeded
+                | std::io::ErrorKind::FileTooLarge => {
                     "free some disk space and run the same command again; files written before are intact".into()
                 }
                 _ => String::new(),

@@ -20,6 +20,17 @@
 //! [`device`] stand below them all; [`cli`] stands above. [`supervised`] makes language models
 //! from text, [`bench`] measures the work of an update.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unwrap_used
+    )
+)]
 #![recursion_limit = "256"]
 
 pub mod bench;

@@ -90,6 +90,12 @@ impl Common {
         Ok(directory)
     }
 
+    /// What a run ran on, as (name, value), for its report.
+    pub fn environment(&self, device: &str) -> Vec<(String, String)> {
+        let facts = [("preftune", env!("CARGO_PKG_VERSION")), ("device", device), ("seed", &self.seed.to_string())];
+        facts.map(|(name, value)| (name.into(), value.into())).into()
+    }
+
     /// Whether progress is shown.
     pub fn progress(&self) -> Mode {
         if self.quiet { Mode::Quiet } else { Mode::Shown }

@@ -7,20 +7,16 @@ use clap::Args;
 use serde::Serialize;
 
 use super::common::{Session, load_labeler, load_model};
-use super::report::{JUDGMENT_FILE, Judgment};
 use super::{Common, eval, label, report, train_policy, train_reward};
 use crate::data::comparisons::parse_comparisons;
 use crate::data::queries::openings;
-use crate::error::{Error, Result};
-use crate::eval::Contest;
+use crate::error::Result;
+use crate::eval::{Contest, Judging};
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::Judges;
-use crate::report::SampleRow;
+use crate::report::Judgment;
 use crate::run::{Interrupt, files};
 use crate::statistics::mean;
-
-/// Rows of the table of continuations before and after.
-const SAMPLES: usize = 24;
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
 ///
@@ -83,11 +79,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let stage = directory.stage("policy")?;
     let policy = train_policy::tune(&session, &fitted.model, &queries.train, &stage.path().join("model"), &stage)?;
     let tuned = model.with_transformer(policy.transformer.clone());
-    let contest = eval::judge(&tuned, &model, &queries.held_out, &mut labeler, &settings, common.seed)?;
-
+    let judging = Judging {
+        candidate: &tuned,
+        baseline: &model,
+        queries: &queries.held_out,
+        task: &settings.task,
+        pairs: settings.eval.pairs,
+        seed: common.seed,
+        progress: common.progress(),
+    };
+    let contest = judging.run(&mut labeler)?;
     let judges = Judges { reference: &model, reward_model: &fitted.model, task: Task::new(&settings.task, &model)? };
-    let (before, _) = judges.score(&contest.queries, &contest.baseline_responses)?;
-    let (after, _) = judges.score(&contest.queries, &contest.candidate_responses)?;
+    let scores = contest.scores(&judges)?;
     let win_rate = contest.win_rate.clone();
     let outcome = Outcome {
         reward_model_accuracy: fit.held_out_accuracy,
@@ -98,42 +101,19 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         ties: win_rate.ties,
         kl: contest.kl,
         kl_target: settings.policy.kl.target,
-        score_before: mean(&before).unwrap_or(f64::NAN),
-        score_after: mean(&after).unwrap_or(f64::NAN),
+        score_before: mean(&scores.baseline).unwrap_or(f64::NAN),
+        score_after: mean(&scores.candidate).unwrap_or(f64::NAN),
         updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
         device: opened.name.clone(),
         seed: common.seed,
         report: directory.report(),
     };
-    let judgment = Judgment {
-        reward_model_accuracy: Some(fit.held_out_accuracy),
-        win_rate: Some(win_rate),
-        samples: sample_rows(&contest, &before, &after),
-        environment: vec![
-            ("preftune".into(), env!("CARGO_PKG_VERSION").into()),
-            ("device".into(), opened.name),
-            ("seed".into(), common.seed.to_string()),
-            ("seconds".into(), format!("{:.0}", outcome.seconds)),
-        ],
-    };
-    let json = serde_json::to_vec_pretty(&judgment).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
-    files::write_atomically(&directory.path().join(JUDGMENT_FILE), &json)?;
+    let mut environment = common.environment(&opened.name);
+    environment.push(("seconds".into(), format!("{:.0}", outcome.seconds)));
+    Judgment::new(&contest, Some(&scores), environment).write(directory.path())?;
     report::write(directory.path(), &directory.report())?;
     print(&outcome, &contest, fit.chance, common)
-}
-
-fn sample_rows(contest: &Contest, before: &[f64], after: &[f64]) -> Vec<SampleRow> {
-    let scored = contest.pairs.iter().zip(before).zip(after).take(SAMPLES);
-    scored
-        .map(|((pair, &before_score), &after_score)| SampleRow {
-            query: pair.query.clone(),
-            before: pair.baseline.clone(),
-            after: pair.candidate.clone(),
-            before_score,
-            after_score,
-        })
-        .collect()
 }
 
 fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> Result<()> {

@@ -7,6 +7,7 @@ use super::Common;
 use crate::device::{Adapter, adapters};
 use crate::error::{Error, Result};
 use crate::lm::{Agreement, check_cached_decoding};
+use crate::run::Progress;
 
 /// List the devices, say which one `auto` takes, and check the one in use
 ///
@@ -31,7 +32,10 @@ struct Outcome {
 pub fn run(_arguments: Arguments, common: &Common) -> Result<()> {
     let adapters = adapters();
     let opened = common.open_device()?;
+    let mut progress = Progress::new("checking cached decoding", 1, "devices", common.progress());
     let Agreement { largest_difference, agrees } = check_cached_decoding(&opened.device)?;
+    progress.advance(1);
+    progress.finish();
     let list = |adapter: &Adapter| {
         format!(
             "  {} ({}, {}, {}): buffers up to {} MiB{}",

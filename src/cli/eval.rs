@@ -6,22 +6,25 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_labeler, load_model};
-use crate::config::Config;
+use super::common::{load_labeler, load_model, load_reward_model};
 use crate::data::queries::{openings, parse_queries};
 use crate::error::Result;
-use crate::eval::{Contest, Pair, WinRate, contest};
-use crate::labels::Labeler;
-use crate::lm::{LanguageModel, STORYTELLER};
-use crate::run::files;
+use crate::eval::{Contest, Judging, Pair, Scores, WinRate};
+use crate::lm::{STORYTELLER, Task};
+use crate::policy::Judges;
+use crate::report::Judgment;
+use crate::run::{RunDirectory, files};
+use crate::statistics::mean;
 
 /// Judge a tuned model against the model from before, blind
 ///
-/// Both continue the same queries; the labeler sees each pair in random order.
+/// Both continue the same queries; the labeler sees each pair in random order. With --run, the
+/// verdict goes into that run's folder, for `report`.
 #[derive(Args)]
-#[command(after_help = "Example:
-  preftune eval --model runs/demo/policy/model
-  preftune eval --model models/mine --baseline storyteller --queries queries.txt --json")]
+#[command(after_help = "Examples:
+  preftune eval --model runs/demo-seed-1/policy/model
+  preftune eval --model models/mine --baseline storyteller --queries queries.txt --json
+  preftune eval --model policy --reward reward --run runs/mine && preftune report runs/mine")]
 pub struct Arguments {
     /// The tuned model
     #[arg(long, value_name = "MODEL")]
@@ -35,6 +38,9 @@ pub struct Arguments {
     /// Judge with this classifier in place of the shipped one (see train-labeler)
     #[arg(long, value_name = "FILE")]
     classifier: Option<PathBuf>,
+    /// A reward model, as `train-reward` writes it, to score the responses of both
+    #[arg(long, value_name = "DIR")]
+    reward: Option<PathBuf>,
     /// Also write every pair there, one a line, as JSONL
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
@@ -51,25 +57,55 @@ struct Outcome {
     ties: usize,
     first_shown_rate: f64,
     kl: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score_before: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score_after: Option<f64>,
     labeler: String,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
-    let device = common.open_device()?.device;
-    let tuned = load_model(&arguments.model, &device)?;
-    let baseline = load_model(&arguments.baseline, &device)?;
+    let opened = common.open_device()?;
+    let tuned = load_model(&arguments.model, &opened.device)?;
+    let baseline = load_model(&arguments.baseline, &opened.device)?;
     let queries = match &arguments.queries {
         Some(path) => parse_queries(&files::read_text(path)?, path)?,
         None => openings()?.held_out,
     };
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-    let judged = judge(&tuned, &baseline, &queries, &mut labeler, &settings, common.seed)?;
+    let judging = Judging {
+        candidate: &tuned,
+        baseline: &baseline,
+        queries: &queries,
+        task: &settings.task,
+        pairs: settings.eval.pairs,
+        seed: common.seed,
+        progress: common.progress(),
+    };
+    let judged = judging.run(&mut labeler)?;
+    let scores = match &arguments.reward {
+        Some(folder) => {
+            let task = Task::new(&settings.task, &baseline)?;
+            let reward_model = &load_reward_model(folder, &opened.device)?;
+            Some(judged.scores(&Judges { reference: &baseline, reward_model, task })?)
+        }
+        None => None,
+    };
     if let Some(path) = &arguments.pairs {
         write_pairs(path, &judged.pairs)?;
     }
+    if let Some(run) = &common.run {
+        let run = RunDirectory::open(run)?;
+        Judgment::new(&judged, scores.as_ref(), common.environment(&opened.name)).write(run.path())?;
+    }
     let Contest { win_rate, kl, .. } = judged;
-    let text = format!("{}\nKL to the baseline {kl:.2} nats a response", describe(&win_rate));
+    let mut text = format!("{}\nKL to the baseline {kl:.2} nats a response", describe(&win_rate));
+    let [score_before, score_after] = [|s: &Scores| mean(&s.baseline), |s: &Scores| mean(&s.candidate)]
+        .map(|mean_of| scores.as_ref().and_then(mean_of));
+    if let (Some(before), Some(after)) = (score_before, score_after) {
+        text += &format!("\nscore {before:.2} of the baseline, {after:.2} of the tuned model");
+    }
     let outcome = Outcome {
         win_rate: win_rate.rate,
         win_rate_low: win_rate.low,
@@ -80,21 +116,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         ties: win_rate.ties,
         first_shown_rate: win_rate.first_shown_rate,
         kl,
+        score_before,
+        score_after,
         labeler: win_rate.labeler,
     };
     common.print(&outcome, &text)
-}
-
-/// Lets both models continue `eval.pairs` queries and the labeler choose.
-pub fn judge(
-    tuned: &LanguageModel,
-    baseline: &LanguageModel,
-    queries: &[String],
-    labeler: &mut dyn Labeler,
-    settings: &Config,
-    seed: u64,
-) -> Result<Contest> {
-    contest(tuned, baseline, queries, labeler, &settings.task, settings.eval.pairs, seed)
 }
 
 /// The win rate in words.

@@ -15,7 +15,7 @@ use crate::run::random::{Stream, uniform};
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune sample --query \"The old captain set down his glass.\" -n 4
-  preftune sample --model runs/demo/policy/model --queries datasets/openings.txt --json")]
+  preftune sample --model runs/demo-seed-1/policy/model --queries datasets/openings.txt --json")]
 pub struct Arguments {
     /// `storyteller`, or a folder in Hugging Face layout
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]

@@ -15,7 +15,7 @@ use crate::run::{Progress, files};
 /// A random tenth of the sentences is held out and never trained on; the accuracy on it is
 /// printed.
 #[derive(Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   preftune train-labeler --positive pos.txt --negative neg.txt --out classifier.json
   preftune label --simulated --classifier classifier.json --out comparisons.jsonl")]
 pub struct Arguments {

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::Common;
 use super::common::{QueriesFrom, Session, load_model, load_reward_model, write_model};
 use crate::error::Result;
-use crate::lm::hugging_face::{self, Precision};
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::{Judges, Policy, PolicyTraining};
 use crate::reward::RewardModel;
@@ -19,7 +18,7 @@ use crate::run::{Interrupt, RunDirectory};
 ///
 /// Run the same command again to go on after an interruption.
 #[derive(Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   preftune train-reward comparisons.jsonl --out reward
   preftune train-policy --reward reward --out policy
   preftune eval --model policy")]
@@ -82,9 +81,6 @@ pub fn tune(
         progress: common.progress(),
     };
     let policy = training.run()?;
-    let mut contents = model.with_transformer(policy.transformer.clone()).to_files(Precision::F32)?;
-    let heads = hugging_face::write_safetensors(&policy.value_head.read("value")?, Precision::F32)?;
-    contents.push((hugging_face::HEADS_FILE.into(), heads));
-    write_model(out, contents)?;
+    write_model(out, policy.to_files(model)?)?;
     Ok(policy)
 }

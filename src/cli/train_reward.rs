@@ -8,17 +8,15 @@ use serde::Serialize;
 use super::Common;
 use super::common::{QueriesFrom, Session, load_model, write_model};
 use crate::data::comparisons::{Comparison, parse_comparisons};
-use crate::data::split::split_by_query;
 use crate::error::{Error, Result};
-use crate::lm::hugging_face::{self, Precision};
-use crate::lm::{LanguageModel, STORYTELLER, Task};
-use crate::reward::{FittedReward, RewardTraining, TokenComparison, draw_normalization_samples};
+use crate::lm::{STORYTELLER, Task};
+use crate::reward::{FittedReward, RewardData, RewardTraining};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{Interrupt, RunDirectory, files};
 
 /// Fit a reward model to comparisons
 #[derive(Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   preftune label --simulated --out comparisons.jsonl
   preftune train-reward comparisons.jsonl --out reward")]
 pub struct Arguments {
@@ -89,19 +87,12 @@ pub fn fit(
 ) -> Result<(FittedReward, Outcome)> {
     let Session { model, settings, interrupt, common } = *session;
     let task = Task::new(&settings.task, model)?;
-    let mean_responses = comparisons.iter().map(|c| c.responses.len()).sum::<usize>() as f64 / comparisons.len() as f64;
-    let (train, held_out) = split_by_query(comparisons, settings.labels.held_out_fraction, common.seed);
-    let encode = |all: &[Comparison]| all.iter().map(|c| to_tokens(model, &task, c)).collect::<Result<Vec<_>>>();
-    let (train, held_out) = (encode(&train)?, encode(&held_out)?);
-    let queries = queries.iter().map(|query| task.encode_query(model, query)).collect::<Result<Vec<_>>>()?;
-    let samples = settings.reward.normalize_samples;
-    let normalization = draw_normalization_samples(model, &queries, samples, &task.sampling, common.seed)?;
+    let (fraction, samples) = (settings.labels.held_out_fraction, settings.reward.normalize_samples);
+    let data = RewardData::new(model, &task, comparisons, fraction, queries, samples, common.seed)?;
     let training = RewardTraining {
         settings: &settings.reward,
         pretrained: model,
-        train: &train,
-        held_out: &held_out,
-        normalization: &normalization,
+        data: &data,
         seed: common.seed,
         checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
         metrics_path: directory.metrics(),
@@ -109,31 +100,16 @@ pub fn fit(
         progress: common.progress(),
     };
     let fitted = training.run()?;
-    let mut contents = model.with_transformer(fitted.model.transformer().clone()).to_files(Precision::F32)?;
-    let heads = hugging_face::write_safetensors(&fitted.model.read_heads()?, Precision::F32)?;
-    contents.push((hugging_face::HEADS_FILE.into(), heads));
-    write_model(out, contents)?;
+    write_model(out, fitted.model.to_files(model)?)?;
     let outcome = Outcome {
         held_out_accuracy: fitted.held_out.accuracy,
         held_out_loss: fitted.held_out.loss,
-        chance: 1.0 / mean_responses,
-        comparisons: train.len(),
-        held_out_comparisons: held_out.len(),
+        chance: data.chance(),
+        comparisons: data.train.len(),
+        held_out_comparisons: data.held_out.len(),
         gain: fitted.gain_and_bias.gain,
         bias: fitted.gain_and_bias.bias,
         out: out.to_path_buf(),
     };
     Ok((fitted, outcome))
-}
-
-fn to_tokens(model: &LanguageModel, task: &Task, comparison: &Comparison) -> Result<TokenComparison> {
-    Ok(TokenComparison {
-        query: task.encode_query(model, &comparison.query)?,
-        responses: comparison
-            .responses
-            .iter()
-            .map(|response| task.encode_response(model, response))
-            .collect::<Result<_>>()?,
-        best: comparison.best,
-    })
 }

@@ -231,7 +231,7 @@ impl Default for Pretrain {
             context_tokens: 256,
             batch_size: 16,
             steps: 3000,
-            learning_rate: 3e-3,
+            learning_rate: 4e-3,
             weight_decay: 0.1,
             warmup_steps: 100,
             decay_fraction: 0.5,

@@ -3,14 +3,15 @@
 use crate::config;
 use crate::error::Result;
 use crate::labels::Labeler;
-use crate::lm::{LanguageModel, Task, sample};
-use crate::policy::{Rows, mean_of_sums, response_log_probs};
+use crate::lm::{LanguageModel, Sampled, Task, sample};
+use crate::policy::{Judges, Rows, mean_of_sums, response_log_probs};
+use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, generator, uniform};
 
 use super::win_rate::{Pair, WinRate, judge_pairs};
 
-/// Rows in a forward pass.
-const ROWS_AT_ONCE: usize = 64;
+/// Pairs drawn side by side.
+const PAIRS_AT_ONCE: usize = 64;
 
 /// What two models wrote and which was preferred.
 #[derive(Debug, Clone)]
@@ -25,64 +26,114 @@ pub struct Contest {
     pub kl: f64,
 }
 
-/// Continues `count` queries, going through them again if there are fewer, with each model.
-///
-/// # Errors
-/// For a query a model cannot read, when the labeler fails, and when the device fails.
-pub fn contest(
-    candidate: &LanguageModel,
-    baseline: &LanguageModel,
-    queries: &[String],
-    labeler: &mut dyn Labeler,
-    task: &config::Task,
-    count: usize,
-    seed: u64,
-) -> Result<Contest> {
-    let texts: Vec<&String> = queries.iter().cycle().take(count).collect();
-    let candidate_task = Task::new(task, candidate)?;
-    let tokens = texts.iter().map(|query| candidate_task.encode_query(candidate, query)).collect::<Result<Vec<_>>>()?;
-    let draw = |model: &LanguageModel, task: &Task, tokens: &[Vec<u32>], side: u64| {
-        let length = task.sampling.response_length;
-        let numbers = |row: usize| uniform(seed, Stream::Evaluation, side, row as u64, length);
-        sample(&model.transformer, &model.config, None, tokens, &task.sampling, numbers)
-    };
-    let written = draw(candidate, &candidate_task, &tokens, 0)?;
-    let baseline_task = Task::new(task, baseline)?;
-    let baseline_tokens =
-        texts.iter().map(|query| baseline_task.encode_query(baseline, query)).collect::<Result<Vec<_>>>()?;
-    let baseline_responses = draw(baseline, &baseline_task, &baseline_tokens, 1)?.responses;
-
-    let pair = |((query, ours), theirs): ((&&String, &Vec<u32>), &Vec<u32>)| {
-        Ok(Pair {
-            query: (*query).clone(),
-            candidate: candidate_task.decode_response(candidate, ours)?,
-            baseline: baseline_task.decode_response(baseline, theirs)?,
-        })
-    };
-    let pairs = texts.iter().zip(&written.responses).zip(&baseline_responses).map(pair).collect::<Result<Vec<_>>>()?;
-    let win_rate = judge_pairs(&pairs, labeler, &mut generator(seed, Stream::Evaluation, 2, 0))?;
-    let kl = mean_log_ratio(baseline, &candidate_task, &tokens, &written.responses, &written.log_probs)?;
-    Ok(Contest { win_rate, pairs, queries: tokens, candidate_responses: written.responses, baseline_responses, kl })
+/// What a reward model gives the responses of a contest; the penalty where one cannot be cut.
+#[derive(Debug, Clone)]
+pub struct Scores {
+    pub candidate: Vec<f64>,
+    pub baseline: Vec<f64>,
 }
 
-/// Mean over responses of `Σ (log π − log ρ)`; NaN between models of different vocabularies.
-fn mean_log_ratio(
-    reference: &LanguageModel,
-    task: &Task,
-    queries: &[Vec<u32>],
-    responses: &[Vec<u32>],
-    log_probs: &[Vec<f32>],
-) -> Result<f64> {
-    if reference.config.pad_token() != task.truncation.pad_token {
-        return Ok(f64::NAN);
+impl Contest {
+    /// Scores both sides.
+    ///
+    /// # Errors
+    /// When the reward model cannot read a response, or the device fails.
+    pub fn scores(&self, judges: &Judges<'_>) -> Result<Scores> {
+        Ok(Scores {
+            candidate: judges.score(&self.queries, &self.candidate_responses)?.0,
+            baseline: judges.score(&self.queries, &self.baseline_responses)?.0,
+        })
     }
-    let temperature = task.sampling.temperature;
-    let (model, config) = (&reference.transformer, &reference.config);
-    let theirs = response_log_probs(model, config, queries, responses, temperature, ROWS_AT_ONCE)?;
-    let ratios: Rows = log_probs
-        .iter()
-        .zip(theirs)
-        .map(|(ours, theirs)| ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).collect())
-        .collect();
-    Ok(mean_of_sums(&ratios))
+}
+
+/// A candidate against a baseline.
+pub struct Judging<'a> {
+    pub candidate: &'a LanguageModel,
+    pub baseline: &'a LanguageModel,
+    /// What both continue, from the start again if there are fewer than `pairs`.
+    pub queries: &'a [String],
+    pub task: &'a config::Task,
+    pub pairs: usize,
+    pub seed: u64,
+    pub progress: Mode,
+}
+
+impl Judging<'_> {
+    /// Lets each model continue each query, and the labeler choose.
+    ///
+    /// # Errors
+    /// For a query a model cannot read, when the labeler fails, and when the device fails.
+    pub fn run(&self, labeler: &mut dyn Labeler) -> Result<Contest> {
+        let texts: Vec<&String> = self.queries.iter().cycle().take(self.pairs).collect();
+        let tasks = (Task::new(self.task, self.candidate)?, Task::new(self.task, self.baseline)?);
+        let mut progress = Progress::new("judging", texts.len() as u64, "pairs", self.progress);
+        let mut drawn = Drawn::default();
+        for texts in texts.chunks(PAIRS_AT_ONCE) {
+            self.draw(texts, &tasks, &mut drawn)?;
+            progress.advance(texts.len() as u64);
+        }
+        progress.finish();
+        let win_rate = judge_pairs(&drawn.pairs, labeler, &mut generator(self.seed, Stream::Evaluation, 2, 0))?;
+        let kl = mean_of_sums(&drawn.log_ratios);
+        let Drawn { pairs, queries, candidate_responses, baseline_responses, .. } = drawn;
+        Ok(Contest { win_rate, pairs, queries, candidate_responses, baseline_responses, kl })
+    }
+
+    fn draw(&self, texts: &[&String], tasks: &(Task, Task), drawn: &mut Drawn) -> Result<()> {
+        let first = drawn.pairs.len();
+        let (queries, ours) = self.continue_with(self.candidate, &tasks.0, texts, (0, first))?;
+        let (_, theirs) = self.continue_with(self.baseline, &tasks.1, texts, (1, first))?;
+        for ((text, ours), theirs) in texts.iter().zip(&ours.responses).zip(&theirs.responses) {
+            drawn.pairs.push(Pair {
+                query: (*text).clone(),
+                candidate: tasks.0.decode_response(self.candidate, ours)?,
+                baseline: tasks.1.decode_response(self.baseline, theirs)?,
+            });
+        }
+        drawn.log_ratios.extend(self.log_ratios(&tasks.0, &queries, &ours)?);
+        drawn.queries.extend(queries);
+        drawn.candidate_responses.extend(ours.responses);
+        drawn.baseline_responses.extend(theirs.responses);
+        Ok(())
+    }
+
+    /// The queries in tokens of the model, and its responses.
+    fn continue_with(
+        &self,
+        model: &LanguageModel,
+        task: &Task,
+        texts: &[&String],
+        (side, first): (u64, usize),
+    ) -> Result<(Vec<Vec<u32>>, Sampled)> {
+        let queries = texts.iter().map(|query| task.encode_query(model, query)).collect::<Result<Vec<_>>>()?;
+        let length = task.sampling.response_length;
+        let numbers = |row: usize| uniform(self.seed, Stream::Evaluation, side, (first + row) as u64, length);
+        let sampled = sample(&model.transformer, &model.config, None, &queries, &task.sampling, numbers)?;
+        Ok((queries, sampled))
+    }
+
+    /// `log π − log ρ` of each token; NaN between models of different vocabularies.
+    fn log_ratios(&self, task: &Task, queries: &[Vec<u32>], sampled: &Sampled) -> Result<Rows> {
+        let reference = self.baseline;
+        if reference.config.pad_token() != task.truncation.pad_token {
+            return Ok(vec![vec![f64::NAN]; queries.len()]);
+        }
+        let (model, temperature) = (&reference.transformer, task.sampling.temperature);
+        let responses = &sampled.responses;
+        let theirs = response_log_probs(model, &reference.config, queries, responses, temperature, PAIRS_AT_ONCE)?;
+        let row = |(ours, theirs): (&Vec<f32>, Vec<f64>)| {
+            ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).collect()
+        };
+        Ok(sampled.log_probs.iter().zip(theirs).map(row).collect())
+    }
+}
+
+/// What was drawn so far.
+#[derive(Default)]
+struct Drawn {
+    pairs: Vec<Pair>,
+    queries: Vec<Vec<u32>>,
+    candidate_responses: Vec<Vec<u32>>,
+    baseline_responses: Vec<Vec<u32>>,
+    log_ratios: Rows,
 }

@@ -7,5 +7,5 @@ mod contest;
 mod win_rate;
 
 pub use crate::statistics::Interval;
-pub use contest::{Contest, contest};
+pub use contest::{Contest, Judging, Scores};
 pub use win_rate::{JudgedPair, Outcome, Pair, WinRate, judge_pairs};

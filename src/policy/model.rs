@@ -6,9 +6,10 @@ use burn::tensor::activation::log_softmax;
 
 use crate::device::{in_parts, read_floats};
 use crate::error::Result;
+use crate::lm::hugging_face::{self, Precision};
 use crate::lm::operations::pick_log_probs;
 use crate::lm::parameters::{self, NamedTensor};
-use crate::lm::{ModelConfig, ResponseBatch, ScalarHead, Transformer};
+use crate::lm::{LanguageModel, ModelConfig, ResponseBatch, ScalarHead, Transformer};
 
 /// π in the paper, and the value function that PPO learns beside it.
 #[derive(Module, Debug)]
@@ -47,6 +48,17 @@ impl Policy {
             log_probs: pick_log_probs(logits, batch.targets(&self.transformer)),
             values: self.value_head.forward(hidden),
         })
+    }
+
+    /// The files of this model, by name; configuration and tokenizer are those of `pretrained`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn to_files(&self, pretrained: &LanguageModel) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut files = pretrained.with_transformer(self.transformer.clone()).to_files(Precision::F32)?;
+        let heads = hugging_face::write_safetensors(&self.value_head.read("value")?, Precision::F32)?;
+        files.push((hugging_face::HEADS_FILE.into(), heads));
+        Ok(files)
     }
 
     /// Every weight by name; the head's as `value.weight` and `value.bias`.

@@ -131,11 +131,6 @@ impl Sums {
 }
 
 impl StepStatistics {
-    /// Whether losses, entropy and KL are numbers.
-    pub fn is_finite(&self) -> bool {
-        (self.total_loss + self.entropy + self.approximate_kl).is_finite()
-    }
-
     /// Name and value of each, as the original logs them.
     pub fn named(&self) -> [(&'static str, f64); 14] {
         [

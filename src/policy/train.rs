@@ -83,7 +83,7 @@ impl PolicyTraining<'_> {
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
             let orders = self.orders(state.updates);
             let config = &self.judges.reference.config;
-            let settings = self.update_settings(rate);
+            let settings = UpdateSettings::new(self.settings, rate, self.judges.task.sampling.temperature);
             let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
             if state.updates == 0 {
                 check_agreement(&updated)?;
@@ -98,7 +98,11 @@ impl PolicyTraining<'_> {
             progress.message(format!("score {score:.2}, KL {:.1}, β {kl_coefficient:.3}", shaped.kl));
             progress.advance(1);
             policy = updated.policy;
-            self.checkpoint(&policy, &optimizer, &state)?;
+            if self.checkpoint_due(&state) {
+                metrics.sync()?;
+                samples.sync()?;
+                self.checkpoint(&policy, &optimizer, &state)?;
+            }
         }
         progress.finish();
         Ok(policy.valid())
@@ -123,22 +127,6 @@ impl PolicyTraining<'_> {
         (0..self.settings.epochs).map(order).collect()
     }
 
-    fn update_settings(&self, learning_rate: f64) -> UpdateSettings {
-        let settings = self.settings;
-        UpdateSettings {
-            learning_rate,
-            temperature: self.judges.task.sampling.temperature,
-            minibatches: settings.minibatches,
-            micro_batch_size: settings.micro_batch_size,
-            clip_range: settings.clip_range,
-            clip_range_value: settings.clip_range_value,
-            value_coefficient: settings.value_coefficient,
-            discount: settings.discount,
-            gae_lambda: settings.gae_lambda,
-            whiten_rewards: settings.whiten_rewards,
-        }
-    }
-
     fn start_or_resume(&self) -> Result<(Policy, ModuleOptimizer, State)> {
         let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let reference = self.judges.reference;
@@ -148,7 +136,7 @@ impl PolicyTraining<'_> {
             transformer: reference.transformer.clone().fork(&device),
             value_head: ScalarHead::zeros(reference.config.n_embd, &device),
         };
-        if let Some(checkpoint) = self.checkpoints.latest()?.checkpoint {
+        if let Some(checkpoint) = self.checkpoints.latest()? {
             let state = training_state::load_state(&checkpoint)?;
             let policy = training_state::load_model(&checkpoint, policy)?.train();
             return Ok((policy, training_state::load_optimizer(&checkpoint, optimizer)?, state));
@@ -162,17 +150,19 @@ impl PolicyTraining<'_> {
         KlController { coefficient: kl.coefficient, adaptive }
     }
 
+    fn checkpoint_due(&self, state: &State) -> bool {
+        let settings = self.settings;
+        let due = state.updates.is_multiple_of(settings.checkpoint_every_updates) || state.updates == settings.updates;
+        due || self.interrupt.requested()
+    }
+
     fn checkpoint(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<()> {
-        let interrupted = self.interrupt.requested();
-        let due = state.updates.is_multiple_of(self.settings.checkpoint_every_updates);
-        if interrupted || due || state.updates == self.settings.updates {
-            let files = training_state::to_files(policy, optimizer, state)?;
-            let path = self.checkpoints.save(state.updates as u64, files)?;
-            if interrupted && state.updates < self.settings.updates {
-                return Err(Error::Interrupted { checkpoint: Some(path) });
-            }
+        let files = training_state::to_files(policy, optimizer, state)?;
+        let path = self.checkpoints.save(state.updates as u64, files)?;
+        match self.interrupt.requested() && state.updates < self.settings.updates {
+            true => Err(Error::Interrupted { checkpoint: Some(path) }),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {

@@ -12,9 +12,11 @@ use super::model::{Analysis, Policy};
 use super::rollout::Rollout;
 use super::shaping::Rows;
 use super::statistics::{Minibatch, StepStatistics};
+use crate::config;
 use crate::device::{Readback, in_parts};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lm::ModelConfig;
+use crate::run::health::check_finite;
 
 /// What an update is governed by.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,24 @@ pub struct UpdateSettings {
     /// λ
     pub gae_lambda: f64,
     pub whiten_rewards: bool,
+}
+
+impl UpdateSettings {
+    /// Those of the settings, with what they leave open.
+    pub fn new(settings: &config::Policy, learning_rate: f64, temperature: f64) -> Self {
+        Self {
+            learning_rate,
+            temperature,
+            minibatches: settings.minibatches,
+            micro_batch_size: settings.micro_batch_size,
+            clip_range: settings.clip_range,
+            clip_range_value: settings.clip_range_value,
+            value_coefficient: settings.value_coefficient,
+            discount: settings.discount,
+            gae_lambda: settings.gae_lambda,
+            whiten_rewards: settings.whiten_rewards,
+        }
+    }
 }
 
 /// The policy after an update, and what each of its steps saw.
@@ -64,12 +84,8 @@ pub fn update(
         let minibatch = minibatch(rollout, rewards, rows, settings);
         let (gradients, analyses) = gradients(&policy, config, &minibatch, settings)?;
         let statistics = minibatch.statistics(&read(analyses)?, settings);
-        if !statistics.is_finite() {
-            return Err(Error::failed(
-                "the policy's loss is not a number any more",
-                "lower policy.learning_rate and run again: it goes on from the last checkpoint",
-            ));
-        }
+        let decisive = [("ppo/loss/total", statistics.total_loss), ("ppo/policy/approxkl", statistics.approximate_kl)];
+        check_finite(&decisive, "policy.learning_rate")?;
         if steps.is_empty() {
             largest_log_prob_difference = statistics.largest_log_prob_difference;
         }

@@ -20,8 +20,6 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// Horizontal lines to compare with: a target, chance.
     pub reference_lines: Vec<(String, f64)>,
-    /// A shaded range of y, as (x, low, high); empty for none.
-    pub band: Vec<(f64, f64, f64)>,
 }
 
 impl Chart {
@@ -36,7 +34,6 @@ impl Chart {
             return format!("<figure><h3>{}</h3><p>No finite values.</p></figure>\n", escape(&self.title));
         };
         let mut drawing = axes.draw(&self.x_label, &self.y_label);
-        drawing.push_str(&axes.draw_band(&self.band));
         for (index, (name, value)) in self.drawable_references().enumerate() {
             drawing.push_str(&axes.draw_reference_line(name, *value, index));
         }
@@ -50,9 +47,8 @@ impl Chart {
     fn axes(&self) -> Option<Axes> {
         let points = || self.series.iter().flat_map(|series| &series.points).copied().filter(|point| is_point(*point));
         let x = Scale::tight(points().map(|(x, _)| x))?;
-        let band = self.band.iter().flat_map(|(_, low, high)| [*low, *high]);
         let references = self.drawable_references().map(|(_, value)| *value);
-        let y = Scale::rounded(points().map(|(_, y)| y).chain(band).chain(references))?;
+        let y = Scale::rounded(points().map(|(_, y)| y).chain(references))?;
         Some(Axes { x, y })
     }
 
@@ -123,7 +119,6 @@ mod tests {
             y_label: "nats".into(),
             series: vec![Series { name: "KL".into(), points }],
             reference_lines: vec![("target".into(), 6.0)],
-            band: Vec::new(),
         }
     }
 
@@ -154,14 +149,6 @@ mod tests {
         assert!(figure.contains("role=\"img\"") && figure.contains("aria-labelledby=\"kl-title kl-description\""));
         assert!(figure.contains("<title id=\"kl-title\">KL &lt;policy &amp; reference&gt;</title>"));
         assert!(figure.contains("nats by update. KL: 0 at 1, 5.90 at 1200. Line: target, 6.00."));
-    }
-
-    #[test]
-    fn a_band_is_drawn_under_the_line() {
-        let mut banded = chart(vec![(1.0, 1.0), (2.0, 2.0)]);
-        banded.band = vec![(1.0, 0.5, 1.5), (2.0, 1.5, 2.5)];
-        let figure = banded.to_figure("kl");
-        assert!(figure.find("class=\"band\"").unwrap() < figure.find("class=\"line").unwrap());
     }
 
     #[test]

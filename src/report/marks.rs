@@ -1,4 +1,4 @@
-//! What a line chart is drawn with: axes, lines, dots, a band, reference lines.
+//! What a line chart is drawn with: axes, lines, dots, reference lines.
 
 use super::scale::{Scale, is_drawable};
 use super::text::escape;
@@ -87,18 +87,6 @@ impl Axes {
                     let line = coordinates(&thin(&placed));
                     format!("<path class=\"line line-{style}\" d=\"M{line}\"/>\n")
                 }
-            })
-            .collect()
-    }
-
-    pub fn draw_band(&self, band: &[(f64, f64, f64)]) -> String {
-        band.split(|(x, low, high)| !(is_point((*x, *low)) && is_drawable(*high)))
-            .filter(|run| run.len() > 1)
-            .map(|run| {
-                let lower = run.iter().map(|(x, low, _)| self.place((*x, *low)));
-                let upper = run.iter().rev().map(|(x, _, high)| self.place((*x, *high)));
-                let outline = coordinates(&lower.chain(upper).collect::<Vec<_>>());
-                format!("<path class=\"band\" d=\"M{outline}Z\"/>\n")
             })
             .collect()
     }

@@ -7,6 +7,7 @@ mod chart;
 mod interval_chart;
 mod marks;
 mod page;
+mod run_folder;
 mod run_report;
 mod scale;
 mod summary;
@@ -14,6 +15,7 @@ mod text;
 
 pub use chart::{Chart, Series};
 pub use interval_chart::IntervalChart;
+pub use run_folder::Judgment;
 pub use run_report::{MetricsRow, RunReportInput, run_report};
 pub use text::escape;
 
@@ -41,12 +43,13 @@ pub struct KeyFigure {
     pub note: String,
 }
 
-/// One query, continued before and after tuning, with what the reward model gives each.
+/// One query, continued before and after tuning, with what the reward model gives each where it
+/// was asked.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SampleRow {
     pub query: String,
     pub before: String,
     pub after: String,
-    pub before_score: f64,
-    pub after_score: f64,
+    pub before_score: Option<f64>,
+    pub after_score: Option<f64>,
 }

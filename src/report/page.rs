@@ -69,7 +69,7 @@ fn samples(rows: &[SampleRow]) -> String {
         format!(
             "<table><thead><tr><th scope=\"col\">Query</th><th scope=\"col\">Before</th><th scope=\"col\">After</th></tr></thead>\n\
              <tbody>\n{body}</tbody></table>\n\
-             <p class=\"note\">The number at each response is the reward model's score. ⏎ is a line break.</p>\n"
+             <p class=\"note\">The number at a response is the reward model's score. ⏎ is a line break.</p>\n"
         )
     });
     section("The same queries, before and after", "samples", &table)
@@ -77,10 +77,11 @@ fn samples(rows: &[SampleRow]) -> String {
 
 fn sample(row: &SampleRow) -> String {
     // Directions are isolated: a response in a right-to-left script stays in its own cell.
-    let response = |name: &str, text: &str, score: f64, class: &str| {
+    let response = |name: &str, text: &str, score: Option<f64>, class: &str| {
+        let score = score.map(|score| format!("<span class=\"score {class}\">{}</span>", number(score)));
         format!(
-            "<td data-label=\"{name}\"><span class=\"score {class}\">{}</span><div dir=\"auto\">{}</div></td>\n",
-            number(score),
+            "<td data-label=\"{name}\">{}<div dir=\"auto\">{}</div></td>\n",
+            score.unwrap_or_default(),
             escape(text)
         )
     };
@@ -118,8 +119,8 @@ mod tests {
                 query: "Once\nupon".into(),
                 before: "<script>alert(1)</script>\u{1b}[2J".into(),
                 after: "\u{202e}<img src=x onerror=alert(1)>".into(),
-                before_score: -1.0,
-                after_score: f64::NAN,
+                before_score: Some(-1.0),
+                after_score: Some(f64::NAN),
             }],
             settings: "seed = 1\nname = \"</pre>\"".into(),
             environment: vec![("device".into(), "<cpu>".into())],

@@ -23,8 +23,6 @@ pub struct RunReportInput {
     pub reward_metrics: Vec<MetricsRow>,
     /// The KL, in nats a response, that the controller steers to.
     pub kl_target: Option<f64>,
-    /// Accuracy on held-out comparisons after fitting, in 0..=1.
-    pub reward_model_accuracy: Option<f64>,
     /// The accuracy of guessing, 1/N with N responses a comparison.
     pub chance: f64,
     pub win_rate: Option<WinRate>,
@@ -167,7 +165,7 @@ mod tests {
                 row(&[("step", 2.0), ("objective/score", 2.71), ("objective/kl", 5.9)]),
                 row(&[("step", 3.0), ("objective/score", f64::NAN), ("objective/kl", f64::NAN)]),
             ],
-            reward_model_accuracy: Some(0.625),
+            reward_metrics: vec![row(&[("step", 10.0), ("reward/held_out_accuracy", 0.625)])],
             chance: 0.25,
             kl_target: Some(6.0),
             ..RunReportInput::default()
@@ -180,7 +178,7 @@ mod tests {
         );
         assert!(report.summary.contains("5.90 nats"));
         let titles: Vec<_> = report.charts.iter().map(|chart| chart.title.as_str()).collect();
-        assert_eq!(titles, ["Score of the policy's responses", "KL from the reference"]);
+        assert_eq!(titles, ["Score of the policy's responses", "KL from the reference", "Reward model: accuracy"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub fn summary(input: &RunReportInput) -> String {
 fn reward_model_sentence(input: &RunReportInput) -> Option<String> {
     Some(format!(
         "The reward model finds the preferred response in {} of the comparisons held out from its training; guessing finds {}.",
-        percent(input.reward_model_accuracy?),
+        percent(reward_model_accuracy(input)?),
         percent(input.chance)
     ))
 }
@@ -78,9 +78,15 @@ fn kl_figure(input: &RunReportInput) -> Option<KeyFigure> {
 fn accuracy_figure(input: &RunReportInput) -> Option<KeyFigure> {
     Some(KeyFigure {
         label: "Reward model accuracy".into(),
-        value: percent(input.reward_model_accuracy?),
+        value: percent(reward_model_accuracy(input)?),
         note: format!("held out; chance {}", percent(input.chance)),
     })
+}
+
+/// On held-out comparisons after fitting, in 0..=1.
+fn reward_model_accuracy(input: &RunReportInput) -> Option<f64> {
+    let (_, (_, accuracy)) = first_and_last(&input.reward_metrics, "reward/held_out_accuracy")?;
+    Some(accuracy)
 }
 
 /// The first and the last finite value of a metric, each with its step.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loss::{RewardStep, TokenComparison, judge, train_step};
 use super::model::{GainAndBias, RewardModel};
+use super::prepare::RewardData;
 use crate::config::Reward;
 use crate::error::{Error, Result};
 use crate::lm::{Adam, LanguageModel, ScalarHead};
@@ -38,10 +39,7 @@ pub struct RewardTraining<'a> {
     pub settings: &'a Reward,
     /// The pretrained model to start from.
     pub pretrained: &'a LanguageModel,
-    pub train: &'a [TokenComparison],
-    /// Comparisons of other queries, for accuracy.
-    pub held_out: &'a [TokenComparison],
-    pub normalization: &'a NormalizationSamples,
+    pub data: &'a RewardData,
     pub seed: u64,
     pub checkpoints: Checkpoints,
     pub metrics_path: PathBuf,
@@ -78,8 +76,8 @@ impl RewardTraining<'_> {
         let measure_every = batches.len().div_ceil(MEASUREMENTS);
         for (step, batch) in batches.iter().enumerate().skip(first_step) {
             let seen = step * self.settings.batch_size;
-            let rate = linear_to_zero(self.settings.learning_rate, seen as u64, self.train.len() as u64);
-            let rows: Vec<&TokenComparison> = batch.iter().filter_map(|&index| self.train.get(index)).collect();
+            let rate = linear_to_zero(self.settings.learning_rate, seen as u64, self.data.train.len() as u64);
+            let rows: Vec<&TokenComparison> = batch.iter().filter_map(|&index| self.data.train.get(index)).collect();
             let (next, statistics) = train_step(model, &mut optimizer, config, &rows, rate)?;
             model = next;
             let done = step + 1;
@@ -88,8 +86,8 @@ impl RewardTraining<'_> {
                 ("reward/accuracy", statistics.accuracy),
                 ("reward/learning_rate", rate),
             ];
-            if (done % measure_every == 0 || done == batches.len()) && !self.held_out.is_empty() {
-                let held_out = judge(&model, config, self.held_out, self.settings.batch_size)?;
+            if (done % measure_every == 0 || done == batches.len()) && !self.data.held_out.is_empty() {
+                let held_out = judge(&model, config, &self.data.held_out, self.settings.batch_size)?;
                 row.push(("reward/held_out_loss", held_out.loss));
                 row.push(("reward/held_out_accuracy", held_out.accuracy));
                 progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
@@ -98,6 +96,7 @@ impl RewardTraining<'_> {
             progress.advance(size);
             let interrupted = self.interrupt.requested();
             if interrupted || done % self.settings.checkpoint_every_steps == 0 || done == batches.len() {
+                metrics.sync()?;
                 let state = State { step: done };
                 let path = self.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state)?)?;
                 if interrupted {
@@ -111,7 +110,7 @@ impl RewardTraining<'_> {
 
     fn finish(&self, model: RewardModel) -> Result<FittedReward> {
         let config = &self.pretrained.config;
-        let held_out = judge(&model, config, self.held_out, self.settings.batch_size)?;
+        let held_out = judge(&model, config, &self.data.held_out, self.settings.batch_size)?;
         let mut model = model.valid();
         if self.settings.normalize_after {
             model = self.normalize(model)?;
@@ -121,7 +120,7 @@ impl RewardTraining<'_> {
     }
 
     fn normalize(&self, model: RewardModel) -> Result<RewardModel> {
-        let NormalizationSamples { queries, responses } = self.normalization;
+        let NormalizationSamples { queries, responses } = &self.data.normalization;
         Ok(model.normalize(&self.pretrained.config, queries, responses, ROWS_AT_ONCE)?.0)
     }
 
@@ -132,7 +131,7 @@ impl RewardTraining<'_> {
         let head = ScalarHead::draw(self.pretrained.config.n_embd, self.seed, &device);
         // A copy with parameters of its own: the reference keeps the originals.
         let model = RewardModel::new(transformer.fork(&device), head);
-        if let Some(checkpoint) = self.checkpoints.latest()?.checkpoint {
+        if let Some(checkpoint) = self.checkpoints.latest()? {
             let state: State = training_state::load_state(&checkpoint)?;
             let model = training_state::load_model(&checkpoint, model)?.train();
             return Ok((model, training_state::load_optimizer(&checkpoint, optimizer)?, state.step));
@@ -141,10 +140,10 @@ impl RewardTraining<'_> {
         Ok((model.train(), optimizer, 0))
     }
 
-    /// Indices of one epoch in random order; a last batch that is not full is left out, as in the
-    /// original, unless it is the only one.
+    /// Indices of one epoch in random order; a last batch that is not full is left out, unless it
+    /// is the only one.
     fn batches(&self) -> Vec<Vec<usize>> {
-        let order = shuffled(self.train.len(), &mut generator(self.seed, Stream::Shuffle, 0, 0));
+        let order = shuffled(self.data.train.len(), &mut generator(self.seed, Stream::Shuffle, 0, 0));
         let full = order.chunks(self.settings.batch_size).filter(|batch| batch.len() == self.settings.batch_size);
         let batches: Vec<Vec<usize>> = full.map(<[usize]>::to_vec).collect();
         if batches.is_empty() { vec![order] } else { batches }

@@ -8,8 +8,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::model::RewardModel;
 use crate::device::{Readback, in_parts};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lm::ModelConfig;
+use crate::run::health::check_finite;
 
 /// A comparison in tokens: any number of responses from two.
 #[derive(Debug, Clone)]
@@ -72,12 +73,7 @@ pub fn train_step(
         step = step.plus(statistics);
         gradients.accumulate(&model, part);
     }
-    if !step.loss.is_finite() {
-        return Err(Error::failed(
-            "the reward model's loss is not a number any more",
-            "lower reward.learning_rate and run again: it goes on from the last checkpoint",
-        ));
-    }
+    check_finite(&[("reward/loss", step.loss)], "reward.learning_rate")?;
     Ok((optimizer.step(learning_rate, model, gradients.grads()), step))
 }
 

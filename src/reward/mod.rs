@@ -5,7 +5,7 @@
 //! queries ──▶│ language model draws N responses (collect) │
 //!            └──────────────┬─────────────────────────────┘
 //!                           ▼
-//!              labeler chooses the best (labels)
+//!              labeler chooses the best (labelling)
 //!                           ▼
 //!   softmax over the N rewards, cross-entropy (loss, fit)
 //!                           ▼
@@ -14,10 +14,14 @@
 
 mod collect;
 mod fit;
+mod labelling;
 mod loss;
 mod model;
+mod prepare;
 
-pub use collect::{Collection, collect, draw_normalization_samples};
+pub use collect::{Collection, collect};
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
+pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use model::{GainAndBias, RewardModel};
+pub use prepare::RewardData;

@@ -7,9 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::device::{Readback, in_parts, read_floats};
 use crate::error::{Error, Result};
-use crate::lm::hugging_face;
+use crate::lm::hugging_face::{self, Precision};
 use crate::lm::parameters::{self, NamedTensor};
-use crate::lm::{ModelConfig, ScalarHead, TokenBatch, Transformer, select_rows};
+use crate::lm::{LanguageModel, ModelConfig, ScalarHead, TokenBatch, Transformer, select_rows};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
 /// real token of query and response (`rewards.py`).
@@ -141,11 +141,19 @@ impl RewardModel {
         Ok([parameters::read(&self.transformer)?, self.head.read("reward")?].concat())
     }
 
-    /// Gain, bias and the head's weights for `heads.safetensors`.
+    /// The files of this model, by name; configuration and tokenizer are those of `pretrained`.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn read_heads(&self) -> Result<Vec<NamedTensor>> {
+    pub fn to_files(&self, pretrained: &LanguageModel) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut files = pretrained.with_transformer(self.transformer.clone()).to_files(Precision::F32)?;
+        let heads = hugging_face::write_safetensors(&self.read_heads()?, Precision::F32)?;
+        files.push((hugging_face::HEADS_FILE.into(), heads));
+        Ok(files)
+    }
+
+    /// Gain, bias and the head's weights for `heads.safetensors`.
+    fn read_heads(&self) -> Result<Vec<NamedTensor>> {
         let GainAndBias { gain, bias } = self.gain_and_bias()?;
         let number = |name: &str, value: f64| NamedTensor {
             name: format!("reward.{name}"),

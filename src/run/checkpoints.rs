@@ -57,9 +57,13 @@ impl Checkpoints {
         Ok(Self { folder: folder.into(), keep: keep.max(1) })
     }
 
-    /// The newest intact checkpoint.
-    pub fn latest(&self) -> Result<Latest> {
-        latest(&self.folder)
+    /// The newest intact checkpoint; warns of newer ones that are damaged.
+    pub fn latest(&self) -> Result<Option<Checkpoint>> {
+        let Latest { checkpoint, rejected } = latest(&self.folder)?;
+        for error in rejected {
+            tracing::warn!("passed over a damaged checkpoint: {error}");
+        }
+        Ok(checkpoint)
     }
 
     /// Writes the checkpoint of `step` from (name, bytes) pairs, replacing one of the same step,
@@ -171,7 +175,7 @@ mod tests {
 
     /// Step and policy of the newest intact checkpoint, and how many were passed over.
     fn found(checkpoints: &Checkpoints) -> (Option<(u64, String)>, usize) {
-        let Latest { checkpoint, rejected } = checkpoints.latest().unwrap();
+        let Latest { checkpoint, rejected } = latest(&checkpoints.folder).unwrap();
         let policy = |checkpoint: &Checkpoint| String::from_utf8(checkpoint.read("policy").unwrap()).unwrap();
         (checkpoint.map(|checkpoint| (checkpoint.step(), policy(&checkpoint))), rejected.len())
     }

@@ -24,3 +24,9 @@ pub use interrupt::Interrupt;
 pub use metrics::MetricsLog;
 pub use progress::{Mode, Progress};
 pub use step_log::StepLog;
+
+/// Seconds since 1970-01-01 UTC; `None` on a clock that is set before.
+pub fn unix_seconds() -> Option<u64> {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}

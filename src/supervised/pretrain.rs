@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::lm::operations::pick_log_probs;
 use crate::lm::{END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer, parameters, sample};
 use crate::run::checkpoints::Checkpoints;
+use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
 use crate::run::learning_rate::warmup_stable_decay;
 use crate::run::metrics::MetricsLog;
@@ -88,16 +89,18 @@ impl Pretraining<'_> {
             let done = step + 1;
             progress.advance(tokens_per_step);
             if losses.len() == STEPS_BETWEEN_READS || done == steps {
-                let loss = mean_loss(std::mem::take(&mut losses), done)?;
+                let loss = mean_loss(std::mem::take(&mut losses))?;
                 progress.message(format!("loss {loss:.3}"));
                 metrics.log(done as u64, &[("train/loss", loss), ("train/learning_rate", rate)])?;
             }
-            if self.interrupt.requested() {
+            let interrupted = self.interrupt.requested();
+            if interrupted || done % self.settings.checkpoint_every_steps == 0 || done == steps {
+                metrics.sync()?;
+                samples.sync()?;
                 let path = self.save(done, &model, &optimizer)?;
-                return Err(Error::Interrupted { checkpoint: Some(path) });
-            }
-            if done % self.settings.checkpoint_every_steps == 0 || done == steps {
-                self.save(done, &model, &optimizer)?;
+                if interrupted {
+                    return Err(Error::Interrupted { checkpoint: Some(path) });
+                }
             }
             if done % self.settings.evaluate_every_steps == 0 && done < steps {
                 let held_out = self.evaluate(&config, &model)?;
@@ -130,7 +133,7 @@ impl Pretraining<'_> {
     fn start_or_resume(&self, config: &ModelConfig) -> Result<(Transformer, ModuleOptimizer, usize)> {
         let zeros = Transformer::zeros(config, &self.device);
         let optimizer = |model: &Transformer| muon_and_adamw(model, self.settings.weight_decay);
-        if let Some(checkpoint) = self.checkpoints.latest()?.checkpoint {
+        if let Some(checkpoint) = self.checkpoints.latest()? {
             let state: State = training_state::load_state(&checkpoint)?;
             let model = training_state::load_model(&checkpoint, zeros)?.train();
             let optimizer = training_state::load_optimizer(&checkpoint, optimizer(&model))?;
@@ -200,16 +203,11 @@ fn loss_and_gradients(model: &Transformer, corpus: &Corpus, starts: &[usize]) ->
     (Tensor::cat(losses, 0).sum(), accumulator.grads())
 }
 
-fn mean_loss(losses: Vec<Tensor<1>>, step: usize) -> Result<f64> {
+fn mean_loss(losses: Vec<Tensor<1>>) -> Result<f64> {
     let losses = read_floats(Tensor::cat(losses, 0))?;
     let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64;
-    if mean.is_finite() {
-        return Ok(mean);
-    }
-    Err(Error::failed(
-        format!("the loss is not a number any more at step {step}"),
-        "lower pretrain.learning_rate and run again: it goes on from the last checkpoint",
-    ))
+    check_finite(&[("train/loss", mean)], "pretrain.learning_rate")?;
+    Ok(mean)
 }
 
 fn log_held_out(metrics: &mut MetricsLog, step: usize, held_out: &HeldOut) -> Result<()> {

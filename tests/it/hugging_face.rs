@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer, write_safetensors};
 use preftune::lm::{LanguageModel, ModelFiles, Precision, TokenBatch, Transformer, parameters};
+use preftune::policy::response_log_probs;
 use preftune::{Error, Result};
 
 use crate::{devices, tiny};
@@ -130,5 +131,43 @@ fn loading_changes_no_weight() {
     let read: Transformer = load_transformer(&config, &bytes, Path::new("m"), &devices::flex()).unwrap();
     for (a, b) in parameters::read(&model).unwrap().iter().zip(parameters::read(&read).unwrap()) {
         assert_eq!((&a.name, &a.values), (&b.name, &b.values));
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    text: String,
+    exported: Judged,
+    storyteller: Judged,
+}
+
+/// What `transformers` makes of the text with one model.
+#[derive(serde::Deserialize)]
+struct Judged {
+    ids: Vec<u32>,
+    log_probs: Vec<f64>,
+}
+
+/// Both ways: a model that `transformers` wrote, and one that this crate wrote and `transformers`
+/// read (`tests/fixtures/transformers/make.py`).
+#[test]
+fn transformers_finds_the_same_tokens_and_log_probabilities() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fixtures = root.join("tests/fixtures/transformers");
+    let reference: Reference =
+        serde_json::from_slice(&std::fs::read(fixtures.join("log_probs.json")).unwrap()).unwrap();
+    let models =
+        [(fixtures.join("exported"), reference.exported), (root.join("models/storyteller"), reference.storyteller)];
+    for (folder, theirs) in models {
+        let names = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE];
+        let files = names.map(|name| (name.to_string(), std::fs::read(folder.join(name)).unwrap()));
+        let model = load(&files.to_vec()).unwrap();
+        let ids = model.tokenizer.encode(&reference.text).unwrap();
+        assert_eq!(ids, theirs.ids, "{}", folder.display());
+        assert_eq!(model.tokenizer.decode(&ids).unwrap(), reference.text);
+        let (first, rest) = ids.split_at(1);
+        let (queries, responses) = ([first.to_vec()], [rest.to_vec()]);
+        let ours = response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, 1).unwrap();
+        assert!(tiny::largest_difference(&ours[0], &theirs.log_probs) < 1e-4, "{}", folder.display());
     }
 }

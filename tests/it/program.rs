@@ -91,6 +91,54 @@ fn a_comparison_that_is_not_json_is_named_by_its_line() {
 }
 
 #[test]
+fn a_token_that_the_model_does_not_know_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    copied_model(folder.path());
+    let path = folder.path().join("config.json");
+    let config = fs::read_to_string(&path).unwrap().replace("\"vocab_size\": 4096", "\"vocab_size\": 4000");
+    fs::write(&path, config).unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--model", "."]);
+    assert_eq!(code, 4);
+    assert!(text.contains("tokenizer.json: 4096 tokens, but the model has 4000"), "{text}");
+}
+
+/// A limit on the size of a file does not need a right that some sandboxes withhold; a full disk
+/// is the real thing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_checkpoint_that_does_not_fit_on_the_disk_leaves_nothing_half_written() {
+    let may_mount = Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|out| out.status.success());
+    if !may_mount {
+        println!("no file system may be mounted here: only the limit on the size of a file is tried");
+    }
+    checkpoint_does_not_fit("sh", "trap '' XFSZ; ulimit -f 8192", "File too large");
+    if may_mount {
+        checkpoint_does_not_fit("unshare -rm sh", "mount -t tmpfs -o size=6m none run", "No space left on device");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn checkpoint_does_not_fit(shell: &str, limit: &str, reason: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let one = r#"{"query":"A door.","responses":[" b."," c."],"best":0}"#;
+    fs::write(folder.path().join("labels.jsonl"), format!("{one}\n{}\n", one.replace("door", "dog"))).unwrap();
+    let train = "--quiet --device ndarray train-reward labels.jsonl --set reward.normalize_samples=4";
+    let script = format!(
+        "mkdir run && {limit} && {} {train} --run run --out reward; code=$?; find run/checkpoints -mindepth 1; exit $code",
+        env!("CARGO_BIN_EXE_preftune")
+    );
+    let mut words = shell.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    let output = command.args(words).arg("-c").arg(script).current_dir(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("cannot write run/checkpoints") && text.contains(reason), "{text}");
+    assert!(text.contains("hint: free some disk space"), "{text}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "files of a checkpoint that was not finished");
+    assert!(!folder.path().join("reward").exists());
+}
+
+#[test]
 fn an_unknown_setting_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--set", "task.temprature=1"]);

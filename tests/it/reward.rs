@@ -4,7 +4,7 @@ use std::path::Path;
 
 use preftune::config;
 use preftune::lm::{LanguageModel, ModelConfig, Transformer, parameters};
-use preftune::reward::{FittedReward, NormalizationSamples, RewardTraining, TokenComparison, judge};
+use preftune::reward::{FittedReward, NormalizationSamples, RewardData, RewardTraining, TokenComparison, judge};
 use preftune::run::random::{Stream, below, generator};
 use preftune::run::{Checkpoints, Interrupt, Mode};
 use preftune::statistics::{mean, population_variance};
@@ -48,13 +48,14 @@ fn pretrained() -> LanguageModel {
 
 fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
     let settings = config::Reward { learning_rate: 3e-3, ..config::Reward::default() };
-    let samples = comparisons(64, 3);
     let training = RewardTraining {
         settings: &settings,
         pretrained,
-        train: &comparisons(800, 1),
-        held_out: &comparisons(200, 2),
-        normalization: &normalization(&samples),
+        data: &RewardData {
+            train: comparisons(800, 1),
+            held_out: comparisons(200, 2),
+            normalization: normalization(&comparisons(64, 3)),
+        },
         seed: 1,
         checkpoints: Checkpoints::new(&folder.join("checkpoints"), 1).unwrap(),
         metrics_path: folder.join("metrics.jsonl"),
