@@ -86,8 +86,27 @@ impl Common {
             ));
         }
         files::write_atomically(&begun_for, work.as_bytes())?;
+        self.warn_of_other_settings(&directory, settings)?;
         files::write_atomically(&directory.config(), settings.to_toml()?.as_bytes())?;
         Ok(directory)
+    }
+
+    /// A run may go on with other settings, to train longer, say; what is done is not done again.
+    fn warn_of_other_settings(&self, directory: &RunDirectory, settings: &Config) -> Result<()> {
+        let path = directory.config();
+        if !path.exists() {
+            return Ok(());
+        }
+        let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
+        let differences = before.differences(settings)?;
+        if !differences.is_empty() {
+            self.say(&format!(
+                "{} was begun with other settings, which hold for what is done; from here on: {}",
+                directory.path().display(),
+                differences.join(", ")
+            ));
+        }
+        Ok(())
     }
 
     /// What a run ran on, as (name, value), for its report.
@@ -171,6 +190,11 @@ impl<'a> QueriesFrom<'a> {
             Self::Openings => Ok(openings()?.train),
         }
     }
+}
+
+/// A path as a run folder remembers it; empty where there is none.
+pub(super) fn shown(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 /// A model by the name of one that is inside the program, or by its folder.

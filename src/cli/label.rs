@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, load_labeler, load_model};
+use super::common::{QueriesFrom, Session, load_labeler, load_model, shown};
 use crate::error::Result;
 use crate::labels::{LabelLog, Labeler};
 use crate::lm::{STORYTELLER, Task};
@@ -52,7 +52,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?;
     let out = match arguments.out {
         Some(path) => path,
-        None => common.run_directory("label", &settings, std::slice::from_ref(&arguments.model))?.comparisons(),
+        None => {
+            let [queries, classifier] = [&arguments.queries, &arguments.classifier].map(|path| shown(path.as_deref()));
+            common.run_directory("label", &settings, &[arguments.model.clone(), queries, classifier])?.comparisons()
+        }
     };
     let session = Session { model: &model, settings: &settings, interrupt: &Interrupt::install()?, common };
     let comparisons = write_comparisons(&session, &arguments.model, &queries, &mut labeler, &out)?;

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
+use super::common::{load_model, shown, write_model};
 use crate::error::{Error, Result};
 use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::run::checkpoints::Checkpoints;
@@ -47,11 +48,12 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let inputs: Vec<String> = arguments.texts.iter().map(|path| path.display().to_string()).collect();
+    let mut inputs: Vec<String> = arguments.texts.iter().map(|path| shown(Some(path))).collect();
+    inputs.extend(arguments.model.clone());
     let directory = common.run_directory("pretrain", &settings, &inputs)?;
     let documents = arguments.texts.iter().map(|path| read_documents(path)).collect::<Result<Vec<_>>>()?.concat();
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
-    let start = arguments.model.as_deref().map(|model| super::common::load_model(model, &opened.device)).transpose()?;
+    let start = arguments.model.as_deref().map(|model| load_model(model, &opened.device)).transpose()?;
     let tokenizer = match &start {
         Some(start) => start.tokenizer.clone(),
         None => trained_tokenizer(&directory.path().join("tokenizer.json"), &texts, &settings.pretrain, common)?,
@@ -71,7 +73,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let Pretrained { model, held_out } = training.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
-    super::common::write_model(&arguments.out, model.to_files(precision)?)?;
+    write_model(&arguments.out, model.to_files(precision)?)?;
     print(&model, held_out, &arguments.out, common)
 }
 

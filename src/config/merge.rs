@@ -39,11 +39,26 @@ impl Settings {
         self.config().map(drop).map_err(|error| Error::usage(format!("{origin}: {error}"), error.hint()))
     }
 
+    /// The keys with another value there, each as `key old → new`.
+    pub(super) fn differences(&self, new: &Self) -> Vec<String> {
+        let values = self.known_keys.iter().map(|key| (key, find(&self.table, key), find(&new.table, key)));
+        let differing = values.filter(|(_, old, new)| old != new);
+        differing.filter_map(|(key, old, new)| Some(format!("{key} {} → {}", old?, new?))).collect()
+    }
+
     pub(super) fn config(&self) -> Result<Config> {
         Config::deserialize(self.table.clone()).map_err(|error| {
             let message = error.to_string().trim_end().replace('\n', " ");
             Error::usage(message, "the README lists every setting with its values")
         })
+    }
+}
+
+fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+    match table.get(section)? {
+        Value::Table(inner) => find(inner, rest),
+        value => Some(value),
     }
 }
 

@@ -51,6 +51,14 @@ impl Config {
         Ok(config)
     }
 
+    /// What differs in `new`, each as `key old → new`.
+    ///
+    /// # Errors
+    /// As [`Self::to_toml`].
+    pub fn differences(&self, new: &Self) -> Result<Vec<String>> {
+        Ok(merge::Settings::new(self)?.differences(&merge::Settings::new(new)?))
+    }
+
     /// All settings as TOML text that [`Config::layered`] reads back.
     ///
     /// # Errors
@@ -103,6 +111,15 @@ mod tests {
         assert_eq!((config.policy.kl.target, config.policy.learning_rate), (10.0, 1e-5));
         assert_eq!((config.reward.adam, config.task.truncate_token.as_str()), (AdamForm::PyTorch, "!"));
         assert_eq!(config.policy.adam, AdamForm::TensorFlow);
+    }
+
+    #[test]
+    fn differences_name_key_and_both_values() {
+        let sets = ["policy.kl.target=6", "task.truncate_token=!", "policy.updates=50"];
+        let config = Config::layered(&[], &sets.map(String::from)).unwrap();
+        let differences = Config::default().differences(&config).unwrap();
+        assert_eq!(differences, ["policy.kl.target 10.0 → 6.0", "task.truncate_token \".\" → \"!\""]);
+        assert!(config.differences(&config).unwrap().is_empty());
     }
 
     #[test]
