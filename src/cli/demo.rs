@@ -37,7 +37,7 @@ pub struct Arguments {
 /// The object that `--json` prints.
 #[derive(Serialize)]
 struct Outcome {
-    reward_model_accuracy: f64,
+    reward_model_accuracy: Option<f64>,
     win_rate: f64,
     win_rate_low: f64,
     win_rate_high: f64,
@@ -127,16 +127,19 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
             format!("  {query}\n    before:{before}\n    after: {after}")
         })
         .collect();
+    let reward_model =
+        outcome.reward_model_accuracy.map_or("not measured: no comparison was held out".into(), |right| {
+            format!("{:.1}% right on comparisons it had not seen (guessing: {:.0}%)", 100.0 * right, 100.0 * chance)
+        });
     let text = format!(
-        "{}\n\nreward model   {:.1}% right on comparisons it had not seen (guessing: {:.0}%)\n\
+        "{}\n\nreward model   {}\n\
          tuned model    {}\n\
          score          {:.2} before, {:.2} after\n\
          KL             {:.2} nats a response, target {:.1}\n\
          time           {:.0} s on {}\n\
          report         {}",
         examples.join("\n"),
-        100.0 * outcome.reward_model_accuracy,
-        100.0 * chance,
+        reward_model,
         eval::describe(&contest.win_rate),
         outcome.score_before,
         outcome.score_after,

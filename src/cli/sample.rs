@@ -10,6 +10,10 @@ use super::common::{QueriesFrom, load_model};
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Sampling, Task, sample};
 use crate::run::random::{Stream, uniform};
+use crate::run::{Mode, Progress};
+
+/// Responses to so many queries are drawn before they are printed.
+const QUERIES_AT_ONCE: usize = 64;
 
 /// Continue queries with a model
 #[derive(Args)]
@@ -48,19 +52,27 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         false => arguments.query,
     };
     let task = Task::new(&settings.task, &model)?;
-    let tokens = queries.iter().map(|query| task.encode_query(&model, query)).collect::<Result<Vec<_>>>()?;
     let sampling = Sampling { responses_per_query: arguments.responses.max(1), ..task.sampling };
-    let numbers = |row: usize| uniform(common.seed, Stream::Sampling, 0, row as u64, sampling.response_length);
-    let drawn = sample(&model.transformer, &model.config, None, &tokens, &sampling, numbers)?;
-    for (query, responses) in queries.iter().zip(drawn.responses.chunks(sampling.responses_per_query)) {
-        let decode = |response: &Vec<u32>| match arguments.whole {
-            true => model.tokenizer.decode(response),
-            false => task.decode_response(&model, response),
-        };
-        let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
-        let text: Vec<String> = responses.iter().map(|response| visible(&format!("{query}{response}"))).collect();
-        common.print(&Row { query, responses }, &text.join("\n"))?;
+    let mode = if queries.len() > QUERIES_AT_ONCE { common.progress() } else { Mode::Quiet };
+    let mut progress = Progress::new("sampling", queries.len() as u64, "queries", mode);
+    for (part, queries) in queries.chunks(QUERIES_AT_ONCE).enumerate() {
+        let tokens = queries.iter().map(|query| task.encode_query(&model, query)).collect::<Result<Vec<_>>>()?;
+        let first_row = part * QUERIES_AT_ONCE * sampling.responses_per_query;
+        let numbers =
+            |row: usize| uniform(common.seed, Stream::Sampling, 0, (first_row + row) as u64, sampling.response_length);
+        let drawn = sample(&model.transformer, &model.config, None, &tokens, &sampling, numbers)?;
+        for (query, responses) in queries.iter().zip(drawn.responses.chunks(sampling.responses_per_query)) {
+            let decode = |response: &Vec<u32>| match arguments.whole {
+                true => model.tokenizer.decode(response),
+                false => task.decode_response(&model, response),
+            };
+            let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
+            let text: Vec<String> = responses.iter().map(|response| visible(&format!("{query}{response}"))).collect();
+            progress.suspend(|| common.print(&Row { query, responses }, &text.join("\n")))?;
+        }
+        progress.advance(queries.len() as u64);
     }
+    progress.finish();
     Ok(())
 }
 

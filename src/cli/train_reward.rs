@@ -37,8 +37,9 @@ pub struct Arguments {
 /// What fitting printed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    pub held_out_accuracy: f64,
-    pub held_out_loss: f64,
+    /// `None` where no comparison was held out.
+    pub held_out_accuracy: Option<f64>,
+    pub held_out_loss: Option<f64>,
     /// Accuracy of guessing.
     pub chance: f64,
     pub comparisons: usize,
@@ -67,14 +68,16 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };
     let outcome = fit(&session, comparisons, &queries, &arguments.out, &directory)?.1;
-    let text = format!(
-        "held-out accuracy {:.1}% on {} comparisons of queries not trained on (guessing: {:.0}%)\n\
-         reward model written to {}",
-        100.0 * outcome.held_out_accuracy,
-        outcome.held_out_comparisons,
-        100.0 * outcome.chance,
-        arguments.out.display(),
-    );
+    let accuracy = match outcome.held_out_accuracy {
+        Some(accuracy) => format!(
+            "held-out accuracy {:.1}% on {} comparisons of queries not trained on (guessing: {:.0}%)",
+            100.0 * accuracy,
+            outcome.held_out_comparisons,
+            100.0 * outcome.chance,
+        ),
+        None => "no held-out accuracy: all comparisons are of one query".to_string(),
+    };
+    let text = format!("{accuracy}\nreward model written to {}", arguments.out.display(),);
     common.print(&outcome, &text)
 }
 
@@ -97,14 +100,15 @@ pub fn fit(
         seed: common.seed,
         checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
         metrics_path: directory.metrics(),
+        samples_path: directory.samples(),
         interrupt: interrupt.clone(),
         progress: common.progress(),
     };
     let fitted = training.run()?;
     write_model(out, fitted.model.to_files(model)?)?;
     let outcome = Outcome {
-        held_out_accuracy: fitted.held_out.accuracy,
-        held_out_loss: fitted.held_out.loss,
+        held_out_accuracy: fitted.held_out.map(|step| step.accuracy),
+        held_out_loss: fitted.held_out.map(|step| step.loss),
         chance: data.chance(),
         comparisons: data.train.len(),
         held_out_comparisons: data.held_out.len(),

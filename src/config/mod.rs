@@ -100,6 +100,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_states_every_default() {
+        let readme = include_str!("../../README.md");
+        let stated = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let stated: toml::Table = stated.parse().unwrap();
+        assert_eq!(stated, toml::Table::try_from(Config::default()).unwrap());
+    }
+
+    #[test]
     fn later_layers_win_and_arguments_win_over_all() {
         let layers = [
             ("a.toml".to_string(), "[policy]\nepochs = 2\nupdates = 7\n[policy.kl]\ntarget = 10".to_string()),

@@ -56,8 +56,8 @@ impl LanguageModel {
         let config = ModelConfig::from_json(files.config, &files.folder.join(CONFIG_FILE))?;
         let tokenizer_path = files.folder.join(TOKENIZER_FILE);
         let tokenizer = Tokenizer::from_json(files.tokenizer, &tokenizer_path)?;
-        if tokenizer.vocab_size() > config.vocab_size {
-            let what = format!("{} tokens, but the model has {}", tokenizer.vocab_size(), config.vocab_size);
+        if let Some((token, id)) = tokenizer.last_token().filter(|(_, id)| *id as usize >= config.vocab_size) {
+            let what = format!("token {token:?} has id {id}, unknown to a model of {} tokens", config.vocab_size);
             return Err(Error::input(&tokenizer_path, what, "take the tokenizer.json that came with the model"));
         }
         let transformer = load_transformer(&config, files.weights, &files.folder.join(WEIGHTS_FILE), device)?;

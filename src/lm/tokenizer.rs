@@ -78,6 +78,11 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// The token with the highest id, and that id: a vocabulary may have gaps.
+    pub fn last_token(&self) -> Option<(String, u32)> {
+        self.inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id)
+    }
+
     /// Text to ids; every byte has a token, so nothing is unknown.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use crate::run::learning_rate::linear_to_zero;
 use crate::run::metrics::MetricsLog;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, generator, shuffled};
+use crate::run::step_log::StepLog;
 use crate::run::training_state;
 
 /// Rows in a forward pass without gradients.
@@ -26,6 +27,9 @@ const ROWS_AT_ONCE: usize = 64;
 
 /// Held-out accuracy is measured so many times during the epoch.
 const MEASUREMENTS: usize = 8;
+
+/// Comparisons shown a measurement.
+const SAMPLES: usize = 3;
 
 /// Responses of the reference, on which rewards are normalized.
 #[derive(Debug, Clone, Default)]
@@ -43,15 +47,27 @@ pub struct RewardTraining<'a> {
     pub seed: u64,
     pub checkpoints: Checkpoints,
     pub metrics_path: PathBuf,
+    pub samples_path: PathBuf,
     pub interrupt: Interrupt,
     pub progress: Mode,
+}
+
+/// A row of `samples.jsonl`: a comparison and what the model gives its responses.
+#[derive(Serialize)]
+struct Sample {
+    step: u64,
+    query: String,
+    responses: Vec<String>,
+    rewards: Vec<f32>,
+    best: usize,
 }
 
 /// A fitted reward model and how well it predicts choices it has not seen.
 #[derive(Debug)]
 pub struct FittedReward {
     pub model: RewardModel,
-    pub held_out: RewardStep,
+    /// `None` where no comparison was held out.
+    pub held_out: Option<RewardStep>,
     pub gain_and_bias: GainAndBias,
 }
 
@@ -70,6 +86,7 @@ impl RewardTraining<'_> {
         let config = &self.pretrained.config;
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
         let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
+        let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
         let size = self.settings.batch_size as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
         let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
@@ -86,17 +103,20 @@ impl RewardTraining<'_> {
                 ("reward/accuracy", statistics.accuracy),
                 ("reward/learning_rate", rate),
             ];
-            if (done % measure_every == 0 || done == batches.len()) && !self.data.held_out.is_empty() {
-                let held_out = judge(&model, config, &self.data.held_out, self.settings.batch_size)?;
-                row.push(("reward/held_out_loss", held_out.loss));
-                row.push(("reward/held_out_accuracy", held_out.accuracy));
-                progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
+            if done % measure_every == 0 || done == batches.len() {
+                self.log_samples(&mut samples, done as u64, &model)?;
+                if let Some(held_out) = self.judge_held_out(&model)? {
+                    row.push(("reward/held_out_loss", held_out.loss));
+                    row.push(("reward/held_out_accuracy", held_out.accuracy));
+                    progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
+                }
             }
             metrics.log(done as u64, &row)?;
             progress.advance(size);
             let interrupted = self.interrupt.requested();
             if interrupted || done % self.settings.checkpoint_every_steps == 0 || done == batches.len() {
                 metrics.sync()?;
+                samples.sync()?;
                 let state = State { step: done };
                 let path = self.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state)?)?;
                 if interrupted {
@@ -109,14 +129,37 @@ impl RewardTraining<'_> {
     }
 
     fn finish(&self, model: RewardModel) -> Result<FittedReward> {
-        let config = &self.pretrained.config;
-        let held_out = judge(&model, config, &self.data.held_out, self.settings.batch_size)?;
+        let held_out = self.judge_held_out(&model)?;
         let mut model = model.valid();
         if self.settings.normalize_after {
             model = self.normalize(model)?;
         }
         let gain_and_bias = model.gain_and_bias()?;
         Ok(FittedReward { model, held_out, gain_and_bias })
+    }
+
+    fn judge_held_out(&self, model: &RewardModel) -> Result<Option<RewardStep>> {
+        let held_out = &self.data.held_out;
+        let judge = || judge(model, &self.pretrained.config, held_out, self.settings.batch_size);
+        (!held_out.is_empty()).then(judge).transpose()
+    }
+
+    /// What the model gives a few comparisons, for a person to read: held-out ones first.
+    fn log_samples(&self, log: &mut StepLog, step: u64, model: &RewardModel) -> Result<()> {
+        let (config, tokenizer) = (&self.pretrained.config, &self.pretrained.tokenizer);
+        let model = model.valid();
+        for comparison in self.data.held_out.iter().chain(&self.data.train).take(SAMPLES) {
+            let TokenComparison { query, responses, best } = comparison;
+            let queries = vec![query.clone(); responses.len()];
+            log.append(&Sample {
+                step,
+                query: tokenizer.decode(query)?,
+                responses: responses.iter().map(|response| tokenizer.decode(response)).collect::<Result<_>>()?,
+                rewards: model.score(config, &queries, responses, ROWS_AT_ONCE)?,
+                best: *best,
+            })?;
+        }
+        Ok(())
     }
 
     fn normalize(&self, model: RewardModel) -> Result<RewardModel> {

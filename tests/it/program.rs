@@ -99,7 +99,7 @@ fn a_token_that_the_model_does_not_know_is_refused() {
     fs::write(&path, config).unwrap();
     let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--model", "."]);
     assert_eq!(code, 4);
-    assert!(text.contains("tokenizer.json: 4096 tokens, but the model has 4000"), "{text}");
+    assert!(text.contains("has id 4095, unknown to a model of 4000 tokens"), "{text}");
 }
 
 /// A limit on the size of a file does not need a right that some sandboxes withhold; a full disk
