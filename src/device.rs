@@ -91,6 +91,12 @@ pub struct Opened {
 /// # Errors
 /// [`Error::Device`] with what was found.
 pub fn open(request: DeviceRequest) -> Result<Opened> {
+    if request.adapter.is_some() && matches!(request.backend, Backend::Auto | Backend::Flex | Backend::NdArray) {
+        return Err(Error::device(
+            format!("\"{request}\" takes a number, but only graphics adapters have one"),
+            "for example --device wgpu:1; `preftune doctor` lists the adapters",
+        ));
+    }
     match request.backend {
         Backend::Auto => open_auto(),
         Backend::Flex => open_flex(""),
@@ -152,6 +158,14 @@ pub struct Adapter {
 /// The graphics adapters of this machine.
 pub fn adapters() -> Vec<Adapter> {
     gpu::adapters()
+}
+
+/// What `auto` takes on a machine with these adapters.
+pub fn auto_choice(adapters: &[Adapter]) -> String {
+    match adapters.iter().find(|adapter| !adapter.software) {
+        Some(adapter) => format!("wgpu ({}, {})", adapter.name, adapter.graphics_api),
+        None => "flex".into(),
+    }
 }
 
 #[cfg(feature = "wgpu")]

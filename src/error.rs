@@ -99,7 +99,7 @@ impl Error {
     /// 1 failed, 2 wrong usage, 3 device, 4 bad input file, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::File { action: "read", source, .. } if source.kind() == std::io::ErrorKind::NotFound => 4,
+            Self::File { action: "read" | "list", .. } => 4,
             Self::Failed { .. } | Self::File { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Device { .. } => 3,

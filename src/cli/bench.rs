@@ -1,11 +1,16 @@
 //! `preftune bench`: how fast each kind of work goes here.
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 
 use super::Common;
 use super::common::load_model;
 use crate::bench::{Shape, Work, measure, random_model};
 use crate::error::Result;
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
 
 /// Measure generation, scoring, training and a whole update
 ///
@@ -19,19 +24,19 @@ pub struct Arguments {
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
     model: String,
     /// Rows
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one())]
     batch: usize,
     /// Tokens a query
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one())]
     query: usize,
     /// Tokens a response
-    #[arg(long, value_name = "N", default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = at_least_one())]
     response: usize,
     /// Rows in one backward pass; all if 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     microbatch: usize,
     /// Times each is measured, after one that does not count; medians are printed
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
     reps: usize,
 }
 
@@ -49,7 +54,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         query: arguments.query,
         response: arguments.response,
         micro_batch: if arguments.microbatch == 0 { arguments.batch } else { arguments.microbatch },
-        repetitions: arguments.reps.max(1),
+        repetitions: arguments.reps,
     };
     let speed = measure(&config, &transformer, &work, &arguments.model, &opened.name, common.progress())?;
     let text = format!(

@@ -99,6 +99,12 @@ impl Common {
         }
         let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
         let differences = before.differences(settings)?;
+        if let Some(held_out) = differences.iter().find(|difference| difference.contains("held_out_fraction")) {
+            return Err(Error::usage(
+                format!("{held_out}: what was trained on would be measured on",),
+                format!("{} was begun with the first value; choose another folder with --run", path.display()),
+            ));
+        }
         if !differences.is_empty() {
             self.say(&format!(
                 "{} was begun with other settings, which hold for what is done; from here on: {}",
@@ -121,10 +127,10 @@ impl Common {
     }
 
     /// A line for the person at the terminal, on stderr.
-    #[allow(clippy::print_stderr)]
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            // Unlike `eprintln!`, this does not panic when nobody reads.
+            writeln!(std::io::stderr(), "{line}").ok();
         }
     }
 
@@ -155,12 +161,9 @@ impl Common {
 }
 
 /// Prints what went wrong and what to do, once.
-#[allow(clippy::print_stderr)]
 pub(super) fn report_failure(error: &Error) -> ExitCode {
-    eprintln!("error: {error}");
-    if !error.hint().is_empty() {
-        eprintln!("hint: {}", error.hint());
-    }
+    let hint = if error.hint().is_empty() { String::new() } else { format!("hint: {}\n", error.hint()) };
+    write!(std::io::stderr(), "error: {error}\n{hint}").ok();
     ExitCode::from(error.exit_code())
 }
 
@@ -192,19 +195,25 @@ impl<'a> QueriesFrom<'a> {
     }
 }
 
-/// A path as a run folder remembers it; empty where there is none.
-pub(super) fn shown(path: Option<&Path>) -> String {
-    path.map(|path| path.display().to_string()).unwrap_or_default()
+/// A file or folder as a run folder remembers it: by its name and its contents.
+pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
+    path.map_or(Ok(String::new()), |path| Ok(format!("{} sha256 {}", path.display(), files::digest(path)?)))
+}
+
+/// The same for a model, which may be inside the program.
+pub(super) fn remembered_model(name: &str) -> Result<String> {
+    match shipped(name) {
+        Some(model) => Ok(format!("{name} sha256 {}", files::sha256(model.weights))),
+        None => remembered(Some(Path::new(name))),
+    }
 }
 
 /// A model by the name of one that is inside the program, or by its folder.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
     let folder = Path::new(name);
-    if folder.is_dir() {
-        return with_model_files(folder, |files| LanguageModel::load(files, device));
-    }
     match shipped(name) {
         Some(files) => LanguageModel::load(&files, device),
+        None if folder.is_dir() => with_model_files(folder, |files| LanguageModel::load(files, device)),
         None => Err(Error::input(
             folder,
             "no such model",
@@ -213,9 +222,17 @@ pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
     }
 }
 
-/// A reward model from the folder that `train-reward` wrote.
-pub(super) fn load_reward_model(folder: &Path, device: &Device) -> Result<RewardModel> {
+/// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.
+pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &Device) -> Result<RewardModel> {
     let model = with_model_files(folder, |files| LanguageModel::load(files, device))?;
+    let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
+    if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
+        return Err(Error::input(
+            folder,
+            "this reward model reads other tokens than the model that is to be scored writes",
+            "give both commands the same --model, or models with the same tokenizer and context length",
+        ));
+    }
     let heads_path = folder.join(hugging_face::HEADS_FILE);
     RewardModel::from_heads(model.transformer, &files::read(&heads_path)?, &heads_path)
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{Session, load_labeler, load_model};
+use super::common::{Session, load_labeler, load_model, remembered_model};
 use super::{Common, eval, label, report, train_policy, train_reward};
 use crate::data::comparisons::parse_comparisons;
 use crate::data::queries::openings;
@@ -64,7 +64,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
     let name = format!("demo{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
-    let directory = common.run_directory(&name, &settings, &[])?;
+    let directory = common.run_directory(&name, &settings, &[remembered_model(STORYTELLER)?])?;
     let interrupt = Interrupt::install()?;
     let model = load_model(STORYTELLER, &opened.device)?;
     let mut labeler = load_labeler(None)?;

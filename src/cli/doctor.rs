@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use crate::device::{Adapter, adapters};
+use crate::device::{Adapter, adapters, auto_choice};
 use crate::error::{Error, Result};
 use crate::lm::{Agreement, check_cached_decoding};
 use crate::run::Progress;
@@ -23,6 +23,7 @@ pub struct Arguments {}
 struct Outcome {
     version: &'static str,
     adapters: Vec<Adapter>,
+    auto: String,
     device: String,
     reason: String,
     largest_difference: f64,
@@ -47,12 +48,13 @@ pub fn run(_arguments: Arguments, common: &Common) -> Result<()> {
             if adapter.software { "; computes on the CPU, never taken by auto" } else { "" }
         )
     };
+    let auto = auto_choice(&adapters);
     let found = match adapters.is_empty() {
         true => "  none".to_string(),
         false => adapters.iter().map(list).collect::<Vec<_>>().join("\n"),
     };
     let text = format!(
-        "preftune {}\ngraphics adapters:\n{found}\ndevice in use: {}{}\ncached decoding: {} (largest difference {:.1e})",
+        "preftune {}\ngraphics adapters:\n{found}\nauto takes: {auto}\ndevice in use: {}{}\ncached decoding: {} (largest difference {:.1e})",
         env!("CARGO_PKG_VERSION"),
         opened.name,
         if opened.reason.is_empty() { String::new() } else { format!(" ({})", opened.reason) },
@@ -62,6 +64,7 @@ pub fn run(_arguments: Arguments, common: &Common) -> Result<()> {
     let outcome = Outcome {
         version: env!("CARGO_PKG_VERSION"),
         adapters,
+        auto,
         device: opened.name,
         reason: opened.reason,
         largest_difference,

@@ -87,7 +87,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let scores = match &arguments.reward {
         Some(folder) => {
             let task = Task::new(&settings.task, &baseline)?;
-            let reward_model = &load_reward_model(folder, &opened.device)?;
+            let reward_model = &load_reward_model(folder, &baseline, &opened.device)?;
             Some(judged.scores(&Judges { reference: &baseline, reward_model, task })?)
         }
         None => None,
@@ -138,5 +138,6 @@ pub fn describe(win_rate: &WinRate) -> String {
 
 fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<()> {
     let lines: Vec<String> = pairs.iter().filter_map(|pair| serde_json::to_string(pair).ok()).collect();
+    files::create_folder_of(path)?;
     files::write_atomically(path, (lines.join("\n") + "\n").as_bytes())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, load_labeler, load_model, shown};
+use super::common::{QueriesFrom, Session, load_labeler, load_model, remembered, remembered_model};
 use crate::error::Result;
 use crate::labels::{LabelLog, Labeler};
 use crate::lm::{STORYTELLER, Task};
@@ -53,8 +53,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = match arguments.out {
         Some(path) => path,
         None => {
-            let [queries, classifier] = [&arguments.queries, &arguments.classifier].map(|path| shown(path.as_deref()));
-            common.run_directory("label", &settings, &[arguments.model.clone(), queries, classifier])?.comparisons()
+            let inputs = [
+                remembered_model(&arguments.model)?,
+                remembered(arguments.queries.as_deref())?,
+                remembered(arguments.classifier.as_deref())?,
+            ];
+            common.run_directory("label", &settings, &inputs)?.comparisons()
         }
     };
     let session = Session { model: &model, settings: &settings, interrupt: &Interrupt::install()?, common };
@@ -72,9 +76,7 @@ pub fn write_comparisons(
     out: &Path,
 ) -> Result<usize> {
     let Session { model, settings, interrupt, common } = *session;
-    if let Some(folder) = out.parent() {
-        files::create_folder(folder)?;
-    }
+    files::create_folder_of(out)?;
     let mut log = LabelLog::open(out)?;
     let labelling = Labelling {
         settings: &settings.labels,

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, shown, write_model};
+use super::common::{load_model, remembered, remembered_model, write_model};
 use crate::error::{Error, Result};
 use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::run::checkpoints::Checkpoints;
@@ -48,10 +48,10 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let mut inputs: Vec<String> = arguments.texts.iter().map(|path| shown(Some(path))).collect();
-    inputs.extend(arguments.model.clone());
-    let directory = common.run_directory("pretrain", &settings, &inputs)?;
     let documents = arguments.texts.iter().map(|path| read_documents(path)).collect::<Result<Vec<_>>>()?.concat();
+    let texts = arguments.texts.iter().map(|path| remembered(Some(path)));
+    let model = arguments.model.iter().map(|model| remembered_model(model));
+    let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
     let start = arguments.model.as_deref().map(|model| load_model(model, &opened.device)).transpose()?;
     let tokenizer = match &start {

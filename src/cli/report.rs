@@ -37,5 +37,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
 
 /// Reads what the run left and writes the page; parts that are missing are left out.
 pub fn write(run: &Path, out: &Path) -> Result<()> {
-    files::write_atomically(out, run_report(&RunReportInput::of_run(run)?).to_html().as_bytes())
+    let page = run_report(&RunReportInput::of_run(run)?).to_html();
+    files::create_folder_of(out)?;
+    files::write_atomically(out, page.as_bytes())
 }

@@ -12,8 +12,8 @@ use crate::lm::{STORYTELLER, Sampling, Task, sample};
 use crate::run::random::{Stream, uniform};
 use crate::run::{Mode, Progress};
 
-/// Responses to so many queries are drawn before they are printed.
-const QUERIES_AT_ONCE: usize = 64;
+/// So many responses are drawn before they are printed.
+const RESPONSES_AT_ONCE: usize = 64;
 
 /// Continue queries with a model
 #[derive(Args)]
@@ -31,8 +31,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// Responses a query
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
-    responses: usize,
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    responses: u32,
     /// Print responses whole, not only up to where they are cut
     #[arg(long)]
     whole: bool,
@@ -52,12 +52,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         false => arguments.query,
     };
     let task = Task::new(&settings.task, &model)?;
-    let sampling = Sampling { responses_per_query: arguments.responses.max(1), ..task.sampling };
-    let mode = if queries.len() > QUERIES_AT_ONCE { common.progress() } else { Mode::Quiet };
+    let sampling = Sampling { responses_per_query: arguments.responses as usize, ..task.sampling };
+    let queries_at_once = (RESPONSES_AT_ONCE / sampling.responses_per_query).max(1);
+    let mode = if queries.len() > queries_at_once { common.progress() } else { Mode::Quiet };
     let mut progress = Progress::new("sampling", queries.len() as u64, "queries", mode);
-    for (part, queries) in queries.chunks(QUERIES_AT_ONCE).enumerate() {
+    for (part, queries) in queries.chunks(queries_at_once).enumerate() {
         let tokens = queries.iter().map(|query| task.encode_query(&model, query)).collect::<Result<Vec<_>>>()?;
-        let first_row = part * QUERIES_AT_ONCE * sampling.responses_per_query;
+        let first_row = part * queries_at_once * sampling.responses_per_query;
         let numbers =
             |row: usize| uniform(common.seed, Stream::Sampling, 0, (first_row + row) as u64, sampling.response_length);
         let drawn = sample(&model.transformer, &model.config, None, &tokens, &sampling, numbers)?;

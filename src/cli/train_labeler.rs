@@ -43,6 +43,7 @@ struct Outcome {
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    files::create_folder_of(&arguments.out)?;
     let (positive, negative) = (files::read_text(&arguments.positive)?, files::read_text(&arguments.negative)?);
     let (positive, negative): (Vec<&str>, Vec<&str>) = (positive.lines().collect(), negative.lines().collect());
     let sentences = LabeledSentences { source: &arguments.source, positive: &positive, negative: &negative };

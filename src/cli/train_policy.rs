@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, load_model, load_reward_model, shown, write_model};
+use super::common::{QueriesFrom, Session, load_model, load_reward_model, remembered, remembered_model, write_model};
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::{Judges, Policy, PolicyTraining};
@@ -47,9 +47,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let device = common.open_device()?.device;
     let model = load_model(&arguments.model, &device)?;
-    let reward_model = load_reward_model(&arguments.reward, &device)?;
+    let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
     let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?;
-    let inputs = [arguments.model.clone(), shown(Some(&arguments.reward)), shown(arguments.queries.as_deref())];
+    let inputs = [
+        remembered_model(&arguments.model)?,
+        remembered(Some(&arguments.reward))?,
+        remembered(arguments.queries.as_deref())?,
+    ];
     let directory = common.run_directory("train-policy", &settings, &inputs)?;
     let interrupt = Interrupt::install()?;
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, load_model, shown, write_model};
+use super::common::{QueriesFrom, Session, load_model, remembered, remembered_model, write_model};
 use crate::data::comparisons::{Comparison, parse_comparisons};
 use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
@@ -62,8 +62,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         Some(_) => QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?,
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
-    let labels = format!("{} comparisons of {}", comparisons.len(), path.display());
-    let inputs = [arguments.model.clone(), labels, shown(arguments.queries.as_deref())];
+    let inputs =
+        [remembered_model(&arguments.model)?, remembered(Some(path))?, remembered(arguments.queries.as_deref())?];
     let directory = common.run_directory("train-reward", &settings, &inputs)?;
     let interrupt = Interrupt::install()?;
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };

@@ -51,8 +51,11 @@ impl Comparison {
         line
     }
 
-    /// What is wrong with the numbers, if anything.
+    /// What makes it unusable, if anything.
     fn fault(&self) -> Option<String> {
+        if self.query.trim().is_empty() {
+            return Some("the query is blank".into());
+        }
         let count = self.responses.len();
         if count < 2 {
             return Some(format!("a comparison needs 2 responses or more, this one has {count}"));
@@ -170,6 +173,8 @@ mod tests {
                 let best = index.index(responses.len());
                 let mut order: Vec<usize> = (0..responses.len()).collect();
                 order.rotate_left(best);
+                // A blank query is refused.
+                let query = format!("{query}.");
                 Comparison { id, query, responses, best, labeler, ms, at, policy, order }
             },
         )

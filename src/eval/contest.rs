@@ -112,10 +112,10 @@ impl Judging<'_> {
         Ok((queries, sampled))
     }
 
-    /// `log π − log ρ` of each token; NaN between models of different vocabularies.
+    /// `log π − log ρ` of each token; NaN between models that do not share a tokenizer.
     fn log_ratios(&self, task: &Task, queries: &[Vec<u32>], sampled: &Sampled) -> Result<Rows> {
         let reference = self.baseline;
-        if reference.config.pad_token() != task.truncation.pad_token {
+        if !reference.tokenizer.is_same_as(&self.candidate.tokenizer) {
             return Ok(vec![vec![f64::NAN]; queries.len()]);
         }
         let (model, temperature) = (&reference.transformer, task.sampling.temperature);

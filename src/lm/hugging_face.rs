@@ -96,6 +96,14 @@ impl LanguageModel {
 /// `config.json`.
 pub fn load_transformer(config: &ModelConfig, weights: &[u8], path: &Path, device: &Device) -> Result<Transformer> {
     let tensors = read_safetensors(weights, path)?;
+    let next_block = format!("h.{}.ln_1.weight", config.n_layer);
+    if tensors.keys().any(|name| name.trim_start_matches("transformer.") == next_block) {
+        return Err(Error::input(
+            path,
+            format!("there are more layers than the {} of config.json", config.n_layer),
+            "take config.json and model.safetensors from the same model",
+        ));
+    }
     parameters::replace(Transformer::zeros(config, device), |name, shape| {
         // The hub's own `gpt2` has no prefix.
         let bare = name.trim_start_matches("transformer.");

@@ -83,6 +83,11 @@ impl Tokenizer {
         self.inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id)
     }
 
+    /// Whether both turn every text into the same ids.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        matches!((self.to_json(), other.to_json()), (Ok(ours), Ok(theirs)) if ours == theirs)
+    }
+
     /// Text to ids; every byte has a token, so nothing is unknown.
     ///
     /// # Errors
@@ -100,9 +105,12 @@ impl Tokenizer {
         self.inner.decode(ids, false).map_err(|e| Error::failed(format!("tokens cannot be decoded: {e}"), ""))
     }
 
-    /// The id of one token, such as `.`.
+    /// The id of a text that is one token, such as `.` or a line break.
     pub fn token(&self, text: &str) -> Option<u32> {
-        self.inner.token_to_id(text)
+        match self.encode(text).ok()?.as_slice() {
+            [id] => Some(*id),
+            _ => None,
+        }
     }
 }
 
@@ -128,6 +136,7 @@ mod tests {
         let tokenizer = trained();
         assert_eq!(tokenizer.encode(END_OF_TEXT).unwrap(), [0]);
         assert_eq!(tokenizer.encode("sea.").unwrap().last().copied(), tokenizer.token("."));
+        assert!(tokenizer.token("\n").is_some() && tokenizer.token("no one token").is_none());
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct PolicyTraining<'a> {
 #[derive(Serialize, Deserialize)]
 struct State {
     updates: usize,
-    controller: KlController,
+    kl_coefficient: f64,
 }
 
 /// A row of `samples.jsonl`.
@@ -70,6 +70,7 @@ impl PolicyTraining<'_> {
     /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
     pub fn run(self) -> Result<Policy> {
         let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
+        let first_update = state.updates;
         let done_before = Some(state.updates as u64);
         let mut metrics = MetricsLog::open(&self.metrics_path, done_before)?;
         let mut samples = StepLog::open(&self.samples_path, done_before)?;
@@ -77,7 +78,7 @@ impl PolicyTraining<'_> {
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
         while state.updates < self.settings.updates {
             let rollout = self.roll_out(&policy, state.updates)?;
-            let kl_coefficient = state.controller.coefficient;
+            let kl_coefficient = state.kl_coefficient;
             let done_updates = state.updates as u64;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
@@ -85,10 +86,11 @@ impl PolicyTraining<'_> {
             let config = &self.judges.reference.config;
             let settings = UpdateSettings::new(self.settings, rate, self.judges.task.sampling.temperature);
             let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
-            if state.updates == 0 {
+            if state.updates == first_update {
                 check_agreement(&updated)?;
             }
-            state.controller = state.controller.after(shaped.kl, self.settings.batch_size);
+            state.kl_coefficient =
+                self.controller(kl_coefficient).after(shaped.kl, self.settings.batch_size).coefficient;
             state.updates += 1;
             let step = state.updates as u64;
             let row = metrics_row(&rollout, shaped.kl, kl_coefficient, shaped.penalty, rate, &updated.steps);
@@ -137,17 +139,20 @@ impl PolicyTraining<'_> {
             value_head: ScalarHead::zeros(reference.config.n_embd, &device),
         };
         if let Some(checkpoint) = self.checkpoints.latest()? {
-            let state = training_state::load_state(&checkpoint)?;
+            let mut state: State = training_state::load_state(&checkpoint)?;
+            if !self.settings.kl.adaptive {
+                state.kl_coefficient = self.settings.kl.coefficient;
+            }
             let policy = training_state::load_model(&checkpoint, policy)?.train();
             return Ok((policy, training_state::load_optimizer(&checkpoint, optimizer)?, state));
         }
-        Ok((policy.train(), optimizer, State { updates: 0, controller: self.controller() }))
+        Ok((policy.train(), optimizer, State { updates: 0, kl_coefficient: self.settings.kl.coefficient }))
     }
 
-    fn controller(&self) -> KlController {
+    fn controller(&self, coefficient: f64) -> KlController {
         let kl = &self.settings.kl;
         let adaptive = kl.adaptive.then_some(Adaptive { target: kl.target, horizon: kl.horizon_episodes });
-        KlController { coefficient: kl.coefficient, adaptive }
+        KlController { coefficient, adaptive }
     }
 
     fn checkpoint_due(&self, state: &State) -> bool {

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
+use crate::data::comparisons::parse_comparisons;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Scores, WinRate};
 use crate::run::{files, metrics};
+use crate::statistics::mean;
 
 /// The judgment of a run, beside its metrics.
 const JUDGMENT_FILE: &str = "judgment.json";
@@ -65,10 +67,19 @@ impl RunReportInput {
     /// Reads what a run left: its settings, metrics of its own and of its stages, the judgment.
     ///
     /// # Errors
-    /// When the folder has no settings, or a file is not what it should be.
+    /// When the folder has neither settings nor a judgment, or a file is not what it should be.
     pub fn of_run(run: &Path) -> Result<Self> {
-        let settings_text = files::read_text(&run.join("config.toml"))?;
-        let settings = Config::layered(&[("config.toml".into(), settings_text.clone())], &[])?;
+        let settings_path = run.join("config.toml");
+        let settings_text = match run.join(JUDGMENT_FILE).exists() && !settings_path.exists() {
+            true => String::new(),
+            false => files::read_text(&settings_path)?,
+        };
+        let settings = settings_of(&settings_text)?;
+        // A policy that was trained by a command of its own has settings of its own.
+        let kl = match run.join("policy/config.toml") {
+            path if path.exists() => settings_of(&files::read_text(&path)?)?.policy.kl,
+            _ => settings.policy.kl,
+        };
         let own = metrics_of(run)?;
         let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
         let judgment = Judgment::read(run)?;
@@ -80,14 +91,26 @@ impl RunReportInput {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
             reward_metrics: [metrics_of(&run.join("reward"))?, own_reward].concat(),
-            kl_target: settings.policy.kl.adaptive.then_some(settings.policy.kl.target),
-            chance: 1.0 / settings.labels.responses_per_query as f64,
+            kl_target: kl.adaptive.then_some(kl.target),
+            chance: chance_of(run, settings.labels.responses_per_query)?,
             win_rate,
             samples,
             settings: settings_text,
             environment,
         })
     }
+}
+
+fn settings_of(text: &str) -> Result<Config> {
+    Config::layered(&[("config.toml".into(), text.into())], &[])
+}
+
+/// The accuracy of guessing on the run's comparisons; without them, on such as the settings ask for.
+fn chance_of(run: &Path, responses_per_query: usize) -> Result<f64> {
+    let path = run.join("comparisons.jsonl");
+    let comparisons = if path.exists() { parse_comparisons(&files::read_text(&path)?, &path)? } else { Vec::new() };
+    let guesses: Vec<f64> = comparisons.iter().map(|one| 1.0 / one.responses.len() as f64).collect();
+    Ok(mean(&guesses).unwrap_or(1.0 / responses_per_query as f64))
 }
 
 fn metrics_of(folder: &Path) -> Result<Vec<MetricsRow>> {

@@ -90,6 +90,7 @@ impl RewardTraining<'_> {
         let size = self.settings.batch_size as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
         let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
+        let mut held_out = None;
         let measure_every = batches.len().div_ceil(MEASUREMENTS);
         for (step, batch) in batches.iter().enumerate().skip(first_step) {
             let seen = step * self.settings.batch_size;
@@ -105,7 +106,8 @@ impl RewardTraining<'_> {
             ];
             if done % measure_every == 0 || done == batches.len() {
                 self.log_samples(&mut samples, done as u64, &model)?;
-                if let Some(held_out) = self.judge_held_out(&model)? {
+                held_out = self.judge_held_out(&model)?;
+                if let Some(held_out) = held_out {
                     row.push(("reward/held_out_loss", held_out.loss));
                     row.push(("reward/held_out_accuracy", held_out.accuracy));
                     progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
@@ -124,12 +126,13 @@ impl RewardTraining<'_> {
                 }
             }
         }
+        // Measured after the last step; not where a run that was done is only read again.
+        let held_out = if held_out.is_some() { held_out } else { self.judge_held_out(&model)? };
         progress.finish();
-        self.finish(model)
+        self.finish(model, held_out)
     }
 
-    fn finish(&self, model: RewardModel) -> Result<FittedReward> {
-        let held_out = self.judge_held_out(&model)?;
+    fn finish(&self, model: RewardModel, held_out: Option<RewardStep>) -> Result<FittedReward> {
         let mut model = model.valid();
         if self.settings.normalize_after {
             model = self.normalize(model)?;

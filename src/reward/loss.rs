@@ -136,8 +136,11 @@ fn statistics(read: &[Vec<f32>], batch: &[&TokenComparison]) -> RewardStep {
     };
     let most = rewards.len() / batch.len().max(1);
     let right = batch.iter().zip(rewards.chunks(most.max(1))).filter(|(comparison, row)| {
-        let chosen = row.get(comparison.best);
-        chosen.is_some_and(|chosen| row.iter().all(|other| other <= chosen))
+        // Of equal rewards the first counts, so that a constant reward is no better than a guess.
+        let (before, rest) = row.split_at_checked(comparison.best).unwrap_or_default();
+        let chosen = rest.first();
+        chosen
+            .is_some_and(|chosen| before.iter().all(|other| other < chosen) && rest.iter().all(|other| other <= chosen))
     });
     RewardStep { loss, accuracy: right.count() as f64 / batch.len() as f64 }
 }

@@ -75,7 +75,7 @@ impl RewardModel {
     /// over from gain 1 and bias 0 (`rewards.py`, `normalize`; population variance).
     ///
     /// # Errors
-    /// As [`Self::score`].
+    /// As [`Self::score`]; [`Error::Failed`] when the rewards do not vary.
     pub fn normalize(
         self,
         config: &ModelConfig,
@@ -86,6 +86,12 @@ impl RewardModel {
         let plain = self.with_gain_and_bias(GainAndBias { gain: 1.0, bias: 0.0 });
         let raw = plain.valid().score(config, queries, responses, rows_at_once)?;
         let set = normalizing(&raw);
+        if !(set.gain.is_finite() && set.bias.is_finite()) {
+            return Err(Error::failed(
+                format!("all {} samples have the same reward, so rewards cannot be normalized", raw.len()),
+                "give more and different queries, or raise reward.normalize_samples",
+            ));
+        }
         Ok((plain.with_gain_and_bias(set), set))
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::files;
 use crate::error::{Error, Result};
@@ -26,8 +25,7 @@ struct Fingerprint {
 
 impl Fingerprint {
     fn of(bytes: &[u8]) -> Self {
-        let hash = Sha256::digest(bytes);
-        Self { bytes: bytes.len() as u64, sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
+        Self { bytes: bytes.len() as u64, sha256: files::sha256(bytes) }
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Error, Result};
 
 /// The bytes of a file.
@@ -36,9 +38,31 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(folder)
 }
 
+/// SHA-256 of bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of a file, or of all files in a folder (not in folders inside it), in hexadecimal.
+pub fn digest(path: &Path) -> Result<String> {
+    if !path.is_dir() {
+        return Ok(sha256(&read(path)?));
+    }
+    let entries = fs::read_dir(path).map_err(|source| Error::file("list", path, source))?;
+    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    found.sort();
+    let digests: String = found.iter().map(|path| digest(path)).collect::<Result<_>>()?;
+    Ok(sha256(digests.as_bytes()))
+}
+
 /// Creates a folder and those above it; one that is there already is fine.
 pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::file("create", path, source))
+}
+
+/// Creates the folder that a file is to lie in.
+pub fn create_folder_of(path: &Path) -> Result<()> {
+    create_folder(folder_of(path))
 }
 
 /// Makes the names in a folder durable: what was created, renamed or deleted there stays so.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::progress::write_line;
 use crate::error::{Error, Result};
 
 /// The exit code of a program that the user interrupted: 128 plus the number of SIGINT.
@@ -29,6 +30,7 @@ impl Interrupt {
             if raised.request() {
                 std::process::exit(INTERRUPTED);
             }
+            write_line("stopping after this step; once more stops at once");
         })
         .map_err(|error| Error::failed(format!("cannot watch for Ctrl-C: {error}"), ""))?;
         Ok(interrupt)

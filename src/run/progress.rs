@@ -115,7 +115,7 @@ fn display(count: &Count, mode: Mode, started: Instant) -> Display {
 }
 
 /// Unlike `eprintln!`, does not panic when nobody reads.
-fn write_line(line: &str) {
+pub(super) fn write_line(line: &str) {
     writeln!(std::io::stderr(), "{line}").ok();
 }
 

@@ -6,6 +6,7 @@ use crate::data::books;
 use crate::error::{Error, Result};
 use crate::lm::{END_OF_TEXT, Tokenizer};
 use crate::run::random::{Stream, below, generator, shuffled};
+use crate::run::{Mode, Progress};
 
 /// Cleaned text, split into what is trained on and what is held out.
 #[derive(Debug, Clone)]
@@ -47,12 +48,15 @@ impl Corpus {
     ///
     /// # Errors
     /// [`Error::Usage`] when the text is shorter than one window.
-    pub fn new(texts: &[String], tokenizer: &Tokenizer, context: usize) -> Result<Self> {
+    pub fn new(texts: &[String], tokenizer: &Tokenizer, context: usize, progress: Mode) -> Result<Self> {
         let mut tokens = Vec::new();
+        let mut progress = Progress::new("tokenizing", texts.len() as u64, "texts", progress);
         for text in texts {
             tokens.extend(tokenizer.encode(END_OF_TEXT)?);
             tokens.extend(tokenizer.encode(text)?);
+            progress.advance(1);
         }
+        progress.finish();
         if tokens.len() < 2 * (context + 1) {
             return Err(Error::usage(
                 format!("the text has {} tokens, too few for windows of {context}", tokens.len()),

@@ -6,6 +6,7 @@ use crate::device::read_floats;
 use crate::error::Result;
 use crate::lm::operations::pick_log_probs;
 use crate::lm::{END_OF_TEXT, LanguageModel, TokenBatch, select_rows};
+use crate::run::{Mode, Progress};
 
 /// Rows of logits computed at once.
 const ROWS_AT_ONCE: usize = 1024;
@@ -32,18 +33,21 @@ struct Window {
 ///
 /// # Errors
 /// When the device fails.
-pub fn evaluate(model: &LanguageModel, texts: &[String], context: usize) -> Result<HeldOut> {
+pub fn evaluate(model: &LanguageModel, texts: &[String], context: usize, progress: Mode) -> Result<HeldOut> {
     let mut windows = Vec::new();
     for text in texts {
         let ids = [model.tokenizer.encode(END_OF_TEXT)?, model.tokenizer.encode(text)?].concat();
         windows.extend(split_windows(&ids, context));
     }
     let (mut sum, mut tokens) = (0.0, 0);
+    let mut progress = Progress::new("held-out text", windows.len() as u64, "windows", progress);
     for group in windows.chunks((4 * ROWS_AT_ONCE / context).max(1)) {
         let log_probs = group_log_probs(model, group)?;
         tokens += log_probs.len();
         sum -= log_probs.iter().map(|&p| f64::from(p)).sum::<f64>();
+        progress.advance(group.len() as u64);
     }
+    progress.finish();
     let bytes = texts.iter().map(String::len).sum();
     let loss = sum / tokens as f64;
     Ok(HeldOut {

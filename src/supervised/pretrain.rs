@@ -71,7 +71,13 @@ impl Pretraining<'_> {
     /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
     pub fn run(self) -> Result<Pretrained> {
         let config = self.model_config();
-        let corpus = Corpus::new(&self.texts.train, &self.tokenizer, self.settings.context_tokens)?;
+        if self.settings.context_tokens > config.n_positions {
+            return Err(Error::usage(
+                format!("the model reads {} tokens at most, not {}", config.n_positions, self.settings.context_tokens),
+                format!("--set pretrain.context_tokens={}", config.n_positions),
+            ));
+        }
+        let corpus = Corpus::new(&self.texts.train, &self.tokenizer, self.settings.context_tokens, self.progress)?;
         let (mut model, mut optimizer, first_step) = self.start_or_resume(&config)?;
         let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
         let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
@@ -88,13 +94,16 @@ impl Pretraining<'_> {
             losses.push(loss);
             let done = step + 1;
             progress.advance(tokens_per_step);
-            if losses.len() == STEPS_BETWEEN_READS || done == steps {
+            let interrupted = self.interrupt.requested();
+            let checkpoint_due =
+                interrupted || done.is_multiple_of(self.settings.checkpoint_every_steps) || done == steps;
+            // Read before a checkpoint too, so that none holds what is not finite.
+            if losses.len() == STEPS_BETWEEN_READS || checkpoint_due {
                 let loss = mean_loss(std::mem::take(&mut losses))?;
                 progress.message(format!("loss {loss:.3}"));
                 metrics.log(done as u64, &[("train/loss", loss), ("train/learning_rate", rate)])?;
             }
-            let interrupted = self.interrupt.requested();
-            if interrupted || done % self.settings.checkpoint_every_steps == 0 || done == steps {
+            if checkpoint_due {
                 metrics.sync()?;
                 samples.sync()?;
                 let path = self.save(done, &model, &optimizer)?;
@@ -103,16 +112,19 @@ impl Pretraining<'_> {
                 }
             }
             if done % self.settings.evaluate_every_steps == 0 && done < steps {
-                let held_out = self.evaluate(&config, &model)?;
+                progress.message("measuring on held-out text");
+                let held_out = self.evaluate(&config, &model, Mode::Quiet)?;
                 log_held_out(&mut metrics, done, &held_out)?;
                 self.log_sample(&mut samples, done, &config, &model)?;
                 progress.message(format!("held out {:.3} bits per byte", held_out.bits_per_byte));
             }
         }
         progress.finish();
-        let held_out = self.evaluate(&config, &model)?;
-        log_held_out(&mut metrics, steps, &held_out)?;
-        self.log_sample(&mut samples, steps, &config, &model)?;
+        let held_out = self.evaluate(&config, &model, self.progress)?;
+        if first_step < steps {
+            log_held_out(&mut metrics, steps, &held_out)?;
+            self.log_sample(&mut samples, steps, &config, &model)?;
+        }
         Ok(Pretrained { model: self.language_model(config, &model), held_out })
     }
 
@@ -160,9 +172,9 @@ impl Pretraining<'_> {
         self.checkpoints.save(step as u64, training_state::to_files(model, optimizer, &state)?)
     }
 
-    fn evaluate(&self, config: &ModelConfig, model: &Transformer) -> Result<HeldOut> {
+    fn evaluate(&self, config: &ModelConfig, model: &Transformer, progress: Mode) -> Result<HeldOut> {
         let model = self.language_model(config.clone(), model);
-        evaluate(&model, &self.texts.held_out, self.settings.context_tokens)
+        evaluate(&model, &self.texts.held_out, self.settings.context_tokens, progress)
     }
 
     /// What the model writes on its own, for a person to read.

@@ -96,6 +96,14 @@ fn a_config_that_contradicts_the_weights_is_refused_with_the_tensor_and_both_sha
 }
 
 #[test]
+fn weights_with_more_layers_than_the_config_are_refused() {
+    let model = tiny::language_model(1, &devices::ndarray());
+    let config = preftune::lm::ModelConfig { n_layer: model.config.n_layer - 1, ..model.config };
+    let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json().into())).unwrap_err();
+    assert_refused(&error, &["some/model/model.safetensors", "more layers than the 1 of config.json"]);
+}
+
+#[test]
 fn a_tensor_that_is_not_there_is_named() {
     let model = tiny::language_model(1, &devices::ndarray());
     let mut weights = parameters::read(&model.transformer).unwrap();

@@ -39,7 +39,12 @@ impl Models {
     }
 
     fn train(&self, folder: &Path, interrupt: Interrupt) -> Result<Vec<NamedTensor>> {
+        self.train_towards(folder, interrupt, config::Kl::default())
+    }
+
+    fn train_towards(&self, folder: &Path, interrupt: Interrupt, kl: config::Kl) -> Result<Vec<NamedTensor>> {
         let settings = config::Policy {
+            kl,
             updates: 4,
             batch_size: 8,
             minibatches: 2,
@@ -94,6 +99,18 @@ fn an_interrupted_run_goes_on_as_if_it_had_never_stopped() {
         assert_eq!(read(straight.path()), read(stopped.path()));
     }
     assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 4);
+}
+
+#[test]
+fn another_kl_setting_holds_from_the_resume_on() {
+    let models = Models::new();
+    let folder = tempfile::tempdir().unwrap();
+    models.train(folder.path(), requested()).unwrap_err();
+    let fixed = config::Kl { coefficient: 0.7, adaptive: false, ..config::Kl::default() };
+    models.train_towards(folder.path(), Interrupt::new(), fixed).unwrap();
+    let rows = preftune::run::metrics::read(&folder.path().join("metrics.jsonl")).unwrap();
+    let coefficients: Vec<f64> = rows.iter().map(|row| row["objective/kl_coef"]).collect();
+    assert_eq!(coefficients, [config::Kl::default().coefficient, 0.7, 0.7, 0.7]);
 }
 
 #[test]

@@ -139,6 +139,53 @@ fn checkpoint_does_not_fit(shell: &str, limit: &str, reason: &str) {
 }
 
 #[test]
+fn a_comparison_without_a_query_is_named_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |query: &str| format!("{{\"query\":\"{query}\",\"responses\":[\" b.\",\" c.\"],\"best\":0}}\n");
+    fs::write(folder.path().join("labels.jsonl"), line("A.") + &line(" ")).unwrap();
+    let (code, text) = failure(folder.path(), &["train-reward", "labels.jsonl", "--out", "reward"]);
+    assert_eq!(code, 4);
+    assert!(text.contains("labels.jsonl:2: the query is blank"), "{text}");
+}
+
+#[test]
+fn a_reward_model_for_other_tokens_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/exported");
+    let reward = other.to_str().unwrap();
+    let (code, text) = failure(folder.path(), &["train-policy", "--reward", reward, "--out", "policy"]);
+    assert_eq!(code, 4);
+    assert!(text.contains("reads other tokens"), "{text}");
+}
+
+#[test]
+fn a_context_longer_than_the_model_reads_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("book.txt"), "The sea was grey. ".repeat(500)).unwrap();
+    let arguments =
+        ["pretrain", "book.txt", "--model", "storyteller", "--out", "m", "--set", "pretrain.context_tokens=300"];
+    let (code, text) = failure(folder.path(), &arguments);
+    assert_eq!(code, 2);
+    assert!(text.contains("the model reads 256 tokens at most, not 300"), "{text}");
+}
+
+#[test]
+fn what_only_graphics_adapters_have_is_not_ignored_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--device", "flex:1"]);
+    assert_eq!(code, 3);
+    assert!(text.contains("flex:1"), "{text}");
+}
+
+#[test]
+fn nothing_to_measure_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    for option in ["--batch", "--query", "--response", "--reps"] {
+        assert_eq!(preftune(folder.path(), &["bench", option, "0"]).status.code(), Some(2), "{option}");
+    }
+}
+
+#[test]
 fn an_unknown_setting_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--set", "task.temprature=1"]);
@@ -156,6 +203,20 @@ fn a_run_folder_is_not_reused_for_other_work() {
     assert!(label("1").status.success());
     let second = label("2");
     assert_eq!(second.status.code(), Some(2), "{}", String::from_utf8_lossy(&second.stderr));
+}
+
+#[test]
+fn a_run_folder_notices_that_an_input_file_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let label = || {
+        let few = ["--queries", "queries.txt", "--set", "labels.comparisons=2", "--run", "run"];
+        preftune(folder.path(), &[&["label", "--simulated"], &few[..]].concat())
+    };
+    fs::write(folder.path().join("queries.txt"), "The door opened.\n").unwrap();
+    assert!(label().status.success());
+    assert!(label().status.success());
+    fs::write(folder.path().join("queries.txt"), "The door was shut.\n").unwrap();
+    assert_eq!(label().status.code(), Some(2));
 }
 
 #[test]

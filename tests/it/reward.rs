@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use preftune::config;
-use preftune::lm::{LanguageModel, ModelConfig, Transformer, parameters};
-use preftune::reward::{FittedReward, NormalizationSamples, RewardData, RewardTraining, TokenComparison, judge};
+use preftune::lm::{LanguageModel, ModelConfig, ScalarHead, Transformer, parameters};
+use preftune::reward::{
+    FittedReward, NormalizationSamples, RewardData, RewardModel, RewardTraining, TokenComparison, judge,
+};
 use preftune::run::random::{Stream, below, generator};
 use preftune::run::{Checkpoints, Interrupt, Mode};
 use preftune::statistics::{mean, population_variance};
@@ -108,6 +110,25 @@ fn normalized_rewards_have_mean_zero_and_variance_one() {
         let (_, again) = model.normalize(&config, &queries, &responses, 64).unwrap();
         assert!((again.gain - set.gain).abs() < 1e-4 && (again.bias - set.bias).abs() < 1e-4);
     }
+}
+
+#[test]
+fn a_constant_reward_is_no_better_than_a_guess() {
+    let config = tiny::config();
+    let device = devices::ndarray();
+    let flat = ScalarHead::zeros(config.n_embd, &device);
+    let model = RewardModel::new(tiny::transformer(&config, 1, &device), flat);
+    let comparison = |best: usize| TokenComparison {
+        query: tiny::rows(&config, &[3], 1).remove(0),
+        responses: tiny::rows(&config, &[5, 4, 6, 2], 2),
+        best,
+    };
+    let all: Vec<TokenComparison> = (0..4).map(comparison).collect();
+    assert_eq!(judge(&model, &config, &all, 4).unwrap().accuracy, 0.25);
+
+    let (queries, responses) = (tiny::rows(&config, &[3; 4], 1), tiny::rows(&config, &[5; 4], 2));
+    let error = model.normalize(&config, &queries, &responses, 4).unwrap_err();
+    assert!(error.to_string().contains("all 4 samples have the same reward"), "{error}");
 }
 
 #[test]
