@@ -140,6 +140,12 @@ fn not_built(feature: &str) -> Error {
     Error::device(format!("this program was built without {feature}"), format!("build it with `--features {feature}`"))
 }
 
+/// The CPU: where tensors can be made that nothing is computed with yet.
+pub fn host() -> Device {
+    let backends = [open_flex(""), open_ndarray()];
+    backends.into_iter().flatten().next().map_or_else(Device::default, |opened| opened.device)
+}
+
 /// A graphics adapter, as `doctor` lists it.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Adapter {

@@ -4,6 +4,7 @@ use burn::optim::{AdaptiveMomentumState, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
 use crate::config::AdamForm;
+use crate::run::host_state::WithHostState;
 
 /// Adam with β₁ 0.9 and β₂ 0.999.
 #[derive(Debug, Clone)]
@@ -18,7 +19,7 @@ const BETA_2: f64 = 0.999;
 impl Adam {
     /// An optimizer for any module.
     pub fn optimizer(form: AdamForm, epsilon: f64) -> ModuleOptimizer {
-        Self { form, epsilon }.into()
+        WithHostState(Self { form, epsilon }).into()
     }
 
     /// Step size and the epsilon beside `√v` that give this form after `time` steps.

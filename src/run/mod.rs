@@ -9,6 +9,7 @@ pub mod checkpoints;
 pub mod directory;
 pub mod files;
 pub mod health;
+pub mod host_state;
 pub mod interrupt;
 pub mod learning_rate;
 pub mod metrics;

@@ -9,6 +9,7 @@ use burn::optim::{AdamWConfig, AdjustLrFn, ModuleOptimizer, MuonConfig};
 use burn::tensor::Tensor;
 
 use crate::lm::Transformer;
+use crate::run::host_state::WithHostState;
 
 /// An optimizer for this very model: parameters are known by their ids.
 pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer {
@@ -18,11 +19,9 @@ pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer
         .with_weight_decay(Some(WeightDecayConfig::new(weight_decay as f32)))
         .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
         .build();
-    AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8).with_weight_decay(0.0).init().with_group(
-        ParamGroup::from_ids(matrices.ids),
-        muon,
-        None,
-    )
+    let adamw = AdamWConfig::new().with_beta_2(0.95).with_epsilon(1e-8).with_weight_decay(0.0).build();
+    let everything = ModuleOptimizer::from(WithHostState(adamw));
+    everything.with_group(ParamGroup::from_ids(matrices.ids), WithHostState(muon), None)
 }
 
 #[derive(Default)]

@@ -185,6 +185,35 @@ fn nothing_to_measure_is_wrong_usage() {
     }
 }
 
+/// Burn's default device, on which it rebuilds optimizer states, is a GPU.
+#[cfg(target_os = "linux")]
+#[test]
+fn going_on_from_a_checkpoint_needs_no_graphics_driver() {
+    let folder = tempfile::tempdir().unwrap();
+    // Found before the real ones, and no libraries.
+    for library in ["libvulkan.so.1", "libvulkan.so", "libEGL.so.1", "libEGL.so"] {
+        fs::write(folder.path().join(library), "").unwrap();
+    }
+    fs::write(folder.path().join("book.txt"), "The sea was grey. ".repeat(500)).unwrap();
+    let one = r#"{"query":"A door.","responses":[" b."," c."],"best":0}"#;
+    fs::write(folder.path().join("labels.jsonl"), format!("{one}\n{}\n", one.replace("door", "dog"))).unwrap();
+    let run = |arguments: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+        command.args(["--quiet", "--device", "ndarray"]).args(arguments.split(' '));
+        let output = command.current_dir(folder.path()).env("LD_LIBRARY_PATH", folder.path()).output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run("doctor").contains("graphics adapters:\n  none"), "a driver was found all the same");
+    let small = "--set pretrain.vocabulary_size=300 --set pretrain.layers=1 --set pretrain.width=16";
+    let pretrain = format!("pretrain book.txt --run run --out m {small} --set pretrain.context_tokens=16");
+    run(&format!("{pretrain} --set pretrain.steps=2"));
+    run(&format!("{pretrain} --set pretrain.steps=4"));
+    let train_reward = "train-reward labels.jsonl --run reward --out r --set reward.normalize_samples=4";
+    run(train_reward);
+    run(train_reward);
+}
+
 #[test]
 fn an_unknown_setting_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
