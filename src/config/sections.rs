@@ -76,7 +76,7 @@ pub struct Reward {
 impl Default for Reward {
     fn default() -> Self {
         Self {
-            learning_rate: 1e-3,
+            learning_rate: 2e-3,
             batch_size: 16,
             normalize_samples: 256,
             normalize_before: true,
@@ -142,19 +142,19 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            updates: 50,
+            updates: 60,
             batch_size: 64,
             minibatches: 1,
             micro_batch_size: 64,
             epochs: 4,
-            learning_rate: 4e-4,
+            learning_rate: 4e-3,
             value_coefficient: 0.1,
             clip_range: 0.2,
             clip_range_value: 0.2,
             discount: 1.0,
             gae_lambda: 0.95,
             whiten_rewards: true,
-            adam_epsilon: 1e-5,
+            adam_epsilon: 1e-3,
             adam: AdamForm::TensorFlow,
             checkpoint_every_updates: 10,
             kl: Kl::default(),
@@ -178,7 +178,7 @@ pub struct Kl {
 
 impl Default for Kl {
     fn default() -> Self {
-        Self { coefficient: 0.2, adaptive: true, target: 10.0, horizon_episodes: 500.0 }
+        Self { coefficient: 0.2, adaptive: true, target: 12.0, horizon_episodes: 500.0 }
     }
 }
 
