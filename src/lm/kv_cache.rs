@@ -84,6 +84,8 @@ impl KvCache {
 
     /// Writes one token's keys and values and attends with its query:
     /// `[rows, 3 · d_model]` to `[rows, d_model]`.
+    // `layer` as in `write`.
+    #[allow(clippy::indexing_slicing)]
     pub(super) fn attend(&mut self, layer: usize, qkv: Tensor<2>) -> Tensor<2> {
         let [rows, _] = qkv.dims();
         let [query, key, value] = split_heads(qkv, rows, 1, self.heads);

@@ -73,7 +73,6 @@ fn kl_chart(input: &RunReportInput) -> Chart {
         y_label: "nats a response".into(),
         series: series(&input.policy_metrics, &[("KL", "objective/kl", 1.0)]),
         reference_lines: input.kl_target.map(|target| (format!("target {target}"), target)).into_iter().collect(),
-        ..Chart::default()
     }
 }
 
@@ -96,7 +95,6 @@ fn loss_chart(input: &RunReportInput) -> Chart {
         y_label: "cross-entropy, nats".into(),
         series: series(&input.reward_metrics, &[("training", "reward/loss", 1.0)]),
         reference_lines: vec![(format!("guessing {}", number(guessing)), guessing)],
-        ..Chart::default()
     }
 }
 
@@ -110,7 +108,6 @@ fn accuracy_chart(input: &RunReportInput) -> Chart {
             &[("held out", "reward/held_out_accuracy", 100.0), ("training", "reward/accuracy", 100.0)],
         ),
         reference_lines: vec![(format!("chance {}", percent(input.chance)), 100.0 * input.chance)],
-        ..Chart::default()
     }
 }
 

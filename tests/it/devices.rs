@@ -25,7 +25,8 @@ pub fn wgpu() -> Option<Device> {
         }
         Err(error) => {
             // Not `eprintln!`, which the test harness keeps to itself when a test passes.
-            writeln!(std::io::stderr(), "skipped on wgpu: {error}").unwrap();
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "skipped on wgpu: {error}").unwrap();
             None
         }
     });
