@@ -123,9 +123,10 @@ mod tests {
 
     #[test]
     fn differences_name_key_and_both_values() {
-        let sets = ["policy.kl.target=6", "task.truncate_token=!", "policy.updates=50"];
-        let config = Config::layered(&[], &sets.map(String::from)).unwrap();
-        let differences = Config::default().differences(&config).unwrap();
+        let set = |sets: [&str; 3]| Config::layered(&[], &sets.map(String::from)).unwrap();
+        let before = set(["policy.kl.target=10", "task.truncate_token=.", "policy.updates=50"]);
+        let config = set(["policy.kl.target=6", "task.truncate_token=!", "policy.updates=50"]);
+        let differences = before.differences(&config).unwrap();
         assert_eq!(differences, ["policy.kl.target 10.0 → 6.0", "task.truncate_token \".\" → \"!\""]);
         assert!(config.differences(&config).unwrap().is_empty());
     }
