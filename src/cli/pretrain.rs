@@ -21,7 +21,7 @@ use crate::supervised::{HeldOut, Pretrained, Pretraining, Texts};
 #[command(after_help = "Examples:
   preftune pretrain books/ --out models/mine
   preftune pretrain books/ --out models/mine --set pretrain.steps=500 --set pretrain.layers=2
-  preftune pretrain more/ --model models/mine --out models/more")]
+  preftune pretrain more/ --model models/mine --out models/more --run runs/more")]
 pub struct Arguments {
     /// Text files, or folders of .txt files
     #[arg(required = true)]

@@ -27,7 +27,7 @@ pub struct Arguments {
     /// A text to continue; may be repeated
     #[arg(long, value_name = "TEXT", conflicts_with = "queries")]
     query: Vec<String>,
-    /// A file of queries: one a line, or JSONL
+    /// A file of queries: one a line, or JSONL; with neither, the story openings for training
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// Responses a query

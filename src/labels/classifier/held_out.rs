@@ -50,13 +50,21 @@ impl<'a> Part<'a> {
 /// `sentences` and measures it on those. `progress` is told the passes done and in all.
 ///
 /// # Errors
-/// When the fraction leaves one of the two sides empty, or as [`Classifier::fit`].
+/// When there are no sentences of one sentiment, when the fraction leaves one of the two sides empty, or as [`Classifier::fit`].
 pub fn train_with_held_out(
     sentences: LabeledSentences,
     held_out_fraction: f64,
     seed: u64,
     progress: impl FnMut(usize, usize),
 ) -> Result<(Classifier, HeldOut)> {
+    for (side, lines) in [("positive", sentences.positive), ("negative", sentences.negative)] {
+        if lines.iter().all(|line| line.trim().is_empty()) {
+            return Err(Error::usage(
+                format!("there is no {side} sentence"),
+                "give sentences of both kinds, one a line",
+            ));
+        }
+    }
     let (training, held_out) = split(sentences, held_out_fraction, seed);
     let settings = FitSettings::default();
     let mut classifier = Classifier::fit(&training.positive, &training.negative, &settings, progress)?;
@@ -106,6 +114,13 @@ fn split<'a>(sentences: LabeledSentences<'a>, held_out_fraction: f64, seed: u64)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_classifier_of_one_sentiment_is_refused() {
+        let sentences = LabeledSentences { source: "", positive: &["  "], negative: &["so bad .", "bad again ."] };
+        let error = train_with_held_out(sentences, 0.5, 1, |_, _| ()).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("there is no positive sentence", 2));
+    }
 
     #[test]
     fn copies_of_a_sentence_stay_on_one_side() {
