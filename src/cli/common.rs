@@ -101,7 +101,7 @@ impl Common {
         let differences = before.differences(settings)?;
         if let Some(held_out) = differences.iter().find(|difference| difference.contains("held_out_fraction")) {
             return Err(Error::usage(
-                format!("{held_out}: what was trained on would be measured on",),
+                format!("{held_out}: what was trained on would be measured on"),
                 format!("{} was begun with the first value; choose another folder with --run", path.display()),
             ));
         }

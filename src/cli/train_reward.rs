@@ -77,7 +77,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         ),
         None => "no held-out accuracy: all comparisons are of one query".to_string(),
     };
-    let text = format!("{accuracy}\nreward model written to {}", arguments.out.display(),);
+    let text = format!("{accuracy}\nreward model written to {}", arguments.out.display());
     common.print(&outcome, &text)
 }
 
