@@ -39,6 +39,12 @@ impl Shape {
         };
         Some(Self { layers, width, heads, vocabulary, positions: 1024 })
     }
+
+    /// The same with another vocabulary size, in tokens.
+    #[must_use]
+    pub fn with_vocabulary(self, vocabulary: usize) -> Self {
+        Self { vocabulary, ..self }
+    }
 }
 
 /// How much work, and how often it is measured.
@@ -150,7 +156,7 @@ fn train_seconds(
 ) -> Result<f64> {
     let zeros = vec![vec![0.0; work.response]; work.batch];
     let minibatch = Minibatch {
-        queries,
+        contexts: queries,
         responses,
         log_probs: vec![vec![-8.0; work.response]; work.batch],
         values: zeros.clone(),

@@ -144,7 +144,7 @@ fn update_settings(input: &PpoInput, temperature: f64) -> UpdateSettings {
 
 fn rollout(input: &PpoInput) -> Rollout {
     Rollout {
-        queries: input.queries.clone(),
+        contexts: input.queries.clone(),
         responses: input.responses.clone(),
         log_probs: input.logprobs.clone(),
         values: input.values.clone(),

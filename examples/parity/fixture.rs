@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use preftune::lm::hugging_face::{CONFIG_FILE, HEADS_FILE, WEIGHTS_FILE, load_transformer, read_safetensors};
+use preftune::lm::TensorFile;
+use preftune::lm::hugging_face::{CONFIG_FILE, HEADS_FILE, WEIGHTS_FILE, load_transformer};
 use preftune::lm::parameters::NamedTensor;
+use preftune::lm::tensor_file::read_safetensors;
 use preftune::lm::{ModelConfig, ScalarHead, Transformer};
 use preftune::reward::TokenComparison;
 use preftune::run::files;
@@ -116,7 +118,8 @@ impl Fixture {
 
     /// The language model, loaded anew.
     pub fn transformer(&self, device: &Device) -> Result<Transformer> {
-        load_transformer(&self.config, &self.weights, &self.folder.join("policy").join(WEIGHTS_FILE), device)
+        let path = self.folder.join("policy").join(WEIGHTS_FILE);
+        load_transformer(&self.config, &mut TensorFile::from_bytes(&self.weights, &path)?, device)
     }
 
     /// The head called `value` or `reward`.

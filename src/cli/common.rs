@@ -9,11 +9,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::config::{self, Config};
-use crate::data::queries::{openings, parse_queries};
+use crate::data::queries::openings;
 use crate::device::{self, DeviceRequest, Opened};
 use crate::error::{Error, Result};
 use crate::labels::SimulatedLabeler;
-use crate::lm::{LanguageModel, ModelFiles, hugging_face, shipped};
+use crate::lm::{
+    LanguageModel, ModelFiles, Task, TensorFile, TokenizerFiles, hugging_face, query_texts, query_tokens, shipped,
+    shipped_weights,
+};
 use crate::reward::RewardModel;
 use crate::run::{Interrupt, Mode, RunDirectory, files};
 
@@ -30,7 +33,7 @@ pub struct Common {
     /// Settings that differ from the defaults, as TOML
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Settings that come with the program, such as `quick`
+    /// Settings that come with the program, such as `quick` (see presets)
     #[arg(long, global = true, value_name = "NAME")]
     pub preset: Option<String>,
     /// One setting, such as policy.learning_rate=1e-4; may be repeated
@@ -55,7 +58,7 @@ impl Common {
     pub fn settings(&self) -> Result<Config> {
         let mut layers = Vec::new();
         if let Some(name) = &self.preset {
-            layers.push((format!("preset {name}"), config::preset(name)?.to_string()));
+            layers.push(config::preset(name)?.layer());
         }
         if let Some(path) = &self.config {
             layers.push((path.display().to_string(), files::read_text(path)?));
@@ -189,10 +192,17 @@ impl<'a> QueriesFrom<'a> {
         path.map_or(Self::Openings, Self::File)
     }
 
-    pub(super) fn read(self) -> Result<Vec<String>> {
+    pub(super) fn texts(self, model: &LanguageModel) -> Result<Vec<String>> {
         match self {
-            Self::File(path) => parse_queries(&files::read_text(path)?, path),
+            Self::File(path) => query_texts(&files::read_text(path)?, path, &model.tokenizer),
             Self::Openings => Ok(openings()?.train),
+        }
+    }
+
+    pub(super) fn tokens(self, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
+        match self {
+            Self::File(path) => query_tokens(&files::read_text(path)?, path, model, task),
+            Self::Openings => openings()?.train.iter().map(|query| task.encode_query(model, query)).collect(),
         }
     }
 }
@@ -204,8 +214,8 @@ pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
 
 /// The same for a model, which may be inside the program.
 pub(super) fn remembered_model(name: &str) -> Result<String> {
-    match shipped(name) {
-        Some(model) => Ok(format!("{name} sha256 {}", files::sha256(model.weights))),
+    match shipped_weights(name) {
+        Some(weights) => Ok(format!("{name} sha256 {}", files::sha256(weights))),
         None => remembered(Some(Path::new(name))),
     }
 }
@@ -213,9 +223,9 @@ pub(super) fn remembered_model(name: &str) -> Result<String> {
 /// A model by the name of one that is inside the program, or by its folder.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
     let folder = Path::new(name);
-    match shipped(name) {
-        Some(files) => LanguageModel::load(&files, device),
-        None if folder.is_dir() => with_model_files(folder, |files| LanguageModel::load(files, device)),
+    match shipped(name)? {
+        Some(files) => LanguageModel::load(files, device),
+        None if folder.is_dir() => load_folder(folder, device),
         None => Err(Error::input(
             folder,
             "no such model",
@@ -226,7 +236,7 @@ pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
 
 /// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.
 pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &Device) -> Result<RewardModel> {
-    let model = with_model_files(folder, |files| LanguageModel::load(files, device))?;
+    let model = load_folder(folder, device)?;
     let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
     if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
         return Err(Error::input(
@@ -239,11 +249,24 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
     RewardModel::from_heads(model.transformer, &files::read(&heads_path)?, &heads_path)
 }
 
-fn with_model_files<T>(folder: &Path, load: impl FnOnce(&ModelFiles<'_>) -> Result<T>) -> Result<T> {
+fn load_folder(folder: &Path, device: &Device) -> Result<LanguageModel> {
     let read = |file: &str| files::read(&folder.join(file));
-    let config = read(hugging_face::CONFIG_FILE)?;
-    let (weights, tokenizer) = (read(hugging_face::WEIGHTS_FILE)?, read(hugging_face::TOKENIZER_FILE)?);
-    load(&ModelFiles { folder: folder.into(), config: &config, weights: &weights, tokenizer: &tokenizer })
+    let weights = folder.join(hugging_face::WEIGHTS_FILE);
+    let load = |tokenizer| {
+        let files = ModelFiles {
+            folder: folder.into(),
+            config: &read(hugging_face::CONFIG_FILE)?,
+            weights: TensorFile::open(files::open(&weights)?, &weights)?,
+            tokenizer,
+        };
+        LanguageModel::load(files, device)
+    };
+    let two_files = [hugging_face::VOCABULARY_FILE, hugging_face::MERGES_FILE];
+    if folder.join(hugging_face::TOKENIZER_FILE).exists() || !two_files.iter().all(|file| folder.join(file).exists()) {
+        return load(TokenizerFiles::Json(&read(hugging_face::TOKENIZER_FILE)?));
+    }
+    let [vocabulary, merges] = two_files.map(read);
+    load(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
 }
 
 /// Writes the files of a model, each whole or not at all.

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::common::{Session, load_labeler, load_model, remembered_model};
 use super::{Common, eval, label, report, train_policy, train_reward};
-use crate::data::comparisons::parse_comparisons;
 use crate::data::queries::openings;
 use crate::error::Result;
 use crate::eval::{Contest, Judging};
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::report::Judgment;
+use crate::reward::token_comparisons;
 use crate::run::{Interrupt, files};
 use crate::statistics::mean;
 
@@ -73,11 +73,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };
     let path = directory.comparisons();
     label::write_comparisons(&session, STORYTELLER, &queries.train, &mut labeler, &path)?;
-    let comparisons = parse_comparisons(&files::read_text(&path)?, &path)?;
+    let task = Task::new(&settings.task, &model)?;
+    let comparisons = token_comparisons(&files::read_text(&path)?, &path, &model, &task)?;
+    let tokens = queries.train.iter().map(|query| task.encode_query(&model, query)).collect::<Result<Vec<_>>>()?;
     let stage = directory.stage("reward")?;
-    let (fitted, fit) = train_reward::fit(&session, comparisons, &queries.train, &stage.path().join("model"), &stage)?;
+    let (fitted, fit) = train_reward::fit(&session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
     let stage = directory.stage("policy")?;
-    let policy = train_policy::tune(&session, &fitted.model, &queries.train, &stage.path().join("model"), &stage)?;
+    let policy = train_policy::tune(&session, &fitted.model, &tokens, &stage.path().join("model"), &stage)?;
     let tuned = model.with_transformer(policy.transformer.clone());
     let judging = Judging {
         candidate: &tuned,
@@ -89,7 +91,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         progress: common.progress(),
     };
     let contest = judging.run(&mut labeler)?;
-    let judges = Judges { reference: &model, reward_model: &fitted.model, task: Task::new(&settings.task, &model)? };
+    let judges = Judges { reference: &model, reward_model: &fitted.model, task };
     let scores = contest.scores(&judges)?;
     let win_rate = contest.win_rate.clone();
     let outcome = Outcome {

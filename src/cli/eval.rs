@@ -6,8 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_labeler, load_model, load_reward_model};
-use crate::data::queries::{openings, parse_queries};
+use super::common::{QueriesFrom, load_labeler, load_model, load_reward_model};
+use crate::data::queries::openings;
 use crate::error::Result;
 use crate::eval::{Contest, Judging, Pair, Scores, WinRate};
 use crate::lm::{STORYTELLER, Task};
@@ -70,7 +70,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let tuned = load_model(&arguments.model, &opened.device)?;
     let baseline = load_model(&arguments.baseline, &opened.device)?;
     let queries = match &arguments.queries {
-        Some(path) => parse_queries(&files::read_text(path)?, path)?,
+        Some(path) => QueriesFrom::File(path).texts(&baseline)?,
         None => openings()?.held_out,
     };
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;

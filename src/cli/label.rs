@@ -49,7 +49,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let model = load_model(&arguments.model, &common.open_device()?.device)?;
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?;
+    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).texts(&model)?;
     let out = match arguments.out {
         Some(path) => path,
         None => {

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod eval;
 mod label;
+mod presets;
 mod pretrain;
 mod report;
 mod sample;
@@ -43,6 +44,7 @@ enum Command {
     Report(report::Arguments),
     Pretrain(pretrain::Arguments),
     TrainLabeler(train_labeler::Arguments),
+    Presets(presets::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
@@ -70,6 +72,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Report(arguments) => report::run(arguments, common),
         Command::Pretrain(arguments) => pretrain::run(arguments, common),
         Command::TrainLabeler(arguments) => train_labeler::run(arguments, common),
+        Command::Presets(arguments) => presets::run(&arguments, common),
         Command::Doctor(arguments) => doctor::run(arguments, common),
         Command::Bench(arguments) => bench::run(arguments, common),
         Command::Completions(arguments) => completions::run(arguments),

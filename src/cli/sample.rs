@@ -48,7 +48,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let model = load_model(&arguments.model, &common.open_device()?.device)?;
     let queries = match arguments.query.is_empty() {
-        true => QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?,
+        true => QueriesFrom::file_or_openings(arguments.queries.as_deref()).texts(&model)?,
         false => arguments.query,
     };
     let task = Task::new(&settings.task, &model)?;
@@ -57,11 +57,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let mode = if queries.len() > queries_at_once { common.progress() } else { Mode::Quiet };
     let mut progress = Progress::new("sampling", queries.len() as u64, "queries", mode);
     for (part, queries) in queries.chunks(queries_at_once).enumerate() {
-        let tokens = queries.iter().map(|query| task.encode_query(&model, query)).collect::<Result<Vec<_>>>()?;
+        let context = |query: &String| Ok(task.context(&task.encode_query(&model, query)?));
+        let contexts = queries.iter().map(context).collect::<Result<Vec<_>>>()?;
         let first_row = part * queries_at_once * sampling.responses_per_query;
         let numbers =
             |row: usize| uniform(common.seed, Stream::Sampling, 0, (first_row + row) as u64, sampling.response_length);
-        let drawn = sample(&model.transformer, &model.config, None, &tokens, &sampling, numbers)?;
+        let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers)?;
         for (query, responses) in queries.iter().zip(drawn.responses.chunks(sampling.responses_per_query)) {
             let decode = |response: &Vec<u32>| match arguments.whole {
                 true => model.tokenizer.decode(response),

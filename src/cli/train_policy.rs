@@ -48,7 +48,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let device = common.open_device()?.device;
     let model = load_model(&arguments.model, &device)?;
     let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
-    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?;
+    let task = Task::new(&settings.task, &model)?;
+    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).tokens(&model, &task)?;
     let inputs = [
         remembered_model(&arguments.model)?,
         remembered(Some(&arguments.reward))?,
@@ -66,17 +67,16 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
 pub fn tune(
     session: &Session<'_>,
     reward_model: &RewardModel,
-    queries: &[String],
+    queries: &[Vec<u32>],
     out: &Path,
     directory: &RunDirectory,
 ) -> Result<Policy> {
     let Session { model, settings, interrupt, common } = *session;
     let task = Task::new(&settings.task, model)?;
-    let queries = queries.iter().map(|query| task.encode_query(model, query)).collect::<Result<Vec<_>>>()?;
     let training = PolicyTraining {
         settings: &settings.policy,
         judges: Judges { reference: model, reward_model, task },
-        queries: &queries,
+        queries,
         seed: common.seed,
         checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
         metrics_path: directory.metrics(),

@@ -7,10 +7,9 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{QueriesFrom, Session, load_model, remembered, remembered_model, write_model};
-use crate::data::comparisons::{Comparison, parse_comparisons};
 use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
-use crate::reward::{FittedReward, RewardData, RewardTraining};
+use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, token_comparisons};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{Interrupt, RunDirectory, files};
 
@@ -20,7 +19,7 @@ use crate::run::{Interrupt, RunDirectory, files};
   preftune label --simulated --out comparisons.jsonl
   preftune train-reward comparisons.jsonl --out reward")]
 pub struct Arguments {
-    /// Comparisons, as `label` writes them
+    /// Comparisons, as `label` writes them, or a label file of the original
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
     /// The pretrained model to start from
@@ -53,13 +52,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let model = load_model(&arguments.model, &common.open_device()?.device)?;
     let path = &arguments.comparisons;
-    let comparisons = parse_comparisons(&files::read_text(path)?, path)?;
+    let task = Task::new(&settings.task, &model)?;
+    let comparisons = token_comparisons(&files::read_text(path)?, path, &model, &task)?;
     if comparisons.len() < 2 {
         let what = format!("{} comparisons; at least 2 are needed", comparisons.len());
         return Err(Error::input(path, what, "make some with `preftune label`"));
     }
     let queries = match &arguments.queries {
-        Some(_) => QueriesFrom::file_or_openings(arguments.queries.as_deref()).read()?,
+        Some(path) => QueriesFrom::File(path).tokens(&model, &task)?,
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
     let inputs =
@@ -75,7 +75,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
             outcome.held_out_comparisons,
             100.0 * outcome.chance,
         ),
-        None => "no held-out accuracy: all comparisons are of one query".to_string(),
+        None => "no held-out accuracy: every query trains".to_string(),
     };
     let text = format!("{accuracy}\nreward model written to {}", arguments.out.display());
     common.print(&outcome, &text)
@@ -84,15 +84,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
 /// Fits, and writes the model to `out`.
 pub fn fit(
     session: &Session<'_>,
-    comparisons: Vec<Comparison>,
-    queries: &[String],
+    comparisons: Vec<TokenComparison>,
+    queries: &[Vec<u32>],
     out: &Path,
     directory: &RunDirectory,
 ) -> Result<(FittedReward, Outcome)> {
     let Session { model, settings, interrupt, common } = *session;
     let task = Task::new(&settings.task, model)?;
-    let (fraction, samples) = (settings.labels.held_out_fraction, settings.reward.normalize_samples);
-    let data = RewardData::new(model, &task, comparisons, fraction, queries, samples, common.seed)?;
+    let data = RewardData::new(model, &task, comparisons, queries, settings, common.seed)?;
     let training = RewardTraining {
         settings: &settings.reward,
         pretrained: model,

@@ -1,15 +1,15 @@
 //! Every setting of a run in one typed tree: the defaults, and what files and arguments change.
 
 mod merge;
+mod presets;
 mod sections;
 mod validate;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub use presets::{Preset, preset, presets};
 pub use sections::{AdamForm, Eval, Kl, Labels, Policy, Pretrain, Reward, Task};
-
-const PRESETS: &[(&str, &str)] = &[("quick", include_str!("../../examples/presets/quick.toml"))];
 
 /// All settings; the defaults are the demo's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -68,35 +68,14 @@ impl Config {
     }
 }
 
-/// The TOML text of a preset: what differs from the defaults.
-///
-/// # Errors
-/// [`Error::Usage`] that lists the presets there are.
-pub fn preset(name: &str) -> Result<&'static str> {
-    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
-        let known: Vec<&str> = preset_names().collect();
-        Error::usage(format!("no preset \"{name}\""), format!("there is: {}", known.join(", ")))
-    })
-}
-
-/// The presets there are.
-pub fn preset_names() -> impl Iterator<Item = &'static str> {
-    PRESETS.iter().map(|(name, _)| *name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::AdamForm;
 
     #[test]
-    fn the_defaults_and_every_preset_are_valid() {
+    fn the_defaults_are_valid() {
         Config::default().validate().unwrap();
-        for name in preset_names() {
-            let layer = (format!("preset {name}"), preset(name).unwrap().to_string());
-            Config::layered(&[layer], &[]).unwrap();
-        }
-        assert_eq!(preset("slow").unwrap_err().hint(), "there is: quick");
     }
 
     #[test]

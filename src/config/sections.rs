@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct Task {
     /// Longer queries are cut to their last tokens. Original: 64.
     pub query_length_tokens: usize,
+    /// What the policy, not the reward model, reads before each query. Original: none.
+    pub query_prefix: String,
+    /// And after it; `\n\nTL;DR:` in the original's summarization.
+    pub query_suffix: String,
     /// Every response is sampled in full. Original: 24.
     pub response_length_tokens: usize,
     /// Divides the logits, in sampling and in log-probabilities. Original: 0.7.
@@ -25,6 +29,8 @@ impl Default for Task {
     fn default() -> Self {
         Self {
             query_length_tokens: 16,
+            query_prefix: String::new(),
+            query_suffix: String::new(),
             response_length_tokens: 16,
             temperature: 0.7,
             truncate_token: ".".into(),
@@ -58,6 +64,9 @@ impl Default for Labels {
 pub struct Reward {
     /// Falls linearly to 0. Original: 5e-5.
     pub learning_rate: f64,
+    /// The first so many comparisons of a file train, and those of other queries after them measure;
+    /// with 0, `labels.held_out_fraction` decides. Original: 4992, and no measuring.
+    pub train_comparisons: usize,
     /// Comparisons a step. Original: 32.
     pub batch_size: usize,
     /// Responses on which rewards are normalized. Original: 256, rounded up to 512.
@@ -77,6 +86,7 @@ impl Default for Reward {
     fn default() -> Self {
         Self {
             learning_rate: 2e-3,
+            train_comparisons: 0,
             batch_size: 16,
             normalize_samples: 256,
             normalize_before: true,

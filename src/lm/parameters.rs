@@ -79,6 +79,30 @@ pub fn normal(count: usize, deviation: f32, seed: u64, row: u64) -> Vec<f32> {
         .collect()
 }
 
+/// The name and shape of every weight. Allocates none that is not there yet.
+pub fn shapes(model: &Transformer) -> Vec<(String, Vec<usize>)> {
+    struct Shapes {
+        path: Vec<String>,
+        found: Vec<(String, Vec<usize>)>,
+    }
+    impl ModuleVisitor for Shapes {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.into());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.found.push((file_name(&self.path), param.lazy_shape().to_vec()));
+        }
+    }
+    let mut visitor = Shapes { path: Vec::new(), found: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
 /// Reads all weights back, in one transaction.
 pub fn read(model: &Transformer) -> Result<Vec<NamedTensor>> {
     let mut visitor = Collect { path: Vec::new(), found: Vec::new(), readback: Some(Readback::default()) };
@@ -112,7 +136,12 @@ impl ModuleMapper for Replace<'_> {
         }
         let shape = param.lazy_shape().to_vec();
         match (self.values)(&file_name(&self.path), &shape) {
-            Ok(values) => param.map(|old| Tensor::from_data(TensorData::new(values, shape), &old.device())),
+            Ok(values) => {
+                let device = param.lazy_device();
+                let id = param.id;
+                // Unlike `map`, this makes no zeros first.
+                param.transform_for_load(Tensor::from_data(TensorData::new(values, shape), &device), id)
+            }
             Err(error) => {
                 self.error = Err(error);
                 param

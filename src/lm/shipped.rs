@@ -2,17 +2,31 @@
 
 use std::path::PathBuf;
 
-use super::hugging_face::ModelFiles;
+use super::hugging_face::{ModelFiles, TokenizerFiles, WEIGHTS_FILE};
+use super::tensor_file::TensorFile;
+use crate::error::Result;
 
 /// A small language model of English stories; `models/README.md` says how it was made.
 pub const STORYTELLER: &str = "storyteller";
 
+const STORYTELLER_WEIGHTS: &[u8] = include_bytes!("../../models/storyteller/model.safetensors");
+
+/// The weights file of a shipped model.
+pub fn shipped_weights(name: &str) -> Option<&'static [u8]> {
+    (name == STORYTELLER).then_some(STORYTELLER_WEIGHTS)
+}
+
 /// The files of a shipped model.
-pub fn shipped(name: &str) -> Option<ModelFiles<'static>> {
-    (name == STORYTELLER).then(|| ModelFiles {
-        folder: PathBuf::from("models/storyteller"),
+///
+/// # Errors
+/// None with the files that ship.
+pub fn shipped(name: &str) -> Result<Option<ModelFiles<'static>>> {
+    let Some(weights) = shipped_weights(name) else { return Ok(None) };
+    let folder = PathBuf::from("models/storyteller");
+    Ok(Some(ModelFiles {
         config: include_bytes!("../../models/storyteller/config.json"),
-        weights: include_bytes!("../../models/storyteller/model.safetensors"),
-        tokenizer: include_bytes!("../../models/storyteller/tokenizer.json"),
-    })
+        weights: TensorFile::from_bytes(weights, &folder.join(WEIGHTS_FILE))?,
+        tokenizer: TokenizerFiles::Json(include_bytes!("../../models/storyteller/tokenizer.json")),
+        folder,
+    }))
 }

@@ -16,7 +16,7 @@ pub struct Truncation {
 }
 
 /// The settings of a task, for one model.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Task {
     pub truncation: Truncation,
     /// One response a query.
@@ -25,6 +25,10 @@ pub struct Task {
     pub penalty_score: f64,
     /// Longer queries keep their last tokens.
     pub query_length: usize,
+    /// What the policy reads before and after a query; the reward model does not (`policy.py`,
+    /// `embed_queries`).
+    pub query_prefix: Vec<u32>,
+    pub query_suffix: Vec<u32>,
 }
 
 impl Truncation {
@@ -56,7 +60,10 @@ impl Task {
             let what = format!("the model's vocabulary has no token \"{}\"", settings.truncate_token);
             Error::usage(what, "set task.truncate_token to one that it has")
         })?;
-        let length = settings.query_length_tokens + settings.response_length_tokens;
+        let query_prefix = model.tokenizer.encode(&settings.query_prefix)?;
+        let query_suffix = model.tokenizer.encode(&settings.query_suffix)?;
+        let around = query_prefix.len() + query_suffix.len();
+        let length = around + settings.query_length_tokens + settings.response_length_tokens;
         if length > model.config.n_positions {
             return Err(Error::usage(
                 format!("query and response take {length} tokens, the model reads {}", model.config.n_positions),
@@ -76,7 +83,14 @@ impl Task {
             },
             penalty_score: settings.penalty_score,
             query_length: settings.query_length_tokens,
+            query_prefix,
+            query_suffix,
         })
+    }
+
+    /// What the policy continues: the query between prefix and suffix.
+    pub fn context(&self, query: &[u32]) -> Vec<u32> {
+        [&self.query_prefix, query, &self.query_suffix].concat()
     }
 
     /// A query's tokens, the last `query_length` of them.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::TrainerWrapper;
-use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HuggingFaceTokenizer};
 
@@ -42,6 +42,31 @@ impl Tokenizer {
         Err(Error::input(path, format!("not a tokenizer: {reason}"), hint))
     }
 
+    /// Builds GPT-2's byte-level BPE from its older two files, `vocab.json` and `merges.txt`, each
+    /// with the path that is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the vocabulary is not a map of tokens to ids, a line is not a merge, or
+    /// a merge makes a token that the vocabulary does not have.
+    pub fn from_vocabulary_and_merges(
+        (vocabulary, vocabulary_path): (&[u8], &Path),
+        (merges, merges_path): (&[u8], &Path),
+    ) -> Result<Self> {
+        let hint = "take vocab.json and merges.txt that came with the model";
+        let vocabulary: Vocab = serde_json::from_slice(vocabulary)
+            .map_err(|error| Error::input(vocabulary_path, format!("not a vocabulary: {error}"), hint))?;
+        let merges = parse_merges(merges, merges_path, &vocabulary)?;
+        let model = BPE::builder().vocab_and_merges(vocabulary, merges).build();
+        let model = model.map_err(|error| Error::input(merges_path, format!("not merges: {error}"), hint))?;
+        let mut inner = byte_level(model);
+        if inner.token_to_id(END_OF_TEXT).is_some() {
+            inner
+                .add_special_tokens([AddedToken::from(END_OF_TEXT, true)])
+                .map_err(|error| Error::input(vocabulary_path, format!("not a vocabulary: {error}"), hint))?;
+        }
+        Ok(Self { inner })
+    }
+
     /// The `tokenizer.json` of this tokenizer.
     ///
     /// # Errors
@@ -64,9 +89,7 @@ impl Tokenizer {
                 .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
                 .build(),
         );
-        let mut inner = HuggingFaceTokenizer::new(BPE::default());
-        inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
-        inner.with_decoder(Some(ByteLevelDecoder::default()));
+        let mut inner = byte_level(BPE::default());
         inner
             .train(&mut trainer, texts)
             .map_err(|e| Error::failed(format!("the tokenizer could not be trained: {e}"), "give more text"))?;
@@ -114,6 +137,32 @@ impl Tokenizer {
     }
 }
 
+/// GPT-2's way with bytes around a BPE.
+fn byte_level(model: BPE) -> HuggingFaceTokenizer {
+    let mut inner = HuggingFaceTokenizer::new(model);
+    inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    inner.with_decoder(Some(ByteLevelDecoder::default()));
+    inner
+}
+
+/// The pairs of `merges.txt`, in order of rank. Checked here, because the library indexes past its
+/// buffers when a merge contradicts the vocabulary (tokenizers issue 2094).
+fn parse_merges(bytes: &[u8], path: &Path, vocabulary: &Vocab) -> Result<Vec<(String, String)>> {
+    let hint = "each line is two tokens with a space between, both and their union in vocab.json";
+    let text = std::str::from_utf8(bytes).map_err(|error| Error::input(path, format!("not UTF-8: {error}"), hint))?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty() && !line.starts_with("#version"));
+    let parse = |(number, line): (usize, &str)| {
+        let known = |token: &str| vocabulary.contains_key(token);
+        match line.split_once(' ') {
+            Some((left, right)) if known(left) && known(right) && known(&format!("{left}{right}")) => {
+                Ok((left.to_string(), right.to_string()))
+            }
+            _ => Err(Error::line(path, number, format!("not a merge of the vocabulary: {line:?}"), hint)),
+        }
+    };
+    lines.map(parse).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +192,44 @@ mod tests {
     fn a_file_that_is_no_tokenizer_is_refused() {
         let error = Tokenizer::from_json(b"{\"model\": 3}", Path::new("x/tokenizer.json")).unwrap_err();
         assert!(error.to_string().starts_with("x/tokenizer.json: not a tokenizer"), "{error}");
+    }
+
+    /// The two older files of a tokenizer, as its `tokenizer.json` holds them.
+    fn vocabulary_and_merges(tokenizer: &Tokenizer) -> (Vec<u8>, String) {
+        let json: serde_json::Value = serde_json::from_str(&tokenizer.to_json().unwrap()).unwrap();
+        let pair =
+            |merge: &serde_json::Value| format!("{} {}\n", merge[0].as_str().unwrap(), merge[1].as_str().unwrap());
+        let merges: String = json["model"]["merges"].as_array().unwrap().iter().map(pair).collect();
+        (serde_json::to_vec(&json["model"]["vocab"]).unwrap(), format!("#version: 0.2\n{merges}"))
+    }
+
+    fn from_two_files(vocabulary: &[u8], merges: &str) -> Result<Tokenizer> {
+        let paths = [Path::new("vocab.json"), Path::new("merges.txt")];
+        Tokenizer::from_vocabulary_and_merges((vocabulary, paths[0]), (merges.as_bytes(), paths[1]))
+    }
+
+    #[test]
+    fn the_older_two_files_make_the_same_tokenizer() {
+        let tokenizer = trained();
+        let (vocabulary, merges) = vocabulary_and_merges(&tokenizer);
+        let two_files = from_two_files(&vocabulary, &merges).unwrap();
+        for text in ["The sea.", " two  spaces\n\nand lines", "“Çédille” — 漢字 🐱", "<|endoftext|>x", ""] {
+            let ids = two_files.encode(text).unwrap();
+            assert_eq!(ids, tokenizer.encode(text).unwrap(), "{text}");
+            assert_eq!(two_files.decode(&ids).unwrap(), text);
+        }
+        let json = two_files.to_json().unwrap();
+        assert!(Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap().is_same_as(&two_files));
+    }
+
+    #[test]
+    fn a_merge_that_contradicts_the_vocabulary_is_named_with_its_line() {
+        let (vocabulary, merges) = vocabulary_and_merges(&trained());
+        let error = from_two_files(&vocabulary, &format!("{merges}zq zq\n")).unwrap_err();
+        let line = merges.lines().count() + 1;
+        assert_eq!(error.to_string(), format!("merges.txt:{line}: not a merge of the vocabulary: \"zq zq\""));
+        assert!(from_two_files(&vocabulary, "a b c\n").is_err());
+        assert!(from_two_files(b"[1, 2]", &merges).unwrap_err().to_string().starts_with("vocab.json: not a vocab"));
     }
 
     #[test]

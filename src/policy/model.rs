@@ -6,9 +6,10 @@ use burn::tensor::activation::log_softmax;
 
 use crate::device::{in_parts, read_floats};
 use crate::error::Result;
-use crate::lm::hugging_face::{self, Precision};
+use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::operations::pick_log_probs;
 use crate::lm::parameters::{self, NamedTensor};
+use crate::lm::tensor_file::{Precision, write_safetensors};
 use crate::lm::{LanguageModel, ModelConfig, ResponseBatch, ScalarHead, Transformer};
 
 /// π in the paper, and the value function that PPO learns beside it.
@@ -56,8 +57,8 @@ impl Policy {
     /// When the device fails.
     pub fn to_files(&self, pretrained: &LanguageModel) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = pretrained.with_transformer(self.transformer.clone()).to_files(Precision::F32)?;
-        let heads = hugging_face::write_safetensors(&self.value_head.read("value")?, Precision::F32)?;
-        files.push((hugging_face::HEADS_FILE.into(), heads));
+        let heads = write_safetensors(&self.value_head.read("value")?, Precision::F32)?;
+        files.push((HEADS_FILE.into(), heads));
         Ok(files)
     }
 

@@ -15,8 +15,8 @@ const ROWS_AT_ONCE: usize = 64;
 /// Episodes with everything known about them.
 #[derive(Debug, Clone, Default)]
 pub struct Rollout {
-    /// Each query's tokens.
-    pub queries: Vec<Vec<u32>>,
+    /// What the policy continues: each query's tokens between prefix and suffix of the task.
+    pub contexts: Vec<Vec<u32>>,
     /// `[rows][response]`, as drawn.
     pub responses: Vec<Vec<u32>>,
     /// Log-probabilities when they were drawn, `[rows][response]`.
@@ -52,16 +52,17 @@ impl Judges<'_> {
     ) -> Result<Rollout> {
         let policy = policy.valid();
         let config = &self.reference.config;
+        let contexts: Vec<Vec<u32>> = queries.iter().map(|query| self.task.context(query)).collect();
         let drawn =
-            sample(&policy.transformer, config, Some(&policy.value_head), &queries, &self.task.sampling, uniform)?;
+            sample(&policy.transformer, config, Some(&policy.value_head), &contexts, &self.task.sampling, uniform)?;
         let Sampled { responses, log_probs, values } = drawn;
         let (scores, valid) = self.score(&queries, &responses)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
         let reference_log_probs =
-            response_log_probs(reference, config, &queries, &responses, temperature, ROWS_AT_ONCE)?;
+            response_log_probs(reference, config, &contexts, &responses, temperature, ROWS_AT_ONCE)?;
         Ok(Rollout {
-            queries,
+            contexts,
             responses,
             log_probs: widen(&log_probs),
             values: widen(&values),

@@ -9,7 +9,7 @@ use crate::statistics::{mean, population_variance};
 /// Rows of one step, each `[rows][response]`.
 #[derive(Debug, Clone)]
 pub struct Minibatch {
-    pub queries: Vec<Vec<u32>>,
+    pub contexts: Vec<Vec<u32>>,
     pub responses: Vec<Vec<u32>>,
     /// When they were drawn.
     pub log_probs: Rows,
@@ -53,7 +53,7 @@ impl Minibatch {
             all.get(rows.clone()).unwrap_or_default().to_vec()
         }
         Self {
-            queries: part(&self.queries, &rows),
+            contexts: part(&self.contexts, &rows),
             responses: part(&self.responses, &rows),
             log_probs: part(&self.log_probs, &rows),
             values: part(&self.values, &rows),

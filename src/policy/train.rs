@@ -172,7 +172,7 @@ impl PolicyTraining<'_> {
 
     fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {
         let tokenizer = &self.judges.reference.tokenizer;
-        let rows = rollout.queries.iter().zip(&rollout.responses).zip(&rollout.scores);
+        let rows = rollout.contexts.iter().zip(&rollout.responses).zip(&rollout.scores);
         let ratios = rollout.log_probs.iter().zip(&rollout.reference_log_probs);
         for (((query, response), score), (policy, reference)) in rows.zip(ratios).take(SAMPLES) {
             let sample = Sample {

@@ -77,7 +77,7 @@ pub fn update(
     orders: &[Vec<usize>],
     settings: &UpdateSettings,
 ) -> Result<Updated> {
-    let size = rollout.queries.len() / settings.minibatches;
+    let size = rollout.contexts.len() / settings.minibatches;
     let mut steps = Vec::new();
     let mut largest_log_prob_difference: f64 = 0.0;
     for rows in orders.iter().flat_map(|order| order.chunks(size)) {
@@ -103,7 +103,7 @@ pub fn minibatch(rollout: &Rollout, rewards: &Rows, rows: &[usize], settings: &U
     let rewards = if settings.whiten_rewards { whiten(&rewards, true) } else { rewards };
     let Advantages { advantages, returns } = estimate(&rewards, &values, settings.discount, settings.gae_lambda);
     Minibatch {
-        queries: pick(&rollout.queries, rows),
+        contexts: pick(&rollout.contexts, rows),
         responses: pick(&rollout.responses, rows),
         log_probs: pick(&rollout.log_probs, rows),
         values,
@@ -127,14 +127,14 @@ pub fn gradients(
     minibatch: &Minibatch,
     settings: &UpdateSettings,
 ) -> Result<(GradientsParams, Vec<Analysis>)> {
-    let total = minibatch.queries.len();
+    let total = minibatch.contexts.len();
     let plain = policy.valid();
     let micro_batch = |rows: Range<usize>| {
         // Parameters of its own, so that parts share no graph.
         let policy = plain.clone().train();
         let share = rows.len() as f64 / total as f64;
         let part = minibatch.slice(rows);
-        let analysis = policy.analyze(config, &part.queries, &part.responses, settings.temperature)?;
+        let analysis = policy.analyze(config, &part.contexts, &part.responses, settings.temperature)?;
         let loss = loss(&analysis, &part, settings) * share;
         let analysis = Analysis {
             log_probs: analysis.log_probs.inner(),

@@ -5,7 +5,7 @@ use crate::config;
 use crate::data::comparisons::Comparison;
 use crate::error::{Error, Result};
 use crate::labels::{LabelLog, Labeler};
-use crate::lm::{LanguageModel, Sampling, Task};
+use crate::lm::{LanguageModel, Task};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, shuffled};
@@ -58,9 +58,8 @@ impl Labelling<'_> {
     fn collect(&self, tokens: &[Vec<u32>], numbers: std::ops::Range<usize>) -> Result<Vec<Collection>> {
         let query = |number| below(tokens.len(), &mut generator(self.seed, Stream::Queries, 1 << 32, number as u64));
         let picked: Vec<usize> = numbers.clone().map(query).collect();
-        let responses_per_query = self.settings.responses_per_query;
-        let sampling = Sampling { responses_per_query, ..self.task.sampling };
-        collect(self.policy, tokens, &picked, &sampling, &self.task.truncation, self.seed, numbers.start)
+        let numbers = (self.seed, numbers.start);
+        collect(self.policy, tokens, &picked, self.settings.responses_per_query, &self.task, numbers)
     }
 
     /// Shows the responses in random order, and notes which was chosen.

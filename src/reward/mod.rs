@@ -24,4 +24,4 @@ pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
 pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use model::{GainAndBias, RewardModel};
-pub use prepare::RewardData;
+pub use prepare::{RewardData, token_comparisons};

@@ -7,8 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::device::{Readback, in_parts, read_floats};
 use crate::error::{Error, Result};
-use crate::lm::hugging_face::{self, Precision};
+use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::parameters::{self, NamedTensor};
+use crate::lm::tensor_file::{Precision, read_safetensors, write_safetensors};
 use crate::lm::{LanguageModel, ModelConfig, ScalarHead, TokenBatch, Transformer, select_rows};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
@@ -119,7 +120,7 @@ impl RewardModel {
     /// # Errors
     /// [`Error::Input`] when the heads are not those of a reward model of this width.
     pub fn from_heads(transformer: Transformer, heads: &[u8], path: &Path) -> Result<Self> {
-        let tensors = hugging_face::read_safetensors(heads, path)?;
+        let tensors = read_safetensors(heads, path)?;
         let find = |name: &str, count: Option<usize>| {
             let found = tensors.get(&format!("reward.{name}")).map(|tensor| tensor.values.clone());
             found.filter(|values| count.is_none_or(|count| values.len() == count)).ok_or_else(|| {
@@ -153,8 +154,8 @@ impl RewardModel {
     /// When the device fails.
     pub fn to_files(&self, pretrained: &LanguageModel) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = pretrained.with_transformer(self.transformer.clone()).to_files(Precision::F32)?;
-        let heads = hugging_face::write_safetensors(&self.read_heads()?, Precision::F32)?;
-        files.push((hugging_face::HEADS_FILE.into(), heads));
+        let heads = write_safetensors(&self.read_heads()?, Precision::F32)?;
+        files.push((HEADS_FILE.into(), heads));
         Ok(files)
     }
 

@@ -1,12 +1,16 @@
-//! From comparisons in text to what fitting reads.
+//! From comparisons to what fitting reads.
+
+use std::path::Path;
 
 use super::collect::draw_normalization_samples;
 use super::fit::NormalizationSamples;
 use super::loss::TokenComparison;
-use crate::data::comparisons::Comparison;
-use crate::data::split::split_by_query;
+use crate::config::Config;
+use crate::data::comparisons::{Comparison, parse_comparisons};
+use crate::data::openai::{PickBest, is_original, without_padding};
+use crate::data::split::{split_after, split_by_query};
 use crate::error::Result;
-use crate::lm::{LanguageModel, Task};
+use crate::lm::{LanguageModel, Task, original_labels};
 
 /// Comparisons in tokens, and responses to normalize on.
 #[derive(Debug, Clone)]
@@ -18,26 +22,24 @@ pub struct RewardData {
 }
 
 impl RewardData {
-    /// Encodes comparisons, holds out those of a random `held_out_fraction` of the queries, and
-    /// draws `normalize_samples` responses of the model to `queries`.
+    /// Sets comparisons apart as `settings` say, and draws responses of the model to `queries`.
     ///
     /// # Errors
-    /// For text that the model cannot read, and when the device fails.
+    /// For a query that the model cannot read, and when the device fails.
     pub fn new(
         model: &LanguageModel,
         task: &Task,
-        comparisons: Vec<Comparison>,
-        held_out_fraction: f64,
-        queries: &[String],
-        normalize_samples: usize,
+        comparisons: Vec<TokenComparison>,
+        queries: &[Vec<u32>],
+        settings: &Config,
         seed: u64,
     ) -> Result<Self> {
-        let (train, held_out) = split_by_query(comparisons, held_out_fraction, seed);
-        let encode = |all: &[Comparison]| all.iter().map(|one| TokenComparison::encode(model, task, one)).collect();
-        let (train, held_out): (Result<_>, Result<_>) = (encode(&train), encode(&held_out));
-        let queries = queries.iter().map(|query| task.encode_query(model, query)).collect::<Result<Vec<_>>>()?;
-        let normalization = draw_normalization_samples(model, &queries, normalize_samples, &task.sampling, seed)?;
-        Ok(Self { train: train?, held_out: held_out?, normalization })
+        let (train, held_out) = match settings.reward.train_comparisons {
+            0 => split_by_query(comparisons, |one| &one.query, settings.labels.held_out_fraction, seed),
+            count => split_after(comparisons, |one| &one.query, count),
+        };
+        let normalization = draw_normalization_samples(model, queries, settings.reward.normalize_samples, task, seed)?;
+        Ok(Self { train, held_out, normalization })
     }
 
     /// The accuracy of guessing on all comparisons: the mean of 1/N with N responses each.
@@ -45,6 +47,18 @@ impl RewardData {
         let all = || self.train.iter().chain(&self.held_out);
         all().map(|one| 1.0 / one.responses.len() as f64).sum::<f64>() / all().count() as f64
     }
+}
+
+/// The comparisons of a file, in tokens of the model: this program's own, or the original's, whose
+/// tokens are taken as they are. `path` is named in errors.
+///
+/// # Errors
+/// As [`parse_comparisons`] and [`original_labels`].
+pub fn token_comparisons(text: &str, path: &Path, model: &LanguageModel, task: &Task) -> Result<Vec<TokenComparison>> {
+    if is_original(text) {
+        return Ok(original_labels(text, path, &model.tokenizer)?.iter().map(TokenComparison::from).collect());
+    }
+    parse_comparisons(text, path)?.iter().map(|one| TokenComparison::encode(model, task, one)).collect()
 }
 
 impl TokenComparison {
@@ -55,5 +69,16 @@ impl TokenComparison {
             responses: comparison.responses.iter().map(encode).collect::<Result<_>>()?,
             best: comparison.best,
         })
+    }
+}
+
+impl From<&PickBest> for TokenComparison {
+    /// Padding carries nothing: a row is read at its last real token.
+    fn from(label: &PickBest) -> Self {
+        Self {
+            query: without_padding(&label.query),
+            responses: label.samples().map(without_padding).into(),
+            best: label.best,
+        }
     }
 }

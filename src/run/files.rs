@@ -13,6 +13,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| Error::file("read", path, source))
 }
 
+/// A file to read piece by piece.
+pub fn open(path: &Path) -> Result<fs::File> {
+    fs::File::open(path).map_err(|source| Error::file("read", path, source))
+}
+
 /// The text of a file; bytes that are not UTF-8 are an error that names line and offset.
 pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {

@@ -82,13 +82,13 @@ fn minibatch(policy: &Policy, config: &ModelConfig) -> Minibatch {
         rewards: around(&nothing, 1.0, 3),
         advantages: around(&nothing, 1.0, 4),
         returns: around(&today[1], 1.0, 5),
-        queries,
+        contexts: queries,
         responses,
     }
 }
 
 fn policy_loss(policy: &Policy, config: &ModelConfig, minibatch: &Minibatch) -> Tensor<1> {
-    let analysis = policy.analyze(config, &minibatch.queries, &minibatch.responses, SETTINGS.temperature).unwrap();
+    let analysis = policy.analyze(config, &minibatch.contexts, &minibatch.responses, SETTINGS.temperature).unwrap();
     loss(&analysis, minibatch, &SETTINGS)
 }
 
@@ -121,7 +121,7 @@ fn the_loss_that_is_minimized_is_the_loss_that_is_logged() {
     let config = tiny::config();
     let policy = tiny::policy(&config, 1, &devices::ndarray());
     let minibatch = minibatch(&policy, &config);
-    let analysis = policy.analyze(&config, &minibatch.queries, &minibatch.responses, SETTINGS.temperature).unwrap();
+    let analysis = policy.analyze(&config, &minibatch.contexts, &minibatch.responses, SETTINGS.temperature).unwrap();
     let parts = [&analysis.log_probs, &analysis.values, &analysis.entropies];
     let read = parts.map(|part| read_floats(part.clone()).unwrap().into_iter().map(f64::from).collect());
     let logged = minibatch.statistics(&read, &SETTINGS);

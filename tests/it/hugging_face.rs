@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer, write_safetensors};
-use preftune::lm::{LanguageModel, ModelFiles, Precision, TokenBatch, Transformer, parameters};
+use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer};
+use preftune::lm::tensor_file::write_safetensors;
+use preftune::lm::{
+    LanguageModel, ModelFiles, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, parameters,
+};
 use preftune::policy::response_log_probs;
 use preftune::{Error, Result};
 
@@ -17,13 +20,14 @@ fn written(precision: Precision) -> Files {
 
 fn load(files: &Files) -> Result<LanguageModel> {
     let file = |name: &str| files.iter().find(|(known, _)| known == name).unwrap().1.as_slice();
+    let folder = PathBuf::from("some/model");
     let files = ModelFiles {
-        folder: PathBuf::from("some/model"),
         config: file(CONFIG_FILE),
-        weights: file(WEIGHTS_FILE),
-        tokenizer: file(TOKENIZER_FILE),
+        weights: TensorFile::from_bytes(file(WEIGHTS_FILE), &folder.join(WEIGHTS_FILE))?,
+        tokenizer: TokenizerFiles::Json(file(TOKENIZER_FILE)),
+        folder,
     };
-    LanguageModel::load(&files, &devices::ndarray())
+    LanguageModel::load(files, &devices::ndarray())
 }
 
 fn logits(model: &LanguageModel) -> Vec<f32> {
@@ -136,7 +140,8 @@ fn loading_changes_no_weight() {
     let config = tiny::config();
     let model = tiny::transformer(&config, 1, &devices::flex());
     let bytes = write_safetensors(&parameters::read(&model).unwrap(), Precision::F32).unwrap();
-    let read: Transformer = load_transformer(&config, &bytes, Path::new("m"), &devices::flex()).unwrap();
+    let mut file = TensorFile::from_bytes(&bytes, Path::new("m")).unwrap();
+    let read: Transformer = load_transformer(&config, &mut file, &devices::flex()).unwrap();
     for (a, b) in parameters::read(&model).unwrap().iter().zip(parameters::read(&read).unwrap()) {
         assert_eq!((&a.name, &a.values), (&b.name, &b.values));
     }

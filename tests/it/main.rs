@@ -6,6 +6,7 @@ mod gradients;
 mod hugging_face;
 mod model;
 mod operations;
+mod original_labels;
 mod parity;
 mod policy;
 mod program;

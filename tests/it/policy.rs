@@ -34,7 +34,14 @@ impl Models {
     fn judges(&self) -> Judges<'_> {
         let truncation = Truncation { token: 13, after: 2, pad_token: self.reference.config.pad_token() };
         let sampling = Sampling { response_length: RESPONSE_LENGTH, temperature: 0.7, responses_per_query: 1 };
-        let task = Task { truncation, sampling, penalty_score: -1.0, query_length: 16 };
+        let task = Task {
+            truncation,
+            sampling,
+            penalty_score: -1.0,
+            query_length: 16,
+            query_prefix: Vec::new(),
+            query_suffix: Vec::new(),
+        };
         Judges { reference: &self.reference, reward_model: &self.reward_model, task }
     }
 
@@ -177,7 +184,7 @@ fn sampling_and_training_agree_on_every_log_probability() {
     let models = Models::new();
     let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
     let rollout = rollout(&models, &policy);
-    let again = policy.train().analyze(&models.reference.config, &rollout.queries, &rollout.responses, 0.7).unwrap();
+    let again = policy.train().analyze(&models.reference.config, &rollout.contexts, &rollout.responses, 0.7).unwrap();
     let again = preftune::device::read_floats(again.log_probs.inner()).unwrap();
     assert!(tiny::largest_difference(&rollout.log_probs.concat(), &again) <= 1e-4);
 }

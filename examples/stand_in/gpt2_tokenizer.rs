@@ -1,0 +1,30 @@
+//! A tokenizer in the form of GPT-2's: the bytes first, in GPT-2's order, then the merges, then the
+//! end of text. So `.` is 13 and an end of line 198, as the original's tasks expect.
+
+use preftune::lm::{END_OF_TEXT, Tokenizer};
+use preftune::{Error, Result};
+use serde_json::{Map, Value};
+
+pub const VOCABULARY: usize = 50_257;
+
+/// `vocab.json` and `merges.txt`, learned from these texts.
+pub fn train(texts: &[String]) -> Result<(String, String)> {
+    let trained = Tokenizer::train(texts.iter().map(String::as_str), VOCABULARY)?.to_json()?;
+    let trained: Value = serde_json::from_str(&trained).map_err(|error| Error::failed(error.to_string(), ""))?;
+    let merges = trained.pointer("/model/merges").and_then(Value::as_array).cloned().unwrap_or_default();
+    let pairs: Vec<[&str; 2]> =
+        merges.iter().filter_map(|merge| Some([merge.get(0)?.as_str()?, merge.get(1)?.as_str()?])).collect();
+    let tokens = byte_characters().into_iter().map(String::from).chain(pairs.iter().map(|pair| pair.concat()));
+    let mut vocabulary: Map<String, Value> = (0..).zip(tokens).map(|(id, token)| (token, Value::from(id))).collect();
+    vocabulary.insert(END_OF_TEXT.into(), Value::from(VOCABULARY - 1));
+    let lines: Vec<String> = pairs.iter().map(|pair| pair.join(" ")).collect();
+    Ok((Value::Object(vocabulary).to_string(), format!("#version: 0.2\n{}\n", lines.join("\n"))))
+}
+
+/// The characters that stand for bytes, in the order of GPT-2's first 256 tokens: bytes that print
+/// stand for themselves, the others follow (`encoder.py`, `bytes_to_unicode`).
+fn byte_characters() -> Vec<char> {
+    let printing = (b'!'..=b'~').chain(0xa1..=0xac).chain(0xae..=0xff);
+    let others = (256..324).filter_map(char::from_u32);
+    printing.map(char::from).chain(others).collect()
+}

@@ -1,0 +1,85 @@
+//! Stand-ins for what the original needs and cannot always be had: a GPT-2 of the real shape and
+//! vocabulary size with random weights, and a label file in the original's format, both made from
+//! your own text. For trying a preset's speed, memory and files; a random model learns nothing of
+//! interest.
+//!
+//! ```text
+//! cargo run --release --example stand_in -- books/ --shape gpt2-124m --out stand-in
+//! preftune train-reward stand-in/labels.json --preset openai/descriptiveness --model stand-in/model --out reward
+//! ```
+
+mod gpt2_tokenizer;
+mod labels;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use preftune::bench::{Shape, random_model};
+use preftune::device;
+use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
+use preftune::lm::{LanguageModel, Precision, Tokenizer};
+use preftune::run::files;
+use preftune::supervised::Texts;
+use preftune::{Error, Result, data};
+
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of .txt files
+    text: PathBuf,
+    /// The model's size: gpt2-124m, or tiny
+    #[arg(long, default_value = "gpt2-124m")]
+    shape: String,
+    /// Judgments in the label file
+    #[arg(long, default_value_t = 5000)]
+    rows: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where model/ and labels.json go
+    #[arg(long)]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}\nhint: {}", error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let unknown = || Error::usage(format!("no shape {}", arguments.shape), "there are gpt2-124m and tiny");
+    let shape = Shape::named(&arguments.shape).ok_or_else(unknown)?.with_vocabulary(gpt2_tokenizer::VOCABULARY);
+    let documents = read_texts(&arguments.text)?;
+    let texts = Texts::new(documents.iter().map(String::as_str), 0.0).train;
+    let (vocabulary, merges) = gpt2_tokenizer::train(&texts)?;
+    let [vocabulary_path, merges_path] =
+        [VOCABULARY_FILE, MERGES_FILE].map(|name| arguments.out.join("model").join(name));
+    let tokenizer = Tokenizer::from_vocabulary_and_merges(
+        (vocabulary.as_bytes(), &vocabulary_path),
+        (merges.as_bytes(), &merges_path),
+    )?;
+    let labels = labels::generate(&texts, &tokenizer, arguments.rows, arguments.seed)?;
+    let (config, transformer) = random_model(shape, 0, &device::host())?;
+    let model = LanguageModel { config, transformer, tokenizer };
+    files::create_folder(&arguments.out.join("model"))?;
+    for (name, bytes) in model.to_files(Precision::F32)? {
+        if name != TOKENIZER_FILE {
+            files::write_atomically(&arguments.out.join("model").join(name), &bytes)?;
+        }
+    }
+    files::write_atomically(&vocabulary_path, vocabulary.as_bytes())?;
+    files::write_atomically(&merges_path, merges.as_bytes())?;
+    files::write_atomically(&arguments.out.join("labels.json"), data::openai::to_json(&labels).as_bytes())
+}
+
+fn read_texts(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).map_err(|source| Error::file("list", folder, source))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    paths.iter().map(|path| files::read_text(path)).collect()
+}

@@ -1,0 +1,111 @@
+//! Settings that come with the program: TOML files that say what differs from the defaults.
+
+use super::Config;
+use crate::error::{Error, Result};
+
+const PRESETS: &[(&str, &str)] = &[
+    ("quick", include_str!("../../examples/presets/quick.toml")),
+    ("openai/sentiment", include_str!("../../examples/presets/openai/sentiment.toml")),
+    ("openai/descriptiveness", include_str!("../../examples/presets/openai/descriptiveness.toml")),
+    ("openai/tldr", include_str!("../../examples/presets/openai/tldr.toml")),
+    ("openai/cnndm", include_str!("../../examples/presets/openai/cnndm.toml")),
+    ("paper/sentiment", include_str!("../../examples/presets/paper/sentiment.toml")),
+    ("paper/descriptiveness", include_str!("../../examples/presets/paper/descriptiveness.toml")),
+    ("paper/tldr", include_str!("../../examples/presets/paper/tldr.toml")),
+    ("paper/cnndm", include_str!("../../examples/presets/paper/cnndm.toml")),
+    ("details/sentiment", include_str!("../../examples/presets/details/sentiment.toml")),
+    ("details/descriptiveness", include_str!("../../examples/presets/details/descriptiveness.toml")),
+    ("laptop/sentiment", include_str!("../../examples/presets/laptop/sentiment.toml")),
+    ("laptop/descriptiveness", include_str!("../../examples/presets/laptop/descriptiveness.toml")),
+];
+
+/// One preset.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// What `--preset` takes.
+    pub name: &'static str,
+    /// TOML: what differs from the defaults.
+    pub text: &'static str,
+}
+
+impl Preset {
+    /// What it is for: the comment that its file begins with.
+    pub fn description(&self) -> String {
+        let lines = self.text.lines().map_while(|line| line.strip_prefix("# "));
+        lines.collect::<Vec<_>>().join(" ")
+    }
+
+    /// As a layer for [`Config::layered`].
+    pub fn layer(&self) -> (String, String) {
+        (format!("preset {}", self.name), self.text.to_string())
+    }
+
+    /// The defaults, changed by this preset.
+    ///
+    /// # Errors
+    /// None with the presets that ship.
+    pub fn config(&self) -> Result<Config> {
+        Config::layered(&[self.layer()], &[])
+    }
+}
+
+/// The presets there are.
+pub fn presets() -> impl Iterator<Item = Preset> {
+    PRESETS.iter().map(|&(name, text)| Preset { name, text })
+}
+
+/// The preset of a name.
+///
+/// # Errors
+/// [`Error::Usage`] that lists the presets there are.
+pub fn preset(name: &str) -> Result<Preset> {
+    presets().find(|preset| preset.name == name).ok_or_else(|| {
+        let known: Vec<&str> = presets().map(|preset| preset.name).collect();
+        Error::usage(format!("no preset \"{name}\""), format!("there are: {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(name: &str) -> Config {
+        preset(name).unwrap().config().unwrap()
+    }
+
+    #[test]
+    fn every_preset_is_valid_and_says_what_it_is_for() {
+        for preset in presets() {
+            preset.config().unwrap();
+            assert!(preset.description().len() > 30 && preset.description().ends_with('.'), "{}", preset.name);
+        }
+        assert!(preset("slow").unwrap_err().hint().starts_with("there are: quick, openai/sentiment, "));
+    }
+
+    #[test]
+    fn every_preset_file_is_in_the_program() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/presets");
+        let files = |folder: &std::path::Path| -> Vec<std::path::PathBuf> {
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+        };
+        let (folders, top): (Vec<_>, Vec<_>) = files(&folder).into_iter().partition(|path| path.is_dir());
+        let all = top.len() + folders.iter().map(|folder| files(folder).len()).sum::<usize>();
+        assert_eq!(all, presets().count());
+    }
+
+    /// Episodes in all, and optimizer steps of reward learning: derived in the original.
+    #[test]
+    fn the_originals_schedules_come_out() {
+        let shape = |name: &str| {
+            let config = config(name);
+            let episodes = config.policy.updates * config.policy.batch_size;
+            (episodes, config.reward.train_comparisons / config.reward.batch_size)
+        };
+        assert_eq!(shape("openai/sentiment"), (1_000_448, 156));
+        assert_eq!(shape("openai/cnndm"), (1_000_000, 2_875));
+        assert_eq!(shape("paper/descriptiveness").0, 2_000_896);
+        assert_eq!(shape("paper/tldr").0, 2_000_384);
+        assert_eq!(shape("details/sentiment").0, 999_936);
+        assert_eq!(shape("laptop/sentiment").0, 100_096);
+    }
+}

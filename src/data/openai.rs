@@ -1,0 +1,139 @@
+//! The original's label files: the best of four, in token ids of GPT-2 (`label_types.py`,
+//! `PickBest`), as one JSON array.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::without_byte_order_mark;
+use crate::error::{Error, Result};
+
+/// Fills queries and samples up to their full length: no token of GPT-2's (`encodings.py`).
+pub const PADDING: u32 = 50_259;
+
+/// One judgment, as it stands in the file: queries of 64 ids, samples of 24 in the stylistic tasks,
+/// padding included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PickBest {
+    pub query: Vec<u32>,
+    pub sample0: Vec<u32>,
+    pub sample1: Vec<u32>,
+    pub sample2: Vec<u32>,
+    pub sample3: Vec<u32>,
+    /// The number of the best sample, from 0.
+    pub best: usize,
+}
+
+impl PickBest {
+    /// The four samples, in order.
+    pub fn samples(&self) -> [&[u32]; 4] {
+        [&self.sample0, &self.sample1, &self.sample2, &self.sample3].map(Vec::as_slice)
+    }
+
+    fn fault(&self) -> Option<String> {
+        if self.best > 3 {
+            return Some(format!("best is {}, but the samples are numbered 0 to 3", self.best));
+        }
+        if without_padding(&self.query).is_empty() {
+            return Some("the query holds nothing but padding".into());
+        }
+        let ids = self.samples().into_iter().flatten().chain(&self.query);
+        let unknown = ids.copied().find(|&id| id > PADDING);
+        unknown.map(|id| format!("{id} is neither a token of GPT-2 nor its padding, {PADDING}"))
+    }
+}
+
+/// The tokens without the padding around and between them.
+pub fn without_padding(ids: &[u32]) -> Vec<u32> {
+    ids.iter().copied().filter(|&id| id != PADDING).collect()
+}
+
+/// Whether a file of comparisons or queries is one of the original's: a JSON array.
+pub fn is_original(text: &str) -> bool {
+    without_byte_order_mark(text).trim_start().starts_with('[')
+}
+
+/// Reads a label file, leaving nothing out.
+///
+/// # Errors
+/// [`Error::Input`] for what is not such a file, with line and column, and for a judgment that
+/// cannot be, with its number in the file, from 1.
+pub fn parse_labels(text: &str, path: &Path) -> Result<Vec<PickBest>> {
+    let hint = "each entry is {\"query\": [ids], \"sample0\": [ids], …, \"sample3\": [ids], \"best\": 0}";
+    let labels: Vec<PickBest> = serde_json::from_str(without_byte_order_mark(text))
+        .map_err(|fault| Error::line(path, fault.line(), format!("not a file of best-of-4 labels: {fault}"), hint))?;
+    match (1..).zip(&labels).find_map(|(number, label)| Some((number, label.fault()?))) {
+        Some((number, what)) => Err(Error::input(path, format!("judgment {number}: {what}"), hint)),
+        None => Ok(labels),
+    }
+}
+
+/// The file that [`parse_labels`] reads.
+pub fn to_json(labels: &[PickBest]) -> String {
+    // Cannot fail: serde_json refuses only keys that are not strings.
+    serde_json::to_string(labels).unwrap_or_default()
+}
+
+/// The queries of a file, each once, in order of first appearance, without padding.
+pub fn distinct_queries(labels: &[PickBest]) -> Vec<Vec<u32>> {
+    let mut seen = std::collections::HashSet::new();
+    let queries = labels.iter().map(|label| without_padding(&label.query));
+    queries.filter(|query| seen.insert(query.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Vec<PickBest>> {
+        parse_labels(text, Path::new("offline_5k.json"))
+    }
+
+    fn padded(length: usize) -> impl Strategy<Value = Vec<u32>> {
+        (prop::collection::vec(0..50_257u32, 1..=length)).prop_map(move |mut ids| {
+            ids.resize(length, PADDING);
+            ids
+        })
+    }
+
+    prop_compose! {
+        fn label()(query in padded(64), samples in prop::array::uniform4(padded(24)), best in 0..4usize) -> PickBest {
+            let [sample0, sample1, sample2, sample3] = samples;
+            PickBest { query, sample0, sample1, sample2, sample3, best }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_on_the_way_in_and_out(labels in prop::collection::vec(label(), 1..5)) {
+            let text = to_json(&labels);
+            let read = parse(&text).unwrap();
+            prop_assert_eq!(to_json(&read), text);
+            prop_assert_eq!(read, labels);
+        }
+    }
+
+    #[test]
+    fn a_file_as_the_original_wrote_it() {
+        let text = r#"[{"query": [464, 13, 50259], "sample0": [1], "sample1": [2, 50259], "sample2": [3],
+            "sample3": [4], "best": 2}]"#;
+        let labels = parse(text).unwrap();
+        assert!(is_original(text) && !is_original("{\"query\": \"a\"}"));
+        assert_eq!((labels[0].samples()[1], labels[0].best), ([2, 50259].as_slice(), 2));
+        assert_eq!(distinct_queries(&[labels.clone(), labels].concat()), [[464, 13]]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_named_with_its_place() {
+        let good = r#"{"query":[1],"sample0":[1],"sample1":[2],"sample2":[3],"sample3":[4],"best":0}"#;
+        let says = |text: &str| parse(text).unwrap_err().to_string();
+        let four = says(&format!("[{good},{}]", good.replace("\"best\":0", "\"best\":4")));
+        assert_eq!(four, "offline_5k.json: judgment 2: best is 4, but the samples are numbered 0 to 3");
+        assert!(says(&format!("[{}]", good.replace("[1]", "[50260]"))).contains("50260 is neither"));
+        assert!(says(&format!("[{}]", good.replace("\"query\":[1]", "\"query\":[50259]"))).contains("but padding"));
+        let torn = says(&format!("[{good},\n{{\"query\":"));
+        assert!(torn.starts_with("offline_5k.json:2: not a file of best-of-4 labels"), "{torn}");
+        assert!(says("[{\"query\":[1]}]").contains("missing field `sample0`"));
+    }
+}

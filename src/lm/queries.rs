@@ -1,0 +1,51 @@
+//! Queries of a file, for one model: text, or the token ids of the original's label files.
+
+use std::path::Path;
+
+use super::hugging_face::LanguageModel;
+use super::task::Task;
+use super::tokenizer::Tokenizer;
+use crate::data::openai::{PickBest, distinct_queries, is_original, parse_labels};
+use crate::data::queries::parse_queries;
+use crate::error::{Error, Result};
+
+/// The queries of a file, as text; `path` is named in errors. Of a label file of the original, its
+/// queries, each once.
+///
+/// # Errors
+/// As [`parse_queries`] and [`original_labels`].
+pub fn query_texts(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Vec<String>> {
+    if !is_original(text) {
+        return parse_queries(text, path);
+    }
+    let queries = distinct_queries(&original_labels(text, path, tokenizer)?);
+    queries.iter().map(|query| tokenizer.decode(query)).collect()
+}
+
+/// The same in tokens. Those of the original are taken as they are: as text, they might come back as
+/// other tokens.
+///
+/// # Errors
+/// As [`query_texts`].
+pub fn query_tokens(text: &str, path: &Path, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
+    if is_original(text) {
+        return Ok(distinct_queries(&original_labels(text, path, &model.tokenizer)?));
+    }
+    parse_queries(text, path)?.iter().map(|query| task.encode_query(model, query)).collect()
+}
+
+/// A label file of the original, for a model whose tokens are GPT-2's.
+///
+/// # Errors
+/// As [`parse_labels`], and [`Error::Input`] for another tokenizer.
+pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Vec<PickBest>> {
+    // What the original's tasks look for (`lm_tasks.py`): a period, and an end of line.
+    if [tokenizer.token("."), tokenizer.token("\n")] != [Some(13), Some(198)] {
+        return Err(Error::input(
+            path,
+            "this file holds token ids of GPT-2, and the model has another tokenizer",
+            "use a model with GPT-2's tokenizer, such as --model gpt2",
+        ));
+    }
+    parse_labels(text, path)
+}

@@ -1,0 +1,108 @@
+//! The original's label files, from end to end, on a model with a tokenizer like GPT-2's.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use preftune::data::openai::{PADDING, PickBest, to_json, without_padding};
+use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
+use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer, Transformer, parameters};
+
+use crate::devices;
+
+#[path = "../../examples/stand_in/gpt2_tokenizer.rs"]
+mod gpt2_tokenizer;
+#[path = "../../examples/stand_in/labels.rs"]
+mod labels;
+
+const COUNT: usize = 120;
+
+/// `model/`, with `vocab.json` and `merges.txt`, and `labels.json`.
+fn stand_in(folder: &Path) -> (Tokenizer, Vec<PickBest>) {
+    let texts = [include_str!("../../datasets/openings.txt").to_string()];
+    let (vocabulary, merges) = gpt2_tokenizer::train(&texts).unwrap();
+    let paths = [VOCABULARY_FILE, MERGES_FILE].map(|name| folder.join("model").join(name));
+    let files = ((vocabulary.as_bytes(), paths[0].as_path()), (merges.as_bytes(), paths[1].as_path()));
+    let tokenizer = Tokenizer::from_vocabulary_and_merges(files.0, files.1).unwrap();
+    let vocab_size = gpt2_tokenizer::VOCABULARY;
+    let config =
+        ModelConfig { vocab_size, n_positions: 96, n_embd: 8, n_layer: 1, n_head: 1, layer_norm_epsilon: 1e-5 };
+    let empty = Transformer::zeros(&config, &devices::ndarray());
+    let transformer = parameters::draw(empty, 1, 1).unwrap();
+    let model = LanguageModel { config, transformer, tokenizer };
+    fs::create_dir(folder.join("model")).unwrap();
+    for (name, bytes) in model.to_files(Precision::F16).unwrap() {
+        if name != TOKENIZER_FILE {
+            fs::write(folder.join("model").join(name), bytes).unwrap();
+        }
+    }
+    fs::write(&paths[0], vocabulary).unwrap();
+    fs::write(&paths[1], merges).unwrap();
+    let labels = labels::generate(&texts, &model.tokenizer, COUNT, 1).unwrap();
+    fs::write(folder.join("labels.json"), to_json(&labels)).unwrap();
+    (model.tokenizer, labels)
+}
+
+fn preftune(folder: &Path, arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_preftune"))
+        .args(["--quiet", "--device", "ndarray", "--json"])
+        .args(arguments.split(' '))
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn printed(folder: &Path, arguments: &str) -> serde_json::Value {
+    let output = preftune(folder, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_label_file_of_the_original_trains_a_reward_model_and_gives_the_queries_of_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (_, labels) = stand_in(folder);
+    let trained = 96;
+    let seen: std::collections::HashSet<&Vec<u32>> = labels[..trained].iter().map(|label| &label.query).collect();
+    let unseen = labels[trained..].iter().filter(|label| !seen.contains(&label.query)).count();
+    assert!(unseen > 0 && seen.len() < trained, "some queries come twice, and some only after the first 96");
+
+    let size = "--set reward.train_comparisons=96 --set reward.batch_size=16 --set reward.normalize_samples=8";
+    let model = "--preset openai/descriptiveness --model model";
+    let fit = printed(folder, &format!("train-reward labels.json {model} {size} --run reward --out reward/model"));
+    assert_eq!((fit["comparisons"].as_u64(), fit["held_out_comparisons"].as_u64()), (Some(96), Some(unseen as u64)));
+
+    let size = "--set policy.updates=1 --set policy.batch_size=4 --set policy.epochs=1";
+    let from = "--queries labels.json --reward reward/model --run policy --out policy/model";
+    printed(folder, &format!("train-policy {model} {size} {from}"));
+    let sample = fs::read_to_string(folder.join("policy/samples.jsonl")).unwrap();
+    let sample: serde_json::Value = serde_json::from_str(sample.lines().next().unwrap()).unwrap();
+    assert!(sample["query"].as_str().unwrap().ends_with('.'), "{sample}");
+}
+
+#[test]
+fn labels_of_another_tokenizer_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    stand_in(folder.path());
+    let output = preftune(folder.path(), "train-reward labels.json --out reward");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text.contains("labels.json: this file holds token ids of GPT-2"), "{text}");
+}
+
+#[test]
+fn generated_labels_have_the_originals_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tokenizer, labels) = stand_in(folder.path());
+    assert_eq!((tokenizer.token("."), tokenizer.token("\n")), (Some(13), Some(198)));
+    for label in &labels {
+        assert_eq!(label.query.len(), 64);
+        assert_eq!(without_padding(&label.query).last(), Some(&13));
+        for sample in label.samples() {
+            assert_eq!(sample.len(), 24);
+            let end = sample.iter().skip(16).position(|&id| id == 13).map(|index| 16 + index + 1);
+            assert!(end.is_none_or(|end| sample[end..].iter().all(|&id| id == PADDING)), "{sample:?}");
+        }
+    }
+}
