@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::{self, AdamForm};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, ModelConfig, Sampling, ScalarHead, Transformer, parameters, sample};
+use crate::lm::{Adam, Backward, ModelConfig, Sampling, ScalarHead, Transformer, parameters, sample};
 use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
 use crate::reward::RewardModel;
 use crate::run::progress::{Mode, Progress};
@@ -165,7 +165,7 @@ fn train_seconds(
         returns: zeros,
     };
     let settings = UpdateSettings {
-        micro_batch_size: work.micro_batch,
+        backward: Backward { micro_batch_size: work.micro_batch, gradient_checkpointing: false },
         ..UpdateSettings::new(&config::Policy::default(), 1e-5, 0.7)
     };
     let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());

@@ -6,7 +6,7 @@ use preftune::Result;
 use preftune::config::AdamForm;
 use preftune::device::{Readback, read_floats};
 use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Adam, TokenBatch, Truncation, select_rows};
+use preftune::lm::{Adam, Backward, TokenBatch, Truncation, select_rows};
 use preftune::policy::{
     Adaptive, KlController, Minibatch, Policy, Rollout, StepStatistics, UpdateSettings, minibatch, shape, update,
 };
@@ -18,6 +18,7 @@ use super::fixture::{Fixture, PpoInput};
 
 /// Rows in one pass, as the commands have it.
 const ROWS_AT_ONCE: usize = 64;
+const BACKWARD: Backward = Backward { micro_batch_size: ROWS_AT_ONCE, gradient_checkpointing: false };
 
 /// The whole answer.
 pub fn all(fixture: &Fixture, device: &Device) -> Result<Value> {
@@ -76,7 +77,7 @@ fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
         let seen = (number * input.batch_size) as u64;
         let rate = linear_to_zero(input.lr, seen, input.order.len() as u64);
         let batch: Vec<&TokenComparison> = batch.iter().filter_map(|&index| comparisons.get(index)).collect();
-        let (next, RewardStep { loss, accuracy }) = train_step(model, &mut optimizer, config, &batch, rate)?;
+        let (next, RewardStep { loss, accuracy }) = train_step(model, &mut optimizer, config, &batch, rate, &BACKWARD)?;
         model = next;
         steps.push(json!({ "loss": loss, "accuracy": accuracy }));
     }
@@ -132,7 +133,7 @@ fn update_settings(input: &PpoInput, temperature: f64) -> UpdateSettings {
         learning_rate: input.lr,
         temperature,
         minibatches: input.nminibatches,
-        micro_batch_size: ROWS_AT_ONCE,
+        backward: BACKWARD,
         clip_range: input.cliprange,
         clip_range_value: input.cliprange_value,
         value_coefficient: input.vf_coef,

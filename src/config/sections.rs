@@ -75,6 +75,10 @@ pub struct Reward {
     pub normalize_before: bool,
     /// Normalize after training. Original: true.
     pub normalize_after: bool,
+    /// Comparisons in one backward pass: changes memory, not results.
+    pub micro_batch_size: usize,
+    /// As in `policy`. Original: false.
+    pub gradient_checkpointing: bool,
     /// Original: 1e-5.
     pub adam_epsilon: f64,
     /// `tensorflow` or `pytorch`. Original: tensorflow.
@@ -88,6 +92,8 @@ impl Default for Reward {
             learning_rate: 2e-3,
             train_comparisons: 0,
             batch_size: 16,
+            micro_batch_size: 16,
+            gradient_checkpointing: false,
             normalize_samples: 256,
             normalize_before: true,
             normalize_after: true,
@@ -125,6 +131,9 @@ pub struct Policy {
     pub minibatches: usize,
     /// Episodes in one backward pass: changes memory, not results.
     pub micro_batch_size: usize,
+    /// Compute activations again in the backward pass in place of keeping them: less memory, a third
+    /// more work, the same results. Original: false.
+    pub gradient_checkpointing: bool,
     /// Passes over the episodes of an update. Original: 4.
     pub epochs: usize,
     /// Falls linearly to 0. Original: 1e-5.
@@ -147,6 +156,7 @@ pub struct Policy {
     pub adam: AdamForm,
     pub checkpoint_every_updates: usize,
     pub kl: Kl,
+    pub lora: Lora,
 }
 
 impl Default for Policy {
@@ -156,6 +166,7 @@ impl Default for Policy {
             batch_size: 64,
             minibatches: 1,
             micro_batch_size: 64,
+            gradient_checkpointing: false,
             epochs: 4,
             learning_rate: 4e-3,
             value_coefficient: 0.1,
@@ -168,6 +179,7 @@ impl Default for Policy {
             adam: AdamForm::TensorFlow,
             checkpoint_every_updates: 10,
             kl: Kl::default(),
+            lora: Lora::default(),
         }
     }
 }
@@ -189,6 +201,22 @@ pub struct Kl {
 impl Default for Kl {
     fn default() -> Self {
         Self { coefficient: 0.2, adaptive: true, target: 12.0, horizon_episodes: 500.0 }
+    }
+}
+
+/// Training thin matrices beside the weights, which then stay the reference's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lora {
+    /// Width of the matrices; 0 trains all weights. Original: 0.
+    pub rank: usize,
+    /// Their product counts alpha / rank times.
+    pub alpha: f64,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self { rank: 0, alpha: 32.0 }
     }
 }
 

@@ -47,6 +47,7 @@ fn labels(labels: &Labels) -> Result<()> {
 fn reward(reward: &Reward) -> Result<()> {
     positive("reward.learning_rate", reward.learning_rate)?;
     at_least("reward.batch_size", reward.batch_size, 1)?;
+    at_least("reward.micro_batch_size", reward.micro_batch_size, 1)?;
     // A variance needs two.
     at_least("reward.normalize_samples", reward.normalize_samples, 2)?;
     positive("reward.adam_epsilon", reward.adam_epsilon)?;
@@ -72,6 +73,7 @@ fn policy(policy: &Policy) -> Result<()> {
     fraction("policy.discount", policy.discount)?;
     fraction("policy.gae_lambda", policy.gae_lambda)?;
     positive("policy.adam_epsilon", policy.adam_epsilon)?;
+    positive("policy.lora.alpha", policy.lora.alpha)?;
     at_least("policy.checkpoint_every_updates", policy.checkpoint_every_updates, 1)
 }
 

@@ -33,7 +33,17 @@ impl ResponseBatch {
 
     /// Hidden states from which each response token is predicted: `[batch · response, d_model]`.
     pub fn hidden(&self, model: &Transformer) -> Tensor<2> {
-        let hidden = model.hidden(self.batch.tokens(&model.device()));
+        self.select(model.hidden(self.tokens(model)))
+    }
+
+    /// What the network reads, `[batch, seq]`.
+    pub fn tokens(&self, model: &Transformer) -> Tensor<2, Int> {
+        self.batch.tokens(&model.device())
+    }
+
+    /// Of the network's output `[batch, seq, d_model]`, that from which each response token is
+    /// predicted: `[batch · response, d_model]`.
+    pub fn select(&self, hidden: Tensor<3>) -> Tensor<2> {
         let before_each = |len: usize| len - self.response_length - 1..len - 1;
         select_rows(hidden.flatten(0, 1), &self.batch.outputs(before_each))
     }

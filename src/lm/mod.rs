@@ -3,10 +3,12 @@
 
 mod adam;
 mod config;
+pub mod gradients;
 mod heads;
 pub mod hugging_face;
 mod kv_cache;
 mod log_probs;
+pub mod lora;
 pub mod operations;
 pub mod parameters;
 mod queries;
@@ -21,6 +23,7 @@ mod transformer;
 
 pub use adam::Adam;
 pub use config::ModelConfig;
+pub use gradients::Backward;
 pub use heads::ScalarHead;
 pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
 pub use kv_cache::KvCache;

@@ -90,18 +90,29 @@ impl Transformer {
     /// Tokens `[batch, seq]` that start at position 0, to the output of the final layer norm
     /// `[batch, seq, d_model]`. Every token sees those before it in its row.
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        let [batch, seq] = tokens.dims();
-        let residual = self.embed_from_start(tokens);
-        let residual = self.blocks.iter().fold(residual, |residual, block| {
-            block.forward(residual, self.epsilon, |qkv| causal_attention(qkv, batch, seq, self.heads))
-        });
-        self.normalize(residual, [batch, seq])
+        let shape = tokens.dims();
+        let residual =
+            (0..self.layers()).fold(self.embed(tokens), |residual, block| self.block(block, residual, shape));
+        self.normalize(residual, shape)
+    }
+
+    /// Blocks.
+    pub fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// One block of [`Self::hidden`]: `[batch · seq, d_model]` to the same.
+    pub(super) fn block(&self, number: usize, residual: Tensor<2>, [batch, seq]: [usize; 2]) -> Tensor<2> {
+        match self.blocks.get(number) {
+            Some(block) => block.forward(residual, self.epsilon, |qkv| causal_attention(qkv, batch, seq, self.heads)),
+            None => residual,
+        }
     }
 
     /// Like [`Self::hidden`], and keeps keys and values for [`Self::decode`].
     pub fn prefill(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let [batch, seq] = tokens.dims();
-        let mut residual = self.embed_from_start(tokens);
+        let mut residual = self.embed(tokens);
         for (layer, block) in self.blocks.iter().enumerate() {
             residual = block.forward(residual, self.epsilon, |qkv| {
                 cache.keep(layer, qkv.clone(), batch, seq);
@@ -138,7 +149,9 @@ impl Transformer {
         KvCache::new(self.blocks.len(), rows, self.heads, self.width() / self.heads, capacity, &self.device())
     }
 
-    fn embed_from_start(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+    /// Tokens `[batch, seq]` that start at position 0 to what the first block reads,
+    /// `[batch · seq, d_model]`.
+    pub(super) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
         let [batch, seq] = tokens.dims();
         let width = self.width();
         let token = self.token_embedding.val().select(0, tokens.reshape([batch * seq]));
@@ -146,7 +159,8 @@ impl Transformer {
         (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
     }
 
-    fn normalize(&self, residual: Tensor<2>, [batch, seq]: [usize; 2]) -> Tensor<3> {
+    /// What the last block gives, `[batch · seq, d_model]`, to the network's output.
+    pub(super) fn normalize(&self, residual: Tensor<2>, [batch, seq]: [usize; 2]) -> Tensor<3> {
         let [_, width] = residual.dims();
         self.final_norm.forward(residual, self.epsilon).reshape([batch, seq, width])
     }

@@ -10,7 +10,7 @@ use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::operations::pick_log_probs;
 use crate::lm::parameters::{self, NamedTensor};
 use crate::lm::tensor_file::{Precision, write_safetensors};
-use crate::lm::{LanguageModel, ModelConfig, ResponseBatch, ScalarHead, Transformer};
+use crate::lm::{LanguageModel, ModelConfig, ResponseBatch, ScalarHead, Transformer, lora};
 
 /// π in the paper, and the value function that PPO learns beside it.
 #[derive(Module, Debug)]
@@ -42,13 +42,17 @@ impl Policy {
         temperature: f64,
     ) -> Result<Analysis> {
         let batch = ResponseBatch::new(queries, responses, config)?;
-        let hidden = batch.hidden(&self.transformer);
+        Ok(self.analyze_hidden(&batch, batch.hidden(&self.transformer), temperature))
+    }
+
+    /// The same from the hidden states before each response token, `[batch · response, d_model]`.
+    pub fn analyze_hidden(&self, batch: &ResponseBatch, hidden: Tensor<2>, temperature: f64) -> Analysis {
         let logits = self.transformer.logits(hidden.clone()) / temperature;
-        Ok(Analysis {
+        Analysis {
             entropies: entropies(logits.clone().without_autodiff()),
             log_probs: pick_log_probs(logits, batch.targets(&self.transformer)),
             values: self.value_head.forward(hidden),
-        })
+        }
     }
 
     /// The files of this model, by name; configuration and tokenizer are those of `pretrained`.
@@ -56,7 +60,7 @@ impl Policy {
     /// # Errors
     /// When the device fails.
     pub fn to_files(&self, pretrained: &LanguageModel) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut files = pretrained.with_transformer(self.transformer.clone()).to_files(Precision::F32)?;
+        let mut files = pretrained.with_transformer(lora::merge(self.transformer.clone())).to_files(Precision::F32)?;
         let heads = write_safetensors(&self.value_head.read("value")?, Precision::F32)?;
         files.push((HEADS_FILE.into(), heads));
         Ok(files)
@@ -67,7 +71,7 @@ impl Policy {
     /// # Errors
     /// When the device fails.
     pub fn read(&self) -> Result<Vec<NamedTensor>> {
-        Ok([parameters::read(&self.transformer)?, self.value_head.read("value")?].concat())
+        Ok([parameters::read(&lora::merge(self.transformer.clone()))?, self.value_head.read("value")?].concat())
     }
 }
 

@@ -6,7 +6,7 @@ use super::model::{Policy, response_log_probs};
 use super::score::penalize;
 use super::shaping::Rows;
 use crate::error::Result;
-use crate::lm::{LanguageModel, Sampled, Task, sample};
+use crate::lm::{LanguageModel, Sampled, Task, lora, sample};
 use crate::reward::RewardModel;
 
 /// Rows in a forward pass without gradients.
@@ -50,7 +50,7 @@ impl Judges<'_> {
         queries: Vec<Vec<u32>>,
         uniform: impl Fn(usize) -> Vec<f32> + Sync,
     ) -> Result<Rollout> {
-        let policy = policy.valid();
+        let policy = lora::merge(policy.valid());
         let config = &self.reference.config;
         let contexts: Vec<Vec<u32>> = queries.iter().map(|query| self.task.context(query)).collect();
         let drawn =

@@ -13,9 +13,9 @@ use super::rollout::{Judges, Rollout};
 use super::shaping::{mean_of_sums, shape};
 use super::statistics::StepStatistics;
 use super::update::{UpdateSettings, Updated, update};
-use crate::config;
+use crate::config::{self, Lora};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, ScalarHead};
+use crate::lm::{Adam, ScalarHead, lora};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
 use crate::run::learning_rate::linear_to_zero;
@@ -107,7 +107,7 @@ impl PolicyTraining<'_> {
             }
         }
         progress.finish();
-        Ok(policy.valid())
+        Ok(lora::merge(policy.valid()))
     }
 
     fn roll_out(&self, policy: &Policy, updates: usize) -> Result<Rollout> {
@@ -133,9 +133,11 @@ impl PolicyTraining<'_> {
         let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let reference = self.judges.reference;
         let device = reference.transformer.device();
+        // A copy with parameters of its own: the reference keeps the originals.
+        let transformer = reference.transformer.clone().fork(&device);
+        let Lora { rank, alpha } = self.settings.lora;
         let policy = Policy {
-            // A copy with parameters of its own: the reference keeps the originals.
-            transformer: reference.transformer.clone().fork(&device),
+            transformer: if rank > 0 { lora::attach(transformer, rank, alpha, self.seed) } else { transformer },
             value_head: ScalarHead::zeros(reference.config.n_embd, &device),
         };
         if let Some(checkpoint) = self.checkpoints.latest()? {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Tensor, TensorData};
 
 use super::advantages::{Advantages, estimate, whiten};
@@ -13,9 +13,9 @@ use super::rollout::Rollout;
 use super::shaping::Rows;
 use super::statistics::{Minibatch, StepStatistics};
 use crate::config;
-use crate::device::{Readback, in_parts};
+use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::ModelConfig;
+use crate::lm::{Backward, ModelConfig, ResponseBatch};
 use crate::run::health::check_finite;
 
 /// What an update is governed by.
@@ -24,8 +24,7 @@ pub struct UpdateSettings {
     pub learning_rate: f64,
     pub temperature: f64,
     pub minibatches: usize,
-    /// Rows in one backward pass; changes memory, not results.
-    pub micro_batch_size: usize,
+    pub backward: Backward,
     pub clip_range: f64,
     pub clip_range_value: f64,
     pub value_coefficient: f64,
@@ -43,7 +42,10 @@ impl UpdateSettings {
             learning_rate,
             temperature,
             minibatches: settings.minibatches,
-            micro_batch_size: settings.micro_batch_size,
+            backward: Backward {
+                micro_batch_size: settings.micro_batch_size,
+                gradient_checkpointing: settings.gradient_checkpointing,
+            },
             clip_range: settings.clip_range,
             clip_range_value: settings.clip_range_value,
             value_coefficient: settings.value_coefficient,
@@ -134,29 +136,20 @@ pub fn gradients(
         let policy = plain.clone().train();
         let share = rows.len() as f64 / total as f64;
         let part = minibatch.slice(rows);
-        let analysis = policy.analyze(config, &part.contexts, &part.responses, settings.temperature)?;
-        let loss = loss(&analysis, &part, settings) * share;
-        let analysis = Analysis {
-            log_probs: analysis.log_probs.inner(),
-            values: analysis.values.inner(),
-            entropies: analysis.entropies,
-        };
-        Ok((GradientsParams::from_grads(loss.backward(), &policy), analysis))
+        let batch = ResponseBatch::new(&part.contexts, &part.responses, config)?;
+        let tokens = batch.tokens(&policy.transformer);
+        settings.backward.gradients(&policy, &policy.transformer, tokens, |hidden| {
+            let analysis = policy.analyze_hidden(&batch, batch.select(hidden), settings.temperature);
+            let loss = loss(&analysis, &part, settings) * share;
+            let analysis = Analysis {
+                log_probs: analysis.log_probs.inner(),
+                values: analysis.values.inner(),
+                entropies: analysis.entropies,
+            };
+            Ok((loss, analysis))
+        })
     };
-    let parts = in_parts(&policy.transformer.device(), total, |rows| {
-        let size = settings.micro_batch_size;
-        let starts = rows.clone().step_by(size);
-        starts.map(|first| micro_batch(first..(first + size).min(rows.end))).collect::<Result<Vec<_>>>()
-    });
-    let mut accumulator = GradientsAccumulator::new();
-    let mut analyses = Vec::new();
-    for part in parts {
-        for (gradients, analysis) in part? {
-            accumulator.accumulate(policy, gradients);
-            analyses.push(analysis);
-        }
-    }
-    Ok((accumulator.grads(), analyses))
+    settings.backward.summed(policy, &policy.transformer.device(), total, micro_batch)
 }
 
 /// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`,

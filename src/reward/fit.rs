@@ -12,7 +12,7 @@ use super::model::{GainAndBias, RewardModel};
 use super::prepare::RewardData;
 use crate::config::Reward;
 use crate::error::{Error, Result};
-use crate::lm::{Adam, LanguageModel, ScalarHead};
+use crate::lm::{Adam, Backward, LanguageModel, ScalarHead};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
 use crate::run::learning_rate::linear_to_zero;
@@ -84,6 +84,10 @@ impl RewardTraining<'_> {
     pub fn run(self) -> Result<FittedReward> {
         let batches = self.batches();
         let config = &self.pretrained.config;
+        let backward = Backward {
+            micro_batch_size: self.settings.micro_batch_size,
+            gradient_checkpointing: self.settings.gradient_checkpointing,
+        };
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
         let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
         let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
@@ -96,7 +100,7 @@ impl RewardTraining<'_> {
             let seen = step * self.settings.batch_size;
             let rate = linear_to_zero(self.settings.learning_rate, seen as u64, self.data.train.len() as u64);
             let rows: Vec<&TokenComparison> = batch.iter().filter_map(|&index| self.data.train.get(index)).collect();
-            let (next, statistics) = train_step(model, &mut optimizer, config, &rows, rate)?;
+            let (next, statistics) = train_step(model, &mut optimizer, config, &rows, rate, &backward)?;
             model = next;
             let done = step + 1;
             let mut row = vec![

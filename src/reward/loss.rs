@@ -1,15 +1,17 @@
 //! The loss of reward learning, paper equation 1: cross-entropy of the labeler's choice under
 //! the softmax of the rewards.
 
+use std::ops::Range;
+
 use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::model::RewardModel;
-use crate::device::{Readback, in_parts};
+use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::ModelConfig;
+use crate::lm::{Backward, ModelConfig};
 use crate::run::health::check_finite;
 
 /// A comparison in tokens: any number of responses from two.
@@ -30,16 +32,6 @@ pub struct RewardStep {
     pub accuracy: f64,
 }
 
-impl RewardStep {
-    fn times(self, share: f64) -> Self {
-        Self { loss: self.loss * share, accuracy: self.accuracy * share }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self { loss: self.loss + other.loss, accuracy: self.accuracy + other.accuracy }
-    }
-}
-
 /// Raises a missing response's reward to nothing in the softmax.
 const MISSING: f32 = -1e9;
 
@@ -53,28 +45,35 @@ pub fn train_step(
     config: &ModelConfig,
     batch: &[&TokenComparison],
     learning_rate: f64,
+    backward: &Backward,
 ) -> Result<(RewardModel, RewardStep)> {
     let plain = model.valid();
-    let parts = in_parts(&model.transformer().device(), batch.len(), |rows| {
+    let device = model.transformer().device();
+    let micro_batch = |rows: Range<usize>| {
         // Parameters of its own, so that parts share no graph.
         let model = plain.clone().train();
         let part = batch.get(rows).unwrap_or_default();
         let share = part.len() as f64 / batch.len() as f64;
-        let rewards = batch_rewards(&model, config, part)?;
-        let loss = choice_loss(rewards.clone(), part);
-        let read = Readback::default().with(loss.clone().inner()).with(rewards.inner()).floats()?;
-        let gradients = GradientsParams::from_grads((loss * share).backward(), &model);
-        Ok((statistics(&read, part).times(share), gradients))
-    });
-    let mut step = RewardStep::default();
-    let mut gradients = GradientsAccumulator::new();
-    for part in parts {
-        let (statistics, part) = part?;
-        step = step.plus(statistics);
-        gradients.accumulate(&model, part);
-    }
+        let (queries, responses) = rows_of(part);
+        let rows = RewardModel::batch(config, &queries, &responses)?;
+        backward.gradients(&model, model.transformer(), rows.tokens(&device), |hidden| {
+            let rewards = side_by_side(model.rewards_of_hidden(&rows, hidden), part);
+            let loss = choice_loss(rewards.clone(), part);
+            let seen = Seen { loss: loss.clone().inner(), rewards: rewards.inner(), comparisons: part };
+            Ok((loss * share, seen))
+        })
+    };
+    let (gradients, seen) = backward.summed(&model, &device, batch.len(), micro_batch)?;
+    let step = statistics(seen)?;
     check_finite(&[("reward/loss", step.loss)], "reward.learning_rate")?;
-    Ok((optimizer.step(learning_rate, model, gradients.grads()), step))
+    Ok((optimizer.step(learning_rate, model, gradients), step))
+}
+
+/// What a pass over some comparisons gave: the loss `[1]`, and the rewards `[comparisons, N]`.
+struct Seen<'a> {
+    loss: Tensor<1>,
+    rewards: Tensor<2>,
+    comparisons: &'a [&'a TokenComparison],
 }
 
 /// Loss and accuracy on comparisons that are not trained on.
@@ -88,26 +87,28 @@ pub fn judge(
     batch_size: usize,
 ) -> Result<RewardStep> {
     let model = model.valid();
-    let mut sum = RewardStep::default();
-    for batch in comparisons.chunks(batch_size) {
-        let batch: Vec<&TokenComparison> = batch.iter().collect();
-        let rewards = batch_rewards(&model, config, &batch)?;
-        let read = Readback::default().with(choice_loss(rewards.clone(), &batch)).with(rewards).floats()?;
-        let share = batch.len() as f64 / comparisons.len() as f64;
-        sum = sum.plus(statistics(&read, &batch).times(share));
-    }
-    Ok(sum)
+    let all: Vec<&TokenComparison> = comparisons.iter().collect();
+    let seen = all.chunks(batch_size).map(|comparisons| {
+        let (queries, responses) = rows_of(comparisons);
+        let rewards = side_by_side(model.rewards(config, &queries, &responses)?, comparisons);
+        Ok(Seen { loss: choice_loss(rewards.clone(), comparisons), rewards, comparisons })
+    });
+    statistics(seen.collect::<Result<_>>()?)
 }
 
-/// Rewards `[batch, N]`, N being the largest number of responses in the batch.
-fn batch_rewards(model: &RewardModel, config: &ModelConfig, batch: &[&TokenComparison]) -> Result<Tensor<2>> {
-    let queries: Vec<Vec<u32>> =
-        batch.iter().flat_map(|c| std::iter::repeat_n(c.query.clone(), c.responses.len())).collect();
-    let responses: Vec<Vec<u32>> = batch.iter().flat_map(|c| c.responses.iter().cloned()).collect();
-    let rewards = model.rewards(config, &queries, &responses)?;
+/// A row for each response of each comparison: its query, and itself.
+fn rows_of(batch: &[&TokenComparison]) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
+    let queries = batch.iter().flat_map(|c| std::iter::repeat_n(c.query.clone(), c.responses.len()));
+    (queries.collect(), batch.iter().flat_map(|c| c.responses.iter().cloned()).collect())
+}
+
+/// Rewards of all responses, `[rows]`, to `[batch, N]`, N being the largest number of responses in
+/// the batch.
+fn side_by_side(rewards: Tensor<1>, batch: &[&TokenComparison]) -> Tensor<2> {
     let most = batch.iter().map(|c| c.responses.len()).max().unwrap_or(0);
-    if responses.len() == batch.len() * most {
-        return Ok(rewards.reshape([batch.len(), most]));
+    let [rows] = rewards.dims();
+    if rows == batch.len() * most {
+        return rewards.reshape([batch.len(), most]);
     }
     let (mut index, mut missing, mut first) = (Vec::new(), Vec::new(), 0);
     for comparison in batch {
@@ -119,7 +120,7 @@ fn batch_rewards(model: &RewardModel, config: &ModelConfig, batch: &[&TokenCompa
     let device = rewards.device();
     let index = Tensor::<1, Int>::from_data(TensorData::new(index, [batch.len() * most]), &device);
     let missing = Tensor::<2>::from_data(TensorData::new(missing, [batch.len(), most]), &device);
-    Ok(rewards.select(0, index).reshape([batch.len(), most]) + missing)
+    rewards.select(0, index).reshape([batch.len(), most]) + missing
 }
 
 /// Mean cross-entropy of the choices: `[batch, N]` to `[1]`.
@@ -129,11 +130,28 @@ pub fn choice_loss(rewards: Tensor<2>, batch: &[&TokenComparison]) -> Tensor<1> 
     log_softmax(rewards, 1).gather(1, best).mean().neg()
 }
 
-fn statistics(read: &[Vec<f32>], batch: &[&TokenComparison]) -> RewardStep {
-    let (loss, rewards) = match read {
-        [loss, rewards] => (loss.first().copied().map_or(f64::NAN, f64::from), rewards.as_slice()),
-        _ => (f64::NAN, [].as_slice()),
-    };
+/// Means over all comparisons, in one read.
+fn statistics(seen: Vec<Seen<'_>>) -> Result<RewardStep> {
+    let total: usize = seen.iter().map(|part| part.comparisons.len()).sum();
+    let mut readback = Readback::default();
+    let mut parts = Vec::new();
+    for Seen { loss, rewards, comparisons } in seen {
+        readback = readback.with(loss).with(rewards);
+        parts.push(comparisons);
+    }
+    let read = readback.floats()?;
+    let (pairs, _) = read.as_chunks::<2>();
+    let mut step = RewardStep::default();
+    for (comparisons, [loss, rewards]) in parts.into_iter().zip(pairs) {
+        let share = comparisons.len() as f64 / total as f64;
+        step.loss += share * loss.first().copied().map_or(f64::NAN, f64::from);
+        step.accuracy += right(comparisons, rewards) as f64 / total as f64;
+    }
+    Ok(step)
+}
+
+/// How many comparisons have the highest reward where the labeler's choice is.
+fn right(batch: &[&TokenComparison], rewards: &[f32]) -> usize {
     let most = rewards.len() / batch.len().max(1);
     let right = batch.iter().zip(rewards.chunks(most.max(1))).filter(|(comparison, row)| {
         // Of equal rewards the first counts, so that a constant reward is no better than a guess.
@@ -142,5 +160,5 @@ fn statistics(read: &[Vec<f32>], batch: &[&TokenComparison]) -> RewardStep {
         chosen
             .is_some_and(|chosen| before.iter().all(|other| other < chosen) && rest.iter().all(|other| other <= chosen))
     });
-    RewardStep { loss, accuracy: right.count() as f64 / batch.len() as f64 }
+    right.count()
 }

@@ -44,11 +44,24 @@ impl RewardModel {
     /// # Errors
     /// As [`TokenBatch::new`].
     pub fn rewards(&self, config: &ModelConfig, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<Tensor<1>> {
-        let rows: Vec<Vec<u32>> = queries.iter().zip(responses).map(|(q, r)| [q.as_slice(), r].concat()).collect();
-        let batch = TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions)?;
+        let batch = Self::batch(config, queries, responses)?;
         let hidden = self.transformer.hidden(batch.tokens(&self.transformer.device()));
+        Ok(self.rewards_of_hidden(&batch, hidden))
+    }
+
+    /// Queries with their responses, as the network reads them.
+    ///
+    /// # Errors
+    /// As [`TokenBatch::new`].
+    pub fn batch(config: &ModelConfig, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<TokenBatch> {
+        let rows: Vec<Vec<u32>> = queries.iter().zip(responses).map(|(q, r)| [q.as_slice(), r].concat()).collect();
+        TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions)
+    }
+
+    /// Rewards `[rows]` from the network's output `[rows, seq, d_model]`.
+    pub fn rewards_of_hidden(&self, batch: &TokenBatch, hidden: Tensor<3>) -> Tensor<1> {
         let last = select_rows(hidden.flatten(0, 1), &batch.outputs(|len| len - 1..len));
-        Ok(self.head.forward(last) * self.gain.val() + self.bias.val())
+        self.head.forward(last) * self.gain.val() + self.bias.val()
     }
 
     /// The same on the host, `rows_at_once` rows a pass. Call it on a model without gradients.

@@ -5,8 +5,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use preftune::device::{Readback, read_floats};
-use preftune::lm::ModelConfig;
 use preftune::lm::parameters::{NamedTensor, normal};
+use preftune::lm::{Backward, ModelConfig};
 use preftune::policy::{Minibatch, Policy, Rows, UpdateSettings, loss};
 use preftune::reward::{GainAndBias, RewardModel, TokenComparison, choice_loss};
 
@@ -14,6 +14,10 @@ use crate::{devices, tiny};
 
 /// The gradient of each weight in the order in which weights are read out.
 fn gradients<M: Module>(model: &M, loss: Tensor<1>) -> Vec<Vec<f32>> {
+    numbers(model, GradientsParams::from_grads(loss.backward(), model))
+}
+
+fn numbers<M: Module>(model: &M, gradients: GradientsParams) -> Vec<Vec<f32>> {
     struct Collect {
         gradients: GradientsParams,
         read: Readback,
@@ -24,7 +28,6 @@ fn gradients<M: Module>(model: &M, loss: Tensor<1>) -> Vec<Vec<f32>> {
             self.read = std::mem::take(&mut self.read).with(gradient);
         }
     }
-    let gradients = GradientsParams::from_grads(loss.backward(), model);
     let mut collect = Collect { gradients, read: Readback::default() };
     model.visit(&mut collect);
     collect.read.floats().unwrap()
@@ -54,7 +57,7 @@ const SETTINGS: UpdateSettings = UpdateSettings {
     learning_rate: 1e-4,
     temperature: 0.7,
     minibatches: 1,
-    micro_batch_size: 64,
+    backward: Backward { micro_batch_size: 64, gradient_checkpointing: false },
     clip_range: 0.2,
     clip_range_value: 0.2,
     value_coefficient: 0.1,
@@ -114,6 +117,37 @@ fn the_policy_follows_the_gradient_of_its_loss_on_ndarray() {
 #[test]
 fn the_policy_follows_the_gradient_of_its_loss_on_flex() {
     the_policy_follows_the_gradient_of_its_loss(&devices::flex());
+}
+
+fn block_by_block_the_gradients_are_the_same(device: &Device) {
+    let config = tiny::config();
+    let policy = tiny::policy(&config, 1, device).train();
+    let minibatch = minibatch(&policy, &config);
+    let gradients = |gradient_checkpointing: bool| {
+        let backward = Backward { micro_batch_size: 4, gradient_checkpointing };
+        let settings = UpdateSettings { backward, ..SETTINGS };
+        numbers(&policy, preftune::policy::gradients(&policy, &config, &minibatch, &settings).unwrap().0)
+    };
+    for (whole, blocks) in gradients(false).iter().zip(gradients(true)) {
+        let largest = whole.iter().fold(0.0, |largest: f32, g| largest.max(g.abs()));
+        let difference = tiny::largest_difference(whole, &blocks);
+        assert!(difference <= 1e-5 * f64::from(largest) + 1e-7, "{difference:e} of {largest:e}");
+    }
+}
+
+#[test]
+fn block_by_block_the_gradients_are_the_same_on_ndarray() {
+    block_by_block_the_gradients_are_the_same(&devices::ndarray());
+}
+
+#[test]
+fn block_by_block_the_gradients_are_the_same_on_flex() {
+    block_by_block_the_gradients_are_the_same(&devices::flex());
+}
+
+#[test]
+fn block_by_block_the_gradients_are_the_same_on_wgpu() {
+    devices::wgpu().iter().for_each(block_by_block_the_gradients_are_the_same);
 }
 
 #[test]

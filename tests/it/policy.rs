@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use preftune::config::{self, AdamForm};
 use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Adam, LanguageModel, Sampling, Task, Truncation};
+use preftune::lm::{Adam, Backward, LanguageModel, Sampling, Task, Truncation};
 use preftune::policy::{Judges, Policy, PolicyTraining, Rollout, UpdateSettings, shape, update};
 use preftune::reward::RewardModel;
 use preftune::run::random::{Stream, uniform};
@@ -24,9 +25,12 @@ struct Models {
 
 impl Models {
     fn new() -> Self {
-        let device = devices::ndarray();
-        let reference = tiny::language_model(1, &device);
-        let reward_model = tiny::reward_model(&reference.config, 2, &device);
+        Self::on(&devices::ndarray())
+    }
+
+    fn on(device: &Device) -> Self {
+        let reference = tiny::language_model(1, device);
+        let reward_model = tiny::reward_model(&reference.config, 2, device);
         let queries = tiny::rows(&reference.config, &[3, 9, 1, 6, 12, 4], 3);
         Self { reference, reward_model, queries }
     }
@@ -50,8 +54,11 @@ impl Models {
     }
 
     fn train_towards(&self, folder: &Path, interrupt: Interrupt, kl: config::Kl) -> Result<Vec<NamedTensor>> {
+        self.train_with(folder, interrupt, config::Policy { kl, ..config::Policy::default() })
+    }
+
+    fn train_with(&self, folder: &Path, interrupt: Interrupt, settings: config::Policy) -> Result<Vec<NamedTensor>> {
         let settings = config::Policy {
-            kl,
             updates: 4,
             batch_size: 8,
             minibatches: 2,
@@ -59,7 +66,7 @@ impl Models {
             epochs: 2,
             learning_rate: 1e-3,
             checkpoint_every_updates: 10,
-            ..config::Policy::default()
+            ..settings
         };
         let training = PolicyTraining {
             settings: &settings,
@@ -120,6 +127,54 @@ fn another_kl_setting_holds_from_the_resume_on() {
     assert_eq!(coefficients, [config::Kl::default().coefficient, 0.7, 0.7, 0.7]);
 }
 
+/// Four updates with adapters of rank 2, as they are exported; interrupted after each if asked.
+fn trained_with_adapters(models: &Models, interrupt: Interrupt) -> Vec<NamedTensor> {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = config::Policy { lora: config::Lora { rank: 2, alpha: 8.0 }, ..config::Policy::default() };
+    loop {
+        match models.train_with(folder.path(), interrupt.clone(), settings.clone()) {
+            Err(Error::Interrupted { checkpoint: Some(_) }) => {}
+            finished => break finished.unwrap(),
+        }
+    }
+}
+
+#[test]
+fn adapters_begin_at_the_reference_and_move_only_the_matrices_inside_the_blocks() {
+    let models = Models::new();
+    let before = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    let trained = trained_with_adapters(&models, Interrupt::new());
+    for (before, after) in before.iter().zip(&trained) {
+        assert_eq!((&before.name, &before.shape), (&after.name, &after.shape));
+        let adapted = before.name.contains(".h.") && before.shape.len() == 2;
+        assert_eq!(before.values != after.values, adapted, "{}", before.name);
+        assert!(!adapted || after.values.iter().all(|value| value.is_finite()));
+    }
+    let after = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    assert!(before.iter().zip(&after).all(|(before, after)| before.values == after.values), "the reference moved");
+}
+
+#[test]
+fn adapters_go_on_from_a_checkpoint() {
+    let models = Models::new();
+    let (straight, stopped) =
+        (trained_with_adapters(&models, Interrupt::new()), trained_with_adapters(&models, requested()));
+    for (straight, stopped) in straight.iter().zip(&stopped) {
+        assert!(straight.values == stopped.values, "{} is not the same to the last bit", straight.name);
+    }
+}
+
+/// Upstream reports NaN on wgpu where frozen weights have trainable ones above them (burn issue 5162).
+#[test]
+fn adapters_move_on_wgpu_as_they_do_on_ndarray() {
+    let Some(wgpu) = devices::wgpu() else { return };
+    let on = |device: &Device| trained_with_adapters(&Models::on(device), Interrupt::new());
+    for (cpu, gpu) in on(&devices::ndarray()).iter().zip(on(&wgpu)) {
+        let difference = tiny::largest_difference(&cpu.values, &gpu.values);
+        assert!(difference < 1e-3, "{} differs by {difference:e}", cpu.name);
+    }
+}
+
 #[test]
 fn training_moves_the_policy_and_leaves_the_reference_alone() {
     let models = Models::new();
@@ -140,7 +195,7 @@ fn rollout(models: &Models, policy: &Policy) -> Rollout {
 }
 
 /// Weights after one update of three epochs, and the logged statistics.
-fn updated(models: &Models, micro_batch_size: usize) -> (Vec<NamedTensor>, Vec<f64>) {
+fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) {
     let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray()).train();
     let rollout = rollout(models, &policy);
     let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.15);
@@ -148,7 +203,7 @@ fn updated(models: &Models, micro_batch_size: usize) -> (Vec<NamedTensor>, Vec<f
         learning_rate: 1e-4,
         temperature: 0.7,
         minibatches: 1,
-        micro_batch_size,
+        backward,
         clip_range: 0.2,
         clip_range_value: 0.2,
         value_coefficient: 0.1,
@@ -167,10 +222,10 @@ fn updated(models: &Models, micro_batch_size: usize) -> (Vec<NamedTensor>, Vec<f
 #[test]
 fn micro_batches_change_memory_and_not_results() {
     let models = Models::new();
-    let (whole, statistics) = updated(&models, 16);
-    // The last cuts the batch into parts of different sizes.
-    for micro_batch_size in [4, 6] {
-        let (parts, part_statistics) = updated(&models, micro_batch_size);
+    let (whole, statistics) = updated(&models, Backward { micro_batch_size: 16, gradient_checkpointing: false });
+    // 6 cuts the batch into parts of different sizes.
+    for (micro_batch_size, gradient_checkpointing) in [(4, false), (6, false), (6, true)] {
+        let (parts, part_statistics) = updated(&models, Backward { micro_batch_size, gradient_checkpointing });
         for (whole, parts) in whole.iter().zip(&parts) {
             let difference = tiny::largest_difference(&whole.values, &parts.values);
             assert!(difference <= 1e-6, "{} differs by {difference:e}", whole.name);

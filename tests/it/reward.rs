@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use burn::module::Module;
 use preftune::config;
-use preftune::lm::{LanguageModel, ModelConfig, ScalarHead, Transformer, parameters};
+use preftune::lm::{Adam, Backward, LanguageModel, ModelConfig, ScalarHead, Transformer, parameters};
 use preftune::reward::{
-    FittedReward, NormalizationSamples, RewardData, RewardModel, RewardTraining, TokenComparison, judge,
+    FittedReward, NormalizationSamples, RewardData, RewardModel, RewardTraining, TokenComparison, judge, train_step,
 };
 use preftune::run::random::{Stream, below, generator};
 use preftune::run::{Checkpoints, Interrupt, Mode};
@@ -153,4 +154,26 @@ fn comparisons_with_different_numbers_of_responses_are_judged_as_each_alone() {
         |number: fn(&preftune::reward::RewardStep) -> f64| mean(&alone.iter().map(number).collect::<Vec<_>>()).unwrap();
     assert!((together.loss - average(|step| step.loss)).abs() < 1e-5);
     assert!((together.accuracy - average(|step| step.accuracy)).abs() < 1e-9);
+}
+
+#[test]
+fn micro_batches_and_checkpointing_change_memory_and_not_results() {
+    let comparisons = comparisons(11, 4);
+    let batch: Vec<&TokenComparison> = comparisons.iter().collect();
+    let step = |micro_batch_size, gradient_checkpointing| {
+        let model = tiny::reward_model(&tiny::config(), 1, &devices::ndarray()).train();
+        let mut optimizer = Adam::optimizer(config::AdamForm::TensorFlow, 1e-5);
+        let backward = Backward { micro_batch_size, gradient_checkpointing };
+        let (model, step) = train_step(model, &mut optimizer, &tiny::config(), &batch, 1e-4, &backward).unwrap();
+        (model.read().unwrap(), step)
+    };
+    let (whole, seen) = step(11, false);
+    for (micro_batch_size, checkpointing) in [(2, false), (3, true)] {
+        let (parts, seen_in_parts) = step(micro_batch_size, checkpointing);
+        for (whole, parts) in whole.iter().zip(&parts) {
+            let difference = tiny::largest_difference(&whole.values, &parts.values);
+            assert!(difference <= 1e-6, "{} differs by {difference:e}", whole.name);
+        }
+        assert!((seen.loss - seen_in_parts.loss).abs() < 1e-6 && seen.accuracy == seen_in_parts.accuracy);
+    }
 }

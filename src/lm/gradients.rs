@@ -1,0 +1,126 @@
+//! Gradients of a loss through the network: in one pass, or block by block with less memory; summed
+//! over micro-batches.
+
+use std::ops::Range;
+
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Int, Tensor};
+
+use super::transformer::Transformer;
+use crate::device::in_parts;
+use crate::error::Result;
+
+/// How a loss is taken back through the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Backward {
+    /// Rows in one pass: changes memory, not results.
+    pub micro_batch_size: usize,
+    /// Keep each block's input and compute the rest of the block again: about a third more
+    /// arithmetic, and activations of one block instead of all.
+    pub gradient_checkpointing: bool,
+}
+
+impl Backward {
+    /// Gradients for `module`, whose network is `network`, of a loss of the network's output
+    /// `[batch, seq, d_model]` for `tokens` `[batch, seq]`. `loss` gives the loss `[1]` and what else
+    /// is wanted of the pass.
+    ///
+    /// # Errors
+    /// Those of `loss`.
+    pub fn gradients<M: Module, T>(
+        &self,
+        module: &M,
+        network: &Transformer,
+        tokens: Tensor<2, Int>,
+        loss: impl FnOnce(Tensor<3>) -> Result<(Tensor<1>, T)>,
+    ) -> Result<(GradientsParams, T)> {
+        if self.gradient_checkpointing {
+            return block_by_block(module, network, tokens, loss);
+        }
+        let (loss, kept) = loss(network.hidden(tokens))?;
+        Ok((GradientsParams::from_grads(loss.backward(), module), kept))
+    }
+
+    /// The sum of the gradients that `pass` gives for each micro-batch of `rows` rows, and all that it
+    /// gives beside them, in order. On a CPU each core works on a part of the rows.
+    ///
+    /// # Errors
+    /// The first of `pass`.
+    pub fn summed<M: Module + Sync, T: Send>(
+        &self,
+        module: &M,
+        device: &Device,
+        rows: usize,
+        pass: impl Fn(Range<usize>) -> Result<(GradientsParams, T)> + Sync,
+    ) -> Result<(GradientsParams, Vec<T>)> {
+        let size = self.micro_batch_size;
+        let parts = in_parts(device, rows, |part| {
+            // Summed as they come: all side by side would take a copy of the model each.
+            let mut sum = GradientsAccumulator::new();
+            let mut all = Vec::new();
+            for first in part.clone().step_by(size) {
+                let (gradients, kept) = pass(first..(first + size).min(part.end))?;
+                sum.accumulate(module, gradients);
+                all.push(kept);
+            }
+            Ok((sum.grads(), all))
+        });
+        let mut sum = GradientsAccumulator::new();
+        let mut all = Vec::new();
+        for part in parts {
+            let (gradients, kept) = part?;
+            sum.accumulate(module, gradients);
+            all.extend(kept);
+        }
+        Ok((sum.grads(), all))
+    }
+}
+
+/// Each block has a graph of its own, begun by its input and ended by the gradient of its output.
+fn block_by_block<M: Module, T>(
+    module: &M,
+    network: &Transformer,
+    tokens: Tensor<2, Int>,
+    loss: impl FnOnce(Tensor<3>) -> Result<(Tensor<1>, T)>,
+) -> Result<(GradientsParams, T)> {
+    let shape = tokens.dims();
+    let plain = network.valid();
+    let mut inputs = vec![plain.embed(tokens.clone())];
+    for block in 0..plain.layers() {
+        let next = inputs.last().map(|input| plain.block(block, input.clone(), shape));
+        inputs.extend(next);
+    }
+    drop(plain);
+
+    let mut sum = GradientsAccumulator::new();
+    let begin = |input: Tensor<2>| input.autodiff().require_grad();
+    // There is one input more than there are blocks: what the final norm reads.
+    let last = begin(inputs.pop().unwrap_or_else(|| network.embed(tokens.clone()).inner()));
+    let (loss, kept) = loss(network.normalize(last.clone(), shape))?;
+    let mut gradients = loss.backward();
+    let mut flowing = last.grad_remove(&mut gradients);
+    sum.accumulate(module, GradientsParams::from_grads(gradients, module));
+    for (block, input) in inputs.into_iter().enumerate().rev() {
+        let input = begin(input);
+        let output = network.block(block, input.clone(), shape);
+        let mut gradients = meeting(output, flowing).backward();
+        flowing = input.grad_remove(&mut gradients);
+        sum.accumulate(module, GradientsParams::from_grads(gradients, module));
+    }
+    let embedded = network.embed(tokens);
+    // Frozen embeddings have no graph to go back through.
+    if embedded.is_tracked() {
+        let gradients = meeting(embedded, flowing).backward();
+        sum.accumulate(module, GradientsParams::from_grads(gradients, module));
+    }
+    Ok((sum.grads(), kept))
+}
+
+/// A number whose gradient for `output` is the one given: `[rows, d_model]`, both.
+fn meeting(output: Tensor<2>, gradient: Option<Tensor<2>>) -> Tensor<1> {
+    match gradient {
+        Some(gradient) => (output * Tensor::from_inner(gradient)).sum(),
+        None => output.sum() * 0.0,
+    }
+}
