@@ -12,6 +12,7 @@ use crate::config::{self, Config};
 use crate::data::queries::{openings, parse_queries};
 use crate::device::{self, DeviceRequest, Opened};
 use crate::error::{Error, Result};
+use crate::fetch;
 use crate::labels::SimulatedLabeler;
 use crate::lm::{LanguageModel, ModelFiles, hugging_face, shipped};
 use crate::reward::RewardModel;
@@ -204,24 +205,40 @@ pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
 
 /// The same for a model, which may be inside the program.
 pub(super) fn remembered_model(name: &str) -> Result<String> {
-    match shipped(name) {
-        Some(model) => Ok(format!("{name} sha256 {}", files::sha256(model.weights))),
-        None => remembered(Some(Path::new(name))),
+    match (shipped(name), fetched_model(name)?) {
+        (Some(model), _) => Ok(format!("{name} sha256 {}", files::sha256(model.weights))),
+        (None, Some(folder)) => Ok(format!("{name} sha256 {}", files::digest(&folder)?)),
+        (None, None) => remembered(Some(Path::new(name))),
     }
 }
 
-/// A model by the name of one that is inside the program, or by its folder.
+/// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
+/// comes first.
+fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
+    if Path::new(name).exists() { Ok(None) } else { fetch::cached_model(name) }
+}
+
+/// A model by the name of one that is inside the program, by its folder, or by the name under which
+/// it was fetched.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
     let folder = Path::new(name);
     match shipped(name) {
         Some(files) => LanguageModel::load(&files, device),
         None if folder.is_dir() => with_model_files(folder, |files| LanguageModel::load(files, device)),
-        None => Err(Error::input(
-            folder,
-            "no such model",
-            "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json",
-        )),
+        None => match fetched_model(name)? {
+            Some(folder) => with_model_files(&folder, |files| LanguageModel::load(files, device)),
+            None => Err(no_such_model(name)),
+        },
     }
+}
+
+fn no_such_model(name: &str) -> Error {
+    let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
+    let hint = match fetch::names_a_model(name) {
+        true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
+        false => others.into(),
+    };
+    Error::input(Path::new(name), "no such model", hint)
 }
 
 /// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.
