@@ -18,7 +18,8 @@
 //!
 //! Data flows `data → lm → labels → reward → policy → eval → report`; [`run`], [`config`] and
 //! [`device`] stand below them all; [`cli`] stands above. [`supervised`] makes language models
-//! from text, [`bench`] measures the work of an update.
+//! from text, [`fetch`] brings models, labels and books from public servers, [`bench`] measures the
+//! work of an update; nothing but [`cli`] uses these three.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -40,6 +41,7 @@ pub mod data;
 pub mod device;
 mod error;
 pub mod eval;
+pub mod fetch;
 pub mod labels;
 pub mod lm;
 pub mod policy;

@@ -12,6 +12,7 @@ use crate::config::{self, Config};
 use crate::data::queries::openings;
 use crate::device::{self, DeviceRequest, Opened};
 use crate::error::{Error, Result};
+use crate::fetch;
 use crate::labels::SimulatedLabeler;
 use crate::lm::{
     LanguageModel, ModelFiles, Task, TensorFile, TokenizerFiles, hugging_face, query_texts, query_tokens, shipped,
@@ -187,6 +188,12 @@ pub(super) enum QueriesFrom<'a> {
     Openings,
 }
 
+/// A file by its path, or label files by the name under which they were fetched.
+pub(super) fn fetched_file(path: &Path) -> Result<PathBuf> {
+    let fetched = if path.exists() { None } else { fetch::cached_labels(&path.to_string_lossy())? };
+    Ok(fetched.unwrap_or_else(|| path.into()))
+}
+
 impl<'a> QueriesFrom<'a> {
     pub(super) fn file_or_openings(path: Option<&'a Path>) -> Self {
         path.map_or(Self::Openings, Self::File)
@@ -194,14 +201,20 @@ impl<'a> QueriesFrom<'a> {
 
     pub(super) fn texts(self, model: &LanguageModel) -> Result<Vec<String>> {
         match self {
-            Self::File(path) => query_texts(&files::read_text(path)?, path, &model.tokenizer),
+            Self::File(path) => {
+                let path = fetched_file(path)?;
+                query_texts(&files::read_text(&path)?, &path, &model.tokenizer)
+            }
             Self::Openings => Ok(openings()?.train),
         }
     }
 
     pub(super) fn tokens(self, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
         match self {
-            Self::File(path) => query_tokens(&files::read_text(path)?, path, model, task),
+            Self::File(path) => {
+                let path = fetched_file(path)?;
+                query_tokens(&files::read_text(&path)?, &path, model, task)
+            }
             Self::Openings => openings()?.train.iter().map(|query| task.encode_query(model, query)).collect(),
         }
     }
@@ -209,29 +222,47 @@ impl<'a> QueriesFrom<'a> {
 
 /// A file or folder as a run folder remembers it: by its name and its contents.
 pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
-    path.map_or(Ok(String::new()), |path| Ok(format!("{} sha256 {}", path.display(), files::digest(path)?)))
+    path.map_or(Ok(String::new()), |path| {
+        Ok(format!("{} sha256 {}", path.display(), files::digest(&fetched_file(path)?)?))
+    })
 }
 
 /// The same for a model, which may be inside the program.
 pub(super) fn remembered_model(name: &str) -> Result<String> {
-    match shipped_weights(name) {
-        Some(weights) => Ok(format!("{name} sha256 {}", files::sha256(weights))),
-        None => remembered(Some(Path::new(name))),
+    match (shipped_weights(name), fetched_model(name)?) {
+        (Some(weights), _) => Ok(format!("{name} sha256 {}", files::sha256(weights))),
+        (None, Some(folder)) => Ok(format!("{name} sha256 {}", files::digest(&folder)?)),
+        (None, None) => remembered(Some(Path::new(name))),
     }
 }
 
-/// A model by the name of one that is inside the program, or by its folder.
+/// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
+/// comes first.
+fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
+    if Path::new(name).exists() { Ok(None) } else { fetch::cached_model(name) }
+}
+
+/// A model by the name of one that is inside the program, by its folder, or by the name under which
+/// it was fetched.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
     let folder = Path::new(name);
     match shipped(name)? {
         Some(files) => LanguageModel::load(files, device),
         None if folder.is_dir() => load_folder(folder, device),
-        None => Err(Error::input(
-            folder,
-            "no such model",
-            "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json",
-        )),
+        None => match fetched_model(name)? {
+            Some(folder) => load_folder(&folder, device),
+            None => Err(no_such_model(name)),
+        },
     }
+}
+
+fn no_such_model(name: &str) -> Error {
+    let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
+    let hint = match fetch::names_a_model(name) {
+        true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
+        false => others.into(),
+    };
+    Error::input(Path::new(name), "no such model", hint)
 }
 
 /// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.

@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod eval;
+mod fetch;
 mod label;
 mod presets;
 mod pretrain;
@@ -42,6 +43,7 @@ enum Command {
     TrainPolicy(train_policy::Arguments),
     Eval(eval::Arguments),
     Report(report::Arguments),
+    Fetch(fetch::Arguments),
     Pretrain(pretrain::Arguments),
     TrainLabeler(train_labeler::Arguments),
     Presets(presets::Arguments),
@@ -70,6 +72,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::TrainPolicy(arguments) => train_policy::run(arguments, common),
         Command::Eval(arguments) => eval::run(arguments, common),
         Command::Report(arguments) => report::run(arguments, common),
+        Command::Fetch(arguments) => fetch::run(arguments, common),
         Command::Pretrain(arguments) => pretrain::run(arguments, common),
         Command::TrainLabeler(arguments) => train_labeler::run(arguments, common),
         Command::Presets(arguments) => presets::run(&arguments, common),

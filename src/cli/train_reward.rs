@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, load_model, remembered, remembered_model, write_model};
+use super::common::{QueriesFrom, Session, fetched_file, load_model, remembered, remembered_model, write_model};
 use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
 use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, token_comparisons};
@@ -19,7 +19,8 @@ use crate::run::{Interrupt, RunDirectory, files};
   preftune label --simulated --out comparisons.jsonl
   preftune train-reward comparisons.jsonl --out reward")]
 pub struct Arguments {
-    /// Comparisons, as `label` writes them, or a label file of the original
+    /// Comparisons, as `label` writes them, or a label file of the original, such as labels/sentiment
+    /// once it was fetched
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
     /// The pretrained model to start from
@@ -51,7 +52,7 @@ pub struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let model = load_model(&arguments.model, &common.open_device()?.device)?;
-    let path = &arguments.comparisons;
+    let path = &fetched_file(&arguments.comparisons)?;
     let task = Task::new(&settings.task, &model)?;
     let comparisons = token_comparisons(&files::read_text(path)?, path, &model, &task)?;
     if comparisons.len() < 2 {

@@ -8,6 +8,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 /// How often a line appears where a bar cannot be drawn.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// The unit of downloads, shown in kB, MB or GB; of these alone the total may be unknown, then 0.
+pub const BYTES: &str = "bytes";
+
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -131,7 +134,7 @@ struct Count {
 
 impl std::fmt::Display for Count {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}/{} {}", self.what, self.done, self.total, self.unit)
+        write!(f, "{}: {}", self.what, self.amount())
     }
 }
 
@@ -140,13 +143,24 @@ impl Count {
         format!("{}: {}", self.what, self.status(elapsed, message))
     }
 
+    fn amount(&self) -> String {
+        match (self.unit.as_str(), self.total) {
+            (BYTES, 0) => bytes(self.done),
+            (BYTES, total) => format!("{} of {}", bytes(self.done), bytes(total)),
+            (unit, total) => format!("{}/{total} {unit}", self.done),
+        }
+    }
+
     fn status(&self, elapsed: Duration, message: &str) -> String {
-        let mut parts = vec![format!("{}/{} {}", self.done, self.total, self.unit)];
+        let mut parts = vec![self.amount()];
         let secs = elapsed.as_secs_f64();
         let done_since = self.done.saturating_sub(self.done_before) as f64;
         if done_since > 0.0 && secs > 0.0 {
             let left = self.total.saturating_sub(self.done);
-            parts.push(rate(done_since / secs));
+            parts.push(match self.unit.as_str() {
+                BYTES => format!("{}/s", bytes((done_since / secs) as u64)),
+                _ => rate(done_since / secs),
+            });
             parts.push(match left {
                 0 => format!("took {}", duration(secs)),
                 _ => format!("{} left", duration(left as f64 * secs / done_since)),
@@ -156,6 +170,17 @@ impl Count {
             parts.push(message.into());
         }
         parts.join(", ")
+    }
+}
+
+/// Such as `12.3 MB`, in powers of 1,000 as disks and networks are measured.
+fn bytes(count: u64) -> String {
+    let scaled = |unit: f64| count as f64 / unit;
+    match count {
+        0..1_000 => format!("{count} B"),
+        1_000..1_000_000 => format!("{:.1} kB", scaled(1e3)),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", scaled(1e6)),
+        _ => format!("{:.2} GB", scaled(1e9)),
     }
 }
 
@@ -205,6 +230,16 @@ mod tests {
         assert_eq!(count(0, 0, 0).line(Duration::ZERO, ""), "policy: 0/0 updates");
         assert_eq!(count(5, 5, 9).line(Duration::from_secs(1), ""), "policy: 5/9 updates");
         assert_eq!(count(0, 9, 5).line(Duration::from_secs(3), ""), "policy: 9/5 updates, 3.0/s, took 3 s");
+    }
+
+    #[test]
+    fn bytes_are_shown_as_people_read_them() {
+        let count = |done, total| Count { unit: BYTES.into(), ..count(0, done, total) };
+        let line = |done, total| count(done, total).line(Duration::from_secs(10), "");
+        assert_eq!(line(12_340_000, 548_105_171), "policy: 12.3 MB of 548.1 MB, 1.2 MB/s, 7 min 14 s left");
+        assert_eq!(line(665, 665), "policy: 665 B of 665 B, 66 B/s, took 10 s");
+        assert_eq!(line(40_000, 0), "policy: 40.0 kB, 4.0 kB/s, took 10 s");
+        assert_eq!(count(0, 6_431_829_964).to_string(), "policy: 0 B of 6.43 GB");
     }
 
     #[test]

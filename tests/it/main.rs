@@ -2,7 +2,9 @@
 
 mod adam;
 mod devices;
+mod fetch;
 mod gradients;
+mod http_server;
 mod hugging_face;
 mod model;
 mod operations;

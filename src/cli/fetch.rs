@@ -1,0 +1,49 @@
+//! `preftune fetch`: models, labels and books from public servers.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Common;
+use crate::error::Result;
+use crate::fetch::{Fetched, Fetcher, Target};
+use crate::run::Interrupt;
+
+/// Download models, the original's labels, or books
+///
+/// Models go to the Hugging Face hub's cache, where other programs find them; labels and books to
+/// ~/.cache/preftune. What is there is not downloaded again, an interrupted download goes on, and
+/// every file is checked. Prints one line a target: its folder or file.
+///
+/// A model that was fetched can be named where a command takes --model.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  preftune fetch gpt2
+  preftune sample --model gpt2 --query \"The old captain set down his glass.\"
+  preftune sample --model \"$(preftune fetch distilgpt2)\" --query \"A door.\"
+  preftune fetch someone/model@v1.0 labels/sentiment
+  preftune pretrain \"$(preftune fetch books)\" --out models/novels
+  preftune fetch books 84 36 --json
+
+Environment: HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT as the
+hub's own tools know them; XDG_CACHE_HOME, PREFTUNE_HOME, PREFTUNE_LABELS, PREFTUNE_GUTENBERG,
+PREFTUNE_RETRY_SECS, SSL_CERT_FILE, HTTPS_PROXY: see the README")]
+pub struct Arguments {
+    /// gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 or OWNER/NAME[@REVISION] of the hub;
+    /// labels/sentiment, labels/descriptiveness, labels/tldr or labels/cnndm; books [NUMBER...] of
+    /// Project Gutenberg
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    fetched: Vec<Fetched>,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let targets = Target::parse_all(&arguments.targets)?;
+    let fetcher = Fetcher::new(Interrupt::install()?, common.progress())?;
+    let fetched = targets.iter().map(|target| fetcher.fetch(target)).collect::<Result<Vec<_>>>()?;
+    let lines: Vec<_> = fetched.iter().map(|target| target.path.display().to_string()).collect();
+    common.print(&Outcome { fetched }, &lines.join("\n"))
+}

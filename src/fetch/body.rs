@@ -1,0 +1,59 @@
+//! The body of an answer, read in the thread of its request.
+
+use std::io::Read;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use super::address::Address;
+use super::http::wait;
+use super::trouble::Trouble;
+use crate::run::Interrupt;
+
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// How many chunks may wait for the disk.
+pub(super) const CHUNKS_AHEAD: usize = 4;
+
+/// Some bytes, none at the end, or why there are no more.
+pub(super) type Chunk = std::io::Result<Vec<u8>>;
+
+/// Sends what `reader` gives until it ends, fails, or nobody listens.
+pub(super) fn pump(mut reader: impl Read, chunks: &SyncSender<Chunk>) {
+    loop {
+        let mut bytes = vec![0; CHUNK_BYTES];
+        let chunk = reader.read(&mut bytes).map(|length| {
+            bytes.truncate(length);
+            bytes
+        });
+        let last = chunk.as_ref().map_or(true, Vec::is_empty);
+        if chunks.send(chunk).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// The bytes still to come.
+pub(super) struct Body {
+    chunks: Receiver<Chunk>,
+    interrupt: Interrupt,
+    source: String,
+}
+
+impl Body {
+    pub(super) fn new(chunks: Receiver<Chunk>, interrupt: Interrupt, source: &Address) -> Self {
+        Self { chunks, interrupt, source: source.to_string() }
+    }
+
+    /// The next bytes, or `None` at the end.
+    ///
+    /// # Errors
+    /// A lost or silent connection; the user's wish to stop.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
+        match wait(&self.chunks, &self.interrupt)? {
+            Some(Ok(bytes)) if bytes.is_empty() => Ok(None),
+            Some(Ok(bytes)) => Ok(Some(bytes)),
+            Some(Err(error)) => Err(Trouble::passing(format!("{}: the connection was lost: {error}", self.source))),
+            None => Err(Trouble::passing(format!("{}: the connection was lost", self.source))),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One file from a server to the disk: resumed where it was cut, checked, and placed whole.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use ureq::http::HeaderName;
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
+
+use super::address::Address;
+use super::http::{Answer, Client};
+use super::note::Note;
+use super::retry::{ATTEMPTS, Retries};
+use super::trouble::Trouble;
+use crate::error::{Error, Result};
+use crate::run::{Mode, Progress, files, progress};
+
+/// A file to be brought here.
+pub(super) struct Download<'a> {
+    /// What progress calls it.
+    pub(super) title: &'a str,
+    pub(super) address: &'a Address,
+    /// Where its bytes gather.
+    pub(super) partial: &'a Path,
+    /// Its length, where it is known before.
+    pub(super) bytes: Option<u64>,
+    /// What tells whether the bytes that are there belong to the file that the server has now.
+    /// Where the partial file's name says it, none is needed.
+    pub(super) note: Option<Note>,
+    pub(super) progress: Mode,
+}
+
+impl Download<'_> {
+    /// Brings the whole file to [`Self::partial`]; what is there already is not asked for again.
+    ///
+    /// # Errors
+    /// See [`Trouble`]. What arrived stays, for the next time.
+    pub(super) fn run(&self, client: &Client) -> std::result::Result<(), Trouble> {
+        let mut retries = Retries::new(client, ATTEMPTS);
+        let mut furthest = self.bytes_there();
+        loop {
+            match self.transfer(client) {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Interrupted) if self.partial.exists() => {
+                    return Err(Error::Interrupted { checkpoint: Some(self.partial.into()) }.into());
+                }
+                Err(trouble) => {
+                    let there = self.bytes_there();
+                    retries.pause(trouble, there > furthest)?;
+                    furthest = furthest.max(there);
+                }
+            }
+        }
+    }
+
+    fn bytes_there(&self) -> u64 {
+        fs::metadata(self.partial).map_or(0, |found| found.len())
+    }
+
+    fn transfer(&self, client: &Client) -> std::result::Result<(), Trouble> {
+        let validator = self.note.as_ref().map(|note| note.read(self.address));
+        let mut have = match validator {
+            Some(None) => 0,
+            _ => self.bytes_there(),
+        };
+        if self.bytes == Some(have) && self.partial.exists() {
+            return Ok(());
+        }
+        if self.bytes.is_some_and(|bytes| have > bytes) {
+            have = 0;
+        }
+        let validator = validator.flatten();
+        let answer = match client.get(self.address, &range(have, validator.as_deref())) {
+            Err(Trouble::Refused { status: 416, .. }) if have > 0 => return Err(self.start_over("ends earlier")),
+            answer => answer?,
+        };
+        let (start, total) = self.extent(&answer, have, validator.as_deref())?;
+        self.store(answer, start, total)
+    }
+
+    /// Where the answer's bytes begin in the file, and how long the file is.
+    fn extent(
+        &self,
+        answer: &Answer,
+        have: u64,
+        validator: Option<&str>,
+    ) -> std::result::Result<(u64, Option<u64>), Trouble> {
+        let (start, total) = if answer.status == 206 {
+            match answer.header(CONTENT_RANGE.as_str()).and_then(parse_content_range) {
+                Some((start, total)) if start == have => (start, total),
+                _ => return Err(self.start_over("sent another part than was asked for")),
+            }
+        } else {
+            let length = answer.header(CONTENT_LENGTH.as_str()).and_then(|length| length.trim().parse().ok());
+            (0, length)
+        };
+        // Some servers do not know If-Range and go on with another file.
+        if start > 0 && validator.is_some_and(|validator| Note::validator(answer).is_some_and(|now| now != validator)) {
+            return Err(self.start_over("has another file now"));
+        }
+        match (self.bytes, total) {
+            (Some(expected), Some(found)) if expected != found => Err(self.wrong_length(expected, found)),
+            (expected, found) => Ok((start, expected.or(found))),
+        }
+    }
+
+    /// Writes the answer's bytes behind the first `start` ones.
+    fn store(&self, mut answer: Answer, start: u64, total: Option<u64>) -> std::result::Result<(), Trouble> {
+        let failed = |source| Error::file("write", self.partial, source);
+        files::create_folder_of(self.partial)?;
+        let mut file = File::options().create(true).append(true).open(self.partial).map_err(failed)?;
+        file.set_len(start).map_err(failed)?;
+        if let Some(note) = self.note.as_ref().filter(|_| start == 0) {
+            note.write(self.address, &answer)?;
+        }
+        let mut progress = Progress::resumed(self.title, start, total.unwrap_or(0), progress::BYTES, self.progress);
+        let mut have = start;
+        while let Some(bytes) = answer.body.next()? {
+            have += bytes.len() as u64;
+            if let Some(expected) = total.filter(|&expected| have > expected) {
+                self.discard();
+                return Err(self.wrong_length(expected, have));
+            }
+            file.write_all(&bytes).map_err(failed)?;
+            progress.advance(bytes.len() as u64);
+        }
+        if let Some(expected) = total.filter(|&expected| have < expected) {
+            let what = format!("{}: the connection was cut after {have} of {expected} bytes", self.address);
+            return Err(Trouble::passing(what));
+        }
+        file.sync_all().map_err(failed)?;
+        progress.finish();
+        Ok(())
+    }
+
+    /// Drops what is there, so that the next attempt begins anew.
+    fn start_over(&self, why: &str) -> Trouble {
+        self.discard();
+        Trouble::passing(format!("{}: the server {why}", self.address))
+    }
+
+    fn wrong_length(&self, expected: u64, found: u64) -> Trouble {
+        let what = format!("{}: should have {expected} bytes, but the server sends {found}", self.address);
+        Error::failed(what, "try again later; something between here and the server may be altering answers").into()
+    }
+
+    /// Removes what arrived.
+    pub(super) fn discard(&self) {
+        fs::remove_file(self.partial).ok();
+        if let Some(note) = &self.note {
+            note.remove();
+        }
+    }
+
+    /// Makes the finished file visible under its name.
+    pub(super) fn place(&self, destination: &Path) -> Result<()> {
+        fs::rename(self.partial, destination).map_err(|source| Error::file("write", destination, source))?;
+        if let Some(note) = &self.note {
+            note.remove();
+        }
+        files::sync_folder(destination.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+/// A file's name with something added.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn range(have: u64, validator: Option<&str>) -> Vec<(HeaderName, String)> {
+    if have == 0 {
+        return vec![];
+    }
+    let mut headers = vec![(RANGE, format!("bytes={have}-"))];
+    headers.extend(validator.map(|validator| (IF_RANGE, validator.to_string())));
+    headers
+}
+
+/// Start and total of `bytes 5-9/10`; the total may be `*`.
+fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (part, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let start = part.split_once('-')?.0.trim().parse().ok()?;
+    Some((start, total.trim().parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_as_servers_write_them() {
+        assert_eq!(parse_content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(parse_content_range("bytes 5-9/*"), Some((5, None)));
+        assert_eq!(parse_content_range("bytes */10"), None);
+        assert_eq!(parse_content_range("5-9/10"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Names of models on the Hugging Face hub, checked before they become parts of paths.
+
+/// Names that everybody knows, and what the hub calls them now.
+const KNOWN: [(&str, &str); 5] = [
+    ("gpt2", "openai-community/gpt2"),
+    ("gpt2-medium", "openai-community/gpt2-medium"),
+    ("gpt2-large", "openai-community/gpt2-large"),
+    ("gpt2-xl", "openai-community/gpt2-xl"),
+    ("distilgpt2", "distilbert/distilgpt2"),
+];
+
+/// A model at a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HubName {
+    /// `OWNER/NAME`.
+    pub(super) repository: String,
+    /// A branch, a tag or a commit.
+    pub(super) revision: String,
+}
+
+impl HubName {
+    /// Reads `NAME` (of a known model) or `OWNER/NAME`, each with `@REVISION` or without.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (name, revision) = text.split_once('@').unwrap_or((text, "main"));
+        let known = KNOWN.iter().find(|(short, _)| *short == name).map(|(_, full)| *full);
+        let repository = known.unwrap_or(name);
+        let (owner, rest) = repository.split_once('/')?;
+        let valid = is_name(owner) && is_name(rest) && revision.split('/').all(is_part) && revision.len() <= 200;
+        valid.then(|| Self { repository: repository.into(), revision: revision.into() })
+    }
+
+    /// What the hub called a known model when models had no owners.
+    pub(super) fn legacy(&self) -> Option<&'static str> {
+        KNOWN.iter().find(|(_, full)| *full == self.repository).map(|(short, _)| *short)
+    }
+
+    /// The short names, for suggestions.
+    pub(super) fn known() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().map(|(short, _)| *short)
+    }
+}
+
+/// With the revision, where it is not the usual one.
+impl std::fmt::Display for HubName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.revision.as_str() {
+            "main" => f.write_str(&self.repository),
+            revision => write!(f, "{}@{revision}", self.repository),
+        }
+    }
+}
+
+/// The hub's own rule for owners and names.
+fn is_name(text: &str) -> bool {
+    let edges = [text.chars().next(), text.chars().last()];
+    is_part(text) && text.len() <= 96 && !text.contains("--") && edges.iter().all(|&edge| edge != Some('-'))
+}
+
+/// What may be one part of a path: the name of a file and nothing that leads elsewhere.
+pub(super) fn is_part(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let edge = |c: Option<char>| c.is_some_and(|c| c != '.');
+    text.len() <= 128
+        && text.chars().all(allowed)
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+        && !text.contains("..")
+}
+
+/// Whether this is the name of a git commit.
+pub(super) fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_names_are_short() {
+        let name = HubName::parse("gpt2").unwrap();
+        assert_eq!((name.repository.as_str(), name.revision.as_str()), ("openai-community/gpt2", "main"));
+        assert_eq!(name.legacy(), Some("gpt2"));
+        assert_eq!(HubName::parse("openai-community/gpt2").unwrap(), name);
+        assert_eq!(HubName::parse("distilgpt2@v1").unwrap().to_string(), "distilbert/distilgpt2@v1");
+        assert_eq!(HubName::parse("someone/gpt2").unwrap().legacy(), None);
+    }
+
+    #[test]
+    fn a_revision_may_have_slashes() {
+        assert_eq!(HubName::parse("a/b@refs/pr/1").unwrap().revision, "refs/pr/1");
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_no_names() {
+        let bad = ["", "gpt3", "a/b/c", "../a", "a/..", "/a", "a/", "a/b@", "a/b@../x", "a/b@x//y", "a/b@/x", "a--b/c"];
+        for text in bad.into_iter().chain(["a\\b/c", "./runs", "runs/.x", "-a/b", "C:/x", "a/b@x@y", "a b/c"]) {
+            assert_eq!(HubName::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_is_forty_lower_case_hexadecimal_digits() {
+        assert!(is_commit(&"0a".repeat(20)));
+        for text in ["main", &"0A".repeat(20), &"0a".repeat(19), "../../../../../../../../../../../../../xx"] {
+            assert!(!is_commit(text), "{text}");
+        }
+    }
+}

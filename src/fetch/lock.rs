@@ -1,0 +1,39 @@
+//! One process at a time fetches a file; others wait for it.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use super::http::sleep;
+use super::trouble::Trouble;
+use crate::error::Error;
+use crate::run::{Interrupt, files};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Held until dropped. The file stays, as the hub's own tools leave it.
+pub(super) struct Lock(#[expect(dead_code, reason = "holding the file is the use")] File);
+
+impl Lock {
+    /// Waits until no other process has it.
+    ///
+    /// # Errors
+    /// A file that cannot be locked; the user's wish to stop.
+    pub(super) fn wait(path: &Path, interrupt: &Interrupt) -> Result<Self, Trouble> {
+        files::create_folder_of(path)?;
+        let failed = |error| Error::file("lock", path, error);
+        let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::Error(error)) => return Err(failed(error).into()),
+                Err(TryLockError::WouldBlock) if !told => {
+                    tracing::warn!("waiting for another process that fetches the same: {} is locked", path.display());
+                    told = true;
+                }
+                Err(TryLockError::WouldBlock) => sleep(LOOK_AGAIN, interrupt)?,
+            }
+        }
+    }
+}

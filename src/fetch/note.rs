@@ -1,0 +1,45 @@
+//! Which version of a file on a server the bytes of an unfinished download are of.
+
+use std::fs;
+use std::path::PathBuf;
+
+use ureq::http::header::{ETAG, LAST_MODIFIED};
+
+use super::address::Address;
+use super::http::Answer;
+use crate::error::Result;
+use crate::run::files;
+
+/// A small file beside the unfinished one: the address, and what the server calls this version.
+pub(super) struct Note(pub(super) PathBuf);
+
+impl Note {
+    /// What an answer calls its version; a weak ETag does not promise the same bytes.
+    pub(super) fn validator(answer: &Answer) -> Option<&str> {
+        let strong = answer.header(ETAG.as_str()).filter(|etag| !etag.starts_with("W/"));
+        strong.or_else(|| answer.header(LAST_MODIFIED.as_str()))
+    }
+
+    /// The version noted for this address.
+    pub(super) fn read(&self, address: &Address) -> Option<String> {
+        let text = fs::read_to_string(&self.0).ok()?;
+        let (noted, validator) = text.split_once('\n')?;
+        (noted == address.to_string()).then(|| validator.to_string())
+    }
+
+    /// Notes an answer's version; one that cannot be named is not gone on with.
+    pub(super) fn write(&self, address: &Address, answer: &Answer) -> Result<()> {
+        files::create_folder_of(&self.0)?;
+        match Self::validator(answer) {
+            Some(validator) => files::write_atomically(&self.0, format!("{address}\n{validator}").as_bytes()),
+            None => {
+                self.remove();
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn remove(&self) {
+        fs::remove_file(&self.0).ok();
+    }
+}

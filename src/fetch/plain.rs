@@ -1,0 +1,79 @@
+//! Files of a server that is no hub: one address, perhaps a mirror, a check of the content.
+
+use std::path::{Path, PathBuf};
+
+use super::address::Address;
+use super::download::{Download, with_suffix};
+use super::lock::Lock;
+use super::note::Note;
+use super::trouble::Trouble;
+use super::{FetchedFile, Fetcher};
+use crate::error::{Error, Result};
+
+/// Looks whether a file is what it should be. The address is for the error: that is where a bad
+/// file is, for it is not kept.
+pub(super) type Check = fn(file: &Path, address: &Path) -> Result<()>;
+
+/// A file to be brought here.
+pub(super) struct PlainFile<'a> {
+    pub(super) title: &'a str,
+    pub(super) destination: PathBuf,
+    pub(super) address: Address,
+    /// Asked where the first address fails.
+    pub(super) mirror: Option<Address>,
+    pub(super) check: Check,
+    /// What to do about a refusal, by its status.
+    pub(super) hint: &'a dyn Fn(u16) -> String,
+}
+
+impl Fetcher {
+    /// Brings the file here, unless it is.
+    pub(super) fn fetch_plain(&self, file: &PlainFile<'_>) -> Result<FetchedFile> {
+        if file.destination.is_file() {
+            return FetchedFile::at(file.destination.clone(), true);
+        }
+        if self.places.offline {
+            return Err(self.is_offline(file.title, &file.destination));
+        }
+        let name = file.destination.strip_prefix(&self.folders.own).unwrap_or(&file.destination);
+        let lock = with_suffix(&self.folders.own.join(".locks").join(name), ".lock");
+        let _lock = Lock::wait(&lock, &self.client.interrupt).map_err(|trouble| trouble.into_error(file.hint))?;
+        if file.destination.is_file() {
+            return FetchedFile::at(file.destination.clone(), true);
+        }
+        self.bring_plain(file)?;
+        FetchedFile::at(file.destination.clone(), false)
+    }
+
+    fn bring_plain(&self, file: &PlainFile<'_>) -> Result<()> {
+        let first = match self.download_plain(file, &file.address) {
+            Ok(()) => return Ok(()),
+            Err(trouble @ (Trouble::Interrupted | Trouble::Final(_))) => return Err(trouble.into_error(file.hint)),
+            Err(trouble) => trouble.into_error(file.hint),
+        };
+        let Some(mirror) = &file.mirror else { return Err(first) };
+        tracing::warn!("{first}; trying the mirror {mirror}");
+        self.download_plain(file, mirror).map_err(|trouble| match trouble {
+            Trouble::Interrupted | Trouble::Final(_) => trouble.into_error(file.hint),
+            trouble => {
+                let second = trouble.into_error(file.hint);
+                Error::failed(format!("{first}; and the mirror: {second}"), second.hint())
+            }
+        })
+    }
+
+    fn download_plain(&self, file: &PlainFile<'_>, address: &Address) -> std::result::Result<(), Trouble> {
+        let partial = with_suffix(&file.destination, ".incomplete");
+        let download = Download {
+            title: file.title,
+            address,
+            partial: &partial,
+            bytes: None,
+            note: Some(Note(with_suffix(&partial, ".version"))),
+            progress: self.progress,
+        };
+        download.run(&self.client)?;
+        (file.check)(&partial, Path::new(&address.to_string())).inspect_err(|_| download.discard())?;
+        Ok(download.place(&file.destination)?)
+    }
+}

@@ -1,0 +1,77 @@
+//! Trying again: how often, and after what pause.
+
+use std::time::Duration;
+
+use super::http::{Client, sleep};
+use super::trouble::Trouble;
+
+/// Attempts in a row that bring nothing.
+pub(super) const ATTEMPTS: u32 = 5;
+
+/// The longest wait before another attempt, whatever the server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Counts attempts that brought nothing, and waits between them.
+pub(super) struct Retries<'a> {
+    client: &'a Client,
+    attempts: u32,
+    in_vain: u32,
+}
+
+impl<'a> Retries<'a> {
+    /// Gives up after `attempts` in a row that bring nothing.
+    pub(super) fn new(client: &'a Client, attempts: u32) -> Self {
+        Self { client, attempts, in_vain: 0 }
+    }
+
+    /// Waits until it is time to try again; `gained` says whether the attempt brought anything.
+    ///
+    /// # Errors
+    /// The trouble itself where another attempt would not help or there were enough of them.
+    pub(super) fn pause(&mut self, trouble: Trouble, gained: bool) -> Result<(), Trouble> {
+        let Trouble::Passing { what, retry_after } = trouble else { return Err(trouble) };
+        self.in_vain = if gained { 1 } else { self.in_vain + 1 };
+        if self.in_vain >= self.attempts {
+            let times = if self.attempts > 1 { format!(", {} times in a row", self.attempts) } else { String::new() };
+            return Err(Trouble::passing(format!("{what}{times}")));
+        }
+        let pause = pause(self.client.first_pause, self.in_vain, retry_after);
+        tracing::warn!("{what}; trying again in {:.1} s", pause.as_secs_f64());
+        sleep(pause, &self.client.interrupt)
+    }
+}
+
+/// Does `work` until it succeeds, fails for good, or has failed `attempts` times.
+pub(super) fn retried<T>(
+    client: &Client,
+    attempts: u32,
+    mut work: impl FnMut() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let mut retries = Retries::new(client, attempts);
+    loop {
+        match work() {
+            Ok(done) => return Ok(done),
+            Err(trouble) => retries.pause(trouble, false)?,
+        }
+    }
+}
+
+/// Twice as long each time, and at least what the server asked for.
+fn pause(first: Duration, in_vain: u32, retry_after: Option<Duration>) -> Duration {
+    let doubled = first.saturating_mul(1 << in_vain.saturating_sub(1).min(16));
+    doubled.max(retry_after.unwrap_or_default()).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_servers_may_ask_for_longer_ones() {
+        let secs = Duration::from_secs;
+        assert_eq!([1, 2, 3, 4].map(|in_vain| pause(secs(1), in_vain, None)), [1, 2, 4, 8].map(secs));
+        assert_eq!(pause(secs(1), 1, Some(secs(7))), secs(7));
+        assert_eq!(pause(secs(1), 1, Some(secs(3600))), LONGEST_PAUSE);
+        assert_eq!(pause(secs(1), 40, None), LONGEST_PAUSE);
+    }
+}
