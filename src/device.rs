@@ -84,6 +84,26 @@ pub struct Opened {
     pub name: String,
     /// Why `auto` took it; empty for an explicit request.
     pub reason: String,
+    pub room: Room,
+}
+
+/// What a device can hold, in bytes, as far as it says.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Memory that is free; a GPU does not say, nor do systems other than Linux.
+    pub free: Option<u64>,
+    /// The largest single buffer; a CPU has no such limit.
+    pub buffer: Option<u64>,
+}
+
+impl Room {
+    /// The memory of this machine, where it has Linux's way of saying so.
+    fn on_host() -> Self {
+        let stated = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let line = stated.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Self { free: kibibytes.map(|kibibytes| kibibytes << 10), buffer: None }
+    }
 }
 
 /// Opens what was asked for. Only `auto` chooses; an explicit request never falls back.
@@ -114,7 +134,7 @@ fn open_auto() -> Result<Opened> {
 
 #[cfg(feature = "flex")]
 fn open_flex(reason: &str) -> Result<Opened> {
-    Ok(Opened { device: Device::flex(), name: "flex".into(), reason: reason.into() })
+    Ok(Opened { device: Device::flex(), name: "flex".into(), reason: reason.into(), room: Room::on_host() })
 }
 
 #[cfg(not(feature = "flex"))]
@@ -127,7 +147,7 @@ fn open_flex(_reason: &str) -> Result<Opened> {
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]
 fn open_ndarray() -> Result<Opened> {
-    Ok(Opened { device: Device::ndarray(), name: "ndarray".into(), reason: String::new() })
+    Ok(Opened { device: Device::ndarray(), name: "ndarray".into(), reason: String::new(), room: Room::on_host() })
 }
 
 #[cfg(not(feature = "ndarray"))]
@@ -179,7 +199,7 @@ mod gpu {
     use burn::tensor::wgpu::{WgpuBackend, wgpu};
     use burn::tensor::{Device, DeviceKind};
 
-    use super::{Adapter, Backend, Opened};
+    use super::{Adapter, Backend, Opened, Room};
     use crate::error::{Error, Result};
 
     const KINDS: [(wgpu::DeviceType, &str); 5] = [
@@ -282,7 +302,13 @@ mod gpu {
                 ));
             }
         };
-        Ok(Opened { device, name: format!("wgpu ({}, {})", adapter.name, adapter.graphics_api), reason: reason.into() })
+        let free = if adapter.software { Room::on_host().free } else { None };
+        Ok(Opened {
+            device,
+            name: format!("wgpu ({}, {})", adapter.name, adapter.graphics_api),
+            reason: reason.into(),
+            room: Room { free, buffer: Some(adapter.max_buffer_bytes) },
+        })
     }
 }
 
@@ -382,6 +408,11 @@ pub fn in_parts<T: Send>(device: &Device, rows: usize, work: impl Fn(Range<usize
             ranges.zip(cores).map(|(range, core)| scope.spawn(move || core.install(|| work(range)))).collect();
         running.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
+}
+
+/// Into how many parts [`in_parts`] cuts its work at most.
+pub fn parts(device: &Device) -> usize {
+    if is_cpu(device) { cores().len().max(1) } else { 1 }
 }
 
 /// A pool of one thread for each core: what runs in it does not spread over the others.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::{self, Config};
 use crate::data::queries::openings;
-use crate::device::{self, DeviceRequest, Opened};
+use crate::device::{self, DeviceRequest, Opened, Room};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::labels::SimulatedLabeler;
@@ -179,6 +179,8 @@ pub(super) struct Session<'a> {
     pub(super) settings: &'a Config,
     pub(super) interrupt: &'a Interrupt,
     pub(super) common: &'a Common,
+    /// What the device can hold.
+    pub(super) room: Room,
 }
 
 /// Where queries come from.

@@ -70,7 +70,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let mut labeler = load_labeler(None)?;
     let queries = openings()?;
 
-    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };
+    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room: opened.room };
     let path = directory.comparisons();
     label::write_comparisons(&session, STORYTELLER, &queries.train, &mut labeler, &path)?;
     let task = Task::new(&settings.task, &model)?;

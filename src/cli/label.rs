@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{QueriesFrom, Session, load_labeler, load_model, remembered, remembered_model};
+use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{LabelLog, Labeler};
 use crate::lm::{STORYTELLER, Task};
@@ -47,7 +48,8 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
-    let model = load_model(&arguments.model, &common.open_device()?.device)?;
+    let Opened { device, room, .. } = common.open_device()?;
+    let model = load_model(&arguments.model, &device)?;
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;
     let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).texts(&model)?;
     let out = match arguments.out {
@@ -61,7 +63,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
             common.run_directory("label", &settings, &inputs)?.comparisons()
         }
     };
-    let session = Session { model: &model, settings: &settings, interrupt: &Interrupt::install()?, common };
+    let session = Session { model: &model, settings: &settings, interrupt: &Interrupt::install()?, common, room };
     let comparisons = write_comparisons(&session, &arguments.model, &queries, &mut labeler, &out)?;
     let text = format!("{comparisons} comparisons in {}", out.display());
     common.print(&Outcome { comparisons, out }, &text)
@@ -75,7 +77,7 @@ pub fn write_comparisons(
     labeler: &mut dyn Labeler,
     out: &Path,
 ) -> Result<usize> {
-    let Session { model, settings, interrupt, common } = *session;
+    let Session { model, settings, interrupt, common, .. } = *session;
     files::create_folder_of(out)?;
     let mut log = LabelLog::open(out)?;
     let labelling = Labelling {

@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{QueriesFrom, Session, load_model, load_reward_model, remembered, remembered_model, write_model};
+use crate::config;
+use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
-use crate::policy::{Judges, Policy, PolicyTraining};
+use crate::policy::{self, Judges, Policy, PolicyTraining};
 use crate::reward::RewardModel;
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{Interrupt, RunDirectory};
@@ -45,7 +47,7 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
-    let device = common.open_device()?.device;
+    let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
     let task = Task::new(&settings.task, &model)?;
@@ -57,7 +59,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     ];
     let directory = common.run_directory("train-policy", &settings, &inputs)?;
     let interrupt = Interrupt::install()?;
-    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };
+    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
     tune(&session, &reward_model, &queries, &arguments.out, &directory)?;
     let text = format!("tuned model written to {}", arguments.out.display());
     common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
@@ -71,10 +73,12 @@ pub fn tune(
     out: &Path,
     directory: &RunDirectory,
 ) -> Result<Policy> {
-    let Session { model, settings, interrupt, common } = *session;
+    let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
+    let (micro_batch_size, memory) = policy::micro_batch_that_fits(settings, &task, model, room)?;
+    common.say(&format!("memory: about {}", memory.describe()));
     let training = PolicyTraining {
-        settings: &settings.policy,
+        settings: &config::Policy { micro_batch_size, ..settings.policy.clone() },
         judges: Judges { reference: model, reward_model, task },
         queries,
         seed: common.seed,

@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{QueriesFrom, Session, fetched_file, load_model, remembered, remembered_model, write_model};
+use crate::config::Reward;
+use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
-use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, token_comparisons};
+use crate::reward::{self, FittedReward, RewardData, RewardTraining, TokenComparison, token_comparisons};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{Interrupt, RunDirectory, files};
 
@@ -51,7 +53,8 @@ pub struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
-    let model = load_model(&arguments.model, &common.open_device()?.device)?;
+    let Opened { device, room, .. } = common.open_device()?;
+    let model = load_model(&arguments.model, &device)?;
     let path = &fetched_file(&arguments.comparisons)?;
     let task = Task::new(&settings.task, &model)?;
     let comparisons = token_comparisons(&files::read_text(path)?, path, &model, &task)?;
@@ -67,7 +70,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         [remembered_model(&arguments.model)?, remembered(Some(path))?, remembered(arguments.queries.as_deref())?];
     let directory = common.run_directory("train-reward", &settings, &inputs)?;
     let interrupt = Interrupt::install()?;
-    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common };
+    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
     let outcome = fit(&session, comparisons, &queries, &arguments.out, &directory)?.1;
     let accuracy = match outcome.held_out_accuracy {
         Some(accuracy) => format!(
@@ -90,11 +93,13 @@ pub fn fit(
     out: &Path,
     directory: &RunDirectory,
 ) -> Result<(FittedReward, Outcome)> {
-    let Session { model, settings, interrupt, common } = *session;
+    let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
+    let (micro_batch_size, memory) = reward::micro_batch_that_fits(settings, &task, model, room)?;
+    common.say(&format!("memory: about {}", memory.describe()));
     let data = RewardData::new(model, &task, comparisons, queries, settings, common.seed)?;
     let training = RewardTraining {
-        settings: &settings.reward,
+        settings: &Reward { micro_batch_size, ..settings.reward.clone() },
         pretrained: model,
         data: &data,
         seed: common.seed,

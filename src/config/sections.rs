@@ -75,7 +75,7 @@ pub struct Reward {
     pub normalize_before: bool,
     /// Normalize after training. Original: true.
     pub normalize_after: bool,
-    /// Comparisons in one backward pass: changes memory, not results.
+    /// Comparisons in one backward pass, at most: halved until it fits. Changes memory, not results.
     pub micro_batch_size: usize,
     /// As in `policy`. Original: false.
     pub gradient_checkpointing: bool,
@@ -129,7 +129,7 @@ pub struct Policy {
     pub batch_size: usize,
     /// Parts into which an epoch is cut. Original: 1.
     pub minibatches: usize,
-    /// Episodes in one backward pass: changes memory, not results.
+    /// Episodes in one backward pass, at most: halved until it fits. Changes memory, not results.
     pub micro_batch_size: usize,
     /// Compute activations again in the backward pass in place of keeping them: less memory, a third
     /// more work, the same results. Original: false.

@@ -10,7 +10,7 @@ use crate::device::{Readback, in_parts};
 use crate::error::Result;
 
 /// Sequences decoded side by side; more rows than this go in several passes.
-const ROWS_AT_ONCE: usize = 256;
+pub const ROWS_AT_ONCE: usize = 256;
 
 /// What to draw.
 #[derive(Debug, Clone, Copy)]

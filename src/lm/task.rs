@@ -88,6 +88,12 @@ impl Task {
         })
     }
 
+    /// Tokens of the longest row that the policy reads.
+    pub fn longest_row(&self) -> usize {
+        let around = self.query_prefix.len() + self.query_suffix.len();
+        around + self.query_length + self.sampling.response_length
+    }
+
     /// What the policy continues: the query between prefix and suffix.
     pub fn context(&self, query: &[u32]) -> Vec<u32> {
         [&self.query_prefix, query, &self.query_suffix].concat()

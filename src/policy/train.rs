@@ -164,7 +164,7 @@ impl PolicyTraining<'_> {
     }
 
     fn checkpoint(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<()> {
-        let files = training_state::to_files(policy, optimizer, state)?;
+        let files = training_state::to_files(policy, optimizer, state);
         let path = self.checkpoints.save(state.updates as u64, files)?;
         match self.interrupt.requested() && state.updates < self.settings.updates {
             true => Err(Error::Interrupted { checkpoint: Some(path) }),

@@ -124,7 +124,7 @@ impl RewardTraining<'_> {
                 metrics.sync()?;
                 samples.sync()?;
                 let state = State { step: done };
-                let path = self.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state)?)?;
+                let path = self.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state))?;
                 if interrupted {
                     return Err(Error::Interrupted { checkpoint: Some(path) });
                 }

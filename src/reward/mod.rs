@@ -16,6 +16,7 @@ mod collect;
 mod fit;
 mod labelling;
 mod loss;
+mod memory;
 mod model;
 mod prepare;
 
@@ -23,5 +24,6 @@ pub use collect::{Collection, collect};
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
 pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
+pub use memory::micro_batch_that_fits;
 pub use model::{GainAndBias, RewardModel};
 pub use prepare::{RewardData, token_comparisons};

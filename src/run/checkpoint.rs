@@ -82,10 +82,15 @@ impl Checkpoint {
 }
 
 /// Writes the files and then the manifest of a checkpoint into the new folder `path`, all synced.
-pub(super) fn write(path: &Path, step: u64, contents: Vec<(String, Vec<u8>)>) -> Result<()> {
+pub(super) fn write(
+    path: &Path,
+    step: u64,
+    contents: impl IntoIterator<Item = Result<(String, Vec<u8>)>>,
+) -> Result<()> {
     files::create_folder(path)?;
     let mut manifest = Manifest { step, files: BTreeMap::new() };
-    for (name, bytes) in contents {
+    for file in contents {
+        let (name, bytes) = file?;
         let earlier = manifest.files.insert(name.clone(), Fingerprint::of(&bytes));
         if earlier.is_some() || !is_plain(&name) || name == MANIFEST {
             return Err(Error::failed(format!("{name:?} cannot name a file of a checkpoint"), "use another name"));
@@ -114,7 +119,8 @@ mod tests {
 
     fn written() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), 7, vec![("policy".into(), b"abc".to_vec()), ("state".into(), Vec::new())]).unwrap();
+        let contents = [("policy".into(), b"abc".to_vec()), ("state".into(), Vec::new())];
+        write(folder.path(), 7, contents.map(Ok)).unwrap();
         folder
     }
 
@@ -149,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["", ".", "..", "a/", "../a", "/a", "a\\b", "c:a", MANIFEST] {
             let path = folder.path().join("checkpoint");
-            assert!(write(&path, 1, vec![(name.into(), Vec::new())]).is_err(), "{name:?}");
+            assert!(write(&path, 1, [Ok((name.into(), Vec::new()))]).is_err(), "{name:?}");
         }
         let folder = written();
         let manifest = fs::read_to_string(folder.path().join(MANIFEST)).unwrap().replace("policy", "../policy");

@@ -69,7 +69,7 @@ impl Checkpoints {
     /// Writes the checkpoint of `step` from (name, bytes) pairs, replacing one of the same step,
     /// and returns its folder. Then deletes older ones beyond the number to keep, and later ones:
     /// those belong to work that was given up.
-    pub fn save(&self, step: u64, contents: Vec<(String, Vec<u8>)>) -> Result<PathBuf> {
+    pub fn save(&self, step: u64, contents: impl IntoIterator<Item = Result<(String, Vec<u8>)>>) -> Result<PathBuf> {
         let path = self.folder.join(step_name(step));
         let staged = self.hidden(step, "tmp");
         let published = checkpoint::write(&staged, step, contents).and_then(|()| self.publish(&staged, &path, step));
@@ -154,8 +154,8 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn contents(text: &str) -> Vec<(String, Vec<u8>)> {
-        vec![("policy".into(), text.into()), ("state".into(), b"{}".to_vec())]
+    fn contents(text: &str) -> [Result<(String, Vec<u8>)>; 2] {
+        [Ok(("policy".into(), text.into())), Ok(("state".into(), b"{}".to_vec()))]
     }
 
     fn saved(keep: usize, steps: &[u64]) -> (tempfile::TempDir, Checkpoints) {
@@ -222,9 +222,9 @@ mod tests {
     fn a_failing_save_leaves_the_old_checkpoint_and_nothing_hidden() {
         let (folder, checkpoints) = saved(2, &[10]);
         // No file system takes a name of 400 bytes, so this fails after two files were written.
-        let too_much = [contents("new"), vec![("long".repeat(100), Vec::new())]].concat();
-        assert!(checkpoints.save(10, too_much.clone()).is_err());
-        assert!(checkpoints.save(20, too_much).is_err());
+        let too_much = || contents("new").into_iter().chain([Ok(("long".repeat(100), Vec::new()))]);
+        assert!(checkpoints.save(10, too_much()).is_err());
+        assert!(checkpoints.save(20, too_much()).is_err());
         assert_eq!(found(&checkpoints), (Some((10, "10".into())), 0));
         assert_eq!(sorted_names(folder.path()), ["step-000010"]);
     }

@@ -3,7 +3,7 @@
 
 use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
-use burn::store::{ModuleRecord, RecordError};
+use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,21 +15,24 @@ const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
 const STATE: &str = "state.json";
 
-/// The files of a checkpoint. `state` holds the loop's own numbers: step, coefficients, seeds.
-///
-/// # Errors
-/// [`Error::Failed`] when something cannot be serialized.
+/// The files of a checkpoint, each made when it is asked for: together they are three times the
+/// model. `state` holds the loop's own numbers: step, coefficients, seeds. [`Error::Failed`] in the
+/// place of one that cannot be serialized.
 pub fn to_files<M: Module>(
     model: &M,
     optimizer: &ModuleOptimizer,
     state: &impl Serialize,
-) -> Result<Vec<(String, Vec<u8>)>> {
-    let failed = |error: RecordError| Error::failed(format!("the training state cannot be written: {error}"), "");
-    let model = model.clone().into_record().into_bytes().map_err(failed)?;
-    let optimizer = optimizer.into_bytes().map_err(failed)?;
-    let state = serde_json::to_vec_pretty(state)
-        .map_err(|error| Error::failed(format!("the training state cannot be written: {error}"), ""))?;
-    Ok(vec![(MODEL.into(), model.to_vec()), (OPTIMIZER.into(), optimizer.to_vec()), (STATE.into(), state)])
+) -> impl Iterator<Item = Result<(String, Vec<u8>)>> {
+    fn failed(error: impl std::fmt::Display) -> Error {
+        Error::failed(format!("the training state cannot be written: {error}"), "")
+    }
+    let named = |name: &str, bytes: Bytes| {
+        (name.to_string(), bytes.try_into_vec::<u8>().unwrap_or_else(|bytes| bytes.to_vec()))
+    };
+    let model = move || Ok(named(MODEL, model.clone().into_record().into_bytes().map_err(failed)?));
+    let optimizer = move || Ok(named(OPTIMIZER, optimizer.into_bytes().map_err(failed)?));
+    let state = move || Ok((STATE.to_string(), serde_json::to_vec_pretty(state).map_err(failed)?));
+    std::iter::once_with(model).chain(std::iter::once_with(optimizer)).chain(std::iter::once_with(state))
 }
 
 /// The weights of a checkpoint, put into a model of the same shape.

@@ -169,7 +169,7 @@ impl Pretraining<'_> {
 
     fn save(&self, step: usize, model: &Transformer, optimizer: &ModuleOptimizer) -> Result<std::path::PathBuf> {
         let state = State { step, seed: self.seed };
-        self.checkpoints.save(step as u64, training_state::to_files(model, optimizer, &state)?)
+        self.checkpoints.save(step as u64, training_state::to_files(model, optimizer, &state))
     }
 
     fn evaluate(&self, config: &ModelConfig, model: &Transformer, progress: Mode) -> Result<HeldOut> {

@@ -1,0 +1,222 @@
+//! What training takes, by part, before anything is allocated. The counts follow from the network;
+//! two factors were measured on `flex` (see [`FLOATS_A_TOKEN`], [`LOGITS_COPIES`]).
+
+use serde::Serialize;
+
+use super::config::ModelConfig;
+use crate::config::Lora;
+use crate::device::Room;
+use crate::error::{Error, Result};
+
+const BYTES: u64 = 4;
+
+/// Numbers of width `d_model` that a block keeps for the backward pass, a token: norms and sums 5,
+/// queries, keys and values 3, the feed-forward layer 8. Attention weights come on top.
+const FLOATS_A_TOKEN: u64 = 16;
+
+/// Copies of the logits that are alive at once: themselves, scaled, their log-softmax for the
+/// entropy, and their gradient.
+const LOGITS_COPIES: u64 = 5;
+
+/// The program, its tokenizer and what the allocator keeps.
+const PROGRAM_BYTES: u64 = 60 << 20;
+
+/// Bytes at the peak of a training run, by what they are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    pub weights: u64,
+    pub optimizer: u64,
+    pub gradients: u64,
+    pub activations: u64,
+    pub logits: u64,
+    pub cache: u64,
+    /// The largest tensor, which must fit one buffer of a GPU.
+    pub largest_buffer: u64,
+}
+
+/// A backward pass, as [`Memory`] sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    /// Rows of the whole batch.
+    pub rows: usize,
+    /// Tokens a row.
+    pub tokens: usize,
+    /// Tokens a row whose logits are wanted.
+    pub responses: usize,
+    /// Rows in one pass.
+    pub micro_batch: usize,
+    /// Passes that run side by side, each with gradients of its own.
+    pub side_by_side: usize,
+    pub gradient_checkpointing: bool,
+}
+
+impl Memory {
+    /// Training by `pass`, with `frozen` more models of the same shape beside the one that learns.
+    pub fn of_training(config: &ModelConfig, pass: &Pass, lora: Lora, frozen: u64) -> Self {
+        let [layers, width, heads, vocabulary] =
+            [config.n_layer, config.n_embd, config.n_head, config.vocab_size].map(|n| n as u64);
+        let all = parameters(config);
+        let inside_blocks = layers * 12 * width * width;
+        let trained = if lora.rank > 0 { layers * 16 * width * lora.rank as u64 } else { all };
+        let part = pass.rows.div_ceil(pass.side_by_side.max(1));
+        let rows = pass.micro_batch.min(part) as u64;
+        let several_passes = part > pass.micro_batch;
+        let parts = pass.side_by_side as u64;
+        let tokens = rows * pass.tokens as u64;
+
+        let a_block = tokens * (FLOATS_A_TOKEN * width + heads * pass.tokens as u64);
+        let kept = if pass.gradient_checkpointing { a_block + layers * tokens * width } else { layers * a_block };
+        // Beside frozen weights, each pass makes the adapted ones for itself.
+        let merged = if lora.rank > 0 { inside_blocks } else { 0 };
+        let logits = rows * pass.responses as u64 * vocabulary;
+        Self {
+            weights: BYTES * ((frozen + u64::from(lora.rank == 0)) * all + parts * merged),
+            optimizer: BYTES * 2 * trained,
+            gradients: BYTES * parts * trained * (1 + u64::from(several_passes)),
+            activations: BYTES * parts * kept,
+            logits: BYTES * parts * logits * LOGITS_COPIES,
+            cache: 0,
+            largest_buffer: BYTES * logits.max(vocabulary * width).max(rows * heads * (pass.tokens as u64).pow(2)),
+        }
+    }
+
+    /// With the sampler's keys and values for `rows` rows of `tokens` tokens: they are gone before the
+    /// backward pass begins, so that only what they need beyond it counts.
+    #[must_use]
+    pub fn with_sampling(self, config: &ModelConfig, rows: usize, tokens: usize) -> Self {
+        let keys_and_values = BYTES * (2 * rows * tokens * config.n_layer * config.n_embd) as u64;
+        let logits = BYTES * LOGITS_COPIES * (rows * config.vocab_size) as u64;
+        let backward = self.gradients + self.activations + self.logits;
+        Self { cache: (keys_and_values + logits).saturating_sub(backward), ..self }
+    }
+
+    /// Everything.
+    pub fn total(&self) -> u64 {
+        let Self { weights, optimizer, gradients, activations, logits, cache, .. } = *self;
+        PROGRAM_BYTES + weights + optimizer + gradients + activations + logits + cache
+    }
+
+    /// One line, in MB.
+    pub fn describe(&self) -> String {
+        let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+        format!(
+            "{} MB (weights {}, gradients {}, optimizer {}, activations {}, logits {}, cache {})",
+            megabytes(self.total()),
+            megabytes(self.weights),
+            megabytes(self.gradients),
+            megabytes(self.optimizer),
+            megabytes(self.activations),
+            megabytes(self.logits),
+            megabytes(self.cache),
+        )
+    }
+}
+
+fn holds(room: Room, memory: &Memory) -> bool {
+    room.free.is_none_or(|free| memory.total() <= free)
+        && room.buffer.is_none_or(|buffer| memory.largest_buffer <= buffer)
+}
+
+/// The largest micro-batch that fits, `wanted` or a half of it, a quarter and so on, with what it
+/// takes.
+///
+/// # Errors
+/// [`Error::Failed`] with the numbers, when not even one row fits.
+pub fn fit(wanted: usize, room: Room, estimate: impl Fn(usize) -> Memory) -> Result<(usize, Memory)> {
+    let mut micro_batch = wanted.max(1);
+    loop {
+        let memory = estimate(micro_batch);
+        if holds(room, &memory) {
+            return Ok((micro_batch, memory));
+        }
+        if micro_batch == 1 {
+            return Err(does_not_fit(&memory, room));
+        }
+        micro_batch /= 2;
+    }
+}
+
+fn does_not_fit(memory: &Memory, room: Room) -> Error {
+    let what = match room {
+        Room { buffer: Some(buffer), .. } if memory.largest_buffer > buffer => {
+            format!(
+                "one tensor takes {} MB, and a buffer of this device holds {}",
+                mb(memory.largest_buffer),
+                mb(buffer)
+            )
+        }
+        Room { free, .. } => format!("this takes {}, and {} MB are free", memory.describe(), mb(free.unwrap_or(0))),
+    };
+    Error::failed(
+        what,
+        "use a smaller model or shorter queries, --set policy.gradient_checkpointing=true, or adapters: \
+         --set policy.lora.rank=16",
+    )
+}
+
+fn mb(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
+}
+
+/// Numbers of a GPT-2 of this shape.
+pub fn parameters(config: &ModelConfig) -> u64 {
+    let [layers, width, vocabulary, positions] =
+        [config.n_layer, config.n_embd, config.vocab_size, config.n_positions].map(|n| n as u64);
+    (vocabulary + positions) * width + layers * (12 * width * width + 13 * width) + 2 * width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::Transformer;
+    use burn::module::Module;
+
+    fn gpt2() -> ModelConfig {
+        ModelConfig {
+            vocab_size: 50_257,
+            n_positions: 1024,
+            n_embd: 768,
+            n_layer: 12,
+            n_head: 12,
+            layer_norm_epsilon: 1e-5,
+        }
+    }
+
+    fn pass(micro_batch: usize) -> Pass {
+        Pass { rows: 64, tokens: 88, responses: 24, micro_batch, side_by_side: 1, gradient_checkpointing: false }
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_network() {
+        assert_eq!(parameters(&gpt2()), 124_439_808);
+        let tiny = ModelConfig { vocab_size: 59, n_positions: 80, n_embd: 20, n_layer: 2, n_head: 2, ..gpt2() };
+        let network = Transformer::zeros(&tiny, &crate::device::host());
+        assert_eq!(parameters(&tiny), network.num_params() as u64);
+    }
+
+    #[test]
+    fn the_micro_batch_is_halved_until_it_fits() {
+        let none = Lora { rank: 0, alpha: 1.0 };
+        let estimate = |micro_batch| Memory::of_training(&gpt2(), &pass(micro_batch), none, 2);
+        let room = |free| Room { free: Some(free), buffer: None };
+        assert_eq!(fit(64, room(100 << 30), estimate).unwrap().0, 64);
+        let (micro_batch, memory) = fit(64, room(6_000_000_000), estimate).unwrap();
+        assert!(micro_batch < 64 && memory.total() <= 6_000_000_000);
+        assert!(estimate(2 * micro_batch).total() > 6_000_000_000);
+        let error = fit(64, room(1_000_000_000), estimate).unwrap_err();
+        assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
+        // The token embedding, 154 MB, whatever the micro-batch.
+        let error = fit(64, Room { free: None, buffer: Some(128 << 20) }, estimate).unwrap_err();
+        assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
+    }
+
+    #[test]
+    fn checkpointing_and_adapters_take_less() {
+        let none = Lora { rank: 0, alpha: 1.0 };
+        let all = Memory::of_training(&gpt2(), &pass(8), none, 2);
+        let again = Pass { gradient_checkpointing: true, ..pass(8) };
+        assert!(Memory::of_training(&gpt2(), &again, none, 2).activations < all.activations / 4);
+        let adapters = Memory::of_training(&gpt2(), &pass(8), Lora { rank: 16, alpha: 1.0 }, 2);
+        assert!(adapters.total() < all.total() * 6 / 10, "{} and {}", adapters.describe(), all.describe());
+    }
+}
