@@ -15,6 +15,8 @@ pub fn train(texts: &[String]) -> Result<(String, String)> {
     let pairs: Vec<[&str; 2]> =
         merges.iter().filter_map(|merge| Some([merge.get(0)?.as_str()?, merge.get(1)?.as_str()?])).collect();
     let tokens = byte_characters().into_iter().map(String::from).chain(pairs.iter().map(|pair| pair.concat()));
+    // Little text has fewer merges; a vocabulary is not to have gaps.
+    let tokens = tokens.chain((0..).map(|number| format!("<|unused {number}|>"))).take(VOCABULARY - 1);
     let mut vocabulary: Map<String, Value> = (0..).zip(tokens).map(|(id, token)| (token, Value::from(id))).collect();
     vocabulary.insert(END_OF_TEXT.into(), Value::from(VOCABULARY - 1));
     let lines: Vec<String> = pairs.iter().map(|pair| pair.join(" ")).collect();

@@ -11,7 +11,7 @@
 mod gpt2_tokenizer;
 mod labels;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,7 +25,7 @@ use preftune::{Error, Result, data};
 
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of .txt files
+    /// A text file, or a folder of .txt files
     text: PathBuf,
     /// The model's size: gpt2-124m, or tiny
     #[arg(long, default_value = "gpt2-124m")]
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let unknown = || Error::usage(format!("no shape {}", arguments.shape), "there are gpt2-124m and tiny");
     let shape = Shape::named(&arguments.shape).ok_or_else(unknown)?.with_vocabulary(gpt2_tokenizer::VOCABULARY);
-    let documents = read_texts(&arguments.text)?;
+    let documents = files::read_texts(&arguments.text)?;
     let texts = Texts::new(documents.iter().map(String::as_str), 0.0).train;
     let (vocabulary, merges) = gpt2_tokenizer::train(&texts)?;
     let [vocabulary_path, merges_path] =
@@ -74,12 +74,4 @@ fn run(arguments: &Arguments) -> Result<()> {
     files::write_atomically(&vocabulary_path, vocabulary.as_bytes())?;
     files::write_atomically(&merges_path, merges.as_bytes())?;
     files::write_atomically(&arguments.out.join("labels.json"), data::openai::to_json(&labels).as_bytes())
-}
-
-fn read_texts(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).map_err(|source| Error::file("list", folder, source))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    paths.sort();
-    paths.iter().map(|path| files::read_text(path)).collect()
 }

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::labels::SimulatedLabeler;
 use crate::lm::{
-    LanguageModel, ModelFiles, Task, TensorFile, TokenizerFiles, hugging_face, query_texts, query_tokens, shipped,
-    shipped_weights,
+    LanguageModel, ModelFiles, Task, TensorFile, TokenizerFiles, book_queries, hugging_face, query_texts, query_tokens,
+    shipped, shipped_weights,
 };
 use crate::reward::RewardModel;
 use crate::run::{Interrupt, Mode, RunDirectory, files};
@@ -185,6 +185,7 @@ pub(super) struct Session<'a> {
 
 /// Where queries come from.
 pub(super) enum QueriesFrom<'a> {
+    /// A file of queries, a label file of the original, or a folder of books.
     File(&'a Path),
     /// The story openings inside the program, those for training.
     Openings,
@@ -201,8 +202,12 @@ impl<'a> QueriesFrom<'a> {
         path.map_or(Self::Openings, Self::File)
     }
 
-    pub(super) fn texts(self, model: &LanguageModel) -> Result<Vec<String>> {
+    pub(super) fn texts(self, model: &LanguageModel, task: &Task) -> Result<Vec<String>> {
         match self {
+            Self::File(path) if path.is_dir() => {
+                let queries = book_queries(&files::read_texts(path)?, model, task)?;
+                queries.iter().map(|query| model.tokenizer.decode(query)).collect()
+            }
             Self::File(path) => {
                 let path = fetched_file(path)?;
                 query_texts(&files::read_text(&path)?, &path, &model.tokenizer)
@@ -213,6 +218,7 @@ impl<'a> QueriesFrom<'a> {
 
     pub(super) fn tokens(self, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
         match self {
+            Self::File(path) if path.is_dir() => book_queries(&files::read_texts(path)?, model, task),
             Self::File(path) => {
                 let path = fetched_file(path)?;
                 query_tokens(&files::read_text(&path)?, &path, model, task)

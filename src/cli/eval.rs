@@ -70,7 +70,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let tuned = load_model(&arguments.model, &opened.device)?;
     let baseline = load_model(&arguments.baseline, &opened.device)?;
     let queries = match &arguments.queries {
-        Some(path) => QueriesFrom::File(path).texts(&baseline)?,
+        Some(path) => QueriesFrom::File(path).texts(&baseline, &Task::new(&settings.task, &baseline)?)?,
         None => openings()?.held_out,
     };
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;

@@ -29,7 +29,8 @@ pub struct Arguments {
     /// The model whose responses are compared
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     pub model: String,
-    /// A file of queries: one a line, or JSONL; without it, the story openings that ship
+    /// Queries: a file with one a line, or JSONL; a folder of books; without it, the story openings
+    /// that ship
     #[arg(long, value_name = "FILE")]
     pub queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
@@ -51,7 +52,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).texts(&model)?;
+    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref())
+        .texts(&model, &Task::new(&settings.task, &model)?)?;
     let out = match arguments.out {
         Some(path) => path,
         None => {

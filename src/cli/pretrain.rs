@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{load_model, remembered, remembered_model, write_model};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{Interrupt, files};
@@ -48,7 +48,7 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let documents = arguments.texts.iter().map(|path| read_documents(path)).collect::<Result<Vec<_>>>()?.concat();
+    let documents = arguments.texts.iter().map(|path| files::read_texts(path)).collect::<Result<Vec<_>>>()?.concat();
     let texts = arguments.texts.iter().map(|path| remembered(Some(path)));
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
@@ -91,21 +91,6 @@ fn print(model: &LanguageModel, held_out: HeldOut, out: &Path, common: &Common) 
         out.display(),
     );
     common.print(&outcome, &text)
-}
-
-fn read_documents(path: &Path) -> Result<Vec<String>> {
-    if !path.is_dir() {
-        return Ok(vec![files::read_text(path)?]);
-    }
-    let entries = std::fs::read_dir(path).map_err(|error| Error::file("list", path, error))?;
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    // The order of a folder differs between machines; training must not.
-    found.sort();
-    if found.is_empty() {
-        return Err(Error::input(path, "no .txt files in this folder", "name the files, or another folder"));
-    }
-    found.iter().map(|path| files::read_text(path)).collect()
 }
 
 /// The run's tokenizer: trained once, then read, so that a resumed run has the same one.

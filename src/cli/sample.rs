@@ -47,11 +47,11 @@ struct Row<'a> {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let model = load_model(&arguments.model, &common.open_device()?.device)?;
+    let task = Task::new(&settings.task, &model)?;
     let queries = match arguments.query.is_empty() {
-        true => QueriesFrom::file_or_openings(arguments.queries.as_deref()).texts(&model)?,
+        true => QueriesFrom::file_or_openings(arguments.queries.as_deref()).texts(&model, &task)?,
         false => arguments.query,
     };
-    let task = Task::new(&settings.task, &model)?;
     let sampling = Sampling { responses_per_query: arguments.responses as usize, ..task.sampling };
     let queries_at_once = (RESPONSES_AT_ONCE / sampling.responses_per_query).max(1);
     let mode = if queries.len() > queries_at_once { common.progress() } else { Mode::Quiet };

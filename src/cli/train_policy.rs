@@ -31,7 +31,8 @@ pub struct Arguments {
     /// The pretrained model: where the policy starts, and what it is kept near
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: String,
-    /// A file of queries; without it, the story openings that ship for training
+    /// Queries: a file with one a line, or JSONL; a label file of the original; a folder of books;
+    /// without it, the story openings that ship for training
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// Where the tuned model goes, in Hugging Face layout

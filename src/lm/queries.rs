@@ -1,12 +1,13 @@
-//! Queries of a file, for one model: text, or the token ids of the original's label files.
+//! Queries for one model: text, passages of books, or the token ids of the original's label files.
 
 use std::path::Path;
 
 use super::hugging_face::LanguageModel;
 use super::task::Task;
 use super::tokenizer::Tokenizer;
+use crate::data::books::clean;
 use crate::data::openai::{PickBest, distinct_queries, is_original, parse_labels};
-use crate::data::queries::parse_queries;
+use crate::data::queries::{parse_queries, queries_from_book};
 use crate::error::{Error, Result};
 
 /// The queries of a file, as text; `path` is named in errors. Of a label file of the original, its
@@ -32,6 +33,25 @@ pub fn query_tokens(text: &str, path: &Path, model: &LanguageModel, task: &Task)
         return Ok(distinct_queries(&original_labels(text, path, &model.tokenizer)?));
     }
     parse_queries(text, path)?.iter().map(|query| task.encode_query(model, query)).collect()
+}
+
+/// The passages of books that the original would take for queries (`queries_from_book`): one at every
+/// so many tokens as a query may have.
+///
+/// # Errors
+/// [`Error::Usage`] when there is none.
+pub fn book_queries(books: &[String], model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
+    let mut queries = Vec::new();
+    for book in books {
+        let tokens = model.tokenizer.encode(&clean(book))?;
+        let starts: Vec<usize> = (0..tokens.len()).step_by(task.query_length).collect();
+        let period = model.tokenizer.token(".").unwrap_or(task.truncation.token);
+        queries.extend(queries_from_book(&tokens, period, task.query_length, &starts));
+    }
+    if queries.is_empty() {
+        return Err(Error::usage("there is no whole sentence in these books", "give .txt files of prose"));
+    }
+    Ok(queries)
 }
 
 /// A label file of the original, for a model whose tokens are GPT-2's.

@@ -32,6 +32,22 @@ pub fn read_text(path: &Path) -> Result<String> {
     })
 }
 
+/// The text of a file, or of each `.txt` file in a folder, in the order of their names.
+pub fn read_texts(path: &Path) -> Result<Vec<String>> {
+    if !path.is_dir() {
+        return Ok(vec![read_text(path)?]);
+    }
+    let entries = fs::read_dir(path).map_err(|source| Error::file("list", path, source))?;
+    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    // The order of a folder differs between machines; training must not.
+    found.sort();
+    if found.is_empty() {
+        return Err(Error::input(path, "no .txt files in this folder", "name the files, or another folder"));
+    }
+    found.iter().map(|path| read_text(path)).collect()
+}
+
 /// Writes a file so that after a crash it holds either its old bytes or the new ones, whole.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |source| Error::file("write", path, source);

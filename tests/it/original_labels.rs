@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use preftune::data::openai::{PADDING, PickBest, to_json, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
-use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer, Transformer, parameters};
+use preftune::lm::{LanguageModel, ModelConfig, Precision, Task, Tokenizer, Transformer, book_queries, parameters};
 
 use crate::devices;
 
@@ -18,7 +18,7 @@ mod labels;
 const COUNT: usize = 120;
 
 /// `model/`, with `vocab.json` and `merges.txt`, and `labels.json`.
-fn stand_in(folder: &Path) -> (Tokenizer, Vec<PickBest>) {
+fn stand_in(folder: &Path) -> (LanguageModel, Vec<PickBest>) {
     let texts = [include_str!("../../datasets/openings.txt").to_string()];
     let (vocabulary, merges) = gpt2_tokenizer::train(&texts).unwrap();
     let paths = [VOCABULARY_FILE, MERGES_FILE].map(|name| folder.join("model").join(name));
@@ -40,13 +40,14 @@ fn stand_in(folder: &Path) -> (Tokenizer, Vec<PickBest>) {
     fs::write(&paths[1], merges).unwrap();
     let labels = labels::generate(&texts, &model.tokenizer, COUNT, 1).unwrap();
     fs::write(folder.join("labels.json"), to_json(&labels)).unwrap();
-    (model.tokenizer, labels)
+    (model, labels)
 }
 
 fn preftune(folder: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_preftune"))
         .args(["--quiet", "--device", "ndarray", "--json"])
         .args(arguments.split(' '))
+        .env("PREFTUNE_HOME", folder.join("home"))
         .current_dir(folder)
         .output()
         .unwrap()
@@ -70,7 +71,11 @@ fn a_label_file_of_the_original_trains_a_reward_model_and_gives_the_queries_of_a
 
     let size = "--set reward.train_comparisons=96 --set reward.batch_size=16 --set reward.normalize_samples=8";
     let model = "--preset openai/descriptiveness --model model";
-    let fit = printed(folder, &format!("train-reward labels.json {model} {size} --run reward --out reward/model"));
+    // As `fetch labels/descriptiveness` leaves it.
+    fs::create_dir_all(folder.join("home/labels/descriptiveness")).unwrap();
+    fs::copy(folder.join("labels.json"), folder.join("home/labels/descriptiveness/offline_5k.json")).unwrap();
+    let fit =
+        printed(folder, &format!("train-reward labels/descriptiveness {model} {size} --run reward --out reward/model"));
     assert_eq!((fit["comparisons"].as_u64(), fit["held_out_comparisons"].as_u64()), (Some(96), Some(unseen as u64)));
 
     let size = "--set policy.updates=1 --set policy.batch_size=4 --set policy.epochs=1";
@@ -92,9 +97,26 @@ fn labels_of_another_tokenizer_are_refused() {
 }
 
 #[test]
+fn a_folder_of_books_gives_passages_from_after_a_period_to_a_period() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, _) = stand_in(folder.path());
+    let settings = preftune::config::preset("openai/sentiment").unwrap().config().unwrap();
+    let task = Task::new(&settings.task, &model).unwrap();
+    let book = include_str!("../../datasets/openings.txt").to_string();
+    let queries = book_queries(std::slice::from_ref(&book), &model, &task).unwrap();
+    assert!(queries.len() > 50);
+    for query in &queries {
+        let text = model.tokenizer.decode(query).unwrap();
+        assert!(query.len() <= 64 && query.last() == Some(&13), "{text}");
+        assert!(book.contains(&format!(".{text}")), "{text}");
+    }
+    assert!(book_queries(&["No period".into()], &model, &task).is_err());
+}
+
+#[test]
 fn generated_labels_have_the_originals_form() {
     let folder = tempfile::tempdir().unwrap();
-    let (tokenizer, labels) = stand_in(folder.path());
+    let (LanguageModel { tokenizer, .. }, labels) = stand_in(folder.path());
     assert_eq!((tokenizer.token("."), tokenizer.token("\n")), (Some(13), Some(198)));
     for label in &labels {
         assert_eq!(label.query.len(), 64);

@@ -155,6 +155,27 @@ fn adapters_begin_at_the_reference_and_move_only_the_matrices_inside_the_blocks(
 }
 
 #[test]
+fn the_policy_reads_prefix_and_suffix_and_the_reward_model_does_not() {
+    let models = Models::new();
+    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
+    let mut judges = models.judges();
+    judges.task.query_prefix = vec![3, 4];
+    judges.task.query_suffix = vec![5];
+    let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
+    let drawn = judges.roll_out(&policy, models.queries.clone(), numbers).unwrap().responses;
+    // One that stands in a response, so that not all get the penalty.
+    judges.task.truncation.token = drawn[0][3];
+    let rollout = judges.roll_out(&policy, models.queries.clone(), numbers).unwrap();
+    for (context, query) in rollout.contexts.iter().zip(&models.queries) {
+        assert_eq!(*context, [&[3, 4], query.as_slice(), &[5]].concat());
+    }
+    assert_eq!(rollout.scores, judges.score(&models.queries, &rollout.responses).unwrap().0);
+    assert_ne!(rollout.scores, judges.score(&rollout.contexts, &rollout.responses).unwrap().0);
+    let plain = models.judges().roll_out(&policy, rollout.contexts.clone(), numbers).unwrap();
+    assert_eq!(plain.responses, rollout.responses);
+}
+
+#[test]
 fn adapters_go_on_from_a_checkpoint() {
     let models = Models::new();
     let (straight, stopped) =
