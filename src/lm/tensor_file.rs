@@ -1,12 +1,13 @@
 //! Safetensors files: read one tensor at a time, so that loading a model takes little more memory
 //! than the model; written as a whole.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata, TensorView};
+use safetensors::tensor::{Dtype, Metadata, View};
 
 use super::parameters::NamedTensor;
 use crate::error::{Error, Result};
@@ -147,26 +148,44 @@ pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<HashMap<String, Nam
 /// # Errors
 /// [`Error::Failed`] if the format cannot hold them.
 pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Result<Vec<u8>> {
-    let failed = |e: safetensors::SafeTensorError| Error::failed(format!("weights cannot be written: {e}"), "");
-    let stored: Vec<(&str, Vec<u8>, &[usize])> =
-        tensors.iter().map(|t| (t.name.as_str(), to_bytes(&t.values, precision), t.shape.as_slice())).collect();
-    let dtype = match precision {
-        Precision::F32 => Dtype::F32,
-        Precision::F16 => Dtype::F16,
-    };
-    let views = stored
-        .iter()
-        .map(|(name, bytes, shape)| Ok((*name, TensorView::new(dtype, shape.to_vec(), bytes)?)))
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(failed)?;
+    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), Stored { tensor, precision }));
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize(views, Some(metadata)).map_err(failed)
+    safetensors::serialize(views, Some(metadata))
+        .map_err(|error| Error::failed(format!("weights cannot be written: {error}"), ""))
 }
 
-fn to_bytes(values: &[f32], precision: Precision) -> Vec<u8> {
-    match precision {
-        Precision::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        Precision::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
+/// A tensor as its file has it; the bytes are made when they are asked for, one tensor's at a time.
+struct Stored<'a> {
+    tensor: &'a NamedTensor,
+    precision: Precision,
+}
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.tensor.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = self.tensor.values.iter();
+        Cow::Owned(match self.precision {
+            Precision::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
+            Precision::F16 => values.flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        let bytes = match self.precision {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        };
+        bytes * self.tensor.values.len()
     }
 }
 
