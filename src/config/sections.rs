@@ -131,8 +131,8 @@ pub struct Policy {
     pub minibatches: usize,
     /// Episodes in one backward pass, at most: halved until it fits. Changes memory, not results.
     pub micro_batch_size: usize,
-    /// Compute activations again in the backward pass in place of keeping them: less memory, a third
-    /// more work, the same results. Original: false.
+    /// Compute activations again in the backward pass in place of keeping them: less memory, one more
+    /// forward pass, the same results. Original: false.
     pub gradient_checkpointing: bool,
     /// Passes over the episodes of an update. Original: 4.
     pub epochs: usize,

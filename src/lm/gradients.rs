@@ -16,8 +16,8 @@ use crate::error::Result;
 pub struct Backward {
     /// Rows in one pass: changes memory, not results.
     pub micro_batch_size: usize,
-    /// Keep each block's input and compute the rest of the block again: about a third more
-    /// arithmetic, and activations of one block instead of all.
+    /// Keep each block's input and compute the rest of the block again: one more forward pass, and
+    /// activations of one block instead of all.
     pub gradient_checkpointing: bool,
 }
 
