@@ -15,8 +15,7 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::labels::SimulatedLabeler;
 use crate::lm::{
-    LanguageModel, ModelFiles, Task, TensorFile, TokenizerFiles, book_queries, hugging_face, query_texts, query_tokens,
-    shipped, shipped_weights,
+    LanguageModel, ModelFiles, Queries, Task, TensorFile, TokenizerFiles, hugging_face, shipped, shipped_weights,
 };
 use crate::reward::RewardModel;
 use crate::run::{Interrupt, Mode, RunDirectory, files};
@@ -183,47 +182,20 @@ pub(super) struct Session<'a> {
     pub(super) room: Room,
 }
 
-/// Where queries come from.
-pub(super) enum QueriesFrom<'a> {
-    /// A file of queries, a label file of the original, or a folder of books.
-    File(&'a Path),
-    /// The story openings inside the program, those for training.
-    Openings,
-}
-
 /// A file by its path, or label files by the name under which they were fetched.
 pub(super) fn fetched_file(path: &Path) -> Result<PathBuf> {
     let fetched = if path.exists() { None } else { fetch::cached_labels(&path.to_string_lossy())? };
     Ok(fetched.unwrap_or_else(|| path.into()))
 }
 
-impl<'a> QueriesFrom<'a> {
-    pub(super) fn file_or_openings(path: Option<&'a Path>) -> Self {
-        path.map_or(Self::Openings, Self::File)
-    }
-
-    pub(super) fn texts(self, model: &LanguageModel, task: &Task) -> Result<Vec<String>> {
-        match self {
-            Self::File(path) if path.is_dir() => {
-                let queries = book_queries(&files::read_texts(path)?, model, task)?;
-                queries.iter().map(|query| model.tokenizer.decode(query)).collect()
-            }
-            Self::File(path) => {
-                let path = fetched_file(path)?;
-                query_texts(&files::read_text(&path)?, &path, &model.tokenizer)
-            }
-            Self::Openings => Ok(openings()?.train),
-        }
-    }
-
-    pub(super) fn tokens(self, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
-        match self {
-            Self::File(path) if path.is_dir() => book_queries(&files::read_texts(path)?, model, task),
-            Self::File(path) => {
-                let path = fetched_file(path)?;
-                query_tokens(&files::read_text(&path)?, &path, model, task)
-            }
-            Self::Openings => openings()?.train.iter().map(|query| task.encode_query(model, query)).collect(),
+/// Queries of a file or of a folder of books; with neither, the story openings for training.
+pub(super) fn read_queries(path: Option<&Path>, model: &LanguageModel, task: &Task) -> Result<Queries> {
+    match path {
+        None => Ok(Queries::Text(openings()?.train)),
+        Some(folder) if folder.is_dir() => Queries::from_books(&files::read_texts(folder)?, model, task),
+        Some(path) => {
+            let path = fetched_file(path)?;
+            Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer)
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Common, eval, label, report, train_policy, train_reward};
 use crate::data::queries::openings;
 use crate::error::Result;
 use crate::eval::{Contest, Judging};
-use crate::lm::{STORYTELLER, Task};
+use crate::lm::{Queries, STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::report::Judgment;
 use crate::reward::token_comparisons;
@@ -75,7 +75,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     label::write_comparisons(&session, STORYTELLER, &queries.train, &mut labeler, &path)?;
     let task = Task::new(&settings.task, &model)?;
     let comparisons = token_comparisons(&files::read_text(&path)?, &path, &model, &task)?;
-    let tokens = queries.train.iter().map(|query| task.encode_query(&model, query)).collect::<Result<Vec<_>>>()?;
+    let tokens = Queries::Text(queries.train.clone()).tokens(&model, &task)?;
     let stage = directory.stage("reward")?;
     let (fitted, fit) = train_reward::fit(&session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
     let stage = directory.stage("policy")?;

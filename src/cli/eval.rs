@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, load_labeler, load_model, load_reward_model};
+use super::common::{load_labeler, load_model, load_reward_model, read_queries};
 use crate::data::queries::openings;
 use crate::error::Result;
 use crate::eval::{Contest, Judging, Pair, Scores, WinRate};
@@ -70,7 +70,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let tuned = load_model(&arguments.model, &opened.device)?;
     let baseline = load_model(&arguments.baseline, &opened.device)?;
     let queries = match &arguments.queries {
-        Some(path) => QueriesFrom::File(path).texts(&baseline, &Task::new(&settings.task, &baseline)?)?,
+        Some(path) => {
+            read_queries(Some(path), &baseline, &Task::new(&settings.task, &baseline)?)?.texts(&baseline.tokenizer)?
+        }
         None => openings()?.held_out,
     };
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, load_labeler, load_model, remembered, remembered_model};
+use super::common::{Session, load_labeler, load_model, read_queries, remembered, remembered_model};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{LabelLog, Labeler};
@@ -52,8 +52,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref())
-        .texts(&model, &Task::new(&settings.task, &model)?)?;
+    let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
+        .texts(&model.tokenizer)?;
     let out = match arguments.out {
         Some(path) => path,
         None => {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, load_model};
+use super::common::{load_model, read_queries};
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Sampling, Task, sample};
 use crate::run::random::{Stream, uniform};
@@ -49,7 +49,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &common.open_device()?.device)?;
     let task = Task::new(&settings.task, &model)?;
     let queries = match arguments.query.is_empty() {
-        true => QueriesFrom::file_or_openings(arguments.queries.as_deref()).texts(&model, &task)?,
+        true => read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?,
         false => arguments.query,
     };
     let sampling = Sampling { responses_per_query: arguments.responses as usize, ..task.sampling };

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, load_model, load_reward_model, remembered, remembered_model, write_model};
+use super::common::{Session, load_model, load_reward_model, read_queries, remembered, remembered_model, write_model};
 use crate::config;
 use crate::device::Opened;
 use crate::error::Result;
@@ -52,7 +52,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let queries = QueriesFrom::file_or_openings(arguments.queries.as_deref()).tokens(&model, &task)?;
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.tokens(&model, &task)?;
     let inputs = [
         remembered_model(&arguments.model)?,
         remembered(Some(&arguments.reward))?,
@@ -76,7 +76,8 @@ pub fn tune(
 ) -> Result<Policy> {
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
-    let (micro_batch_size, memory) = policy::micro_batch_that_fits(settings, &task, model, room)?;
+    let (micro_batch_size, memory) =
+        policy::memory_loop(&settings.policy, &task, model).micro_batch_that_fits(&model.config, 1, room)?;
     common.say(&format!("memory: about {}", memory.describe()));
     let training = PolicyTraining {
         settings: &config::Policy { micro_batch_size, ..settings.policy.clone() },

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{QueriesFrom, Session, fetched_file, load_model, remembered, remembered_model, write_model};
+use super::common::{Session, fetched_file, load_model, read_queries, remembered, remembered_model, write_model};
 use crate::config::Reward;
 use crate::device::Opened;
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         return Err(Error::input(path, what, "make some with `preftune label`"));
     }
     let queries = match &arguments.queries {
-        Some(path) => QueriesFrom::File(path).tokens(&model, &task)?,
+        path @ Some(_) => read_queries(path.as_deref(), &model, &task)?.tokens(&model, &task)?,
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
     let inputs =
@@ -95,11 +95,13 @@ pub fn fit(
 ) -> Result<(FittedReward, Outcome)> {
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
-    let (micro_batch_size, memory) = reward::micro_batch_that_fits(settings, &task, model, room)?;
+    let responses = settings.labels.responses_per_query;
+    let work = reward::memory_loop(&settings.reward, responses, &task, model);
+    let (rows, memory) = work.micro_batch_that_fits(&model.config, responses, room)?;
     common.say(&format!("memory: about {}", memory.describe()));
     let data = RewardData::new(model, &task, comparisons, queries, settings, common.seed)?;
     let training = RewardTraining {
-        settings: &Reward { micro_batch_size, ..settings.reward.clone() },
+        settings: &Reward { micro_batch_size: rows / responses, ..settings.reward.clone() },
         pretrained: model,
         data: &data,
         seed: common.seed,

@@ -108,7 +108,7 @@ impl Judging<'_> {
         let queries = texts.iter().map(|query| task.encode_query(model, query)).collect::<Result<Vec<_>>>()?;
         let length = task.sampling.response_length;
         let numbers = |row: usize| uniform(self.seed, Stream::Evaluation, side, (first + row) as u64, length);
-        let contexts: Vec<Vec<u32>> = queries.iter().map(|query| task.context(query)).collect();
+        let contexts = task.contexts(&queries);
         let sampled = sample(&model.transformer, &model.config, None, &contexts, &task.sampling, numbers)?;
         Ok((queries, sampled))
     }
@@ -121,7 +121,7 @@ impl Judging<'_> {
         }
         let (model, temperature) = (&reference.transformer, task.sampling.temperature);
         let responses = &sampled.responses;
-        let contexts: Vec<Vec<u32>> = queries.iter().map(|query| task.context(query)).collect();
+        let contexts = task.contexts(queries);
         let theirs = response_log_probs(model, &reference.config, &contexts, responses, temperature, PAIRS_AT_ONCE)?;
         let row = |(ours, theirs): (&Vec<f32>, Vec<f64>)| {
             ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).collect()

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::config::ModelConfig;
+use super::sampler::ROWS_AT_ONCE;
 use crate::config::Lora;
 use crate::device::Room;
 use crate::error::{Error, Result};
@@ -98,16 +99,15 @@ impl Memory {
 
     /// One line, in MB.
     pub fn describe(&self) -> String {
-        let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
         format!(
             "{} MB (weights {}, gradients {}, optimizer {}, activations {}, logits {}, cache {})",
-            megabytes(self.total()),
-            megabytes(self.weights),
-            megabytes(self.gradients),
-            megabytes(self.optimizer),
-            megabytes(self.activations),
-            megabytes(self.logits),
-            megabytes(self.cache),
+            mb(self.total()),
+            mb(self.weights),
+            mb(self.gradients),
+            mb(self.optimizer),
+            mb(self.activations),
+            mb(self.logits),
+            mb(self.cache),
         )
     }
 }
@@ -117,22 +117,44 @@ fn holds(room: Room, memory: &Memory) -> bool {
         && room.buffer.is_none_or(|buffer| memory.largest_buffer <= buffer)
 }
 
-/// The largest micro-batch that fits, `wanted` or a half of it, a quarter and so on, with what it
-/// takes.
-///
-/// # Errors
-/// [`Error::Failed`] with the numbers, when not even one row fits.
-pub fn fit(wanted: usize, room: Room, estimate: impl Fn(usize) -> Memory) -> Result<(usize, Memory)> {
-    let mut micro_batch = wanted.max(1);
-    loop {
-        let memory = estimate(micro_batch);
-        if holds(room, &memory) {
-            return Ok((micro_batch, memory));
+/// A training loop, as far as memory goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Loop {
+    /// With as many rows in one pass as are wanted.
+    pub pass: Pass,
+    pub lora: Lora,
+    /// Models of the same shape beside the one that learns.
+    pub frozen: u64,
+    /// Rows whose responses are drawn side by side.
+    pub sampled_rows: usize,
+}
+
+impl Loop {
+    /// What it takes with `micro_batch` rows in one pass.
+    pub fn memory(&self, config: &ModelConfig, micro_batch: usize) -> Memory {
+        let pass = Pass { micro_batch, ..self.pass };
+        let rows = self.sampled_rows.min(ROWS_AT_ONCE);
+        Memory::of_training(config, &pass, self.lora, self.frozen).with_sampling(config, rows, pass.tokens)
+    }
+
+    /// The largest micro-batch that fits, the one wanted or a half of it, a quarter and so on down to
+    /// `smallest` rows, with what it takes.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the numbers, when not even the smallest fits.
+    pub fn micro_batch_that_fits(&self, config: &ModelConfig, smallest: usize, room: Room) -> Result<(usize, Memory)> {
+        let mut micro_batch = self.pass.micro_batch.min(self.pass.rows).max(smallest);
+        loop {
+            let memory = self.memory(config, micro_batch);
+            if holds(room, &memory) {
+                return Ok((micro_batch, memory));
+            }
+            if micro_batch <= smallest {
+                return Err(does_not_fit(&memory, room));
+            }
+            // Whole comparisons stay together.
+            micro_batch = (micro_batch / 2 / smallest * smallest).max(smallest);
         }
-        if micro_batch == 1 {
-            return Err(does_not_fit(&memory, room));
-        }
-        micro_batch /= 2;
     }
 }
 
@@ -196,17 +218,19 @@ mod tests {
 
     #[test]
     fn the_micro_batch_is_halved_until_it_fits() {
-        let none = Lora { rank: 0, alpha: 1.0 };
-        let estimate = |micro_batch| Memory::of_training(&gpt2(), &pass(micro_batch), none, 2);
+        let training = Loop { pass: pass(64), lora: Lora { rank: 0, alpha: 1.0 }, frozen: 2, sampled_rows: 64 };
+        let fit = |room| training.micro_batch_that_fits(&gpt2(), 1, room);
         let room = |free| Room { free: Some(free), buffer: None };
-        assert_eq!(fit(64, room(100 << 30), estimate).unwrap().0, 64);
-        let (micro_batch, memory) = fit(64, room(6_000_000_000), estimate).unwrap();
+        assert_eq!(fit(room(100 << 30)).unwrap().0, 64);
+        let (micro_batch, memory) = fit(room(6_000_000_000)).unwrap();
         assert!(micro_batch < 64 && memory.total() <= 6_000_000_000);
-        assert!(estimate(2 * micro_batch).total() > 6_000_000_000);
-        let error = fit(64, room(1_000_000_000), estimate).unwrap_err();
+        assert!(training.memory(&gpt2(), 2 * micro_batch).total() > 6_000_000_000);
+        let (of_four, _) = training.micro_batch_that_fits(&gpt2(), 4, room(6_000_000_000)).unwrap();
+        assert!(of_four.is_multiple_of(4));
+        let error = fit(room(1_000_000_000)).unwrap_err();
         assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
         // The token embedding, 154 MB, whatever the micro-batch.
-        let error = fit(64, Room { free: None, buffer: Some(128 << 20) }, estimate).unwrap_err();
+        let error = fit(Room { free: None, buffer: Some(128 << 20) }).unwrap_err();
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
     }
 

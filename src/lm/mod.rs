@@ -29,7 +29,7 @@ pub use heads::ScalarHead;
 pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
 pub use kv_cache::KvCache;
 pub use log_probs::ResponseBatch;
-pub use queries::{book_queries, original_labels, query_texts, query_tokens};
+pub use queries::{Queries, original_labels};
 pub use sampler::{ROWS_AT_ONCE, Sampled, Sampling, draw, sample};
 pub use self_check::{Agreement, check_cached_decoding};
 pub use shipped::{STORYTELLER, shipped, shipped_weights};

@@ -10,48 +10,67 @@ use crate::data::openai::{PickBest, distinct_queries, is_original, parse_labels}
 use crate::data::queries::{parse_queries, queries_from_book};
 use crate::error::{Error, Result};
 
-/// The queries of a file, as text; `path` is named in errors. Of a label file of the original, its
-/// queries, each once.
-///
-/// # Errors
-/// As [`parse_queries`] and [`original_labels`].
-pub fn query_texts(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Vec<String>> {
-    if !is_original(text) {
-        return parse_queries(text, path);
-    }
-    let queries = distinct_queries(&original_labels(text, path, tokenizer)?);
-    queries.iter().map(|query| tokenizer.decode(query)).collect()
+/// Queries as they were given.
+#[derive(Debug, Clone)]
+pub enum Queries {
+    Text(Vec<String>),
+    /// Token ids of the model, taken as they are: as text, they might come back as other tokens.
+    Tokens(Vec<Vec<u32>>),
 }
 
-/// The same in tokens. Those of the original are taken as they are: as text, they might come back as
-/// other tokens.
-///
-/// # Errors
-/// As [`query_texts`].
-pub fn query_tokens(text: &str, path: &Path, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
-    if is_original(text) {
-        return Ok(distinct_queries(&original_labels(text, path, &model.tokenizer)?));
+impl Queries {
+    /// Those of a file: text, JSONL, or a label file of the original, of which each query counts once;
+    /// `path` is named in errors.
+    ///
+    /// # Errors
+    /// As [`parse_queries`] and [`original_labels`].
+    pub fn from_file(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Self> {
+        match is_original(text) {
+            true => Ok(Self::Tokens(distinct_queries(&original_labels(text, path, tokenizer)?))),
+            false => Ok(Self::Text(parse_queries(text, path)?)),
+        }
     }
-    parse_queries(text, path)?.iter().map(|query| task.encode_query(model, query)).collect()
-}
 
-/// The passages of books that the original would take for queries (`queries_from_book`): one at every
-/// so many tokens as a query may have.
-///
-/// # Errors
-/// [`Error::Usage`] when there is none.
-pub fn book_queries(books: &[String], model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
-    let mut queries = Vec::new();
-    for book in books {
-        let tokens = model.tokenizer.encode(&clean(book))?;
-        let starts: Vec<usize> = (0..tokens.len()).step_by(task.query_length).collect();
-        let period = model.tokenizer.token(".").unwrap_or(task.truncation.token);
-        queries.extend(queries_from_book(&tokens, period, task.query_length, &starts));
+    /// The passages of books that the original would take (`queries_from_book`): one at every so many
+    /// tokens as a query may have.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is none.
+    pub fn from_books(books: &[String], model: &LanguageModel, task: &Task) -> Result<Self> {
+        let mut queries = Vec::new();
+        for book in books {
+            let tokens = model.tokenizer.encode(&clean(book))?;
+            let starts: Vec<usize> = (0..tokens.len()).step_by(task.query_length).collect();
+            let period = model.tokenizer.token(".").unwrap_or(task.truncation.token);
+            queries.extend(queries_from_book(&tokens, period, task.query_length, &starts));
+        }
+        if queries.is_empty() {
+            return Err(Error::usage("there is no whole sentence in these books", "give .txt files of prose"));
+        }
+        Ok(Self::Tokens(queries))
     }
-    if queries.is_empty() {
-        return Err(Error::usage("there is no whole sentence in these books", "give .txt files of prose"));
+
+    /// As a person reads them.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn texts(self, tokenizer: &Tokenizer) -> Result<Vec<String>> {
+        match self {
+            Self::Text(texts) => Ok(texts),
+            Self::Tokens(queries) => queries.iter().map(|query| tokenizer.decode(query)).collect(),
+        }
     }
-    Ok(queries)
+
+    /// As the model reads them.
+    ///
+    /// # Errors
+    /// As [`Task::encode_query`].
+    pub fn tokens(self, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
+        match self {
+            Self::Text(texts) => texts.iter().map(|text| task.encode_query(model, text)).collect(),
+            Self::Tokens(queries) => Ok(queries),
+        }
+    }
 }
 
 /// A label file of the original, for a model whose tokens are GPT-2's.

@@ -99,6 +99,11 @@ impl Task {
         [&self.query_prefix, query, &self.query_suffix].concat()
     }
 
+    /// The same for each of them.
+    pub fn contexts(&self, queries: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        queries.iter().map(|query| self.context(query)).collect()
+    }
+
     /// A query's tokens, the last `query_length` of them.
     ///
     /// # Errors

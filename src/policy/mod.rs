@@ -22,7 +22,7 @@ mod update;
 
 pub use advantages::{Advantages, estimate, whiten};
 pub use kl_controller::{Adaptive, KlController};
-pub use memory::micro_batch_that_fits;
+pub use memory::memory_loop;
 pub use model::{Analysis, Policy, response_log_probs};
 pub use rollout::{Judges, Rollout};
 pub use score::penalize;

@@ -52,7 +52,7 @@ impl Judges<'_> {
     ) -> Result<Rollout> {
         let policy = lora::merge(policy.valid());
         let config = &self.reference.config;
-        let contexts: Vec<Vec<u32>> = queries.iter().map(|query| self.task.context(query)).collect();
+        let contexts = self.task.contexts(&queries);
         let drawn =
             sample(&policy.transformer, config, Some(&policy.value_head), &contexts, &self.task.sampling, uniform)?;
         let Sampled { responses, log_probs, values } = drawn;

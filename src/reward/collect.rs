@@ -60,7 +60,7 @@ pub fn draw_normalization_samples(
     let mut rng = generator(seed, Stream::Normalization, 0, 0);
     let chosen: Vec<Vec<u32>> =
         (0..count).filter_map(|_| queries.get(below(queries.len().max(1), &mut rng))).cloned().collect();
-    let contexts: Vec<Vec<u32>> = chosen.iter().map(|query| task.context(query)).collect();
+    let contexts = task.contexts(&chosen);
     let numbers = |row: usize| uniform(seed, Stream::Normalization, 1, row as u64, task.sampling.response_length);
     let drawn = sample(&model.transformer, &model.config, None, &contexts, &task.sampling, numbers)?;
     Ok(NormalizationSamples { queries: chosen, responses: drawn.responses })

@@ -1,37 +1,20 @@
-//! What fitting a reward model takes, and the micro-batch that fits.
+//! What fitting a reward model takes.
 
-use crate::config::{Config, Lora};
-use crate::device::{Room, parts};
-use crate::error::Result;
-use crate::lm::memory::{Memory, Pass, fit};
-use crate::lm::{LanguageModel, ROWS_AT_ONCE, Task};
+use crate::config::{Lora, Reward};
+use crate::device::parts;
+use crate::lm::memory::{Loop, Pass};
+use crate::lm::{LanguageModel, Task};
 
-/// The largest micro-batch up to `reward.micro_batch_size` that fits, and the memory of a run with it.
-/// The pretrained model lies beside the one that learns.
-///
-/// # Errors
-/// As [`fit`].
-pub fn micro_batch_that_fits(
-    settings: &Config,
-    task: &Task,
-    model: &LanguageModel,
-    room: Room,
-) -> Result<(usize, Memory)> {
-    let (reward, responses) = (&settings.reward, settings.labels.responses_per_query);
-    let estimate = |micro_batch| {
-        let pass = Pass {
-            rows: reward.batch_size * responses,
-            tokens: task.longest_row(),
-            responses: 0,
-            micro_batch: micro_batch * responses,
-            side_by_side: parts(&model.transformer.device()),
-            gradient_checkpointing: reward.gradient_checkpointing,
-        };
-        Memory::of_training(&model.config, &pass, Lora { rank: 0, alpha: 1.0 }, 1).with_sampling(
-            &model.config,
-            reward.normalize_samples.min(ROWS_AT_ONCE),
-            task.longest_row(),
-        )
+/// Reward steps; the pretrained model lies beside the one that learns. A row is one of the
+/// `responses` of a comparison.
+pub fn memory_loop(settings: &Reward, responses: usize, task: &Task, model: &LanguageModel) -> Loop {
+    let pass = Pass {
+        rows: settings.batch_size * responses,
+        tokens: task.longest_row(),
+        responses: 0,
+        micro_batch: settings.micro_batch_size * responses,
+        side_by_side: parts(&model.transformer.device()),
+        gradient_checkpointing: settings.gradient_checkpointing,
     };
-    fit(reward.micro_batch_size.min(reward.batch_size), room, estimate)
+    Loop { pass, lora: Lora { rank: 0, alpha: 1.0 }, frozen: 1, sampled_rows: settings.normalize_samples }
 }

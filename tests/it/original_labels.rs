@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use preftune::data::openai::{PADDING, PickBest, to_json, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
-use preftune::lm::{LanguageModel, ModelConfig, Precision, Task, Tokenizer, Transformer, book_queries, parameters};
+use preftune::lm::{LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, parameters};
 
 use crate::devices;
 
@@ -103,14 +103,15 @@ fn a_folder_of_books_gives_passages_from_after_a_period_to_a_period() {
     let settings = preftune::config::preset("openai/sentiment").unwrap().config().unwrap();
     let task = Task::new(&settings.task, &model).unwrap();
     let book = include_str!("../../datasets/openings.txt").to_string();
-    let queries = book_queries(std::slice::from_ref(&book), &model, &task).unwrap();
+    let queries = Queries::from_books(std::slice::from_ref(&book), &model, &task).unwrap();
+    let queries = queries.tokens(&model, &task).unwrap();
     assert!(queries.len() > 50);
     for query in &queries {
         let text = model.tokenizer.decode(query).unwrap();
         assert!(query.len() <= 64 && query.last() == Some(&13), "{text}");
         assert!(book.contains(&format!(".{text}")), "{text}");
     }
-    assert!(book_queries(&["No period".into()], &model, &task).is_err());
+    assert!(Queries::from_books(&["No period".into()], &model, &task).is_err());
 }
 
 #[test]
