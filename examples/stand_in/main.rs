@@ -73,5 +73,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     files::write_atomically(&vocabulary_path, vocabulary.as_bytes())?;
     files::write_atomically(&merges_path, merges.as_bytes())?;
-    files::write_atomically(&arguments.out.join("labels.json"), data::openai::to_json(&labels).as_bytes())
+    let path = arguments.out.join("labels.json");
+    files::write_atomically(&path, data::openai::to_json(&labels).as_bytes())?;
+    println!("{}\n{}", arguments.out.join("model").display(), path.display());
+    Ok(())
 }

@@ -32,8 +32,8 @@ pub struct Arguments {
     /// The model to compare with
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     baseline: String,
-    /// A file of queries that training did not use; without it, the held-out story openings
-    #[arg(long, value_name = "FILE")]
+    /// Queries that training did not use, as `train-policy` takes them; without it, the held-out story openings
+    #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
     #[arg(long, value_name = "FILE")]

@@ -29,9 +29,8 @@ pub struct Arguments {
     /// The model whose responses are compared
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     pub model: String,
-    /// Queries: a file with one a line, or JSONL; a folder of books; without it, the story openings
-    /// that ship
-    #[arg(long, value_name = "FILE")]
+    /// Queries, as `train-policy` takes them; without it, the story openings that ship
+    #[arg(long, value_name = "PATH")]
     pub queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
     #[arg(long, value_name = "FILE")]

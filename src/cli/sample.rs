@@ -27,8 +27,8 @@ pub struct Arguments {
     /// A text to continue; may be repeated
     #[arg(long, value_name = "TEXT", conflicts_with = "queries")]
     query: Vec<String>,
-    /// A file of queries: one a line, or JSONL; with neither, the story openings for training
-    #[arg(long, value_name = "FILE")]
+    /// Queries, as `train-policy` takes them; with neither, the story openings for training
+    #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Responses a query
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

@@ -33,7 +33,7 @@ pub struct Arguments {
     model: String,
     /// Queries: a file with one a line, or JSONL; a label file of the original; a folder of books;
     /// without it, the story openings that ship for training
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Where the tuned model goes, in Hugging Face layout
     #[arg(long, value_name = "DIR")]

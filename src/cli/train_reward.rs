@@ -28,8 +28,9 @@ pub struct Arguments {
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: String,
-    /// Queries whose responses have mean reward 0 and variance 1; the comparisons' own if not given
-    #[arg(long, value_name = "FILE")]
+    /// Queries whose responses have mean reward 0 and variance 1, as `train-policy` takes them; the
+    /// comparisons' own if not given
+    #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Where the reward model goes
     #[arg(long, value_name = "DIR")]

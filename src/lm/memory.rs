@@ -100,8 +100,9 @@ impl Memory {
     /// One line, in MB.
     pub fn describe(&self) -> String {
         format!(
-            "{} MB (weights {}, gradients {}, optimizer {}, activations {}, logits {}, cache {})",
+            "{} MB (program {}, weights {}, gradients {}, optimizer {}, activations {}, logits {}, cache {})",
             mb(self.total()),
+            mb(PROGRAM_BYTES),
             mb(self.weights),
             mb(self.gradients),
             mb(self.optimizer),
