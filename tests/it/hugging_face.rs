@@ -162,7 +162,7 @@ struct Judged {
 }
 
 /// Both ways: a model that `transformers` wrote, and one that this crate wrote and `transformers`
-/// read (`tests/fixtures/transformers/make.py`).
+/// read (`tests/fixtures/transformers/log_probs.py`).
 #[test]
 fn transformers_finds_the_same_tokens_and_log_probabilities() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

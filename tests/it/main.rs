@@ -3,6 +3,7 @@
 mod adam;
 mod devices;
 mod fetch;
+mod gpt2_124m;
 mod gradients;
 mod http_server;
 mod hugging_face;
@@ -14,3 +15,4 @@ mod policy;
 mod program;
 mod reward;
 mod tiny;
+mod tokenizer;
