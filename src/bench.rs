@@ -164,10 +164,8 @@ fn train_seconds(
         advantages: vec![vec![1.0; work.response]; work.batch],
         returns: zeros,
     };
-    let settings = UpdateSettings {
-        backward: Backward { micro_batch_size: work.micro_batch, gradient_checkpointing: false },
-        ..UpdateSettings::new(&config::Policy::default(), 1e-5, 0.7)
-    };
+    let backward = Backward::in_passes_of(work.micro_batch);
+    let settings = UpdateSettings::new(&config::Policy::default(), backward, 1e-5, 0.7);
     let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());
     let mut policy = Some(Policy { transformer: transformer.clone(), value_head }.train());
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);

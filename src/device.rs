@@ -1,9 +1,7 @@
 //! Which backend runs, what it can hold, and the one place that reads tensors back.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::kind::Transaction as Readable;
@@ -390,41 +388,8 @@ fn convert<T>(read: std::result::Result<Vec<T>, impl fmt::Debug>) -> Result<Vec<
     read.map_err(|error| Error::device(format!("the device returned unreadable data: {error:?}"), "report this"))
 }
 
-/// Does `work` on `rows` rows, cut into ranges that together cover them, and returns the results
-/// in order.
-///
-/// The CPU backends compute most operations on one core. There each core gets a range of its
-/// own, so that everything runs in parallel; elsewhere one range holds all rows.
-pub fn in_parts<T: Send>(device: &Device, rows: usize, work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
-    let cores = cores();
-    if !is_cpu(device) || cores.len() < 2 || rows < 2 {
-        return vec![work(0..rows)];
-    }
-    let size = rows.div_ceil(cores.len());
-    let work = &work;
-    std::thread::scope(|scope| {
-        let ranges = (0..rows).step_by(size).map(|first| first..(first + size).min(rows));
-        let running: Vec<_> =
-            ranges.zip(cores).map(|(range, core)| scope.spawn(move || core.install(|| work(range)))).collect();
-        running.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
-}
-
-/// Into how many parts [`in_parts`] cuts its work at most.
-pub fn parts(device: &Device) -> usize {
-    if is_cpu(device) { cores().len().max(1) } else { 1 }
-}
-
-/// A pool of one thread for each core: what runs in it does not spread over the others.
-fn cores() -> &'static [rayon::ThreadPool] {
-    static CORES: OnceLock<Vec<rayon::ThreadPool>> = OnceLock::new();
-    CORES.get_or_init(|| {
-        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        (0..count).filter_map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()).collect()
-    })
-}
-
-fn is_cpu(device: &Device) -> bool {
+/// Whether `device` computes on the CPU, with a backend that is made for that.
+pub fn is_cpu(device: &Device) -> bool {
     let device = device.clone().without_autodiff();
     [open_flex(""), open_ndarray()].into_iter().flatten().any(|cpu| cpu.device == device)
 }

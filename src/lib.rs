@@ -44,6 +44,7 @@ pub mod eval;
 pub mod fetch;
 pub mod labels;
 pub mod lm;
+pub mod parallel;
 pub mod policy;
 pub mod report;
 pub mod reward;

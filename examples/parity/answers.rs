@@ -18,7 +18,7 @@ use super::fixture::{Fixture, PpoInput};
 
 /// Rows in one pass, as the commands have it.
 const ROWS_AT_ONCE: usize = 64;
-const BACKWARD: Backward = Backward { micro_batch_size: ROWS_AT_ONCE, gradient_checkpointing: false };
+const BACKWARD: Backward = Backward::in_passes_of(ROWS_AT_ONCE);
 
 /// The whole answer.
 pub fn all(fixture: &Fixture, device: &Device) -> Result<Value> {

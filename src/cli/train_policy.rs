@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{Session, load_model, load_reward_model, read_queries, remembered, remembered_model, write_model};
-use crate::config;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
@@ -76,11 +75,11 @@ pub fn tune(
 ) -> Result<Policy> {
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
-    let (micro_batch_size, memory) =
-        policy::memory_loop(&settings.policy, &task, model).micro_batch_that_fits(&model.config, 1, room)?;
+    let (backward, memory) = policy::backward_that_fits(&settings.policy, &task, model, room)?;
     common.say(&format!("memory: about {}", memory.describe()));
     let training = PolicyTraining {
-        settings: &config::Policy { micro_batch_size, ..settings.policy.clone() },
+        settings: &settings.policy,
+        backward,
         judges: Judges { reference: model, reward_model, task },
         queries,
         seed: common.seed,

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{Session, fetched_file, load_model, read_queries, remembered, remembered_model, write_model};
-use crate::config::Reward;
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
@@ -97,12 +96,12 @@ pub fn fit(
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
     let responses = settings.labels.responses_per_query;
-    let work = reward::memory_loop(&settings.reward, responses, &task, model);
-    let (rows, memory) = work.micro_batch_that_fits(&model.config, responses, room)?;
+    let (backward, memory) = reward::backward_that_fits(&settings.reward, responses, &task, model, room)?;
     common.say(&format!("memory: about {}", memory.describe()));
     let data = RewardData::new(model, &task, comparisons, queries, settings, common.seed)?;
     let training = RewardTraining {
-        settings: &Reward { micro_batch_size: rows / responses, ..settings.reward.clone() },
+        settings: &settings.reward,
+        backward,
         pretrained: model,
         data: &data,
         seed: common.seed,

@@ -8,20 +8,28 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::transformer::Transformer;
-use crate::device::in_parts;
 use crate::error::Result;
+use crate::parallel::{ALL_CORES, in_parts};
 
 /// How a loss is taken back through the network.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backward {
     /// Rows in one pass: changes memory, not results.
     pub micro_batch_size: usize,
+    /// Parts of a batch that are worked on side by side on a CPU, each with gradients of its own and
+    /// its share of the cores, at most. As above.
+    pub parts: usize,
     /// Keep each block's input and compute the rest of the block again: one more forward pass, and
     /// activations of one block instead of all.
     pub gradient_checkpointing: bool,
 }
 
 impl Backward {
+    /// Passes of this many rows, on all cores, with all activations kept.
+    pub const fn in_passes_of(rows: usize) -> Self {
+        Self { micro_batch_size: rows, parts: ALL_CORES, gradient_checkpointing: false }
+    }
+
     /// Gradients for `module`, whose network is `network`, of a loss of the network's output
     /// `[batch, seq, d_model]` for `tokens` `[batch, seq]`. `loss` gives the loss `[1]` and what else
     /// is wanted of the pass.
@@ -43,7 +51,7 @@ impl Backward {
     }
 
     /// The sum of the gradients that `pass` gives for each micro-batch of `rows` rows, and all that it
-    /// gives beside them, in order. On a CPU each core works on a part of the rows.
+    /// gives beside them, in order.
     ///
     /// # Errors
     /// The first of `pass`.
@@ -55,7 +63,7 @@ impl Backward {
         pass: impl Fn(Range<usize>) -> Result<(GradientsParams, T)> + Sync,
     ) -> Result<(GradientsParams, Vec<T>)> {
         let size = self.micro_batch_size;
-        let parts = in_parts(device, rows, |part| {
+        let parts = in_parts(device, rows, self.parts, |part| {
             // Summed as they come: all side by side would take a copy of the model each.
             let mut sum = GradientsAccumulator::new();
             let mut all = Vec::new();

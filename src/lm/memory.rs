@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::config::ModelConfig;
+use super::gradients::Backward;
 use super::sampler::ROWS_AT_ONCE;
 use crate::config::Lora;
 use crate::device::Room;
@@ -44,11 +45,7 @@ pub struct Pass {
     pub tokens: usize,
     /// Tokens a row whose logits are wanted.
     pub responses: usize,
-    /// Rows in one pass.
-    pub micro_batch: usize,
-    /// Passes that run side by side, each with gradients of its own.
-    pub side_by_side: usize,
-    pub gradient_checkpointing: bool,
+    pub backward: Backward,
 }
 
 impl Memory {
@@ -59,14 +56,15 @@ impl Memory {
         let all = parameters(config);
         let inside_blocks = layers * 12 * width * width;
         let trained = if lora.rank > 0 { layers * 16 * width * lora.rank as u64 } else { all };
-        let part = pass.rows.div_ceil(pass.side_by_side.max(1));
-        let rows = pass.micro_batch.min(part) as u64;
-        let several_passes = part > pass.micro_batch;
-        let parts = pass.side_by_side as u64;
+        let Backward { micro_batch_size, parts, gradient_checkpointing } = pass.backward;
+        let part = pass.rows.div_ceil(parts.max(1));
+        let rows = micro_batch_size.min(part) as u64;
+        let several_passes = part > micro_batch_size;
+        let parts = parts as u64;
         let tokens = rows * pass.tokens as u64;
 
         let a_block = tokens * (FLOATS_A_TOKEN * width + heads * pass.tokens as u64);
-        let kept = if pass.gradient_checkpointing { a_block + layers * tokens * width } else { layers * a_block };
+        let kept = if gradient_checkpointing { a_block + layers * tokens * width } else { layers * a_block };
         // Beside frozen weights, each pass makes the adapted ones for itself.
         let merged = if lora.rank > 0 { inside_blocks } else { 0 };
         let logits = rows * pass.responses as u64 * vocabulary;
@@ -113,15 +111,16 @@ impl Memory {
     }
 }
 
+/// A tenth stays with the other programs of the machine.
 fn holds(room: Room, memory: &Memory) -> bool {
-    room.free.is_none_or(|free| memory.total() <= free)
+    room.free.is_none_or(|free| memory.total() <= free / 10 * 9)
         && room.buffer.is_none_or(|buffer| memory.largest_buffer <= buffer)
 }
 
 /// A training loop, as far as memory goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Loop {
-    /// With as many rows in one pass as are wanted.
+    /// With as many rows in one pass, and as many parts, as are wanted.
     pub pass: Pass,
     pub lora: Lora,
     /// Models of the same shape beside the one that learns.
@@ -131,31 +130,36 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// What it takes with `micro_batch` rows in one pass.
-    pub fn memory(&self, config: &ModelConfig, micro_batch: usize) -> Memory {
-        let pass = Pass { micro_batch, ..self.pass };
+    /// What it takes with this `backward` in the place of its own.
+    pub fn memory(&self, config: &ModelConfig, backward: Backward) -> Memory {
+        let pass = Pass { backward, ..self.pass };
         let rows = self.sampled_rows.min(ROWS_AT_ONCE);
         Memory::of_training(config, &pass, self.lora, self.frozen).with_sampling(config, rows, pass.tokens)
     }
 
-    /// The largest micro-batch that fits, the one wanted or a half of it, a quarter and so on down to
-    /// `smallest` rows, with what it takes.
+    /// The backward pass that fits, with what it takes: as many parts as possible, then as many rows
+    /// in one pass; each the number wanted or a half of it, a quarter and so on, down to one part of
+    /// `smallest` rows.
     ///
     /// # Errors
     /// [`Error::Failed`] with the numbers, when not even the smallest fits.
-    pub fn micro_batch_that_fits(&self, config: &ModelConfig, smallest: usize, room: Room) -> Result<(usize, Memory)> {
-        let mut micro_batch = self.pass.micro_batch.min(self.pass.rows).max(smallest);
-        loop {
-            let memory = self.memory(config, micro_batch);
+    pub fn backward_that_fits(&self, config: &ModelConfig, smallest: usize, room: Room) -> Result<(Backward, Memory)> {
+        let wanted = self.pass.backward;
+        let rows = wanted.micro_batch_size.min(self.pass.rows).max(smallest);
+        let halves = |from: usize| std::iter::successors(Some(from), |n| (*n > 1).then_some(n / 2));
+        // Rows that belong together stay together.
+        let row_counts = || halves(rows / smallest).map(|groups| groups * smallest);
+        let candidates = halves(wanted.parts).flat_map(|parts| row_counts().map(move |rows| (parts, rows)));
+        let mut least = None;
+        for (parts, micro_batch_size) in candidates {
+            let backward = Backward { parts, micro_batch_size, ..wanted };
+            let memory = self.memory(config, backward);
             if holds(room, &memory) {
-                return Ok((micro_batch, memory));
+                return Ok((backward, memory));
             }
-            if micro_batch <= smallest {
-                return Err(does_not_fit(&memory, room));
-            }
-            // Whole comparisons stay together.
-            micro_batch = (micro_batch / 2 / smallest * smallest).max(smallest);
+            least = Some(memory);
         }
+        Err(does_not_fit(&least.unwrap_or_default(), room))
     }
 }
 
@@ -205,8 +209,12 @@ mod tests {
         }
     }
 
-    fn pass(micro_batch: usize) -> Pass {
-        Pass { rows: 64, tokens: 88, responses: 24, micro_batch, side_by_side: 1, gradient_checkpointing: false }
+    fn backward(micro_batch_size: usize) -> Backward {
+        Backward { micro_batch_size, parts: 1, gradient_checkpointing: false }
+    }
+
+    fn pass(backward: Backward) -> Pass {
+        Pass { rows: 64, tokens: 88, responses: 24, backward }
     }
 
     #[test]
@@ -217,17 +225,24 @@ mod tests {
         assert_eq!(parameters(&tiny), network.num_params() as u64);
     }
 
+    fn whole(backward: Backward) -> Loop {
+        Loop { pass: pass(backward), lora: Lora { rank: 0, alpha: 1.0 }, frozen: 2, sampled_rows: 64 }
+    }
+
+    fn room(free: u64) -> Room {
+        Room { free: Some(free), buffer: None }
+    }
+
     #[test]
     fn the_micro_batch_is_halved_until_it_fits() {
-        let training = Loop { pass: pass(64), lora: Lora { rank: 0, alpha: 1.0 }, frozen: 2, sampled_rows: 64 };
-        let fit = |room| training.micro_batch_that_fits(&gpt2(), 1, room);
-        let room = |free| Room { free: Some(free), buffer: None };
-        assert_eq!(fit(room(100 << 30)).unwrap().0, 64);
-        let (micro_batch, memory) = fit(room(6_000_000_000)).unwrap();
-        assert!(micro_batch < 64 && memory.total() <= 6_000_000_000);
-        assert!(training.memory(&gpt2(), 2 * micro_batch).total() > 6_000_000_000);
-        let (of_four, _) = training.micro_batch_that_fits(&gpt2(), 4, room(6_000_000_000)).unwrap();
-        assert!(of_four.is_multiple_of(4));
+        let training = whole(backward(64));
+        let fit = |room| training.backward_that_fits(&gpt2(), 1, room);
+        assert_eq!(fit(room(100 << 30)).unwrap().0, backward(64));
+        let (found, memory) = fit(room(6_000_000_000)).unwrap();
+        assert!(found.micro_batch_size < 64 && memory.total() <= 5_400_000_000);
+        assert!(training.memory(&gpt2(), backward(2 * found.micro_batch_size)).total() > 5_400_000_000);
+        let (of_four, _) = training.backward_that_fits(&gpt2(), 4, room(6_000_000_000)).unwrap();
+        assert!(of_four.micro_batch_size.is_multiple_of(4));
         let error = fit(room(1_000_000_000)).unwrap_err();
         assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
         // The token embedding, 154 MB, whatever the micro-batch.
@@ -235,13 +250,22 @@ mod tests {
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
     }
 
+    /// Each of 64 cores with gradients of its own takes 32 GB and more.
+    #[test]
+    fn a_machine_with_many_cores_takes_as_many_parts_as_it_has_room_for() {
+        let training = whole(Backward { parts: 64, ..backward(8) });
+        let (found, memory) = training.backward_that_fits(&gpt2(), 1, room(16_000_000_000)).unwrap();
+        assert!((2..64).contains(&found.parts), "{found:?}");
+        assert!(memory.total() <= 14_400_000_000);
+    }
+
     #[test]
     fn checkpointing_and_adapters_take_less() {
         let none = Lora { rank: 0, alpha: 1.0 };
-        let all = Memory::of_training(&gpt2(), &pass(8), none, 2);
-        let again = Pass { gradient_checkpointing: true, ..pass(8) };
+        let all = Memory::of_training(&gpt2(), &pass(backward(8)), none, 2);
+        let again = pass(Backward { gradient_checkpointing: true, ..backward(8) });
         assert!(Memory::of_training(&gpt2(), &again, none, 2).activations < all.activations / 4);
-        let adapters = Memory::of_training(&gpt2(), &pass(8), Lora { rank: 16, alpha: 1.0 }, 2);
+        let adapters = Memory::of_training(&gpt2(), &pass(backward(8)), Lora { rank: 16, alpha: 1.0 }, 2);
         assert!(adapters.total() < all.total() * 6 / 10, "{} and {}", adapters.describe(), all.describe());
     }
 }

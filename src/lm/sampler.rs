@@ -6,8 +6,9 @@ use super::config::ModelConfig;
 use super::heads::ScalarHead;
 use super::token_batch::{TokenBatch, select_rows};
 use super::transformer::Transformer;
-use crate::device::{Readback, in_parts};
+use crate::device::Readback;
 use crate::error::Result;
+use crate::parallel::{ALL_CORES, in_parts};
 
 /// Sequences decoded side by side; more rows than this go in several passes.
 pub const ROWS_AT_ONCE: usize = 256;
@@ -60,7 +61,7 @@ pub fn sample(
     let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
     let room = config.n_positions.saturating_sub(sampling.response_length);
     for (pass, queries) in queries.chunks(queries_at_once).enumerate() {
-        let parts = in_parts(&model.device(), queries.len(), |part| {
+        let parts = in_parts(&model.device(), queries.len(), ALL_CORES, |part| {
             let first_query = pass * queries_at_once + part.start;
             let queries = queries.get(part).unwrap_or_default();
             let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, room)?;

@@ -22,7 +22,7 @@ mod update;
 
 pub use advantages::{Advantages, estimate, whiten};
 pub use kl_controller::{Adaptive, KlController};
-pub use memory::memory_loop;
+pub use memory::backward_that_fits;
 pub use model::{Analysis, Policy, response_log_probs};
 pub use rollout::{Judges, Rollout};
 pub use score::penalize;

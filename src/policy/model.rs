@@ -4,13 +4,14 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
-use crate::device::{in_parts, read_floats};
+use crate::device::read_floats;
 use crate::error::Result;
 use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::operations::pick_log_probs;
 use crate::lm::parameters::{self, NamedTensor};
 use crate::lm::tensor_file::{Precision, write_safetensors};
 use crate::lm::{LanguageModel, ModelConfig, ResponseBatch, ScalarHead, Transformer, lora};
+use crate::parallel::{ALL_CORES, in_parts};
 
 /// π in the paper, and the value function that PPO learns beside it.
 #[derive(Module, Debug)]
@@ -95,7 +96,7 @@ pub fn response_log_probs(
         let length = (log_probs.len() / queries.len()).max(1);
         Ok(log_probs.chunks(length).map(|row| row.iter().map(|&p| f64::from(p)).collect()).collect())
     };
-    let parts = in_parts(&model.device(), queries.len(), |part| {
+    let parts = in_parts(&model.device(), queries.len(), ALL_CORES, |part| {
         let queries = queries.get(part.clone()).unwrap_or_default().chunks(rows_at_once);
         queries.zip(responses.get(part).unwrap_or_default().chunks(rows_at_once)).map(pass).collect()
     });

@@ -15,7 +15,7 @@ use super::statistics::StepStatistics;
 use super::update::{UpdateSettings, Updated, update};
 use crate::config::{self, Lora};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, ScalarHead, lora};
+use crate::lm::{Adam, Backward, ScalarHead, lora};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
 use crate::run::learning_rate::linear_to_zero;
@@ -32,6 +32,7 @@ const LARGEST_LOG_PROB_DIFFERENCE: f64 = 1e-4;
 /// A policy training run.
 pub struct PolicyTraining<'a> {
     pub settings: &'a config::Policy,
+    pub backward: Backward,
     pub judges: Judges<'a>,
     /// Queries to draw from, in tokens.
     pub queries: &'a [Vec<u32>],
@@ -84,7 +85,8 @@ impl PolicyTraining<'_> {
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
             let orders = self.orders(state.updates);
             let config = &self.judges.reference.config;
-            let settings = UpdateSettings::new(self.settings, rate, self.judges.task.sampling.temperature);
+            let settings =
+                UpdateSettings::new(self.settings, self.backward, rate, self.judges.task.sampling.temperature);
             let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
             if state.updates == first_update {
                 check_agreement(&updated)?;

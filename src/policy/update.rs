@@ -37,15 +37,12 @@ pub struct UpdateSettings {
 
 impl UpdateSettings {
     /// Those of the settings, with what they leave open.
-    pub fn new(settings: &config::Policy, learning_rate: f64, temperature: f64) -> Self {
+    pub fn new(settings: &config::Policy, backward: Backward, learning_rate: f64, temperature: f64) -> Self {
         Self {
             learning_rate,
             temperature,
             minibatches: settings.minibatches,
-            backward: Backward {
-                micro_batch_size: settings.micro_batch_size,
-                gradient_checkpointing: settings.gradient_checkpointing,
-            },
+            backward,
             clip_range: settings.clip_range,
             clip_range_value: settings.clip_range_value,
             value_coefficient: settings.value_coefficient,

@@ -41,6 +41,8 @@ pub struct NormalizationSamples {
 /// A reward-model training run.
 pub struct RewardTraining<'a> {
     pub settings: &'a Reward,
+    /// Its rows are comparisons.
+    pub backward: Backward,
     /// The pretrained model to start from.
     pub pretrained: &'a LanguageModel,
     pub data: &'a RewardData,
@@ -84,10 +86,6 @@ impl RewardTraining<'_> {
     pub fn run(self) -> Result<FittedReward> {
         let batches = self.batches();
         let config = &self.pretrained.config;
-        let backward = Backward {
-            micro_batch_size: self.settings.micro_batch_size,
-            gradient_checkpointing: self.settings.gradient_checkpointing,
-        };
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
         let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
         let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
@@ -100,7 +98,7 @@ impl RewardTraining<'_> {
             let seen = step * self.settings.batch_size;
             let rate = linear_to_zero(self.settings.learning_rate, seen as u64, self.data.train.len() as u64);
             let rows: Vec<&TokenComparison> = batch.iter().filter_map(|&index| self.data.train.get(index)).collect();
-            let (next, statistics) = train_step(model, &mut optimizer, config, &rows, rate, &backward)?;
+            let (next, statistics) = train_step(model, &mut optimizer, config, &rows, rate, &self.backward)?;
             model = next;
             let done = step + 1;
             let mut row = vec![

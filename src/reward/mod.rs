@@ -24,6 +24,6 @@ pub use collect::{Collection, collect};
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
 pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
-pub use memory::memory_loop;
+pub use memory::backward_that_fits;
 pub use model::{GainAndBias, RewardModel};
 pub use prepare::{RewardData, token_comparisons};

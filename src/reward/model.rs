@@ -5,12 +5,13 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::device::{Readback, in_parts, read_floats};
+use crate::device::{Readback, read_floats};
 use crate::error::{Error, Result};
 use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::parameters::{self, NamedTensor};
 use crate::lm::tensor_file::{Precision, read_safetensors, write_safetensors};
 use crate::lm::{LanguageModel, ModelConfig, ScalarHead, TokenBatch, Transformer, select_rows};
+use crate::parallel::{ALL_CORES, in_parts};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
 /// real token of query and response (`rewards.py`).
@@ -75,7 +76,7 @@ impl RewardModel {
         responses: &[Vec<u32>],
         rows_at_once: usize,
     ) -> Result<Vec<f32>> {
-        let parts = in_parts(&self.transformer.device(), queries.len(), |part| {
+        let parts = in_parts(&self.transformer.device(), queries.len(), ALL_CORES, |part| {
             let queries = queries.get(part.clone()).unwrap_or_default();
             let responses = responses.get(part).unwrap_or_default();
             let passes = queries.chunks(rows_at_once).zip(responses.chunks(rows_at_once));

@@ -9,10 +9,11 @@ use super::corpus::{Corpus, Texts, Windows};
 use super::held_out::{HeldOut, evaluate};
 use super::optimizer::muon_and_adamw;
 use crate::config::Pretrain;
-use crate::device::{in_parts, read_floats};
+use crate::device::read_floats;
 use crate::error::{Error, Result};
 use crate::lm::operations::pick_log_probs;
 use crate::lm::{END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer, parameters, sample};
+use crate::parallel::{ALL_CORES, in_parts};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
@@ -197,7 +198,7 @@ impl Pretraining<'_> {
 fn loss_and_gradients(model: &Transformer, corpus: &Corpus, starts: &[usize]) -> (Tensor<1>, GradientsParams) {
     let device = model.device();
     let plain = model.valid();
-    let parts = in_parts(&device, starts.len(), |rows| {
+    let parts = in_parts(&device, starts.len(), ALL_CORES, |rows| {
         // Parameters of its own, so that parts share no graph.
         let model = plain.clone().train();
         let share = rows.len() as f64 / starts.len() as f64;

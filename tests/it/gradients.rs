@@ -57,7 +57,7 @@ const SETTINGS: UpdateSettings = UpdateSettings {
     learning_rate: 1e-4,
     temperature: 0.7,
     minibatches: 1,
-    backward: Backward { micro_batch_size: 64, gradient_checkpointing: false },
+    backward: Backward::in_passes_of(64),
     clip_range: 0.2,
     clip_range_value: 0.2,
     value_coefficient: 0.1,
@@ -124,7 +124,7 @@ fn block_by_block_the_gradients_are_the_same(device: &Device) {
     let policy = tiny::policy(&config, 1, device).train();
     let minibatch = minibatch(&policy, &config);
     let gradients = |gradient_checkpointing: bool| {
-        let backward = Backward { micro_batch_size: 4, gradient_checkpointing };
+        let backward = Backward { gradient_checkpointing, ..Backward::in_passes_of(4) };
         let settings = UpdateSettings { backward, ..SETTINGS };
         numbers(&policy, preftune::policy::gradients(&policy, &config, &minibatch, &settings).unwrap().0)
     };

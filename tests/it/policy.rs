@@ -62,7 +62,6 @@ impl Models {
             updates: 4,
             batch_size: 8,
             minibatches: 2,
-            micro_batch_size: 4,
             epochs: 2,
             learning_rate: 1e-3,
             checkpoint_every_updates: 10,
@@ -70,6 +69,7 @@ impl Models {
         };
         let training = PolicyTraining {
             settings: &settings,
+            backward: Backward::in_passes_of(4),
             judges: self.judges(),
             queries: &self.queries,
             seed: 5,
@@ -243,10 +243,12 @@ fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) 
 #[test]
 fn micro_batches_change_memory_and_not_results() {
     let models = Models::new();
-    let (whole, statistics) = updated(&models, Backward { micro_batch_size: 16, gradient_checkpointing: false });
-    // 6 cuts the batch into parts of different sizes.
-    for (micro_batch_size, gradient_checkpointing) in [(4, false), (6, false), (6, true)] {
-        let (parts, part_statistics) = updated(&models, Backward { micro_batch_size, gradient_checkpointing });
+    let backward =
+        |parts, micro_batch_size, gradient_checkpointing| Backward { micro_batch_size, parts, gradient_checkpointing };
+    let (whole, statistics) = updated(&models, backward(1, 16, false));
+    // 3 and 6 cut the batch into parts of different sizes.
+    for backward in [backward(1, 4, false), backward(2, 6, false), backward(3, 6, true)] {
+        let (parts, part_statistics) = updated(&models, backward);
         for (whole, parts) in whole.iter().zip(&parts) {
             let difference = tiny::largest_difference(&whole.values, &parts.values);
             assert!(difference <= 1e-6, "{} differs by {difference:e}", whole.name);

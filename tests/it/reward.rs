@@ -53,6 +53,7 @@ fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
     let settings = config::Reward { learning_rate: 3e-3, ..config::Reward::default() };
     let training = RewardTraining {
         settings: &settings,
+        backward: Backward::in_passes_of(settings.micro_batch_size),
         pretrained,
         data: &RewardData {
             train: comparisons(800, 1),
@@ -163,7 +164,7 @@ fn micro_batches_and_checkpointing_change_memory_and_not_results() {
     let step = |micro_batch_size, gradient_checkpointing| {
         let model = tiny::reward_model(&tiny::config(), 1, &devices::ndarray()).train();
         let mut optimizer = Adam::optimizer(config::AdamForm::TensorFlow, 1e-5);
-        let backward = Backward { micro_batch_size, gradient_checkpointing };
+        let backward = Backward { gradient_checkpointing, ..Backward::in_passes_of(micro_batch_size) };
         let (model, step) = train_step(model, &mut optimizer, &tiny::config(), &batch, 1e-4, &backward).unwrap();
         (model.read().unwrap(), step)
     };

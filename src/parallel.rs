@@ -1,0 +1,61 @@
+//! Rows shared out over the cores of a CPU.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::tensor::Device;
+
+use crate::device::is_cpu;
+
+/// As many parts as there are cores.
+pub const ALL_CORES: usize = usize::MAX;
+
+/// Does `work` on `rows` rows, cut into at most `parts` ranges that together cover them, and returns
+/// the results in order.
+///
+/// The CPU backends compute most operations on one core. There each range gets cores of its own, so
+/// that everything runs in parallel; elsewhere one range holds all rows.
+pub fn in_parts<T: Send>(
+    device: &Device,
+    rows: usize,
+    parts: usize,
+    work: impl Fn(Range<usize>) -> T + Sync,
+) -> Vec<T> {
+    let pools = pools(parts.min(most_parts(device)).min(rows));
+    if pools.len() < 2 {
+        return vec![work(0..rows)];
+    }
+    let size = rows.div_ceil(pools.len());
+    let work = &work;
+    std::thread::scope(|scope| {
+        let ranges = (0..rows).step_by(size).map(|first| first..(first + size).min(rows));
+        let running: Vec<_> =
+            ranges.zip(pools.iter()).map(|(range, pool)| scope.spawn(move || pool.install(|| work(range)))).collect();
+        running.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// Into how many parts [`in_parts`] cuts its work at most.
+pub fn most_parts(device: &Device) -> usize {
+    if is_cpu(device) { cores() } else { 1 }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// `count` pools of threads that share the cores: what runs in one does not spread over the others.
+fn pools(count: usize) -> Arc<Vec<rayon::ThreadPool>> {
+    static POOLS: Mutex<BTreeMap<usize, Arc<Vec<rayon::ThreadPool>>>> = Mutex::new(BTreeMap::new());
+    if count < 2 {
+        return Arc::default();
+    }
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = pools.entry(count).or_insert_with(|| {
+        let threads = (cores() / count).max(1);
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok();
+        Arc::new((0..count).filter_map(pool).collect())
+    });
+    Arc::clone(made)
+}
