@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::kind::Transaction as Readable;
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
+use sysinfo::{MemoryRefreshKind, System};
 
 use crate::error::{Error, Result};
 
@@ -88,19 +89,23 @@ pub struct Opened {
 /// What a device can hold, in bytes, as far as it says.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// Memory that is free; a GPU does not say, nor do systems other than Linux.
+    /// Memory that is free; a GPU does not say.
     pub free: Option<u64>,
     /// The largest single buffer; a CPU has no such limit.
     pub buffer: Option<u64>,
 }
 
 impl Room {
-    /// The memory of this machine, where it has Linux's way of saying so.
+    /// The memory of this machine, or of the container that this runs in.
     fn on_host() -> Self {
-        let stated = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let line = stated.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Self { free: kibibytes.map(|kibibytes| kibibytes << 10), buffer: None }
+        let free = System::new().ok().map(|mut system| {
+            system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+            // Not its "free" memory: that counts cached files as taken.
+            let limits = system.cgroup_limits();
+            let of_container = limits.map(|limits| limits.total_memory.saturating_sub(limits.rss));
+            system.available_memory().min(of_container.unwrap_or(u64::MAX))
+        });
+        Self { free, buffer: None }
     }
 }
 
@@ -117,8 +122,8 @@ pub fn open(request: DeviceRequest) -> Result<Opened> {
     }
     match request.backend {
         Backend::Auto => open_auto(),
-        Backend::Flex => open_flex(""),
-        Backend::NdArray => open_ndarray(),
+        Backend::Flex => opened_on_host("flex", flex(), ""),
+        Backend::NdArray => opened_on_host("ndarray", ndarray(), ""),
         backend => gpu::open(backend, request.adapter),
     }
 }
@@ -126,17 +131,17 @@ pub fn open(request: DeviceRequest) -> Result<Opened> {
 fn open_auto() -> Result<Opened> {
     match gpu::first_real() {
         Some(opened) => Ok(opened),
-        None => open_flex("no GPU answered"),
+        None => opened_on_host("flex", flex(), "no GPU answered"),
     }
 }
 
 #[cfg(feature = "flex")]
-fn open_flex(reason: &str) -> Result<Opened> {
-    Ok(Opened { device: Device::flex(), name: "flex".into(), reason: reason.into(), room: Room::on_host() })
+fn flex() -> Result<Device> {
+    Ok(Device::flex())
 }
 
 #[cfg(not(feature = "flex"))]
-fn open_flex(_reason: &str) -> Result<Opened> {
+fn flex() -> Result<Device> {
     Err(not_built("flex"))
 }
 
@@ -144,13 +149,17 @@ fn open_flex(_reason: &str) -> Result<Opened> {
 // independent implementation to compare with, for as long as it is published.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]
-fn open_ndarray() -> Result<Opened> {
-    Ok(Opened { device: Device::ndarray(), name: "ndarray".into(), reason: String::new(), room: Room::on_host() })
+fn ndarray() -> Result<Device> {
+    Ok(Device::ndarray())
 }
 
 #[cfg(not(feature = "ndarray"))]
-fn open_ndarray() -> Result<Opened> {
+fn ndarray() -> Result<Device> {
     Err(not_built("ndarray"))
+}
+
+fn opened_on_host(name: &str, device: Result<Device>, reason: &str) -> Result<Opened> {
+    Ok(Opened { device: device?, name: name.into(), reason: reason.into(), room: Room::on_host() })
 }
 
 #[cfg(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")))]
@@ -160,8 +169,7 @@ fn not_built(feature: &str) -> Error {
 
 /// The CPU: where tensors can be made that nothing is computed with yet.
 pub fn host() -> Device {
-    let backends = [open_flex(""), open_ndarray()];
-    backends.into_iter().flatten().next().map_or_else(Device::default, |opened| opened.device)
+    [flex(), ndarray()].into_iter().flatten().next().unwrap_or_default()
 }
 
 /// A graphics adapter, as `doctor` lists it.
@@ -391,5 +399,5 @@ fn convert<T>(read: std::result::Result<Vec<T>, impl fmt::Debug>) -> Result<Vec<
 /// Whether `device` computes on the CPU, with a backend that is made for that.
 pub fn is_cpu(device: &Device) -> bool {
     let device = device.clone().without_autodiff();
-    [open_flex(""), open_ndarray()].into_iter().flatten().any(|cpu| cpu.device == device)
+    [flex(), ndarray()].into_iter().flatten().any(|cpu| cpu == device)
 }

@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use super::Common;
 use crate::error::Result;
-use crate::report::{RunReportInput, run_report};
+use crate::report::{Report, RunReportInput, run_report};
 use crate::run::files;
 
 /// Write a run's curves, samples and verdict as one HTML file that works offline
 #[derive(Args)]
-#[command(after_help = "Example:
-  preftune report runs/demo-seed-1")]
+#[command(after_help = "Examples:
+  preftune report runs/demo-seed-1
+  preftune report runs/demo-seed-1 --svg curves.svg")]
 pub struct Arguments {
     /// The run folder
     #[arg(value_name = "RUN")]
@@ -21,23 +22,33 @@ pub struct Arguments {
     /// Where the page goes; report.html in the run folder if not given
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// The curves alone, as one drawing
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
 struct Outcome {
     report: PathBuf,
+    svg: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = arguments.out.unwrap_or_else(|| arguments.run.join("report.html"));
-    write(&arguments.run, &out)?;
-    let text = format!("report written to {}", out.display());
-    common.print(&Outcome { report: out }, &text)
+    let report = write(&arguments.run, &out)?;
+    let mut text = format!("report written to {}", out.display());
+    if let Some(svg) = &arguments.svg {
+        files::create_folder_of(svg)?;
+        files::write_atomically(svg, report.to_svg().as_bytes())?;
+        text.push_str(&format!("\ncurves written to {}", svg.display()));
+    }
+    common.print(&Outcome { report: out, svg: arguments.svg }, &text)
 }
 
 /// Reads what the run left and writes the page; parts that are missing are left out.
-pub fn write(run: &Path, out: &Path) -> Result<()> {
-    let page = run_report(&RunReportInput::of_run(run)?).to_html();
+pub fn write(run: &Path, out: &Path) -> Result<Report> {
+    let report = run_report(&RunReportInput::of_run(run)?);
     files::create_folder_of(out)?;
-    files::write_atomically(out, page.as_bytes())
+    files::write_atomically(out, report.to_html().as_bytes())?;
+    Ok(report)
 }

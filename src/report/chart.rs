@@ -30,9 +30,15 @@ impl Chart {
 
     /// The chart as HTML. `id` must be unique on the page and fit an HTML id.
     pub fn to_figure(&self, id: &str) -> String {
-        let Some(axes) = self.axes() else {
+        let Some(drawing) = self.draw() else {
             return format!("<figure><h3>{}</h3><p>No finite values.</p></figure>\n", escape(&self.title));
         };
+        figure(id, &self.title, &self.describe(), HEIGHT, &drawing, &self.legend())
+    }
+
+    /// Axes and lines as SVG, without title and legend. `None` where there is no finite value.
+    pub(super) fn draw(&self) -> Option<String> {
+        let axes = self.axes()?;
         let mut drawing = axes.draw(&self.x_label, &self.y_label);
         for (index, (name, value)) in self.drawable_references().enumerate() {
             drawing.push_str(&axes.draw_reference_line(name, *value, index));
@@ -41,7 +47,7 @@ impl Chart {
         for (index, series) in self.series.iter().enumerate().rev() {
             drawing.push_str(&axes.draw_series(&series.points, index));
         }
-        figure(id, &self.title, &self.describe(), HEIGHT, &drawing, &self.legend())
+        Some(drawing)
     }
 
     fn axes(&self) -> Option<Axes> {
@@ -57,7 +63,7 @@ impl Chart {
     }
 
     /// What a listener hears instead of the drawing.
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let mut sentences = vec![format!("{} by {}.", self.y_label, self.x_label)];
         for series in &self.series {
             let drawn: Vec<_> = series.points.iter().copied().filter(|point| is_point(*point)).collect();
@@ -78,15 +84,21 @@ impl Chart {
 
     fn legend(&self) -> String {
         let mut items = String::new();
-        for (index, series) in self.series.iter().enumerate() {
-            let last = series.points.iter().rev().find(|point| is_point(**point));
-            let Some((_, value)) = last else { continue };
+        for (index, name, value) in self.last_values() {
             items.push_str(&format!(
                 "<span><svg class=\"key\" viewBox=\"0 0 22 8\" aria-hidden=\"true\"><path class=\"line line-{}\" d=\"M0 4H22\"/></svg> {} <b>{}</b></span> ",
-                index % LINE_STYLES, escape(&series.name), number(*value)
+                index % LINE_STYLES, escape(name), number(value)
             ));
         }
         items
+    }
+
+    /// The number, the name and the last value of each series that has one.
+    pub(super) fn last_values(&self) -> impl Iterator<Item = (usize, &str, f64)> {
+        self.series.iter().enumerate().filter_map(|(index, series)| {
+            let (_, value) = series.points.iter().rev().find(|point| is_point(**point))?;
+            Some((index, series.name.as_str(), *value))
+        })
     }
 }
 

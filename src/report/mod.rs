@@ -1,7 +1,7 @@
 //! One HTML file that shows a run and opens anywhere: no network, no script.
 //!
-//! [`run_report`] chooses what to show; [`Report`] is the page; [`Chart`] and
-//! [`IntervalChart`] are its drawings. The same report gives the same bytes.
+//! [`run_report`] chooses what to show; [`Report`] is the page, or a sheet with its curves alone;
+//! [`Chart`] and [`IntervalChart`] are its drawings. The same report gives the same bytes.
 
 mod chart;
 mod interval_chart;
@@ -10,6 +10,7 @@ mod page;
 mod run_folder;
 mod run_report;
 mod scale;
+mod sheet;
 mod summary;
 mod text;
 

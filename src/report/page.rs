@@ -18,7 +18,7 @@ impl Report {
              <h1>{title}</h1>\n{summary}{key_figures}{charts}{samples}{settings}{environment}\
              </main>\n</body>\n</html>\n",
             title = escape(&self.title),
-            style = include_str!("style.css"),
+            style = concat!(include_str!("drawing.css"), include_str!("style.css")),
             summary = unless_empty(&self.summary, |summary| format!("<p class=\"summary\">{}</p>\n", escape(summary))),
             key_figures = key_figures(&self.key_figures),
             charts = self.figures(),
