@@ -201,7 +201,7 @@ struct Stopwatch {
 impl Stopwatch {
     fn new(repetitions: usize, kinds: usize, mode: Mode) -> Self {
         let runs = kinds * (1 + repetitions);
-        Self { repetitions, progress: Progress::new("measuring", runs as u64, "runs", mode) }
+        Self { repetitions, progress: Progress::new("measuring, warm-ups included", runs as u64, "runs", mode) }
     }
 
     /// The median time of `work`, after one run that does not count.

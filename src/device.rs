@@ -131,7 +131,7 @@ pub fn open(request: DeviceRequest) -> Result<Opened> {
 fn open_auto() -> Result<Opened> {
     match gpu::first_real() {
         Some(opened) => Ok(opened),
-        None => opened_on_host("flex", flex(), "no GPU answered"),
+        None => opened_on_host("flex", flex(), "no real GPU answered"),
     }
 }
 

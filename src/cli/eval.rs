@@ -128,12 +128,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
 /// The win rate in words.
 pub fn describe(win_rate: &WinRate) -> String {
     format!(
-        "preferred in {:.1}% of {} pairs (95% interval {:.1} to {:.1}), {} ties counted half; judged by {}",
+        "preferred in {:.1}% of {} pairs (95% interval {:.1} to {:.1}), {} {} counted half; judged by {}",
         100.0 * win_rate.rate,
         win_rate.pairs,
         100.0 * win_rate.low,
         100.0 * win_rate.high,
         win_rate.ties,
+        if win_rate.ties == 1 { "tie" } else { "ties" },
         win_rate.labeler,
     )
 }

@@ -40,12 +40,13 @@ impl Chart {
     pub(super) fn draw(&self) -> Option<String> {
         let axes = self.axes()?;
         let mut drawing = axes.draw(&self.x_label, &self.y_label);
-        for (index, (name, value)) in self.drawable_references().enumerate() {
-            drawing.push_str(&axes.draw_reference_line(name, *value, index));
-        }
         // The first series is the one that matters most, so it is drawn over the others.
         for (index, series) in self.series.iter().enumerate().rev() {
             drawing.push_str(&axes.draw_series(&series.points, index));
+        }
+        // Their names must stay readable.
+        for (index, (name, value)) in self.drawable_references().enumerate() {
+            drawing.push_str(&axes.draw_reference_line(name, *value, index));
         }
         Some(drawing)
     }
