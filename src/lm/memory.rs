@@ -32,6 +32,8 @@ pub struct Memory {
     pub activations: u64,
     pub logits: u64,
     pub cache: u64,
+    /// What writing a checkpoint needs beyond what the backward pass has left.
+    pub checkpoint: u64,
     /// The largest tensor, which must fit one buffer of a GPU.
     pub largest_buffer: u64,
 }
@@ -75,6 +77,7 @@ impl Memory {
             activations: BYTES * parts * kept,
             logits: BYTES * parts * logits * LOGITS_COPIES,
             cache: 0,
+            checkpoint: 0,
             largest_buffer: BYTES * logits.max(vocabulary * width).max(rows * heads * (pass.tokens as u64).pow(2)),
         }
     }
@@ -85,20 +88,30 @@ impl Memory {
     pub fn with_sampling(self, config: &ModelConfig, rows: usize, tokens: usize) -> Self {
         let keys_and_values = BYTES * (2 * rows * tokens * config.n_layer * config.n_embd) as u64;
         let logits = BYTES * LOGITS_COPIES * (rows * config.vocab_size) as u64;
-        let backward = self.gradients + self.activations + self.logits;
-        Self { cache: (keys_and_values + logits).saturating_sub(backward), ..self }
+        Self { cache: (keys_and_values + logits).saturating_sub(self.backward()), ..self }
+    }
+
+    /// With a checkpoint between two steps: weights and optimizer on the host, and as the bytes of
+    /// their files.
+    #[must_use]
+    pub fn with_checkpoint(self) -> Self {
+        let files = self.optimizer / 2 * 3;
+        Self { checkpoint: (2 * files).saturating_sub(self.backward() + self.cache), ..self }
+    }
+
+    fn backward(&self) -> u64 {
+        self.gradients + self.activations + self.logits
     }
 
     /// Everything.
     pub fn total(&self) -> u64 {
-        let Self { weights, optimizer, gradients, activations, logits, cache, .. } = *self;
-        PROGRAM_BYTES + weights + optimizer + gradients + activations + logits + cache
+        PROGRAM_BYTES + self.weights + self.optimizer + self.backward() + self.cache + self.checkpoint
     }
 
     /// One line, in MB.
     pub fn describe(&self) -> String {
         format!(
-            "{} MB (program {}, weights {}, gradients {}, optimizer {}, activations {}, logits {}, cache {})",
+            "{} MB (program {}, weights {}, gradients {}, optimizer {}, activations {}, logits {}, cache {}, checkpoint {})",
             mb(self.total()),
             mb(PROGRAM_BYTES),
             mb(self.weights),
@@ -107,6 +120,7 @@ impl Memory {
             mb(self.activations),
             mb(self.logits),
             mb(self.cache),
+            mb(self.checkpoint),
         )
     }
 }
@@ -134,7 +148,9 @@ impl Loop {
     pub fn memory(&self, config: &ModelConfig, backward: Backward) -> Memory {
         let pass = Pass { backward, ..self.pass };
         let rows = self.sampled_rows.min(ROWS_AT_ONCE);
-        Memory::of_training(config, &pass, self.lora, self.frozen).with_sampling(config, rows, pass.tokens)
+        Memory::of_training(config, &pass, self.lora, self.frozen)
+            .with_sampling(config, rows, pass.tokens)
+            .with_checkpoint()
     }
 
     /// The backward pass that fits, with what it takes: as many parts as possible, then as many rows
@@ -238,10 +254,10 @@ mod tests {
         let training = whole(backward(64));
         let fit = |room| training.backward_that_fits(&gpt2(), 1, room);
         assert_eq!(fit(room(100 << 30)).unwrap().0, backward(64));
-        let (found, memory) = fit(room(6_000_000_000)).unwrap();
-        assert!(found.micro_batch_size < 64 && memory.total() <= 5_400_000_000);
-        assert!(training.memory(&gpt2(), backward(2 * found.micro_batch_size)).total() > 5_400_000_000);
-        let (of_four, _) = training.backward_that_fits(&gpt2(), 4, room(6_000_000_000)).unwrap();
+        let (found, memory) = fit(room(7_000_000_000)).unwrap();
+        assert!(found.micro_batch_size < 64 && memory.total() <= 6_300_000_000);
+        assert!(training.memory(&gpt2(), backward(2 * found.micro_batch_size)).total() > 6_300_000_000);
+        let (of_four, _) = training.backward_that_fits(&gpt2(), 4, room(7_000_000_000)).unwrap();
         assert!(of_four.micro_batch_size.is_multiple_of(4));
         let error = fit(room(1_000_000_000)).unwrap_err();
         assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
@@ -254,7 +270,7 @@ mod tests {
     #[test]
     fn a_machine_with_many_cores_takes_as_many_parts_as_it_has_room_for() {
         let training = whole(Backward { parts: 64, ..backward(8) });
-        let (found, memory) = training.backward_that_fits(&gpt2(), 1, room(16_000_000_000)).unwrap();
+        let (found, memory) = training.backward_that_fits(&gpt2(), 1, room(17_000_000_000)).unwrap();
         assert!((2..64).contains(&found.parts), "{found:?}");
         assert!(memory.total() <= 14_400_000_000);
     }
