@@ -19,31 +19,13 @@ use crate::run::random::{Stream, below, generator, uniform};
 
 const SEED: u64 = 1;
 
-/// A model by its size alone.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    layers: usize,
-    width: usize,
-    heads: usize,
-    vocabulary: usize,
-    positions: usize,
-}
-
-impl Shape {
-    /// `tiny` or `gpt2-124m`.
-    pub fn named(name: &str) -> Option<Self> {
-        let (layers, width, heads, vocabulary) = match name {
-            "tiny" => (6, 256, 8, 4096),
-            "gpt2-124m" => (12, 768, 12, 50257),
-            _ => return None,
-        };
-        Some(Self { layers, width, heads, vocabulary, positions: 1024 })
-    }
-
-    /// The same with another vocabulary size, in tokens.
-    #[must_use]
-    pub fn with_vocabulary(self, vocabulary: usize) -> Self {
-        Self { vocabulary, ..self }
+/// The shape called `tiny` or `gpt2-124m`.
+pub fn named_shape(name: &str) -> Option<ModelConfig> {
+    let gpt2 = ModelConfig::gpt2_124m();
+    match name {
+        "tiny" => Some(ModelConfig { vocab_size: 4096, n_embd: 256, n_layer: 6, n_head: 8, ..gpt2 }),
+        "gpt2-124m" => Some(gpt2),
+        _ => None,
     }
 }
 
@@ -80,16 +62,9 @@ pub struct Speed {
 ///
 /// # Errors
 /// When the device fails.
-pub fn random_model(shape: Shape, longest: usize, device: &Device) -> Result<(ModelConfig, Transformer)> {
-    let config = ModelConfig {
-        vocab_size: shape.vocabulary,
-        n_positions: shape.positions.max(longest),
-        n_embd: shape.width,
-        n_layer: shape.layers,
-        n_head: shape.heads,
-        layer_norm_epsilon: 1e-5,
-    };
-    let transformer = parameters::draw(Transformer::zeros(&config, device), shape.layers, SEED)?;
+pub fn random_model(shape: ModelConfig, longest: usize, device: &Device) -> Result<(ModelConfig, Transformer)> {
+    let config = ModelConfig { n_positions: shape.n_positions.max(longest), ..shape };
+    let transformer = parameters::draw(Transformer::zeros(&config, device), config.n_layer, SEED)?;
     Ok((config, transformer))
 }
 

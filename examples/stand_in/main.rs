@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use preftune::bench::{Shape, random_model};
+use preftune::bench::{named_shape, random_model};
 use preftune::device;
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
-use preftune::lm::{LanguageModel, Precision, Tokenizer};
+use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
 use preftune::run::files;
 use preftune::supervised::Texts;
 use preftune::{Error, Result, data};
@@ -52,7 +52,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let unknown = || Error::usage(format!("no shape {}", arguments.shape), "there are gpt2-124m and tiny");
-    let shape = Shape::named(&arguments.shape).ok_or_else(unknown)?.with_vocabulary(gpt2_tokenizer::VOCABULARY);
+    let named = named_shape(&arguments.shape).ok_or_else(unknown)?;
+    let shape = ModelConfig { vocab_size: gpt2_tokenizer::VOCABULARY, ..named };
     let documents = files::read_texts(&arguments.text)?;
     let texts = Texts::new(documents.iter().map(String::as_str), 0.0).train;
     let (vocabulary, merges) = gpt2_tokenizer::train(&texts)?;

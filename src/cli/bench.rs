@@ -5,7 +5,7 @@ use clap::builder::RangedU64ValueParser;
 
 use super::Common;
 use super::common::load_model;
-use crate::bench::{Shape, Work, measure, random_model};
+use crate::bench::{Work, measure, named_shape, random_model};
 use crate::error::Result;
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
@@ -42,7 +42,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
-    let (config, transformer) = match Shape::named(&arguments.model) {
+    let (config, transformer) = match named_shape(&arguments.model) {
         Some(shape) => random_model(shape, arguments.query + arguments.response, &opened.device)?,
         None => {
             let model = load_model(&arguments.model, &opened.device)?;

@@ -40,6 +40,11 @@ struct Variant {
 }
 
 impl ModelConfig {
+    /// GPT-2 in its smallest size, as published.
+    pub const fn gpt2_124m() -> Self {
+        Self { vocab_size: 50_257, n_positions: 1024, n_embd: 768, n_layer: 12, n_head: 12, layer_norm_epsilon: 1e-5 }
+    }
+
     /// Reads `config.json`; `path` is named in errors.
     ///
     /// # Errors

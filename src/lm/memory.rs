@@ -214,17 +214,6 @@ mod tests {
     use crate::lm::Transformer;
     use burn::module::Module;
 
-    fn gpt2() -> ModelConfig {
-        ModelConfig {
-            vocab_size: 50_257,
-            n_positions: 1024,
-            n_embd: 768,
-            n_layer: 12,
-            n_head: 12,
-            layer_norm_epsilon: 1e-5,
-        }
-    }
-
     fn backward(micro_batch_size: usize) -> Backward {
         Backward { micro_batch_size, parts: 1, gradient_checkpointing: false }
     }
@@ -235,8 +224,15 @@ mod tests {
 
     #[test]
     fn parameters_are_those_of_the_network() {
-        assert_eq!(parameters(&gpt2()), 124_439_808);
-        let tiny = ModelConfig { vocab_size: 59, n_positions: 80, n_embd: 20, n_layer: 2, n_head: 2, ..gpt2() };
+        assert_eq!(parameters(&ModelConfig::gpt2_124m()), 124_439_808);
+        let tiny = ModelConfig {
+            vocab_size: 59,
+            n_positions: 80,
+            n_embd: 20,
+            n_layer: 2,
+            n_head: 2,
+            ..ModelConfig::gpt2_124m()
+        };
         let network = Transformer::zeros(&tiny, &crate::device::host());
         assert_eq!(parameters(&tiny), network.num_params() as u64);
     }
@@ -252,12 +248,14 @@ mod tests {
     #[test]
     fn the_micro_batch_is_halved_until_it_fits() {
         let training = whole(backward(64));
-        let fit = |room| training.backward_that_fits(&gpt2(), 1, room);
+        let fit = |room| training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, room);
         assert_eq!(fit(room(100 << 30)).unwrap().0, backward(64));
         let (found, memory) = fit(room(7_000_000_000)).unwrap();
         assert!(found.micro_batch_size < 64 && memory.total() <= 6_300_000_000);
-        assert!(training.memory(&gpt2(), backward(2 * found.micro_batch_size)).total() > 6_300_000_000);
-        let (of_four, _) = training.backward_that_fits(&gpt2(), 4, room(7_000_000_000)).unwrap();
+        assert!(
+            training.memory(&ModelConfig::gpt2_124m(), backward(2 * found.micro_batch_size)).total() > 6_300_000_000
+        );
+        let (of_four, _) = training.backward_that_fits(&ModelConfig::gpt2_124m(), 4, room(7_000_000_000)).unwrap();
         assert!(of_four.micro_batch_size.is_multiple_of(4));
         let error = fit(room(1_000_000_000)).unwrap_err();
         assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
@@ -270,7 +268,7 @@ mod tests {
     #[test]
     fn a_machine_with_many_cores_takes_as_many_parts_as_it_has_room_for() {
         let training = whole(Backward { parts: 64, ..backward(8) });
-        let (found, memory) = training.backward_that_fits(&gpt2(), 1, room(17_000_000_000)).unwrap();
+        let (found, memory) = training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, room(17_000_000_000)).unwrap();
         assert!((2..64).contains(&found.parts), "{found:?}");
         assert!(memory.total() <= 14_400_000_000);
     }
@@ -278,10 +276,11 @@ mod tests {
     #[test]
     fn checkpointing_and_adapters_take_less() {
         let none = Lora { rank: 0, alpha: 1.0 };
-        let all = Memory::of_training(&gpt2(), &pass(backward(8)), none, 2);
+        let all = Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), none, 2);
         let again = pass(Backward { gradient_checkpointing: true, ..backward(8) });
-        assert!(Memory::of_training(&gpt2(), &again, none, 2).activations < all.activations / 4);
-        let adapters = Memory::of_training(&gpt2(), &pass(backward(8)), Lora { rank: 16, alpha: 1.0 }, 2);
+        assert!(Memory::of_training(&ModelConfig::gpt2_124m(), &again, none, 2).activations < all.activations / 4);
+        let adapters =
+            Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), Lora { rank: 16, alpha: 1.0 }, 2);
         assert!(adapters.total() < all.total() * 6 / 10, "{} and {}", adapters.describe(), all.describe());
     }
 }

@@ -24,17 +24,6 @@ struct Answer {
     sha256: String,
 }
 
-fn config() -> ModelConfig {
-    ModelConfig {
-        vocab_size: 50_257,
-        n_positions: 1024,
-        n_embd: 768,
-        n_layer: 12,
-        n_head: 12,
-        layer_norm_epsilon: 1e-5,
-    }
-}
-
 /// The numbers of tensor `number`, in [−1/2, 1/2), of which no step rounds.
 fn uniform(number: u32, count: usize) -> impl Iterator<Item = f32> {
     (0..count as u32).map(move |index| {
@@ -47,7 +36,7 @@ fn uniform(number: u32, count: usize) -> impl Iterator<Item = f32> {
 }
 
 fn model_by_formula() -> Transformer {
-    let zeros = Transformer::zeros(&config(), &devices::flex());
+    let zeros = Transformer::zeros(&ModelConfig::gpt2_124m(), &devices::flex());
     let mut names: Vec<String> = parameters::read(&zeros).unwrap().into_iter().map(|weight| weight.name).collect();
     names.sort();
     let filled = replace(zeros, |name, shape| {
@@ -83,7 +72,7 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
     let theirs: Answer = serde_json::from_slice(&read("gpt2_124m.json")).unwrap();
 
     let tokenizer = tiny::language_model(1, &devices::flex()).tokenizer;
-    let files = LanguageModel { transformer: model_by_formula(), config: config(), tokenizer }
+    let files = LanguageModel { transformer: model_by_formula(), config: ModelConfig::gpt2_124m(), tokenizer }
         .to_files(Precision::F32)
         .unwrap();
     let file = |name: &str| files.iter().find(|(known, _)| known == name).unwrap().1.as_slice();
