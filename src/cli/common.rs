@@ -101,12 +101,16 @@ impl Common {
             return Ok(());
         }
         let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
-        let differences = before.differences(settings)?;
-        if let Some(held_out) = differences.iter().find(|difference| difference.contains("held_out_fraction")) {
-            return Err(Error::usage(
-                format!("{held_out}: what was trained on would be measured on"),
-                format!("{} was begun with the first value; choose another folder with --run", path.display()),
-            ));
+        let mut differences = before.differences(settings)?;
+        // An adapted coefficient goes on from where it is.
+        differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));
+        for (setting, why) in SETTLED {
+            if let Some(difference) = differences.iter().find(|difference| difference.contains(setting)) {
+                return Err(Error::usage(
+                    format!("{difference}: {why}"),
+                    format!("{} was begun with the first value; choose another folder with --run", path.display()),
+                ));
+            }
         }
         if !differences.is_empty() {
             self.say(&format!(
@@ -165,6 +169,13 @@ impl Common {
     }
 }
 
+/// Settings that a run keeps to its end, and what would go wrong.
+const SETTLED: [(&str, &str); 3] = [
+    ("held_out_fraction", "what was trained on would be measured on"),
+    ("reward.train_comparisons", "what was trained on would be measured on"),
+    ("policy.lora", "the adapters that are there were trained with the first value"),
+];
+
 /// Prints what went wrong and what to do, once.
 pub(super) fn report_failure(error: &Error) -> ExitCode {
     let hint = if error.hint().is_empty() { String::new() } else { format!("hint: {}\n", error.hint()) };
@@ -203,15 +214,20 @@ pub(super) fn read_queries(path: Option<&Path>, model: &LanguageModel, task: &Ta
 /// A file or folder as a run folder remembers it: by its name and its contents.
 pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
     path.map_or(Ok(String::new()), |path| {
-        Ok(format!("{} sha256 {}", path.display(), files::digest(&fetched_file(path)?)?))
+        Ok(format!("{} sha256 {}", path.display(), files::digest(&fetched_file(path)?, is_read)?))
     })
+}
+
+/// Whether a file of a model's folder, or of a folder of books, is read: others may come and go.
+fn is_read(name: &str) -> bool {
+    hugging_face::FILES.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "txt")
 }
 
 /// The same for a model, which may be inside the program.
 pub(super) fn remembered_model(name: &str) -> Result<String> {
     match (shipped_weights(name), fetched_model(name)?) {
         (Some(weights), _) => Ok(format!("{name} sha256 {}", files::sha256(weights))),
-        (None, Some(folder)) => Ok(format!("{name} sha256 {}", files::digest(&folder)?)),
+        (None, Some(folder)) => Ok(format!("{name} sha256 {}", files::digest(&folder, is_read)?)),
         (None, None) => remembered(Some(Path::new(name))),
     }
 }

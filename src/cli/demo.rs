@@ -91,7 +91,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         progress: common.progress(),
     };
     let contest = judging.run(&mut labeler)?;
-    let judges = Judges { reference: &model, reward_model: &fitted.model, task };
+    let rows_at_once = settings.policy.micro_batch_size;
+    let judges = Judges { reference: &model, reward_model: &fitted.model, task, rows_at_once };
     let scores = contest.scores(&judges)?;
     let win_rate = contest.win_rate.clone();
     let outcome = Outcome {

@@ -89,8 +89,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let scores = match &arguments.reward {
         Some(folder) => {
             let task = Task::new(&settings.task, &baseline)?;
+            let rows_at_once = settings.policy.micro_batch_size;
             let reward_model = &load_reward_model(folder, &baseline, &opened.device)?;
-            Some(judged.scores(&Judges { reference: &baseline, reward_model, task })?)
+            Some(judged.scores(&Judges { reference: &baseline, reward_model, task, rows_at_once })?)
         }
         None => None,
     };

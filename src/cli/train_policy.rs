@@ -75,12 +75,12 @@ pub fn tune(
 ) -> Result<Policy> {
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
-    let (backward, memory) = policy::backward_that_fits(&settings.policy, &task, model, room)?;
+    let (backward, memory) = policy::backward_that_fits(&settings.policy, &task, queries, model, room)?;
     common.say(&format!("memory: about {}", memory.describe()));
     let training = PolicyTraining {
         settings: &settings.policy,
         backward,
-        judges: Judges { reference: model, reward_model, task },
+        judges: Judges { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
         queries,
         seed: common.seed,
         checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,

@@ -95,8 +95,7 @@ pub fn fit(
 ) -> Result<(FittedReward, Outcome)> {
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
-    let responses = settings.labels.responses_per_query;
-    let (backward, memory) = reward::backward_that_fits(&settings.reward, responses, &task, model, room)?;
+    let (backward, memory) = reward::backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
     common.say(&format!("memory: about {}", memory.describe()));
     let data = RewardData::new(model, &task, comparisons, queries, settings, common.seed)?;
     let training = RewardTraining {

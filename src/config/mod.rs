@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use presets::{Preset, preset, presets};
-pub use sections::{AdamForm, Eval, Kl, Labels, Lora, Policy, Pretrain, Reward, Task};
+pub use sections::{AdamForm, Eval, Kl, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Task};
 
 /// All settings; the defaults are the demo's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -68,6 +68,7 @@ pub fn preset(name: &str) -> Result<Preset> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AdamForm;
 
     fn config(name: &str) -> Config {
         preset(name).unwrap().config().unwrap()
@@ -91,6 +92,36 @@ mod tests {
         let (folders, top): (Vec<_>, Vec<_>) = files(&folder).into_iter().partition(|path| path.is_dir());
         let all = top.len() + folders.iter().map(|folder| files(folder).len()).sum::<usize>();
         assert_eq!(all, presets().count());
+    }
+
+    /// `launch.py`, as the numbers stand in it.
+    #[test]
+    fn the_originals_numbers_come_out() {
+        let numbers = |name: &str| {
+            let Config { task, reward, policy, .. } = config(name);
+            let lengths = [task.query_length_tokens, task.response_length_tokens, task.truncate_after_tokens];
+            let batches = [reward.batch_size, policy.batch_size, policy.minibatches, policy.epochs];
+            let rates = [task.temperature, reward.learning_rate, policy.learning_rate, policy.kl.coefficient];
+            let common = [reward.adam_epsilon, policy.adam_epsilon, policy.clip_range, policy.clip_range_value];
+            assert_eq!(common, [1e-5, 1e-5, 0.2, 0.2], "{name}");
+            assert_eq!((policy.discount, policy.gae_lambda, policy.value_coefficient), (1.0, 0.95, 0.1), "{name}");
+            assert_eq!(
+                (reward.adam, policy.adam, task.penalty_score),
+                (AdamForm::TensorFlow, AdamForm::TensorFlow, -1.0)
+            );
+            let kl = policy.kl.adaptive.then_some((policy.kl.target, policy.kl.horizon_episodes));
+            (lengths, batches, rates, kl, task.truncate_token, policy.whiten_rewards)
+        };
+        for style in ["openai/sentiment", "openai/descriptiveness"] {
+            let rates = [0.7, 5e-5, 1e-5, 0.15];
+            let expected = ([64, 24, 16], [32, 512, 1, 4], rates, Some((6.0, 10_000.0)), ".".to_string(), true);
+            assert_eq!(numbers(style), expected);
+        }
+        for (summaries, temperature, coefficient) in [("openai/cnndm", 0.5, 0.01), ("openai/tldr", 0.7, 0.03)] {
+            let rates = [temperature, 2.5e-5, 2e-6, coefficient];
+            let expected = ([500, 75, 55], [16, 32, 1, 4], rates, None, "\n".to_string(), false);
+            assert_eq!(numbers(summaries), expected);
+        }
     }
 
     /// Episodes in all, and optimizer steps of reward learning: derived in the original.

@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Task {
-    /// Longer queries are cut to their last tokens. Original: 64.
+    /// Tokens of a query, at most. Original: 64.
     pub query_length_tokens: usize,
+    /// What stays of a longer query. Original: its start.
+    pub long_queries: LongQueries,
+    /// A query ends after the last such token in it, if there is one; none if empty. Original: none
+    /// for texts of one's own; `\n` for news.
+    pub query_end_token: String,
     /// What the policy, not the reward model, reads before each query. Original: none.
     pub query_prefix: String,
     /// And after it; `\n\nTL;DR:` in the original's summarization.
@@ -29,6 +34,8 @@ impl Default for Task {
     fn default() -> Self {
         Self {
             query_length_tokens: 16,
+            long_queries: LongQueries::KeepEnd,
+            query_end_token: String::new(),
             query_prefix: String::new(),
             query_suffix: String::new(),
             response_length_tokens: 16,
@@ -38,6 +45,16 @@ impl Default for Task {
             penalty_score: -1.0,
         }
     }
+}
+
+/// Which part of a query that is too long is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LongQueries {
+    /// The first tokens: the lead of an article.
+    KeepStart,
+    /// The last tokens: those that a continuation follows.
+    KeepEnd,
 }
 
 /// How comparisons are made.

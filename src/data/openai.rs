@@ -30,7 +30,8 @@ impl PickBest {
         [&self.sample0, &self.sample1, &self.sample2, &self.sample3].map(Vec::as_slice)
     }
 
-    fn fault(&self) -> Option<String> {
+    /// What is wrong with it, if anything.
+    pub fn fault(&self) -> Option<String> {
         if self.best > 3 {
             return Some(format!("best is {}, but the samples are numbered 0 to 3", self.best));
         }

@@ -1,7 +1,7 @@
 //! One file from a server to the disk: resumed where it was cut, checked, and placed whole.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use ureq::http::HeaderName;
@@ -108,8 +108,9 @@ impl Download<'_> {
     fn store(&self, mut answer: Answer, start: u64, total: Option<u64>) -> std::result::Result<(), Trouble> {
         let failed = |source| Error::file("write", self.partial, source);
         files::create_folder_of(self.partial)?;
-        let mut file = File::options().create(true).append(true).open(self.partial).map_err(failed)?;
-        file.set_len(start).map_err(failed)?;
+        // Not opened to append: Windows would not let such a file be cut.
+        let mut file = File::options().create(true).write(true).truncate(false).open(self.partial).map_err(failed)?;
+        file.set_len(start).and_then(|()| file.seek(SeekFrom::Start(start))).map_err(failed)?;
         if let Some(note) = self.note.as_ref().filter(|_| start == 0) {
             note.write(self.address, &answer)?;
         }

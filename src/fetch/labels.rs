@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
+use serde::de::{self, SeqAccess, Visitor};
 
 use super::plain::PlainFile;
 use super::{Fetched, Fetcher};
+use crate::data::openai::PickBest;
 use crate::error::{Error, Result};
 
 /// A copy of most of the files, as a data set of the hub.
@@ -85,61 +86,13 @@ impl<'de> Visitor<'de> for Rows {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> std::result::Result<usize, A::Error> {
         let mut count = 0;
-        while rows.next_element_seed(Row)?.is_some() {
+        while let Some(label) = rows.next_element::<PickBest>()? {
             count += 1;
+            if let Some(fault) = label.fault() {
+                return Err(de::Error::custom(format!("judgment {count}: {fault}")));
+            }
         }
         Ok(count)
-    }
-}
-
-/// Looks at one row: token ids under `query`, `sample0`, `sample1` and so on, and under `best` the
-/// number of a sample.
-struct Row;
-
-impl<'de> DeserializeSeed<'de> for Row {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Row {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object with query, sample0, sample1 and best")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut row: A) -> std::result::Result<(), A::Error> {
-        let (mut query, mut samples, mut best) = (false, 0, None);
-        while let Some(key) = row.next_key::<String>()? {
-            if key == "best" {
-                best = Some(row.next_value::<usize>()?);
-            } else if key == "query" || key.strip_prefix("sample").is_some_and(|number| number.parse::<u8>().is_ok()) {
-                let Tokens = row.next_value()?;
-                query |= key == "query";
-                samples += usize::from(key != "query");
-            } else {
-                row.next_value::<IgnoredAny>()?;
-            }
-        }
-        match (query, best) {
-            (true, Some(best)) if samples >= 2 && best < samples => Ok(()),
-            (true, Some(best)) if samples >= 2 => {
-                Err(de::Error::custom(format!("best is {best}, of {samples} samples")))
-            }
-            _ => Err(de::Error::custom("a row without query, sample0, sample1 or best")),
-        }
-    }
-}
-
-/// Token ids, read and forgotten.
-struct Tokens;
-
-impl<'de> Deserialize<'de> for Tokens {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Vec::<u32>::deserialize(deserializer).map(|_| Self)
     }
 }
 
@@ -158,21 +111,25 @@ mod tests {
 
     #[test]
     fn the_originals_format_passes() {
-        let row = r#"{"query": [1, 50259], "sample0": [2], "sample1": [3], "best": 1, "more": {"a": "b"}}"#;
+        let row = r#"{"query": [1, 50259], "sample0": [2], "sample1": [3], "sample2": [2], "sample3": [3],
+            "best": 1, "more": {"a": "b"}}"#;
         assert_eq!(complaint(&format!("[{row}, {row}]\n")), None);
     }
 
     #[test]
     fn anything_else_is_named() {
-        let row = |best: &str| format!(r#"[{{"query": [1], "sample0": [2], "sample1": [3], "best": {best}}}"#);
+        let row = |best: &str| {
+            let samples = r#""sample0": [2], "sample1": [3], "sample2": [2], "sample3": [3]"#;
+            format!(r#"[{{"query": [1], {samples}, "best": {best}}}"#)
+        };
         for (text, expected) in [
             ("<html>", "not the original's labels"),
             ("[]", "empty"),
             ("{}", "an array of labels"),
-            ("[1]", "an object with query"),
-            (r#"[{"query": [1], "best": 0}]"#, "without query"),
+            ("[1]", "struct PickBest"),
+            (r#"[{"query": [1], "best": 0}]"#, "missing field `sample0`"),
             (r#"[{"query": ["a"], "best": 0}]"#, "line 1"),
-            (&(row("2") + "]"), "best is 2, of 2 samples"),
+            (&(row("4") + "]"), "judgment 1: best is 4"),
             (&(row("-1") + "]"), "-1"),
             (&row("0"), "EOF"),
             (&(row("0") + "] x"), "trailing"),

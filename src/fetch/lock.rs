@@ -22,7 +22,7 @@ impl Lock {
     pub(super) fn wait(path: &Path, interrupt: &Interrupt) -> Result<Self, Trouble> {
         files::create_folder_of(path)?;
         let failed = |error| Error::file("lock", path, error);
-        let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+        let file = File::options().create(true).write(true).truncate(false).open(path).map_err(failed)?;
         let mut told = false;
         loop {
             match file.try_lock() {

@@ -20,6 +20,9 @@ pub const VOCABULARY_FILE: &str = "vocab.json";
 pub const MERGES_FILE: &str = "merges.txt";
 pub const HEADS_FILE: &str = "heads.safetensors";
 
+/// All of them.
+pub const FILES: [&str; 6] = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, HEADS_FILE];
+
 /// The files of one model.
 pub struct ModelFiles<'a> {
     /// Where they came from, for error messages.

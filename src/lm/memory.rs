@@ -92,10 +92,10 @@ impl Memory {
     }
 
     /// With a checkpoint between two steps: weights and optimizer on the host, and as the bytes of
-    /// their files.
+    /// their files. Frozen weights are in it too.
     #[must_use]
-    pub fn with_checkpoint(self) -> Self {
-        let files = self.optimizer / 2 * 3;
+    pub fn with_checkpoint(self, config: &ModelConfig) -> Self {
+        let files = BYTES * parameters(config) + self.optimizer;
         Self { checkpoint: (2 * files).saturating_sub(self.backward() + self.cache), ..self }
     }
 
@@ -141,6 +141,8 @@ pub struct Loop {
     pub frozen: u64,
     /// Rows whose responses are drawn side by side.
     pub sampled_rows: usize,
+    /// What to do when nothing fits.
+    pub hint: &'static str,
 }
 
 impl Loop {
@@ -150,7 +152,7 @@ impl Loop {
         let rows = self.sampled_rows.min(ROWS_AT_ONCE);
         Memory::of_training(config, &pass, self.lora, self.frozen)
             .with_sampling(config, rows, pass.tokens)
-            .with_checkpoint()
+            .with_checkpoint(config)
     }
 
     /// The backward pass that fits, with what it takes: as many parts as possible, then as many rows
@@ -165,7 +167,8 @@ impl Loop {
         let halves = |from: usize| std::iter::successors(Some(from), |n| (*n > 1).then_some(n / 2));
         // Rows that belong together stay together.
         let row_counts = || halves(rows / smallest).map(|groups| groups * smallest);
-        let candidates = halves(wanted.parts).flat_map(|parts| row_counts().map(move |rows| (parts, rows)));
+        let parts = wanted.parts.min(self.pass.rows / smallest).max(1);
+        let candidates = halves(parts).flat_map(|parts| row_counts().map(move |rows| (parts, rows)));
         let mut least = None;
         for (parts, micro_batch_size) in candidates {
             let backward = Backward { parts, micro_batch_size, ..wanted };
@@ -175,26 +178,22 @@ impl Loop {
             }
             least = Some(memory);
         }
-        Err(does_not_fit(&least.unwrap_or_default(), room))
+        Err(self.does_not_fit(&least.unwrap_or_default(), room))
     }
-}
 
-fn does_not_fit(memory: &Memory, room: Room) -> Error {
-    let what = match room {
-        Room { buffer: Some(buffer), .. } if memory.largest_buffer > buffer => {
-            format!(
-                "one tensor takes {} MB, and a buffer of this device holds {}",
-                mb(memory.largest_buffer),
-                mb(buffer)
-            )
-        }
-        Room { free, .. } => format!("this takes {}, and {} MB are free", memory.describe(), mb(free.unwrap_or(0))),
-    };
-    Error::failed(
-        what,
-        "use a smaller model or shorter queries, --set policy.gradient_checkpointing=true, or adapters: \
-         --set policy.lora.rank=16",
-    )
+    fn does_not_fit(&self, memory: &Memory, room: Room) -> Error {
+        let what = match room {
+            Room { buffer: Some(buffer), .. } if memory.largest_buffer > buffer => {
+                format!(
+                    "one tensor takes {} MB, and a buffer of this device holds {}",
+                    mb(memory.largest_buffer),
+                    mb(buffer)
+                )
+            }
+            Room { free, .. } => format!("this takes {}, and {} MB are free", memory.describe(), mb(free.unwrap_or(0))),
+        };
+        Error::failed(what, self.hint)
+    }
 }
 
 fn mb(bytes: u64) -> u64 {
@@ -238,7 +237,7 @@ mod tests {
     }
 
     fn whole(backward: Backward) -> Loop {
-        Loop { pass: pass(backward), lora: Lora { rank: 0, alpha: 1.0 }, frozen: 2, sampled_rows: 64 }
+        Loop { pass: pass(backward), lora: Lora { rank: 0, alpha: 1.0 }, frozen: 2, sampled_rows: 64, hint: "" }
     }
 
     fn room(free: u64) -> Room {

@@ -2,7 +2,7 @@
 
 use super::hugging_face::LanguageModel;
 use super::sampler::Sampling;
-use crate::config;
+use crate::config::{self, LongQueries};
 use crate::error::{Error, Result};
 
 /// Where responses are cut.
@@ -23,8 +23,11 @@ pub struct Task {
     pub sampling: Sampling,
     /// The score of a response that cannot be cut.
     pub penalty_score: f64,
-    /// Longer queries keep their last tokens.
+    /// Tokens of a query, at most.
     pub query_length: usize,
+    pub long_queries: LongQueries,
+    /// A query ends after the last of these tokens in it, if there is one.
+    pub query_end: Option<u32>,
     /// What the policy reads before and after a query; the reward model does not (`policy.py`,
     /// `embed_queries`).
     pub query_prefix: Vec<u32>,
@@ -56,10 +59,16 @@ impl Task {
     /// # Errors
     /// [`Error::Usage`] when the model has no such truncate token, or is too short for the task.
     pub fn new(settings: &config::Task, model: &LanguageModel) -> Result<Self> {
-        let token = model.tokenizer.token(&settings.truncate_token).ok_or_else(|| {
-            let what = format!("the model's vocabulary has no token \"{}\"", settings.truncate_token);
-            Error::usage(what, "set task.truncate_token to one that it has")
-        })?;
+        let token = |setting: &str, text: &str| {
+            model.tokenizer.token(text).ok_or_else(|| {
+                let what = format!("the model's vocabulary has no token \"{text}\"");
+                Error::usage(what, format!("set {setting} to one that it has"))
+            })
+        };
+        let query_end = match settings.query_end_token.as_str() {
+            "" => None,
+            text => Some(token("task.query_end_token", text)?),
+        };
         let query_prefix = model.tokenizer.encode(&settings.query_prefix)?;
         let query_suffix = model.tokenizer.encode(&settings.query_suffix)?;
         let around = query_prefix.len() + query_suffix.len();
@@ -72,7 +81,7 @@ impl Task {
         }
         Ok(Self {
             truncation: Truncation {
-                token,
+                token: token("task.truncate_token", &settings.truncate_token)?,
                 after: settings.truncate_after_tokens,
                 pad_token: model.config.pad_token(),
             },
@@ -83,15 +92,17 @@ impl Task {
             },
             penalty_score: settings.penalty_score,
             query_length: settings.query_length_tokens,
+            long_queries: settings.long_queries,
+            query_end,
             query_prefix,
             query_suffix,
         })
     }
 
-    /// Tokens of the longest row that the policy reads.
-    pub fn longest_row(&self) -> usize {
+    /// Tokens of a row that the policy reads, with the longest query and its response.
+    pub fn longest_row(&self, longest_query: usize) -> usize {
         let around = self.query_prefix.len() + self.query_suffix.len();
-        around + self.query_length + self.sampling.response_length
+        around + longest_query + self.sampling.response_length
     }
 
     /// What the policy continues: the query between prefix and suffix.
@@ -104,7 +115,7 @@ impl Task {
         queries.iter().map(|query| self.context(query)).collect()
     }
 
-    /// A query's tokens, the last `query_length` of them.
+    /// A query's tokens, `query_length` of them at most.
     ///
     /// # Errors
     /// [`Error::Usage`] for a query without text.
@@ -113,7 +124,7 @@ impl Task {
         if ids.is_empty() {
             return Err(Error::usage("a query is empty", "give every query some text"));
         }
-        Ok(ids.get(ids.len().saturating_sub(self.query_length)..).unwrap_or_default().to_vec())
+        Ok(cut_query(ids, self.query_length, self.long_queries, self.query_end))
     }
 
     /// A response's tokens, at most as many as are sampled.
@@ -137,9 +148,33 @@ impl Task {
     }
 }
 
+/// At most `length` tokens, up to the last `end` among them if there is one.
+fn cut_query(mut ids: Vec<u32>, length: usize, long_queries: LongQueries, end: Option<u32>) -> Vec<u32> {
+    match long_queries {
+        LongQueries::KeepStart => ids.truncate(length),
+        LongQueries::KeepEnd => drop(ids.drain(..ids.len().saturating_sub(length))),
+    }
+    if let Some(last) = ids.iter().rposition(|&id| Some(id) == end) {
+        ids.truncate(last + 1);
+    }
+    ids
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `lm_tasks.py` reads the lead of an article, up to an end of line.
+    #[test]
+    fn a_long_query_keeps_its_start_or_its_end() {
+        use LongQueries::{KeepEnd, KeepStart};
+        let ids = || vec![1, 2, 198, 3, 198, 4];
+        assert_eq!(cut_query(ids(), 4, KeepEnd, None), [198, 3, 198, 4]);
+        assert_eq!(cut_query(ids(), 4, KeepStart, None), [1, 2, 198, 3]);
+        assert_eq!(cut_query(ids(), 4, KeepStart, Some(198)), [1, 2, 198]);
+        assert_eq!(cut_query(ids(), 9, KeepStart, Some(198)), [1, 2, 198, 3, 198]);
+        assert_eq!(cut_query(ids(), 2, KeepStart, Some(198)), [1, 2]);
+    }
 
     const CUT: Truncation = Truncation { token: 13, after: 2, pad_token: 99 };
 

@@ -34,7 +34,7 @@ impl Tokenizer {
         // The library indexes past its buffers on some malformed merges (tokenizers issue 2094).
         let parsed = std::panic::catch_unwind(|| HuggingFaceTokenizer::from_bytes(bytes));
         let reason = match parsed {
-            Ok(Ok(inner)) => return Ok(Self { inner }),
+            Ok(Ok(inner)) => return Ok(Self { inner: of_whole_texts(inner) }),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "its merges contradict its vocabulary".to_string(),
         };
@@ -137,6 +137,15 @@ impl Tokenizer {
     }
 }
 
+/// Without the truncation and padding that a `tokenizer.json` may bring along: lengths are the
+/// task's.
+fn of_whole_texts(mut inner: HuggingFaceTokenizer) -> HuggingFaceTokenizer {
+    inner.with_padding(None);
+    // Cannot fail: only a length and a stride that contradict each other are refused.
+    inner.with_truncation(None).ok();
+    inner
+}
+
 /// GPT-2's way with bytes around a BPE.
 fn byte_level(model: BPE) -> HuggingFaceTokenizer {
     let mut inner = HuggingFaceTokenizer::new(model);
@@ -166,6 +175,7 @@ fn parse_merges(bytes: &[u8], path: &Path, vocabulary: &Vocab) -> Result<Vec<(St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokenizers::TruncationParams;
 
     fn trained() -> Tokenizer {
         let text = "The old house stood by the sea. The sea was grey, and the house was old. ".repeat(20);
@@ -230,6 +240,15 @@ mod tests {
         assert_eq!(error.to_string(), format!("merges.txt:{line}: not a merge of the vocabulary: \"zq zq\""));
         assert!(from_two_files(&vocabulary, "a b c\n").is_err());
         assert!(from_two_files(b"[1, 2]", &merges).unwrap_err().to_string().starts_with("vocab.json: not a vocab"));
+    }
+
+    #[test]
+    fn texts_are_read_whole_whatever_length_a_tokenizer_was_saved_with() {
+        let mut short = trained().inner;
+        short.with_truncation(Some(TruncationParams { max_length: 3, ..TruncationParams::default() })).unwrap();
+        let json = short.to_string(false).unwrap();
+        let read = Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap();
+        assert_eq!(read.encode("The sea was grey.").unwrap(), trained().encode("The sea was grey.").unwrap());
     }
 
     #[test]

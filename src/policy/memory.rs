@@ -8,13 +8,14 @@ use crate::lm::{Backward, LanguageModel, Task};
 use crate::parallel::most_parts;
 
 /// The backward pass of PPO updates that fits into `room`, and what the run takes with it; reference
-/// and reward model lie beside the policy. A row is an episode.
+/// and reward model lie beside the policy. A row is an episode, and `queries` are those to come.
 ///
 /// # Errors
 /// When nothing fits.
 pub fn backward_that_fits(
     settings: &config::Policy,
     task: &Task,
+    queries: &[Vec<u32>],
     model: &LanguageModel,
     room: Room,
 ) -> Result<(Backward, Memory)> {
@@ -25,10 +26,17 @@ pub fn backward_that_fits(
     };
     let pass = Pass {
         rows: settings.batch_size / settings.minibatches,
-        tokens: task.longest_row(),
+        tokens: task.longest_row(queries.iter().map(Vec::len).max().unwrap_or(0)),
         responses: task.sampling.response_length,
         backward,
     };
-    let training = Loop { pass, lora: settings.lora, frozen: 2, sampled_rows: settings.batch_size };
+    let training = Loop {
+        pass,
+        lora: settings.lora,
+        frozen: 2,
+        sampled_rows: settings.batch_size,
+        hint: "use a smaller model or shorter queries, --set policy.gradient_checkpointing=true, or adapters: \
+               --set policy.lora.rank=16",
+    };
     training.backward_that_fits(&model.config, 1, room)
 }

@@ -9,9 +9,6 @@ use crate::error::Result;
 use crate::lm::{LanguageModel, Sampled, Task, lora, sample};
 use crate::reward::RewardModel;
 
-/// Rows in a forward pass without gradients.
-const ROWS_AT_ONCE: usize = 64;
-
 /// Episodes with everything known about them.
 #[derive(Debug, Clone, Default)]
 pub struct Rollout {
@@ -37,6 +34,8 @@ pub struct Judges<'a> {
     pub reference: &'a LanguageModel,
     pub reward_model: &'a RewardModel,
     pub task: Task,
+    /// Rows in one pass.
+    pub rows_at_once: usize,
 }
 
 impl Judges<'_> {
@@ -60,7 +59,7 @@ impl Judges<'_> {
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
         let reference_log_probs =
-            response_log_probs(reference, config, &contexts, &responses, temperature, ROWS_AT_ONCE)?;
+            response_log_probs(reference, config, &contexts, &responses, temperature, self.rows_at_once)?;
         Ok(Rollout {
             contexts,
             responses,
@@ -79,7 +78,7 @@ impl Judges<'_> {
     pub fn score(&self, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<(Vec<f64>, Vec<bool>)> {
         let cut: Vec<Vec<u32>> = responses.iter().map(|response| self.task.truncation.cut(response)).collect();
         let valid: Vec<bool> = responses.iter().map(|response| self.task.truncation.is_valid(response)).collect();
-        let scores = self.reward_model.score(&self.reference.config, queries, &cut, ROWS_AT_ONCE)?;
+        let scores = self.reward_model.score(&self.reference.config, queries, &cut, self.rows_at_once)?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 }

@@ -22,9 +22,6 @@ use crate::run::random::{Stream, generator, shuffled};
 use crate::run::step_log::StepLog;
 use crate::run::training_state;
 
-/// Rows in a forward pass without gradients.
-const ROWS_AT_ONCE: usize = 64;
-
 /// Held-out accuracy is measured so many times during the epoch.
 const MEASUREMENTS: usize = 8;
 
@@ -117,7 +114,7 @@ impl RewardTraining<'_> {
             }
             metrics.log(done as u64, &row)?;
             progress.advance(size);
-            let interrupted = self.interrupt.requested();
+            let interrupted = self.interrupt.requested() && done < batches.len();
             if interrupted || done % self.settings.checkpoint_every_steps == 0 || done == batches.len() {
                 metrics.sync()?;
                 samples.sync()?;
@@ -145,7 +142,7 @@ impl RewardTraining<'_> {
 
     fn judge_held_out(&self, model: &RewardModel) -> Result<Option<RewardStep>> {
         let held_out = &self.data.held_out;
-        let judge = || judge(model, &self.pretrained.config, held_out, self.settings.batch_size);
+        let judge = || judge(model, &self.pretrained.config, held_out, self.backward.micro_batch_size);
         (!held_out.is_empty()).then(judge).transpose()
     }
 
@@ -160,7 +157,7 @@ impl RewardTraining<'_> {
                 step,
                 query: tokenizer.decode(query)?,
                 responses: responses.iter().map(|response| tokenizer.decode(response)).collect::<Result<_>>()?,
-                rewards: model.score(config, &queries, responses, ROWS_AT_ONCE)?,
+                rewards: model.score(config, &queries, responses, queries.len())?,
                 best: *best,
             })?;
         }
@@ -169,7 +166,10 @@ impl RewardTraining<'_> {
 
     fn normalize(&self, model: RewardModel) -> Result<RewardModel> {
         let NormalizationSamples { queries, responses } = &self.data.normalization;
-        Ok(model.normalize(&self.pretrained.config, queries, responses, ROWS_AT_ONCE)?.0)
+        // As many responses at once as in a step.
+        let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
+        let rows_at_once = self.backward.micro_batch_size * a_comparison;
+        Ok(model.normalize(&self.pretrained.config, queries, responses, rows_at_once)?.0)
     }
 
     fn start_or_resume(&self) -> Result<(RewardModel, ModuleOptimizer, usize)> {

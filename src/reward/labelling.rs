@@ -46,7 +46,7 @@ impl Labelling<'_> {
             let judged = numbers.zip(&collected).map(|(number, collection)| self.judge(number, collection, labeler));
             log.append_many(&judged.collect::<Result<Vec<_>>>()?)?;
             progress.advance(collected.len() as u64);
-            if self.interrupt.requested() {
+            if self.interrupt.requested() && log.comparisons().len() < total {
                 return Err(Error::Interrupted { checkpoint: Some(log.path().to_path_buf()) });
             }
         }
@@ -70,10 +70,14 @@ impl Labelling<'_> {
         let order = shuffled(responses.len(), &mut generator(self.seed, Stream::Labels, 1, number as u64));
         let shown: Vec<String> = order.iter().filter_map(|&index| responses.get(index)).cloned().collect();
         let judgment = labeler.judge(query, &shown)?;
+        let best = order.get(judgment.best).copied().ok_or_else(|| {
+            let what = format!("{} chose response {} of {}", labeler.name(), judgment.best, shown.len());
+            Error::failed(what, "responses are numbered from 0")
+        })?;
         Ok(Comparison {
             id: format!("{}-{number}", self.seed),
             query: query.into(),
-            best: order.get(judgment.best).copied().unwrap_or(0),
+            best,
             responses,
             labeler: labeler.name().into(),
             ms: None,

@@ -1,5 +1,6 @@
 //! What fitting a reward model takes.
 
+use super::loss::TokenComparison;
 use crate::config::{Lora, Reward};
 use crate::device::Room;
 use crate::error::Result;
@@ -7,26 +8,41 @@ use crate::lm::memory::{Loop, Memory, Pass};
 use crate::lm::{Backward, LanguageModel, Task};
 use crate::parallel::most_parts;
 
-/// The backward pass of reward steps that fits into `room`, in comparisons of `responses`, and what
-/// the run takes with it; the pretrained model lies beside the one that learns.
+/// The backward pass of reward steps on `comparisons` that fits into `room`, its rows being
+/// comparisons, and what the run takes with it; the pretrained model, whose responses to `queries`
+/// the rewards are normalized on, lies beside the one that learns.
 ///
 /// # Errors
 /// When nothing fits.
 pub fn backward_that_fits(
     settings: &Reward,
-    responses: usize,
+    comparisons: &[TokenComparison],
+    queries: &[Vec<u32>],
     task: &Task,
     model: &LanguageModel,
     room: Room,
 ) -> Result<(Backward, Memory)> {
-    let backward = Backward {
-        micro_batch_size: settings.micro_batch_size * responses,
-        parts: most_parts(&model.transformer.device()),
-        gradient_checkpointing: settings.gradient_checkpointing,
+    let most = |count: fn(&TokenComparison) -> usize| comparisons.iter().map(count).max().unwrap_or(1).max(1);
+    let responses = most(|one| one.responses.len());
+    let compared = most(|one| one.query.len() + one.responses.iter().map(Vec::len).max().unwrap_or(0));
+    let sampled = task.longest_row(queries.iter().map(Vec::len).max().unwrap_or(0));
+    let pass = Pass {
+        rows: settings.batch_size * responses,
+        tokens: compared.max(sampled),
+        responses: 0,
+        backward: Backward {
+            micro_batch_size: settings.micro_batch_size * responses,
+            parts: most_parts(&model.transformer.device()),
+            gradient_checkpointing: settings.gradient_checkpointing,
+        },
     };
-    let pass = Pass { rows: settings.batch_size * responses, tokens: task.longest_row(), responses: 0, backward };
-    let lora = Lora { rank: 0, alpha: 1.0 };
-    let fitting = Loop { pass, lora, frozen: 1, sampled_rows: settings.normalize_samples };
+    let fitting = Loop {
+        pass,
+        lora: Lora { rank: 0, alpha: 1.0 },
+        frozen: 1,
+        sampled_rows: settings.normalize_samples,
+        hint: "use a smaller model or shorter queries, or --set reward.gradient_checkpointing=true",
+    };
     let (backward, memory) = fitting.backward_that_fits(&model.config, responses, room)?;
     Ok((Backward { micro_batch_size: backward.micro_batch_size / responses, ..backward }, memory))
 }

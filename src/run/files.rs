@@ -64,15 +64,17 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// SHA-256 of a file, or of all files in a folder (not in folders inside it), in hexadecimal.
-pub fn digest(path: &Path) -> Result<String> {
+/// SHA-256 of a file, or of the files in a folder (not in folders inside it) whose name is `wanted`, in
+/// hexadecimal.
+pub fn digest(path: &Path, wanted: fn(&str) -> bool) -> Result<String> {
     if !path.is_dir() {
         return Ok(sha256(&read(path)?));
     }
     let entries = fs::read_dir(path).map_err(|source| Error::file("list", path, source))?;
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    found.retain(|path| path.file_name().is_some_and(|name| wanted(&name.to_string_lossy())));
     found.sort();
-    let digests: String = found.iter().map(|path| digest(path)).collect::<Result<_>>()?;
+    let digests: String = found.iter().map(|path| digest(path, wanted)).collect::<Result<_>>()?;
     Ok(sha256(digests.as_bytes()))
 }
 

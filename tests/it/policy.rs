@@ -43,10 +43,12 @@ impl Models {
             sampling,
             penalty_score: -1.0,
             query_length: 16,
+            long_queries: config::LongQueries::KeepEnd,
+            query_end: None,
             query_prefix: Vec::new(),
             query_suffix: Vec::new(),
         };
-        Judges { reference: &self.reference, reward_model: &self.reward_model, task }
+        Judges { reference: &self.reference, reward_model: &self.reward_model, task, rows_at_once: 64 }
     }
 
     fn train(&self, folder: &Path, interrupt: Interrupt) -> Result<Vec<NamedTensor>> {
