@@ -94,10 +94,11 @@ impl Common {
         Ok(directory)
     }
 
-    /// A run may go on with other settings, to train longer, say; what is done is not done again.
+    /// A run may go on with other settings, to train longer, say; what is done is not done again. A run
+    /// of which nothing is done, because it was refused, has no settings yet.
     fn warn_of_other_settings(&self, directory: &RunDirectory, settings: &Config) -> Result<()> {
         let path = directory.config();
-        if !path.exists() {
+        if !path.exists() || !directory.has_work() {
             return Ok(());
         }
         let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
@@ -195,8 +196,16 @@ pub(super) struct Session<'a> {
 
 /// A file by its path, or label files by the name under which they were fetched.
 pub(super) fn fetched_file(path: &Path) -> Result<PathBuf> {
-    let fetched = if path.exists() { None } else { fetch::cached_labels(&path.to_string_lossy())? };
-    Ok(fetched.unwrap_or_else(|| path.into()))
+    if path.exists() {
+        return Ok(path.into());
+    }
+    let name = path.to_string_lossy();
+    match fetch::cached_labels(&name)? {
+        None if name.starts_with("labels/") => {
+            Err(Error::input(path, "no such file, nor was it fetched", format!("run `preftune fetch {name}`")))
+        }
+        fetched => Ok(fetched.unwrap_or_else(|| path.into())),
+    }
 }
 
 /// Queries of a file or of a folder of books; with neither, the story openings for training.
@@ -263,6 +272,9 @@ fn no_such_model(name: &str) -> Error {
 
 /// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.
 pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &Device) -> Result<RewardModel> {
+    if !folder.is_dir() {
+        return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
+    }
     let model = load_folder(folder, device)?;
     let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
     if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {

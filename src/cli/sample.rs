@@ -21,7 +21,7 @@ const RESPONSES_AT_ONCE: usize = 64;
   preftune sample --query \"The old captain set down his glass.\" -n 4
   preftune sample --model runs/demo-seed-1/policy/model --queries datasets/openings.txt --json")]
 pub struct Arguments {
-    /// `storyteller`, or a folder in Hugging Face layout
+    /// `storyteller`, a folder in Hugging Face layout, or a model that was fetched
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: String,
     /// A text to continue; may be repeated

@@ -76,7 +76,7 @@ pub fn tune(
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
     let (backward, memory) = policy::backward_that_fits(&settings.policy, &task, queries, model, room)?;
-    common.say(&format!("memory: about {}", memory.describe()));
+    common.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
     let training = PolicyTraining {
         settings: &settings.policy,
         backward,

@@ -96,7 +96,7 @@ pub fn fit(
     let Session { model, settings, interrupt, common, room } = *session;
     let task = Task::new(&settings.task, model)?;
     let (backward, memory) = reward::backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
-    common.say(&format!("memory: about {}", memory.describe()));
+    common.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
     let data = RewardData::new(model, &task, comparisons, queries, settings, common.seed)?;
     let training = RewardTraining {
         settings: &settings.reward,

@@ -69,7 +69,7 @@ fn unknown(word: &str) -> Error {
     let known: Vec<_> = HubName::known().map(String::from).chain(labels).chain(["books".into()]).collect();
     let likeness = |name: &&String| (strsim::jaro_winkler(word, name) * 1e6) as u64;
     let similar = known.iter().max_by_key(likeness).filter(|name| likeness(name) > 850_000);
-    let hint = match similar {
+    let hint = match similar.filter(|_| word != "labels") {
         Some(similar) => format!("did you mean {similar}?"),
         None => format!("known are {}, and any OWNER/NAME[@REVISION] of the Hugging Face hub", known.join(", ")),
     };

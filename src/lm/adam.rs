@@ -3,6 +3,7 @@
 use burn::optim::{AdaptiveMomentumState, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
+use super::operations::{AdamScales, BETA_1, BETA_2, adam};
 use crate::config::AdamForm;
 use crate::run::host_state::WithHostState;
 
@@ -13,24 +14,22 @@ pub struct Adam {
     epsilon: f64,
 }
 
-const BETA_1: f64 = 0.9;
-const BETA_2: f64 = 0.999;
-
 impl Adam {
     /// An optimizer for any module.
     pub fn optimizer(form: AdamForm, epsilon: f64) -> ModuleOptimizer {
         WithHostState(Self { form, epsilon }).into()
     }
 
-    /// Step size and the epsilon beside `√v` that give this form after `time` steps.
-    fn scales(&self, rate: f64, time: usize) -> (f64, f64) {
+    /// What gives this form after `time` steps.
+    fn scales(&self, rate: f64, time: usize) -> AdamScales {
         let time = i32::try_from(time).unwrap_or(i32::MAX);
         let root = (1.0 - BETA_2.powi(time)).sqrt();
         let step_size = rate * root / (1.0 - BETA_1.powi(time));
-        match self.form {
-            AdamForm::TensorFlow => (step_size, self.epsilon),
-            AdamForm::PyTorch => (step_size, self.epsilon * root),
-        }
+        let epsilon = match self.form {
+            AdamForm::TensorFlow => self.epsilon,
+            AdamForm::PyTorch => self.epsilon * root,
+        };
+        AdamScales { step_size, epsilon }
     }
 }
 
@@ -44,19 +43,12 @@ impl Optimizer for Adam {
         gradient: Tensor<D>,
         state: Option<AdaptiveMomentumState<D>>,
     ) -> (Tensor<D>, Option<AdaptiveMomentumState<D>>) {
-        let squared = gradient.clone() * gradient.clone() * (1.0 - BETA_2);
-        let gradient = gradient * (1.0 - BETA_1);
-        let state = match state {
-            None => AdaptiveMomentumState::new(1, gradient, squared),
-            Some(state) => AdaptiveMomentumState::new(
-                state.time + 1,
-                state.moment_1 * BETA_1 + gradient,
-                state.moment_2 * BETA_2 + squared,
-            ),
+        let (time, moments) = match state {
+            None => (1, [gradient.zeros_like(), gradient.zeros_like()]),
+            Some(state) => (state.time + 1, [state.moment_1, state.moment_2]),
         };
-        let (step_size, epsilon) = self.scales(rate, state.time);
-        let direction = state.moment_1.clone() / (state.moment_2.clone().sqrt() + epsilon);
-        (parameter - direction * step_size, Some(state))
+        let (parameter, [first, second]) = adam(parameter, gradient, moments, self.scales(rate, time));
+        (parameter, Some(AdaptiveMomentumState::new(time, first, second)))
     }
 
     fn to_device<const D: usize>(state: AdaptiveMomentumState<D>, device: &Device) -> AdaptiveMomentumState<D> {

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 
+use super::token_batch::Input;
 use super::transformer::Transformer;
 use crate::error::Result;
 use crate::parallel::{ALL_CORES, in_parts};
@@ -31,8 +32,8 @@ impl Backward {
     }
 
     /// Gradients for `module`, whose network is `network`, of a loss of the network's output
-    /// `[batch, seq, d_model]` for `tokens` `[batch, seq]`. `loss` gives the loss `[1]` and what else
-    /// is wanted of the pass.
+    /// where it is wanted, `[wanted, d_model]`. `loss` gives the loss `[1]` and what else is wanted of
+    /// the pass.
     ///
     /// # Errors
     /// Those of `loss`.
@@ -40,13 +41,13 @@ impl Backward {
         &self,
         module: &M,
         network: &Transformer,
-        tokens: Tensor<2, Int>,
-        loss: impl FnOnce(Tensor<3>) -> Result<(Tensor<1>, T)>,
+        input: Input,
+        loss: impl FnOnce(Tensor<2>) -> Result<(Tensor<1>, T)>,
     ) -> Result<(GradientsParams, T)> {
         if self.gradient_checkpointing {
-            return block_by_block(module, network, tokens, loss);
+            return block_by_block(module, network, input, loss);
         }
-        let (loss, kept) = loss(network.hidden(tokens))?;
+        let (loss, kept) = loss(network.hidden_at(input))?;
         Ok((GradientsParams::from_grads(loss.backward(), module), kept))
     }
 
@@ -89,14 +90,14 @@ impl Backward {
 fn block_by_block<M: Module, T>(
     module: &M,
     network: &Transformer,
-    tokens: Tensor<2, Int>,
-    loss: impl FnOnce(Tensor<3>) -> Result<(Tensor<1>, T)>,
+    Input { tokens, wanted }: Input,
+    loss: impl FnOnce(Tensor<2>) -> Result<(Tensor<1>, T)>,
 ) -> Result<(GradientsParams, T)> {
     let shape = tokens.dims();
     let plain = network.valid();
     let mut inputs = vec![plain.embed(tokens.clone())];
     for block in 0..plain.layers() {
-        let next = inputs.last().map(|input| plain.block(block, input.clone(), shape));
+        let next = inputs.last().map(|input| plain.block(block, input.clone(), shape, Some(&wanted)));
         inputs.extend(next);
     }
     drop(plain);
@@ -105,13 +106,13 @@ fn block_by_block<M: Module, T>(
     let begin = |input: Tensor<2>| input.autodiff().require_grad();
     // There is one input more than there are blocks: what the final norm reads.
     let last = begin(inputs.pop().unwrap_or_else(|| network.embed(tokens.clone()).inner()));
-    let (loss, kept) = loss(network.normalize(last.clone(), shape))?;
+    let (loss, kept) = loss(network.normalize(last.clone()))?;
     let mut gradients = loss.backward();
     let mut flowing = last.grad_remove(&mut gradients);
     sum.accumulate(module, GradientsParams::from_grads(gradients, module));
     for (block, input) in inputs.into_iter().enumerate().rev() {
         let input = begin(input);
-        let output = network.block(block, input.clone(), shape);
+        let output = network.block(block, input.clone(), shape, Some(&wanted));
         let mut gradients = meeting(output, flowing).backward();
         flowing = input.grad_remove(&mut gradients);
         sum.accumulate(module, GradientsParams::from_grads(gradients, module));

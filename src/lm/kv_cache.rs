@@ -1,13 +1,8 @@
 //! Keys and values of the tokens read so far, so that a new token costs one position.
 
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::operations::{merge_heads, split_heads};
-
-/// Attention covers a length rounded up to this, so that a GPU tunes its kernels for a few
-/// lengths and not for each.
-const BUCKET_TOKENS: usize = 32;
+use super::operations::{SLOTS_AT_ONCE, cached_attention, split_heads};
 
 /// Added to the score of a slot that holds no token yet, or padding.
 const HIDDEN_SCORE: f32 = -1e9;
@@ -21,8 +16,8 @@ pub struct KvCache {
     values: Vec<Tensor<4>>,
     /// `[rows, capacity]`: 0 where a slot of the prompt may be seen and for all later slots.
     prompt_scores: Tensor<2>,
-    /// `[1, bucket]` beyond what is written so far, remade as tokens come.
-    visible: Option<Tensor<4>>,
+    /// The same with what is not written yet, remade as tokens come.
+    scores: Option<Tensor<2>>,
     written: usize,
     capacity: usize,
     heads: usize,
@@ -37,13 +32,13 @@ impl KvCache {
         capacity: usize,
         device: &Device,
     ) -> Self {
-        let capacity = capacity.next_multiple_of(BUCKET_TOKENS);
+        let capacity = capacity.next_multiple_of(SLOTS_AT_ONCE);
         let empty = || (0..layers).map(|_| Tensor::zeros([rows, heads, capacity, head_width], device)).collect();
         Self {
             keys: empty(),
             values: empty(),
             prompt_scores: Tensor::zeros([rows, capacity], device),
-            visible: None,
+            scores: None,
             written: 0,
             capacity,
             heads,
@@ -70,6 +65,10 @@ impl KvCache {
 
     /// The same cache with row `rows[i]` at row `i`: several samples share one query's prompt.
     pub fn repeat_rows(self, rows: &[usize]) -> Self {
+        let [held, _] = self.prompt_scores.dims();
+        if rows.iter().copied().eq(0..held) {
+            return self;
+        }
         let device = self.prompt_scores.device();
         let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let index = Tensor::<1, Int>::from_data(TensorData::new(index, [rows.len()]), &device);
@@ -87,35 +86,29 @@ impl KvCache {
     // `layer` as in `write`.
     #[allow(clippy::indexing_slicing)]
     pub(super) fn attend(&mut self, layer: usize, qkv: Tensor<2>) -> Tensor<2> {
-        let [rows, _] = qkv.dims();
-        let [query, key, value] = split_heads(qkv, rows, 1, self.heads);
+        let [rows, triple_width] = qkv.dims();
+        let query = qkv.clone().slice([0..rows, 0..triple_width / 3]);
+        let [_, key, value] = split_heads(qkv, rows, 1, self.heads);
         self.write(layer, self.written, key, value);
-        let [_, heads, _, head_width] = query.dims();
-        let length = (self.written + 1).next_multiple_of(BUCKET_TOKENS).min(self.capacity);
-        let seen = [0..rows, 0..heads, 0..length, 0..head_width];
-        let keys = self.keys[layer].clone().slice(seen.clone());
-        let values = self.values[layer].clone().slice(seen);
-        let scores = query.matmul(keys.swap_dims(2, 3)) / (head_width as f64).sqrt();
-        merge_heads(softmax(scores + self.visible(rows, length), 3).matmul(values))
+        let (keys, values) = (self.keys[layer].clone(), self.values[layer].clone());
+        cached_attention(query, keys, values, self.scores(), self.written + 1)
     }
 
     /// Ends a token: the next is written to the slot after it.
     pub(super) fn advance(&mut self) {
         self.written += 1;
-        self.visible = None;
+        self.scores = None;
     }
 
-    /// `[rows, 1, 1, length]`: 0 for slots that may be seen, very low for the rest.
-    fn visible(&mut self, rows: usize, length: usize) -> Tensor<4> {
-        let (written, device) = (self.written, self.prompt_scores.device());
+    /// `[rows, capacity]`: 0 for slots that may be seen, very low for the rest.
+    fn scores(&mut self) -> Tensor<2> {
+        let (written, capacity, device) = (self.written, self.capacity, self.prompt_scores.device());
         let prompt_scores = &self.prompt_scores;
-        self.visible
+        self.scores
             .get_or_insert_with(|| {
                 let unwritten: Vec<f32> =
-                    (0..length).map(|slot| if slot > written { HIDDEN_SCORE } else { 0.0 }).collect();
-                let unwritten = Tensor::<2>::from_data(TensorData::new(unwritten, [1, length]), &device);
-                let scores = prompt_scores.clone().slice([0..rows, 0..length]) + unwritten;
-                scores.reshape([rows, 1, 1, length])
+                    (0..capacity).map(|slot| if slot > written { HIDDEN_SCORE } else { 0.0 }).collect();
+                prompt_scores.clone() + Tensor::<2>::from_data(TensorData::new(unwritten, [1, capacity]), &device)
             })
             .clone()
     }

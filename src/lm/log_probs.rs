@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::config::ModelConfig;
-use super::token_batch::{TokenBatch, select_rows};
+use super::token_batch::{Input, TokenBatch};
 use super::transformer::Transformer;
 use crate::error::Result;
 
@@ -33,19 +33,13 @@ impl ResponseBatch {
 
     /// Hidden states from which each response token is predicted: `[batch · response, d_model]`.
     pub fn hidden(&self, model: &Transformer) -> Tensor<2> {
-        self.select(model.hidden(self.tokens(model)))
+        model.hidden_at(self.input(model))
     }
 
-    /// What the network reads, `[batch, seq]`.
-    pub fn tokens(&self, model: &Transformer) -> Tensor<2, Int> {
-        self.batch.tokens(&model.device())
-    }
-
-    /// Of the network's output `[batch, seq, d_model]`, that from which each response token is
-    /// predicted: `[batch · response, d_model]`.
-    pub fn select(&self, hidden: Tensor<3>) -> Tensor<2> {
-        let before_each = |len: usize| len - self.response_length - 1..len - 1;
-        select_rows(hidden.flatten(0, 1), &self.batch.outputs(before_each))
+    /// What the network reads; the output is wanted from which each response token is predicted,
+    /// `[batch · response]`.
+    pub fn input(&self, model: &Transformer) -> Input {
+        self.batch.input(&model.device(), |len| len - self.response_length - 1..len - 1)
     }
 
     /// Response tokens `[batch · response, 1]`.

@@ -4,6 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::config::ModelConfig;
 use super::heads::ScalarHead;
+use super::operations::draw;
 use super::token_batch::{TokenBatch, select_rows};
 use super::transformer::Transformer;
 use crate::device::Readback;
@@ -92,12 +93,11 @@ fn sample_pass(
     let uniform = Tensor::<2>::from_data(TensorData::new(uniform, [rows, length]), &device);
 
     let mut cache = model.kv_cache(batch.len(), batch.width() + length);
-    let prompt = model.prefill(batch.tokens(&device), &mut cache);
+    let last = model.prefill(batch.input(&device, |len| len - 1..len), &mut cache);
     let lengths = batch.lengths();
     cache.hide_padding(&lengths);
     let mut cache = cache.repeat_rows(&sources);
-    let last = batch.outputs(|len| len - 1..len);
-    let mut hidden = select_rows(select_rows(prompt.flatten(0, 1), &last), &sources);
+    let mut hidden = select_rows(last, &sources);
     let first_positions: Vec<i64> = sources.iter().filter_map(|&row| lengths.get(row)).map(|&n| n as i64).collect();
     let first_positions = Tensor::<1, Int>::from_data(TensorData::new(first_positions, [rows]), &device);
 
@@ -116,48 +116,6 @@ fn sample_pass(
         log_probs.push(log_prob);
     }
     read_back(tokens, log_probs, values, length)
-}
-
-/// One token a row: logits `[rows, vocab]` and numbers in [0, 1) `[rows, 1]` to token ids and
-/// their log-probabilities, both `[rows]`.
-///
-/// Inverts the cumulative distribution in two levels, over blocks of the vocabulary and inside
-/// one block, because a running sum over the whole vocabulary is quadratic on GPU backends.
-pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
-    // Below 1, so that rounding never carries a number past the last token with any weight.
-    const INSIDE: f64 = 1.0 - 1e-6;
-    let [rows, vocab] = logits.dims();
-    let block = vocab.isqrt();
-    let blocks = vocab.div_ceil(block);
-    let centred = logits.clone() - logits.max_dim(1);
-    let weights = fill_last_block(centred.clone().exp(), blocks * block).reshape([rows, blocks, block]);
-
-    let sums = weights.clone().sum_dim(2).reshape([rows, blocks]);
-    let running = sums.clone().cumsum(1);
-    let total = running.clone().slice([0..rows, blocks - 1..blocks]);
-    let target = (uniform * total.clone()).min_pair(total.clone() * INSIDE);
-    let chosen = running.clone().lower_equal(target.clone().expand([rows, blocks])).int().sum_dim(1);
-    let before = running.gather(1, chosen.clone()) - sums.gather(1, chosen.clone());
-
-    let index = chosen.clone().reshape([rows, 1, 1]).expand([rows, 1, block]);
-    let running = weights.gather(1, index).reshape([rows, block]).cumsum(1);
-    let block_total = running.clone().slice([0..rows, block - 1..block]);
-    let target = (target - before).min_pair(block_total * INSIDE);
-    let offset = running.lower_equal(target.expand([rows, block])).int().sum_dim(1);
-
-    let token = chosen * block as i64 + offset;
-    let log_prob = centred.gather(1, token.clone()) - total.log();
-    (token.reshape([rows]), log_prob.reshape([rows]))
-}
-
-/// Appends zeros up to `width` columns.
-fn fill_last_block(weights: Tensor<2>, width: usize) -> Tensor<2> {
-    let [rows, columns] = weights.dims();
-    if columns == width {
-        return weights;
-    }
-    let zeros = Tensor::zeros([rows, width - columns], &weights.device());
-    Tensor::cat(vec![weights, zeros], 1)
 }
 
 fn read_back(

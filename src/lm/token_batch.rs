@@ -4,6 +4,15 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
 
+/// What the network reads, and where its output is wanted.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// `[batch, seq]`
+    pub tokens: Tensor<2, Int>,
+    /// Indices into the outputs `[batch · seq]`.
+    pub wanted: Tensor<1, Int>,
+}
+
 /// A batch of token rows.
 ///
 /// The original counts positions over real tokens only, hides padding from attention, and gives a
@@ -88,6 +97,12 @@ impl TokenBatch {
         Tensor::from_data(TensorData::new(ids, [self.rows.len(), self.width]), device)
     }
 
+    /// The whole batch, where the outputs of the original positions `range(row length)` of each row are
+    /// wanted, row after row.
+    pub fn input(&self, device: &Device, range: impl Fn(usize) -> std::ops::Range<usize>) -> Input {
+        Input { tokens: self.tokens(device), wanted: indices(&self.outputs(range), device) }
+    }
+
     /// Indices into the flattened outputs `[batch · width]` of the original positions
     /// `range(row length)` of each row, row after row.
     pub fn outputs(&self, range: impl Fn(usize) -> std::ops::Range<usize>) -> Vec<usize> {
@@ -101,9 +116,13 @@ impl TokenBatch {
 
 /// Picks rows of `[rows, width]` by host indices.
 pub fn select_rows(rows: Tensor<2>, indices: &[usize]) -> Tensor<2> {
-    let index: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
-    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [indices.len()]), &rows.device());
+    let index = self::indices(indices, &rows.device());
     rows.select(0, index)
+}
+
+fn indices(indices: &[usize], device: &Device) -> Tensor<1, Int> {
+    let index: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+    Tensor::from_data(TensorData::new(index, [indices.len()]), device)
 }
 
 fn unknown_token(id: u32, row: usize, vocab_size: usize) -> Error {

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 use super::config::ModelConfig;
 use super::kv_cache::KvCache;
 use super::operations::{causal_attention, gelu, layer_norm, linear};
+use super::token_batch::Input;
 
 /// Token and position embeddings, blocks, and a final layer norm; the output head is the token
 /// embedding transposed.
@@ -90,10 +91,21 @@ impl Transformer {
     /// Tokens `[batch, seq]` that start at position 0, to the output of the final layer norm
     /// `[batch, seq, d_model]`. Every token sees those before it in its row.
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, seq] = tokens.dims();
+        self.run(tokens, None).reshape([batch, seq, self.width()])
+    }
+
+    /// The same where it is wanted, `[wanted, d_model]`: elsewhere the last block's feed-forward layer
+    /// is not computed.
+    pub fn hidden_at(&self, input: Input) -> Tensor<2> {
+        self.run(input.tokens, Some(&input.wanted))
+    }
+
+    fn run(&self, tokens: Tensor<2, Int>, wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
         let shape = tokens.dims();
-        let residual =
-            (0..self.layers()).fold(self.embed(tokens), |residual, block| self.block(block, residual, shape));
-        self.normalize(residual, shape)
+        let blocks = 0..self.layers();
+        let residual = blocks.fold(self.embed(tokens), |residual, block| self.block(block, residual, shape, wanted));
+        self.normalize(residual)
     }
 
     /// Blocks.
@@ -101,25 +113,35 @@ impl Transformer {
         self.blocks.len()
     }
 
-    /// One block of [`Self::hidden`]: `[batch · seq, d_model]` to the same.
-    pub(super) fn block(&self, number: usize, residual: Tensor<2>, [batch, seq]: [usize; 2]) -> Tensor<2> {
+    /// One block: `[batch · seq, d_model]` to the same; the last one gives what is `wanted`.
+    pub(super) fn block(
+        &self,
+        number: usize,
+        residual: Tensor<2>,
+        [batch, seq]: [usize; 2],
+        wanted: Option<&Tensor<1, Int>>,
+    ) -> Tensor<2> {
+        let wanted = wanted.filter(|_| number + 1 == self.layers());
         match self.blocks.get(number) {
-            Some(block) => block.forward(residual, self.epsilon, |qkv| causal_attention(qkv, batch, seq, self.heads)),
+            Some(block) => {
+                block.forward(residual, self.epsilon, wanted, |qkv| causal_attention(qkv, batch, seq, self.heads))
+            }
             None => residual,
         }
     }
 
-    /// Like [`Self::hidden`], and keeps keys and values for [`Self::decode`].
-    pub fn prefill(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
-        let [batch, seq] = tokens.dims();
-        let mut residual = self.embed(tokens);
+    /// Like [`Self::hidden_at`], and keeps keys and values for [`Self::decode`].
+    pub fn prefill(&self, input: Input, cache: &mut KvCache) -> Tensor<2> {
+        let [batch, seq] = input.tokens.dims();
+        let mut residual = self.embed(input.tokens);
         for (layer, block) in self.blocks.iter().enumerate() {
-            residual = block.forward(residual, self.epsilon, |qkv| {
+            let wanted = Some(&input.wanted).filter(|_| layer + 1 == self.layers());
+            residual = block.forward(residual, self.epsilon, wanted, |qkv| {
                 cache.keep(layer, qkv.clone(), batch, seq);
                 causal_attention(qkv, batch, seq, self.heads)
             });
         }
-        self.normalize(residual, [batch, seq])
+        self.normalize(residual)
     }
 
     /// One more token a row: tokens and positions `[batch]`, to its output `[batch, d_model]`.
@@ -127,10 +149,10 @@ impl Transformer {
         let mut residual =
             self.token_embedding.val().select(0, tokens) + self.position_embedding.val().select(0, positions);
         for (layer, block) in self.blocks.iter().enumerate() {
-            residual = block.forward(residual, self.epsilon, |qkv| cache.attend(layer, qkv));
+            residual = block.forward(residual, self.epsilon, None, |qkv| cache.attend(layer, qkv));
         }
         cache.advance();
-        self.final_norm.forward(residual, self.epsilon)
+        self.normalize(residual)
     }
 
     /// Hidden states `[rows, d_model]` to logits `[rows, vocab]`.
@@ -159,22 +181,32 @@ impl Transformer {
         (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
     }
 
-    /// What the last block gives, `[batch · seq, d_model]`, to the network's output.
-    pub(super) fn normalize(&self, residual: Tensor<2>, [batch, seq]: [usize; 2]) -> Tensor<3> {
-        let [_, width] = residual.dims();
-        self.final_norm.forward(residual, self.epsilon).reshape([batch, seq, width])
+    /// What the last block gives, `[rows, d_model]`, to the network's output.
+    pub(super) fn normalize(&self, residual: Tensor<2>) -> Tensor<2> {
+        self.final_norm.forward(residual, self.epsilon)
     }
 }
 
 impl Block {
     /// `residual` and the result are `[rows, d_model]`; `attend` maps `[rows, 3 · d_model]`
-    /// (queries, keys, values) to `[rows, d_model]`.
+    /// (queries, keys, values) to `[rows, d_model]`. Where only some rows are `wanted`, the result has
+    /// those.
     ///
     /// Rows stay in two dimensions: on three, the gradient of a weight would be computed once a
     /// batch row and summed afterwards.
-    fn forward(&self, residual: Tensor<2>, epsilon: f64, attend: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+    fn forward(
+        &self,
+        mut residual: Tensor<2>,
+        epsilon: f64,
+        wanted: Option<&Tensor<1, Int>>,
+        attend: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
         let normed = self.attention_norm.forward(residual.clone(), epsilon);
-        let attended = attend(self.attention.query_key_value.forward(normed));
+        let mut attended = attend(self.attention.query_key_value.forward(normed));
+        if let Some(wanted) = wanted {
+            residual = residual.select(0, wanted.clone());
+            attended = attended.select(0, wanted.clone());
+        }
         let residual = residual + self.attention.output.forward(attended);
         let normed = self.feed_forward_norm.forward(residual.clone(), epsilon);
         let expanded = gelu(self.feed_forward.expand.forward(normed));

@@ -2,12 +2,11 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
 
 use crate::device::read_floats;
 use crate::error::Result;
 use crate::lm::hugging_face::HEADS_FILE;
-use crate::lm::operations::pick_log_probs;
+use crate::lm::operations::{entropies, pick_log_probs};
 use crate::lm::parameters::{self, NamedTensor};
 use crate::lm::tensor_file::{Precision, write_safetensors};
 use crate::lm::{LanguageModel, ModelConfig, ResponseBatch, ScalarHead, Transformer, lora};
@@ -50,7 +49,7 @@ impl Policy {
     pub fn analyze_hidden(&self, batch: &ResponseBatch, hidden: Tensor<2>, temperature: f64) -> Analysis {
         let logits = self.transformer.logits(hidden.clone()) / temperature;
         Analysis {
-            entropies: entropies(logits.clone().without_autodiff()),
+            entropies: entropies(logits.clone()),
             log_probs: pick_log_probs(logits, batch.targets(&self.transformer)),
             values: self.value_head.forward(hidden),
         }
@@ -102,11 +101,4 @@ pub fn response_log_probs(
     });
     let parts: Result<Vec<Vec<Vec<Vec<f64>>>>> = parts.into_iter().collect();
     Ok(parts?.concat().concat())
-}
-
-/// `−Σ p log p` of each row of logits: `[rows, vocab]` to `[rows]`.
-fn entropies(logits: Tensor<2>) -> Tensor<1> {
-    let [rows, _] = logits.dims();
-    let log_probs = log_softmax(logits, 1);
-    (log_probs.clone().exp() * log_probs).sum_dim(1).neg().reshape([rows])
 }

@@ -134,9 +134,9 @@ pub fn gradients(
         let share = rows.len() as f64 / total as f64;
         let part = minibatch.slice(rows);
         let batch = ResponseBatch::new(&part.contexts, &part.responses, config)?;
-        let tokens = batch.tokens(&policy.transformer);
-        settings.backward.gradients(&policy, &policy.transformer, tokens, |hidden| {
-            let analysis = policy.analyze_hidden(&batch, batch.select(hidden), settings.temperature);
+        let input = batch.input(&policy.transformer);
+        settings.backward.gradients(&policy, &policy.transformer, input, |hidden| {
+            let analysis = policy.analyze_hidden(&batch, hidden, settings.temperature);
             let loss = loss(&analysis, &part, settings) * share;
             let analysis = Analysis {
                 log_probs: analysis.log_probs.inner(),

@@ -67,13 +67,15 @@ impl RunReportInput {
     /// Reads what a run left: its settings, metrics of its own and of its stages, the judgment.
     ///
     /// # Errors
-    /// When the folder has neither settings nor a judgment, or a file is not what it should be.
+    /// When the folder has nothing of all that, or a file is not what it should be.
     pub fn of_run(run: &Path) -> Result<Self> {
+        let parts = ["config.toml", JUDGMENT_FILE, "metrics.jsonl", "reward/metrics.jsonl", "policy/metrics.jsonl"];
+        if !parts.iter().any(|part| run.join(part).exists()) {
+            let hint = "name the folder that a command was given with --run, or the folder above its stages";
+            return Err(Error::input(run, "no run is in this folder", hint));
+        }
         let settings_path = run.join("config.toml");
-        let settings_text = match run.join(JUDGMENT_FILE).exists() && !settings_path.exists() {
-            true => String::new(),
-            false => files::read_text(&settings_path)?,
-        };
+        let settings_text = if settings_path.exists() { files::read_text(&settings_path)? } else { String::new() };
         let settings = settings_of(&settings_text)?;
         // A policy that was trained by a command of its own has settings of its own.
         let kl = match run.join("policy/config.toml") {

@@ -56,8 +56,8 @@ pub fn train_step(
         let share = part.len() as f64 / batch.len() as f64;
         let (queries, responses) = rows_of(part);
         let rows = RewardModel::batch(config, &queries, &responses)?;
-        backward.gradients(&model, model.transformer(), rows.tokens(&device), |hidden| {
-            let rewards = side_by_side(model.rewards_of_hidden(&rows, hidden), part);
+        backward.gradients(&model, model.transformer(), model.input(&rows), |hidden| {
+            let rewards = side_by_side(model.rewards_of_hidden(hidden), part);
             let loss = choice_loss(rewards.clone(), part);
             let seen = Seen { loss: loss.clone().inner(), rewards: rewards.inner(), comparisons: part };
             Ok((loss * share, seen))

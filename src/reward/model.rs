@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::parameters::{self, NamedTensor};
 use crate::lm::tensor_file::{Precision, read_safetensors, write_safetensors};
-use crate::lm::{LanguageModel, ModelConfig, ScalarHead, TokenBatch, Transformer, select_rows};
+use crate::lm::{Input, LanguageModel, ModelConfig, ScalarHead, TokenBatch, Transformer};
 use crate::parallel::{ALL_CORES, in_parts};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
@@ -46,8 +46,12 @@ impl RewardModel {
     /// As [`TokenBatch::new`].
     pub fn rewards(&self, config: &ModelConfig, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<Tensor<1>> {
         let batch = Self::batch(config, queries, responses)?;
-        let hidden = self.transformer.hidden(batch.tokens(&self.transformer.device()));
-        Ok(self.rewards_of_hidden(&batch, hidden))
+        Ok(self.rewards_of_hidden(self.transformer.hidden_at(self.input(&batch))))
+    }
+
+    /// The whole batch, where the output of each row's last token is wanted.
+    pub fn input(&self, batch: &TokenBatch) -> Input {
+        batch.input(&self.transformer.device(), |len| len - 1..len)
     }
 
     /// Queries with their responses, as the network reads them.
@@ -59,10 +63,9 @@ impl RewardModel {
         TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions)
     }
 
-    /// Rewards `[rows]` from the network's output `[rows, seq, d_model]`.
-    pub fn rewards_of_hidden(&self, batch: &TokenBatch, hidden: Tensor<3>) -> Tensor<1> {
-        let last = select_rows(hidden.flatten(0, 1), &batch.outputs(|len| len - 1..len));
-        self.head.forward(last) * self.gain.val() + self.bias.val()
+    /// Rewards `[rows]` from the network's output for each row's last token, `[rows, d_model]`.
+    pub fn rewards_of_hidden(&self, hidden: Tensor<2>) -> Tensor<1> {
+        self.head.forward(hidden) * self.gain.val() + self.bias.val()
     }
 
     /// The same on the host, `rows_at_once` rows a pass. Call it on a model without gradients.

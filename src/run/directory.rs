@@ -68,6 +68,13 @@ impl RunDirectory {
         self.path.join("checkpoints")
     }
 
+    /// Whether anything was done here: a judgment made, or a step of training kept.
+    pub fn has_work(&self) -> bool {
+        let stages = ["", "reward", "policy"].map(|stage| self.path.join(stage).join("checkpoints"));
+        let kept = |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        self.comparisons().exists() || stages.iter().any(kept)
+    }
+
     /// The page that shows the run.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
@@ -106,6 +113,16 @@ mod tests {
         assert_eq!(refused.to_string(), format!("another process is working in {}", path.display()));
         drop(run);
         assert!(RunDirectory::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_run_has_work_once_a_stage_of_it_kept_a_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path()).unwrap();
+        fs::create_dir_all(folder.path().join("policy/checkpoints")).unwrap();
+        assert!(!run.has_work());
+        fs::write(folder.path().join("policy/checkpoints/1"), "").unwrap();
+        assert!(run.has_work());
     }
 
     #[test]

@@ -63,8 +63,10 @@ impl Progress {
     pub fn advance(&mut self, units: u64) {
         self.count.done += units;
         self.redraw();
+        let more_to_come = self.count.done < self.count.total || self.count.total == 0;
         if let Display::Lines { last } = &mut self.display
             && last.elapsed() >= LINE_EVERY
+            && more_to_come
         {
             *last = Instant::now();
             write_line(&self.count.line(self.started.elapsed(), &self.message));

@@ -7,6 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
+use super::AdamScales;
 use super::fused::FusedOperations;
 
 #[derive(Debug)]
@@ -14,7 +15,9 @@ struct Gelu;
 #[derive(Debug)]
 struct LayerNorm;
 #[derive(Debug)]
-struct CausalSoftmax;
+struct CausalAttention;
+#[derive(Debug)]
+struct Linear;
 #[derive(Debug)]
 struct PickLogProbs;
 
@@ -45,15 +48,35 @@ impl<B: FusedOperations> Backward<B, 3> for LayerNorm {
     }
 }
 
-impl<B: FusedOperations> Backward<B, 1> for CausalSoftmax {
-    type State = (FloatTensor<B>, f64);
+impl<B: FusedOperations> Backward<B, 3> for Linear {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (rows, weight) = ops.state;
+        let [to_rows, to_weight, to_bias] = ops.parents;
+        if let Some(parent) = to_bias {
+            gradients.register::<B>(parent.id, B::fused_linear_gradient_of_bias(gradient.clone()));
+        }
+        if let Some(parent) = to_weight {
+            gradients.register::<B>(parent.id, B::fused_linear_gradient_of_weight(rows, gradient.clone()));
+        }
+        if let Some(parent) = to_rows {
+            gradients.register::<B>(parent.id, B::fused_linear_gradient_of_rows(weight, gradient));
+        }
+    }
+}
+
+impl<B: FusedOperations> Backward<B, 1> for CausalAttention {
+    type State = (FloatTensor<B>, [usize; 3]);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let (weights, scale) = ops.state;
+        let (qkv, [batch, seq, heads]) = ops.state;
         let [parent] = ops.parents;
         if let Some(parent) = parent {
-            gradients.register::<B>(parent.id, B::fused_causal_softmax_gradient(weights, gradient, scale));
+            let to_qkv = B::fused_causal_attention_gradient(qkv, gradient, batch, seq, heads);
+            gradients.register::<B>(parent.id, to_qkv);
         }
     }
 }
@@ -94,14 +117,56 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         }
     }
 
-    fn fused_causal_softmax(scores: FloatTensor<Self>, scale: f64) -> FloatTensor<Self> {
-        match CausalSoftmax.prepare::<C>([scores.node()]).compute_bound().stateful() {
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [rows.node(), weight.node(), bias.node()];
+        let (rows, weight, bias) = (rows.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        match Linear.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let weights = B::fused_causal_softmax(scores.into_primitive(), scale);
-                prepared.finish((weights.clone(), scale), weights)
+                prepared.finish((rows.clone(), weight.clone()), B::fused_linear(rows, weight, bias))
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::fused_causal_softmax(scores.into_primitive(), scale)),
+            OpsKind::UnTracked(prepared) => prepared.finish(B::fused_linear(rows, weight, bias)),
         }
+    }
+
+    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self> {
+        match CausalAttention.prepare::<C>([qkv.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let qkv = qkv.into_primitive();
+                let attended = B::fused_causal_attention(qkv.clone(), batch, seq, heads);
+                prepared.finish((qkv, [batch, seq, heads]), attended)
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(B::fused_causal_attention(qkv.into_primitive(), batch, seq, heads))
+            }
+        }
+    }
+
+    fn fused_adam(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: AdamScales,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("the optimizer works on plain tensors")
+    }
+
+    fn fused_cached_attention(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: usize,
+    ) -> FloatTensor<Self> {
+        unreachable!("sampling works on plain tensors")
+    }
+
+    fn fused_draw(_: FloatTensor<Self>, _: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("sampling works on plain tensors")
+    }
+
+    fn fused_entropies(_: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("entropies are of plain tensors")
     }
 
     fn fused_pick_log_probs(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
@@ -128,7 +193,25 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         unreachable!("a gradient of a gradient")
     }
 
-    fn fused_causal_softmax_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>, _: f64) -> FloatTensor<Self> {
+    fn fused_causal_attention_gradient(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: usize,
+        _: usize,
+        _: usize,
+    ) -> FloatTensor<Self> {
+        unreachable!("a gradient of a gradient")
+    }
+
+    fn fused_linear_gradient_of_rows(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("a gradient of a gradient")
+    }
+
+    fn fused_linear_gradient_of_weight(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("a gradient of a gradient")
+    }
+
+    fn fused_linear_gradient_of_bias(_: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("a gradient of a gradient")
     }
 

@@ -6,10 +6,17 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor};
 
+use super::AdamScales;
+
 /// Forward passes and gradients of the fused operations.
 // The macro's trait: implemented by `flex_kernels` for the backend and by `backward` for autodiff.
 #[backend_extension(Autodiff, Flex)]
 pub trait FusedOperations: Backend {
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_linear_gradient_of_rows(weight: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_linear_gradient_of_weight(rows: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_gelu_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -26,11 +33,13 @@ pub trait FusedOperations: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    fn fused_causal_softmax(scores: FloatTensor<Self>, scale: f64) -> FloatTensor<Self>;
-    fn fused_causal_softmax_gradient(
-        weights: FloatTensor<Self>,
+    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self>;
+    fn fused_causal_attention_gradient(
+        qkv: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        scale: f64,
+        batch: usize,
+        seq: usize,
+        heads: usize,
     ) -> FloatTensor<Self>;
 
     fn fused_pick_log_probs(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
@@ -39,6 +48,32 @@ pub trait FusedOperations: Backend {
         targets: IntTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+
+    fn fused_adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        scales: AdamScales,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn fused_cached_attention(
+        query: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        slots: usize,
+    ) -> FloatTensor<Self>;
+
+    fn fused_draw(logits: FloatTensor<Self>, uniform: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    fn fused_entropies(logits: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// As [`super::linear`].
+pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_linear(rows, weight, bias))
 }
 
 /// As [`super::gelu`].
@@ -52,12 +87,48 @@ pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: 
     Tensor::from_dispatch(Dispatch::fused_layer_norm(rows, weight, bias, epsilon))
 }
 
-/// As [`super::causal_softmax`].
-pub fn causal_softmax(scores: Tensor<4>, scale: f64) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::fused_causal_softmax(scores.into_dispatch(), scale))
+/// As [`super::causal_attention`].
+pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_causal_attention(qkv.into_dispatch(), batch, seq, heads))
 }
 
 /// As [`super::pick_log_probs`].
 pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::fused_pick_log_probs(logits.into_dispatch(), targets.into_dispatch()))
+}
+
+/// As [`super::adam`].
+pub fn adam<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    [first, second]: [Tensor<D>; 2],
+    scales: AdamScales,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    let (parameter, gradient) = (parameter.into_dispatch(), gradient.into_dispatch());
+    let (first, second) = (first.into_dispatch(), second.into_dispatch());
+    let (parameter, first, second) = Dispatch::fused_adam(parameter, gradient, first, second, scales);
+    (Tensor::from_dispatch(parameter), [first, second].map(Tensor::from_dispatch))
+}
+
+/// As [`super::cached_attention`].
+pub fn cached_attention(
+    query: Tensor<2>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    scores: Tensor<2>,
+    slots: usize,
+) -> Tensor<2> {
+    let (query, keys, values) = (query.into_dispatch(), keys.into_dispatch(), values.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_cached_attention(query, keys, values, scores.into_dispatch(), slots))
+}
+
+/// As [`super::draw`].
+pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+    let (tokens, log_probs) = Dispatch::fused_draw(logits.into_dispatch(), uniform.into_dispatch());
+    (Tensor::<1>::from_dispatch(tokens).int(), Tensor::from_dispatch(log_probs))
+}
+
+/// As [`super::entropies`].
+pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::fused_entropies(logits.into_dispatch()))
 }

@@ -1,23 +1,44 @@
 //! The network's building blocks as functions on tensors.
 //!
-//! On `flex`, four of them run as one pass with a backward pass of their own ([`fused`]);
+//! On `flex` they run as one pass each, with a backward pass of their own ([`fused`]);
 //! everywhere else as the chain of small operations that defines them ([`plain`]).
 
 #[cfg(feature = "flex")]
 mod backward;
 #[cfg(feature = "flex")]
-mod flex_kernels;
+mod flex;
 #[cfg(feature = "flex")]
 pub mod fused;
 pub mod plain;
 
 use burn::tensor::{Device, Int, Tensor};
 
-pub use plain::{linear, merge_heads, split_heads};
+pub use plain::{SLOTS_AT_ONCE, split_heads};
+
+/// β₁ and β₂ of Adam.
+pub const BETA_1: f64 = 0.9;
+pub const BETA_2: f64 = 0.999;
+
+/// What a step of Adam is governed by.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamScales {
+    pub step_size: f64,
+    /// Beside `√v`.
+    pub epsilon: f64,
+}
 
 #[cfg(feature = "flex")]
 fn has_kernels(device: &Device) -> bool {
     device.clone().without_autodiff() == Device::flex()
+}
+
+/// `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
+pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if has_kernels(&rows.device()) {
+        return fused::linear(rows, weight, bias);
+    }
+    plain::linear(rows, weight, bias)
 }
 
 /// GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, element by element.
@@ -41,20 +62,11 @@ pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: 
 /// Softmax attention in which a token sees itself and those before it in its row:
 /// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
 pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
-    let [query, key, value] = split_heads(qkv, batch, seq, heads);
-    let [_, _, _, head_width] = query.dims();
-    let scores = query.matmul(key.swap_dims(2, 3));
-    merge_heads(causal_softmax(scores, 1.0 / (head_width as f64).sqrt()).matmul(value))
-}
-
-/// Softmax over the last dimension of `scale · scores`, `[batch, heads, seq, seq]`, in which a
-/// query sees the keys up to its own place.
-pub fn causal_softmax(scores: Tensor<4>, scale: f64) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if has_kernels(&scores.device()) {
-        return fused::causal_softmax(scores, scale);
+    if has_kernels(&qkv.device()) {
+        return fused::causal_attention(qkv, batch, seq, heads);
     }
-    plain::causal_softmax(scores, scale)
+    plain::causal_attention(qkv, batch, seq, heads)
 }
 
 /// Log-probability of one token a row under the softmax of its logits:
@@ -65,4 +77,55 @@ pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
         return fused::pick_log_probs(logits, targets);
     }
     plain::pick_log_probs(logits, targets)
+}
+
+/// Entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`; carries no gradient.
+pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
+    let logits = logits.without_autodiff();
+    #[cfg(feature = "flex")]
+    if has_kernels(&logits.device()) {
+        return fused::entropies(logits);
+    }
+    plain::entropies(logits)
+}
+
+/// A step of Adam: parameter and moments after it.
+pub fn adam<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: [Tensor<D>; 2],
+    scales: AdamScales,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    #[cfg(feature = "flex")]
+    if has_kernels(&parameter.device()) {
+        return fused::adam(parameter, gradient, moments, scales);
+    }
+    plain::adam(parameter, gradient, moments, scales)
+}
+
+/// Attention of one new token a row to the first `slots` slots of a cache: queries `[rows, d_model]`,
+/// keys and values `[rows, heads, capacity, head_width]`, and what each slot's score has beforehand,
+/// `[rows, capacity]` (very low where it is not to be seen), to `[rows, d_model]`.
+pub fn cached_attention(
+    query: Tensor<2>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    scores: Tensor<2>,
+    slots: usize,
+) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if has_kernels(&query.device()) {
+        return fused::cached_attention(query, keys, values, scores, slots);
+    }
+    plain::cached_attention(query, keys, values, scores, slots)
+}
+
+/// One token a row: logits `[rows, vocab]` and numbers in [0, 1) `[rows, 1]` to token ids and their
+/// log-probabilities, both `[rows]`. Inverts the cumulative distribution.
+pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+    #[cfg(feature = "flex")]
+    if has_kernels(&logits.device()) {
+        return fused::draw(logits, uniform);
+    }
+    plain::draw(logits, uniform)
 }

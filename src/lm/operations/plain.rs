@@ -3,6 +3,12 @@
 use burn::tensor::activation::{log_softmax, sigmoid, softmax};
 use burn::tensor::{Bool, Int, Tensor};
 
+use super::{AdamScales, BETA_1, BETA_2};
+
+/// Attention to a cache covers a length rounded up to this, so that a GPU tunes its kernels for a few
+/// lengths and not for each.
+pub const SLOTS_AT_ONCE: usize = 32;
+
 /// `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
 pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     burn::tensor::module::linear(rows, weight, Some(bias))
@@ -42,12 +48,14 @@ pub fn merge_heads(heads: Tensor<4>) -> Tensor<2> {
     heads.swap_dims(1, 2).reshape([batch * seq, count * width])
 }
 
-/// Softmax over the last dimension of `scale · scores`, `[batch, heads, seq, seq]`, in which a
-/// query sees the keys up to its own place.
-pub fn causal_softmax(scores: Tensor<4>, scale: f64) -> Tensor<4> {
-    let [_, _, seq, _] = scores.dims();
+/// Softmax attention in which a token sees itself and those before it in its row:
+/// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
+pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
+    let [query, key, value] = split_heads(qkv, batch, seq, heads);
+    let [_, _, _, head_width] = query.dims();
+    let scores = query.matmul(key.swap_dims(2, 3)) / (head_width as f64).sqrt();
     let later = Tensor::<2, Bool>::tril_mask([seq, seq], 0, &scores.device());
-    softmax((scores * scale).mask_fill(later.unsqueeze(), f32::NEG_INFINITY), 3)
+    merge_heads(softmax(scores.mask_fill(later.unsqueeze(), f32::NEG_INFINITY), 3).matmul(value))
 }
 
 /// Log-probability of one token a row under the softmax of its logits:
@@ -55,4 +63,85 @@ pub fn causal_softmax(scores: Tensor<4>, scale: f64) -> Tensor<4> {
 pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     let [rows, _] = logits.dims();
     log_softmax(logits, 1).gather(1, targets).reshape([rows])
+}
+
+/// Entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`.
+pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
+    let [rows, _] = logits.dims();
+    let log_probs = log_softmax(logits, 1);
+    (log_probs.clone().exp() * log_probs).sum_dim(1).neg().reshape([rows])
+}
+
+/// A step of Adam: parameter and moments after it.
+pub fn adam<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    [first, second]: [Tensor<D>; 2],
+    scales: AdamScales,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    let second = second * BETA_2 + gradient.clone() * gradient.clone() * (1.0 - BETA_2);
+    let first = first * BETA_1 + gradient * (1.0 - BETA_1);
+    let direction = first.clone() / (second.clone().sqrt() + scales.epsilon);
+    (parameter - direction * scales.step_size, [first, second])
+}
+
+/// One token a row: logits `[rows, vocab]` and numbers in [0, 1) `[rows, 1]` to token ids and
+/// their log-probabilities, both `[rows]`.
+///
+/// Inverts the cumulative distribution in two levels, over blocks of the vocabulary and inside
+/// one block, because a running sum over the whole vocabulary is quadratic on GPU backends.
+pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+    // Below 1, so that rounding never carries a number past the last token with any weight.
+    const INSIDE: f64 = 1.0 - 1e-6;
+    let [rows, vocab] = logits.dims();
+    let block = vocab.isqrt();
+    let blocks = vocab.div_ceil(block);
+    let centred = logits.clone() - logits.max_dim(1);
+    let weights = fill_last_block(centred.clone().exp(), blocks * block).reshape([rows, blocks, block]);
+
+    let sums = weights.clone().sum_dim(2).reshape([rows, blocks]);
+    let running = sums.clone().cumsum(1);
+    let total = running.clone().slice([0..rows, blocks - 1..blocks]);
+    let target = (uniform * total.clone()).min_pair(total.clone() * INSIDE);
+    let chosen = running.clone().lower_equal(target.clone().expand([rows, blocks])).int().sum_dim(1);
+    let before = running.gather(1, chosen.clone()) - sums.gather(1, chosen.clone());
+
+    let index = chosen.clone().reshape([rows, 1, 1]).expand([rows, 1, block]);
+    let running = weights.gather(1, index).reshape([rows, block]).cumsum(1);
+    let block_total = running.clone().slice([0..rows, block - 1..block]);
+    let target = (target - before).min_pair(block_total * INSIDE);
+    let offset = running.lower_equal(target.expand([rows, block])).int().sum_dim(1);
+
+    let token = chosen * block as i64 + offset;
+    let log_prob = centred.gather(1, token.clone()) - total.log();
+    (token.reshape([rows]), log_prob.reshape([rows]))
+}
+
+/// Appends zeros up to `width` columns.
+fn fill_last_block(weights: Tensor<2>, width: usize) -> Tensor<2> {
+    let [rows, columns] = weights.dims();
+    if columns == width {
+        return weights;
+    }
+    let zeros = Tensor::zeros([rows, width - columns], &weights.device());
+    Tensor::cat(vec![weights, zeros], 1)
+}
+
+/// Attention of one new token a row to the first `slots` slots of a cache; see
+/// [`super::cached_attention`].
+pub fn cached_attention(
+    query: Tensor<2>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    scores: Tensor<2>,
+    slots: usize,
+) -> Tensor<2> {
+    let [rows, heads, capacity, head_width] = keys.dims();
+    let slots = slots.next_multiple_of(SLOTS_AT_ONCE).min(capacity);
+    let seen = [0..rows, 0..heads, 0..slots, 0..head_width];
+    let (keys, values) = (keys.slice(seen.clone()), values.slice(seen));
+    let query = query.reshape([rows, heads, 1, head_width]);
+    let products = query.matmul(keys.swap_dims(2, 3)) / (head_width as f64).sqrt();
+    let scores = scores.slice([0..rows, 0..slots]).reshape([rows, 1, 1, slots]);
+    merge_heads(softmax(products + scores, 3).matmul(values))
 }

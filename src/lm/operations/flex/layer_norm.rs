@@ -1,0 +1,94 @@
+//! Layer norm.
+
+use burn::backend::flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::elements::{Elements, changed, tensor};
+use super::vector::{sum, sum_products, vectorized};
+
+/// Rows that one task works on.
+const ROWS_A_TASK: usize = 64;
+
+/// Mean and 1/√(variance + ε) of a row.
+#[inline(always)]
+fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
+    let count = row.len() as f32;
+    let mean = sum(row, |x| x) / count;
+    let variance = sum(row, |x| (x - mean) * (x - mean)) / count;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+pub(super) fn layer_norm(rows: FlexTensor, weight: FlexTensor, bias: FlexTensor, epsilon: f64) -> FlexTensor {
+    let (weight, bias) = (Elements::of(weight), Elements::of(bias));
+    let width = weight.width();
+    changed(rows, |rows| {
+        let parts = rows.par_chunks_mut(width * ROWS_A_TASK);
+        parts.for_each(|rows| normalize(rows, weight.slice(), bias.slice(), epsilon as f32));
+    })
+}
+
+vectorized! {
+    fn normalize(rows: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+        for row in rows.chunks_exact_mut(weight.len()) {
+            let (mean, scale) = moments(row, epsilon);
+            for ((value, w), b) in row.iter_mut().zip(weight).zip(bias) {
+                *value = (*value - mean) * scale * w + b;
+            }
+        }
+    }
+}
+
+/// What flows back to rows, weight and bias.
+pub(super) fn layer_norm_gradients(
+    rows: FlexTensor,
+    weight: FlexTensor,
+    gradient: FlexTensor,
+    epsilon: f64,
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let (rows, weight) = (Elements::of(rows), Elements::of(weight));
+    let width = weight.width();
+    let mut sums = vec![0.0; 2 * width];
+    let to_rows = changed(gradient, |gradient| {
+        let parts = gradient.par_chunks_mut(width * ROWS_A_TASK).zip(rows.slice().par_chunks(width * ROWS_A_TASK));
+        let part = |(gradient, rows)| normalize_back(rows, weight.slice(), gradient, epsilon as f32);
+        let parts: Vec<Vec<f32>> = parts.map(part).collect();
+        for part in parts {
+            for (sum, value) in sums.iter_mut().zip(part) {
+                *sum += value;
+            }
+        }
+    });
+    let to_bias = sums.split_off(width);
+    (to_rows, tensor(sums, weight.shape()), tensor(to_bias, weight.shape()))
+}
+
+vectorized! {
+    /// Turns the gradient of some rows' results into that of the rows; returns what flows back to the
+    /// weight, and behind it to the bias.
+    fn normalize_back(rows: &[f32], weight: &[f32], gradient: &mut [f32], epsilon: f32) -> Vec<f32> {
+        let width = weight.len();
+        let mut sums = vec![0.0; 2 * width];
+        let mut normed = vec![0.0; width];
+        for (row, gradient) in rows.chunks_exact(width).zip(gradient.chunks_exact_mut(width)) {
+            let (mean, scale) = moments(row, epsilon);
+            for (normed, x) in normed.iter_mut().zip(row) {
+                *normed = (x - mean) * scale;
+            }
+            let (to_weight, to_bias) = sums.split_at_mut(width);
+            let totals = to_weight.iter_mut().zip(to_bias);
+            for ((weight, bias), (gradient, normed)) in totals.zip(gradient.iter().zip(&normed)) {
+                *weight += gradient * normed;
+                *bias += gradient;
+            }
+            for (gradient, weight) in gradient.iter_mut().zip(weight) {
+                *gradient *= weight;
+            }
+            let along_mean = sum(gradient, |g| g) / width as f32;
+            let along_scale = sum_products(gradient, &normed) / width as f32;
+            for (gradient, normed) in gradient.iter_mut().zip(&normed) {
+                *gradient = scale * (*gradient - along_mean - normed * along_scale);
+            }
+        }
+        sums
+    }
+}

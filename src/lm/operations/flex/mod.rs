@@ -1,0 +1,117 @@
+//! The fused operations as loops over slices, compiled for the vector width that the processor
+//! turns out to have, on all threads of the pool that they run in.
+
+mod adam;
+mod attention;
+mod decoding;
+mod elements;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod product;
+mod vector;
+mod vocabulary;
+
+use burn::backend::Flex;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+
+use super::AdamScales;
+use super::fused::FusedOperations;
+
+impl FusedOperations for Flex {
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::linear(rows, weight, bias)
+    }
+
+    fn fused_linear_gradient_of_rows(weight: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::gradient_of_rows(weight, gradient)
+    }
+
+    fn fused_linear_gradient_of_weight(rows: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::gradient_of_weight(rows, gradient)
+    }
+
+    fn fused_linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::gradient_of_bias(gradient)
+    }
+
+    fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gelu::gelu(x)
+    }
+
+    fn fused_gelu_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        gelu::gelu_gradient(x, gradient)
+    }
+
+    fn fused_layer_norm(
+        rows: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        layer_norm::layer_norm(rows, weight, bias, epsilon)
+    }
+
+    fn fused_layer_norm_gradients(
+        rows: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        layer_norm::layer_norm_gradients(rows, weight, gradient, epsilon)
+    }
+
+    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self> {
+        attention::causal_attention(qkv, batch, seq, heads)
+    }
+
+    fn fused_causal_attention_gradient(
+        qkv: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        batch: usize,
+        seq: usize,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        attention::causal_attention_gradient(qkv, gradient, batch, seq, heads)
+    }
+
+    fn fused_pick_log_probs(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        vocabulary::pick_log_probs(logits, &targets)
+    }
+
+    fn fused_pick_log_probs_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        vocabulary::pick_log_probs_gradient(logits, &targets, gradient)
+    }
+
+    fn fused_adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        scales: AdamScales,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        adam::adam(parameter, gradient, [first, second], scales)
+    }
+
+    fn fused_cached_attention(
+        query: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        slots: usize,
+    ) -> FloatTensor<Self> {
+        decoding::cached_attention(query, keys, values, scores, slots)
+    }
+
+    fn fused_draw(logits: FloatTensor<Self>, uniform: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        decoding::draw(logits, uniform)
+    }
+
+    fn fused_entropies(logits: FloatTensor<Self>) -> FloatTensor<Self> {
+        vocabulary::entropies(logits)
+    }
+}

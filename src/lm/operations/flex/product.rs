@@ -1,0 +1,75 @@
+//! Products of matrices.
+#![allow(unsafe_code)]
+
+use gemm::Parallelism;
+
+/// A matrix of a product, in row-major order.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    elements: &'a [f32],
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `columns` numbers.
+    pub(super) fn new(elements: &'a [f32], columns: usize) -> Self {
+        Self { elements, rows: elements.len() / columns.max(1), columns, transposed: false }
+    }
+
+    pub(super) fn transposed(self) -> Self {
+        Self { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }
+    }
+
+    /// From one column to the next, and from one row to the next.
+    fn strides(&self) -> [isize; 2] {
+        if self.transposed { [self.rows as isize, 1] } else { [1, self.columns as isize] }
+    }
+}
+
+/// Fewer multiplications than this are not worth a second thread.
+const SERIAL: usize = 192 * 192 * 192;
+
+/// `left · right`, row by row.
+///
+/// # Panics
+/// When the shapes do not fit each other.
+pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
+    let (rows, inner, columns) = (left.rows, left.columns, right.columns);
+    assert!(inner == right.rows && left.elements.len() >= rows * inner && right.elements.len() >= inner * columns);
+    if rows * inner * columns == 0 {
+        return vec![0.0; rows * columns];
+    }
+    let mut result: Vec<f32> = Vec::with_capacity(rows * columns);
+    let parallelism = if rows * inner * columns < SERIAL { Parallelism::None } else { Parallelism::Rayon(0) };
+    let ([left_column, left_row], [right_column, right_row]) = (left.strides(), right.strides());
+    // The library's one interface is by pointers. Both matrices have the elements that these sizes and
+    // strides reach, as asserted, and the result has room for `rows · columns`. It is not read, and
+    // every element of it is written, so that it holds so many afterwards.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            inner,
+            result.as_mut_ptr(),
+            1,
+            columns as isize,
+            false,
+            left.elements.as_ptr(),
+            left_column,
+            left_row,
+            right.elements.as_ptr(),
+            right_column,
+            right_row,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+        result.set_len(rows * columns);
+    }
+    result
+}

@@ -1,0 +1,96 @@
+//! Loops over slices that the compiler turns into vector instructions.
+
+/// A function that is compiled for each vector width and runs in the widest form that the processor
+/// has. All of its body must be inlined for that: a closure would not do. `fn name[simd](…)` names the
+/// vectors for a body that works with them itself.
+macro_rules! vectorized {
+    ($(#[$attribute:meta])* fn $name:ident[$simd:ident]($($argument:ident: $type:ty),* $(,)?) -> $result:ty $body:block) => {
+        $(#[$attribute])*
+        fn $name($($argument: $type),*) -> $result {
+            struct Call<T>(T);
+            impl pulp::WithSimd for Call<($($type,)*)> {
+                type Output = $result;
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, $simd: S) -> $result {
+                    let ($($argument,)*) = self.0;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Call(($($argument,)*)))
+        }
+    };
+    ($(#[$attribute:meta])* fn $name:ident($($arguments:tt)*) -> $result:ty $body:block) => {
+        vectorized! { $(#[$attribute])* fn $name[_simd]($($arguments)*) -> $result $body }
+    };
+    ($(#[$attribute:meta])* fn $name:ident$([$simd:ident])?($($arguments:tt)*) $body:block) => {
+        vectorized! { $(#[$attribute])* fn $name$([$simd])?($($arguments)*) -> () $body }
+    };
+}
+pub(super) use vectorized;
+
+/// Numbers summed side by side: strict order would keep the compiler from using vectors.
+pub(super) const LANES: usize = 16;
+
+/// eˣ to a few units in the last place, without a call: `2ⁿ · p(r)` with `x = n ln 2 + r`.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    // Adding 1.5 · 2²³ leaves the rounded integer in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let whole = shifted - ROUND;
+    let r = x - whole * 0.693_359_4 + whole * 2.121_944_4e-4;
+    let polynomial =
+        1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let power = (shifted.to_bits() << 23).wrapping_add(127 << 23);
+    polynomial * f32::from_bits(power)
+}
+
+#[inline(always)]
+pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0.0f32; LANES];
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(value);
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|&value| term(value)).sum::<f32>()
+}
+
+#[inline(always)]
+pub(super) fn sum_products(left: &[f32], right: &[f32]) -> f32 {
+    let ((left, left_rest), (right, right_rest)) = (left.as_chunks::<LANES>(), right.as_chunks::<LANES>());
+    let mut lanes = [0.0f32; LANES];
+    for (left, right) in left.iter().zip(right) {
+        for ((lane, l), r) in lanes.iter_mut().zip(left).zip(right) {
+            *lane += l * r;
+        }
+    }
+    lanes.iter().sum::<f32>() + left_rest.iter().zip(right_rest).map(|(l, r)| l * r).sum::<f32>()
+}
+
+#[inline(always)]
+pub(super) fn maximum(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane { value } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// Log of the sum of exponentials of a row.
+#[inline(always)]
+pub(super) fn log_sum_exp(row: &[f32]) -> f32 {
+    let largest = maximum(row);
+    largest + sum(row, |x| exp(x - largest)).ln()
+}
