@@ -68,13 +68,13 @@ pub fn random_model(shape: ModelConfig, longest: usize, device: &Device) -> Resu
     Ok((config, transformer))
 }
 
-/// Measures each kind of work.
+/// Measures each kind of work, the last of them training `transformer` itself.
 ///
 /// # Errors
 /// When the rows are longer than the model reads, or the device fails.
 pub fn measure(
     config: &ModelConfig,
-    transformer: &Transformer,
+    transformer: Transformer,
     work: &Work,
     model: &str,
     device: &str,
@@ -83,8 +83,8 @@ pub fn measure(
     let queries = random_rows(config, work.batch, work.query, 0);
     let responses = random_rows(config, work.batch, work.response, 1);
     let mut stopwatch = Stopwatch::new(work.repetitions, 3, progress);
-    let generate = stopwatch.median_seconds(|| generate(config, transformer, work, &queries))?;
-    let score = score_seconds(config, transformer, work, &queries, &responses, &mut stopwatch)?;
+    let generate = stopwatch.median_seconds(|| generate(config, &transformer, work, &queries))?;
+    let score = score_seconds(config, &transformer, work, &queries, &responses, &mut stopwatch)?;
     let train = train_seconds(config, transformer, work, queries, responses, &mut stopwatch)?;
     stopwatch.progress.finish();
     let tokens = (work.batch * (work.query + work.response)) as f64;
@@ -123,7 +123,7 @@ fn score_seconds(
 
 fn train_seconds(
     config: &ModelConfig,
-    transformer: &Transformer,
+    transformer: Transformer,
     work: &Work,
     queries: Vec<Vec<u32>>,
     responses: Vec<Vec<u32>>,
@@ -142,7 +142,7 @@ fn train_seconds(
     let backward = Backward::in_passes_of(work.micro_batch);
     let settings = UpdateSettings::new(&config::Policy::default(), backward, 1e-5, 0.7);
     let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());
-    let mut policy = Some(Policy { transformer: transformer.clone(), value_head }.train());
+    let mut policy = Some(Policy { transformer, value_head }.train());
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
     stopwatch.median_seconds(|| {
         if let Some(before) = policy.take() {

@@ -56,7 +56,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         micro_batch: if arguments.microbatch == 0 { arguments.batch } else { arguments.microbatch },
         repetitions: arguments.reps,
     };
-    let speed = measure(&config, &transformer, &work, &arguments.model, &opened.name, common.progress())?;
+    let speed = measure(&config, transformer, &work, &arguments.model, &opened.name, common.progress())?;
     let text = format!(
         "{} on {}, batch {}, query {}, response {}\n\
          generate  {:>10.1} tokens/s\nscore     {:>10.1} tokens/s\ntrain     {:>10.1} tokens/s\nupdate    {:>10.3} s",

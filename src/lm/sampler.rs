@@ -9,10 +9,13 @@ use super::token_batch::{TokenBatch, select_rows};
 use super::transformer::Transformer;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::parallel::{ALL_CORES, in_parts};
+use crate::parallel::in_parts;
 
 /// Sequences decoded side by side; more rows than this go in several passes.
 pub const ROWS_AT_ONCE: usize = 256;
+
+/// Fewer rows than this go together: each part of a batch reads all weights for each of its tokens.
+const ROWS_A_PART: usize = 32;
 
 /// What to draw.
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +64,9 @@ pub fn sample(
     let mut all = Sampled::default();
     let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
     let room = config.n_positions.saturating_sub(sampling.response_length);
+    let parts = (queries.len() * sampling.responses_per_query / ROWS_A_PART).max(1);
     for (pass, queries) in queries.chunks(queries_at_once).enumerate() {
-        let parts = in_parts(&model.device(), queries.len(), ALL_CORES, |part| {
+        let parts = in_parts(&model.device(), queries.len(), parts, |part| {
             let first_query = pass * queries_at_once + part.start;
             let queries = queries.get(part).unwrap_or_default();
             let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, room)?;

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use super::config::ModelConfig;
 use super::kv_cache::KvCache;
-use super::operations::{causal_attention, gelu, layer_norm, linear};
+use super::operations::{causal_attention, gelu, layer_norm, linear, logits};
 use super::token_batch::Input;
 
 /// Token and position embeddings, blocks, and a final layer norm; the output head is the token
@@ -157,7 +157,7 @@ impl Transformer {
 
     /// Hidden states `[rows, d_model]` to logits `[rows, vocab]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        hidden.matmul(self.token_embedding.val().transpose())
+        logits(hidden, self.token_embedding.val())
     }
 
     /// `d_model`

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use preftune::config::AdamForm;
 use preftune::lm::{Adam, ScalarHead};
 
@@ -22,12 +22,11 @@ fn learning_rate(t: i32) -> f64 {
 }
 
 /// A head whose output is `gradient · weight + bias`, so that this is its weight's gradient.
-fn trained(form: AdamForm, steps: i32) -> Vec<f32> {
-    let device = devices::ndarray();
-    let mut head = ScalarHead::new(START.to_vec(), 0.0, &device).train();
+fn trained(form: AdamForm, steps: i32, device: &Device) -> Vec<f32> {
+    let mut head = ScalarHead::new(START.to_vec(), 0.0, device).train();
     let mut optimizer = Adam::optimizer(form, EPSILON);
     for t in 1..=steps {
-        let row = Tensor::from_data(TensorData::new(gradient(t).to_vec(), [1, START.len()]), &device);
+        let row = Tensor::from_data(TensorData::new(gradient(t).to_vec(), [1, START.len()]), device);
         let gradients = GradientsParams::from_grads(head.forward(row).sum().backward(), &head);
         head = optimizer.step(learning_rate(t), head, gradients);
     }
@@ -63,24 +62,29 @@ fn written_out(step: fn(f64, f64, f64, i32) -> f64, steps: i32) -> Vec<f64> {
 #[test]
 fn tensorflow_form_adds_epsilon_to_the_uncorrected_root() {
     for steps in [1, 2, 12] {
-        let difference =
-            crate::tiny::largest_difference(&trained(AdamForm::TensorFlow, steps), &written_out(tensorflow, steps));
-        assert!(difference < 1e-6, "{difference:e} after {steps} steps");
+        for device in [devices::ndarray(), devices::flex()] {
+            let found = trained(AdamForm::TensorFlow, steps, &device);
+            let difference = crate::tiny::largest_difference(&found, &written_out(tensorflow, steps));
+            assert!(difference < 1e-6, "{difference:e} after {steps} steps on {device:?}");
+        }
     }
 }
 
 #[test]
 fn pytorch_form_adds_epsilon_to_the_corrected_root() {
     for steps in [1, 2, 12] {
-        let difference =
-            crate::tiny::largest_difference(&trained(AdamForm::PyTorch, steps), &written_out(pytorch, steps));
-        assert!(difference < 1e-6, "{difference:e} after {steps} steps");
+        for device in [devices::ndarray(), devices::flex()] {
+            let found = trained(AdamForm::PyTorch, steps, &device);
+            let difference = crate::tiny::largest_difference(&found, &written_out(pytorch, steps));
+            assert!(difference < 1e-6, "{difference:e} after {steps} steps on {device:?}");
+        }
     }
 }
 
 #[test]
 fn the_two_forms_differ_in_the_first_steps() {
-    let (a, b) = (trained(AdamForm::TensorFlow, 1), trained(AdamForm::PyTorch, 1));
+    let device = devices::flex();
+    let (a, b) = (trained(AdamForm::TensorFlow, 1, &device), trained(AdamForm::PyTorch, 1, &device));
     let moved = |weights: &[f32]| f64::from((weights[0] - START[0]).abs());
     assert!(moved(&b) > 10.0 * moved(&a), "{} and {}", moved(&b), moved(&a));
 }

@@ -284,3 +284,86 @@ fn picked_log_probabilities_and_their_gradient() {
         }
     }
 }
+
+#[test]
+fn logits_and_their_gradients() {
+    for (seed, (rows, width, vocab)) in [(1, 1, 1), (7, 4, 9), (33, 16, 40)].into_iter().enumerate() {
+        for layout in LAYOUTS {
+            let case = Case {
+                name: format!("logits [{rows}, {width}] · [{vocab}, {width}]ᵀ, {layout:?}"),
+                inputs: [layout.numbers(rows, width), layout.numbers(vocab, width)]
+                    .map(|count| normal(count, 1.0, seed as u64, count as u64))
+                    .into(),
+                on_device: &|inputs| {
+                    let hidden = layout.on_device(&inputs[0], rows, width);
+                    operations::logits(hidden, layout.on_device(&inputs[1], vocab, width)).flatten(0, 1)
+                },
+                on_host: &|inputs| {
+                    let embedding = layout.on_host(&inputs[1], vocab, width);
+                    let logit = |row: &[f64], token: &[f64]| row.iter().zip(token).map(|(x, e)| x * e).sum::<f64>();
+                    let hidden = layout.on_host(&inputs[0], rows, width);
+                    hidden.iter().flat_map(|row| embedding.iter().map(|token| logit(row, token))).collect()
+                },
+            };
+            check(&case, layout);
+        }
+    }
+}
+
+#[test]
+fn entropies_are_those_of_the_softmax() {
+    for (rows, vocab, deviation) in [(1, 2, 1.0), (6, 37, 1.0), (3, 5, 20.0), (40, 300, 3.0)] {
+        let logits = normal(rows * vocab, deviation, 1, vocab as u64);
+        let entropy = |row: &[f32]| {
+            let weights: Vec<f64> = row.iter().map(|&logit| f64::from(logit).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            -weights.iter().map(|weight| weight / total * (weight / total).max(1e-300).ln()).sum::<f64>()
+        };
+        let expected: Vec<f64> = logits.chunks(vocab).map(entropy).collect();
+        for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {
+            let on_device = Tensor::from_data(TensorData::new(logits.clone(), [rows, vocab]), &device);
+            let found = read_floats(operations::entropies(on_device)).unwrap();
+            assert_close(&found, &expected, 2e-5, &format!("entropies [{rows}, {vocab}] on {device:?}"));
+        }
+    }
+}
+
+#[test]
+fn cached_attention_sees_the_slots_it_may() {
+    let (rows, heads, capacity, head_width, slots) = (3, 2, 64, 5, 37);
+    let query = normal(rows * heads * head_width, 1.0, 1, 0);
+    let [keys, values] = [2, 3].map(|seed| normal(rows * heads * capacity * head_width, 1.0, seed, 0));
+    // Of the first slots, every fifth is hidden; so are those that hold no token yet.
+    let hidden = |slot: usize| slot >= slots || slot % 5 == 4;
+    let score = |slot: usize| if hidden(slot) { -1e9 } else { 0.0 };
+    let scores: Vec<f32> = (0..rows * capacity).map(|place| score(place % capacity)).collect();
+    let attend = |head: usize| {
+        let vector = |all: &[f32], number: usize| -> Vec<f64> {
+            all[number * head_width..(number + 1) * head_width].iter().map(|&x| f64::from(x)).collect()
+        };
+        let seen: Vec<usize> = (0..capacity).filter(|&slot| !hidden(slot)).collect();
+        let dot = |slot: usize| {
+            vector(&query, head).iter().zip(vector(&keys, head * capacity + slot)).map(|(q, k)| q * k).sum::<f64>()
+        };
+        let weights: Vec<f64> = seen.iter().map(|&slot| (dot(slot) / (head_width as f64).sqrt()).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        let mut sum = vec![0.0; head_width];
+        for (weight, &slot) in weights.iter().zip(&seen) {
+            for (sum, value) in sum.iter_mut().zip(vector(&values, head * capacity + slot)) {
+                *sum += weight / total * value;
+            }
+        }
+        sum
+    };
+    let expected: Vec<f64> = (0..rows * heads).flat_map(attend).collect();
+    for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {
+        let cache = |all: &[f32]| {
+            Tensor::<4>::from_data(TensorData::new(all.to_vec(), [rows, heads, capacity, head_width]), &device)
+        };
+        let query = Tensor::<2>::from_data(TensorData::new(query.clone(), [rows, heads * head_width]), &device);
+        let scores = Tensor::<2>::from_data(TensorData::new(scores.clone(), [rows, capacity]), &device);
+        let found = operations::cached_attention(query, cache(&keys), cache(&values), scores, slots);
+        let found = read_floats(found).unwrap();
+        assert_close(&found, &expected, 2e-5, &format!("cached attention on {device:?}"));
+    }
+}

@@ -19,6 +19,8 @@ struct CausalAttention;
 #[derive(Debug)]
 struct Linear;
 #[derive(Debug)]
+struct ProductWithTransposed;
+#[derive(Debug)]
 struct PickLogProbs;
 
 impl<B: FusedOperations> Backward<B, 1> for Gelu {
@@ -56,13 +58,29 @@ impl<B: FusedOperations> Backward<B, 3> for Linear {
         let (rows, weight) = ops.state;
         let [to_rows, to_weight, to_bias] = ops.parents;
         if let Some(parent) = to_bias {
-            gradients.register::<B>(parent.id, B::fused_linear_gradient_of_bias(gradient.clone()));
+            gradients.register::<B>(parent.id, B::fused_sum_of_rows(gradient.clone()));
         }
         if let Some(parent) = to_weight {
-            gradients.register::<B>(parent.id, B::fused_linear_gradient_of_weight(rows, gradient.clone()));
+            gradients.register::<B>(parent.id, B::fused_transposed_product(rows, gradient.clone()));
         }
         if let Some(parent) = to_rows {
-            gradients.register::<B>(parent.id, B::fused_linear_gradient_of_rows(weight, gradient));
+            gradients.register::<B>(parent.id, B::fused_product_with_transposed(gradient, weight));
+        }
+    }
+}
+
+impl<B: FusedOperations> Backward<B, 2> for ProductWithTransposed {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (left, right) = ops.state;
+        let [to_left, to_right] = ops.parents;
+        if let Some(parent) = to_left {
+            gradients.register::<B>(parent.id, B::fused_product(gradient.clone(), right));
+        }
+        if let Some(parent) = to_right {
+            gradients.register::<B>(parent.id, B::fused_transposed_product(gradient, left));
         }
     }
 }
@@ -125,6 +143,17 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
                 prepared.finish((rows.clone(), weight.clone()), B::fused_linear(rows, weight, bias))
             }
             OpsKind::UnTracked(prepared) => prepared.finish(B::fused_linear(rows, weight, bias)),
+        }
+    }
+
+    fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [left.node(), right.node()];
+        let (left, right) = (left.into_primitive(), right.into_primitive());
+        match ProductWithTransposed.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish((left.clone(), right.clone()), B::fused_product_with_transposed(left, right))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::fused_product_with_transposed(left, right)),
         }
     }
 
@@ -203,15 +232,15 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         unreachable!("a gradient of a gradient")
     }
 
-    fn fused_linear_gradient_of_rows(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fused_product(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("a gradient of a gradient")
     }
 
-    fn fused_linear_gradient_of_weight(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fused_transposed_product(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("a gradient of a gradient")
     }
 
-    fn fused_linear_gradient_of_bias(_: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fused_sum_of_rows(_: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("a gradient of a gradient")
     }
 

@@ -13,9 +13,12 @@ use super::AdamScales;
 #[backend_extension(Autodiff, Flex)]
 pub trait FusedOperations: Backend {
     fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
-    fn fused_linear_gradient_of_rows(weight: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
-    fn fused_linear_gradient_of_weight(rows: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
-    fn fused_linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// These three make gradients.
+    fn fused_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_transposed_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_sum_of_rows(rows: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_gelu_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -74,6 +77,11 @@ pub trait FusedOperations: Backend {
 pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_linear(rows, weight, bias))
+}
+
+/// As [`super::logits`].
+pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_product_with_transposed(hidden.into_dispatch(), embedding.into_dispatch()))
 }
 
 /// As [`super::gelu`].

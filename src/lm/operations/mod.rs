@@ -41,6 +41,16 @@ pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> 
     plain::linear(rows, weight, bias)
 }
 
+/// Hidden states `[rows, d_model]` and the token embedding `[vocab, d_model]` to logits
+/// `[rows, vocab]`.
+pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if has_kernels(&hidden.device()) {
+        return fused::logits(hidden, embedding);
+    }
+    hidden.matmul(embedding.transpose())
+}
+
 /// GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, element by element.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]

@@ -71,7 +71,9 @@ vectorized! {
     /// The token whose share of the cumulative distribution holds `uniform`, and its log-probability.
     fn draw_one(logits: &[f32], uniform: f32) -> (f32, f32) {
         let largest = maximum(logits);
-        let weights: Vec<f32> = logits.iter().map(|&x| exp(x - largest)).collect();
+        // The exponential below does not reach zero.
+        let weight = |x: f32| if x < -80.0 { 0.0 } else { exp(x) };
+        let weights: Vec<f32> = logits.iter().map(|&x| weight(x - largest)).collect();
         let blocks: Vec<f64> = weights.chunks(BLOCK).map(|block| f64::from(sum(block, |x| x))).collect();
         let total: f64 = blocks.iter().sum();
         let mut left = f64::from(uniform) * total;

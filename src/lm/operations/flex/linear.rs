@@ -1,4 +1,4 @@
-//! A linear map and its gradients.
+//! Linear maps, and the products and sums that their gradients are.
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
@@ -20,34 +20,27 @@ pub(super) fn linear(rows: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> 
     tensor(result, Shape::from([count, columns]))
 }
 
-/// What flows back to the rows: `gradient · weightᵀ`.
-pub(super) fn gradient_of_rows(weight: FlexTensor, gradient: FlexTensor) -> FlexTensor {
-    let (weight, gradient) = (Elements::of(weight), Elements::of(gradient));
-    let columns = gradient.width();
-    let result = product(Matrix::new(gradient.slice(), columns), Matrix::new(weight.slice(), columns).transposed());
-    let width = weight.slice().len() / columns;
-    let count = result.len() / width.max(1);
-    tensor(result, Shape::from([count, width]))
+/// The product of two matrices, after those that `transposed` names were transposed.
+pub(super) fn product_of(left: FlexTensor, right: FlexTensor, transposed: [bool; 2]) -> FlexTensor {
+    let (left, right) = (Elements::of(left), Elements::of(right));
+    let [left, right] = [(&left, transposed[0]), (&right, transposed[1])].map(|(elements, transposed)| {
+        let matrix = Matrix::new(elements.slice(), elements.width());
+        if transposed { matrix.transposed() } else { matrix }
+    });
+    let shape = Shape::from([left.rows(), right.columns()]);
+    tensor(product(left, right), shape)
 }
 
-/// What flows back to the weight: `rowsᵀ · gradient`.
-pub(super) fn gradient_of_weight(rows: FlexTensor, gradient: FlexTensor) -> FlexTensor {
-    let (rows, gradient) = (Elements::of(rows), Elements::of(gradient));
-    let (width, columns) = (rows.width(), gradient.width());
-    let result = product(Matrix::new(rows.slice(), width).transposed(), Matrix::new(gradient.slice(), columns));
-    tensor(result, Shape::from([width, columns]))
-}
-
-/// What flows back to the bias: the sum over rows.
-pub(super) fn gradient_of_bias(gradient: FlexTensor) -> FlexTensor {
-    let gradient = Elements::of(gradient);
-    let columns = gradient.width();
+/// `[rows, columns]` to `[columns]`.
+pub(super) fn sum_of_rows(rows: FlexTensor) -> FlexTensor {
+    let rows = Elements::of(rows);
+    let columns = rows.width();
     let sum_of = |rows: &[f32]| {
         let mut sum = vec![0.0; columns];
         add_each(&mut sum, rows);
         sum
     };
-    let parts: Vec<f32> = gradient.slice().par_chunks(columns * ROWS_A_TASK).flat_map_iter(sum_of).collect();
+    let parts: Vec<f32> = rows.slice().par_chunks(columns * ROWS_A_TASK).flat_map_iter(sum_of).collect();
     tensor(sum_of(&parts), Shape::from([columns]))
 }
 

@@ -5,6 +5,7 @@ mod adam;
 mod attention;
 mod decoding;
 mod elements;
+mod few_rows;
 mod gelu;
 mod layer_norm;
 mod linear;
@@ -23,16 +24,20 @@ impl FusedOperations for Flex {
         linear::linear(rows, weight, bias)
     }
 
-    fn fused_linear_gradient_of_rows(weight: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        linear::gradient_of_rows(weight, gradient)
+    fn fused_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::product_of(left, right, [false, false])
     }
 
-    fn fused_linear_gradient_of_weight(rows: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        linear::gradient_of_weight(rows, gradient)
+    fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::product_of(left, right, [false, true])
     }
 
-    fn fused_linear_gradient_of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        linear::gradient_of_bias(gradient)
+    fn fused_transposed_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::product_of(left, right, [true, false])
+    }
+
+    fn fused_sum_of_rows(rows: FloatTensor<Self>) -> FloatTensor<Self> {
+        linear::sum_of_rows(rows)
     }
 
     fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -3,6 +3,8 @@
 
 use gemm::Parallelism;
 
+use super::few_rows;
+
 /// A matrix of a product, in row-major order.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
@@ -20,6 +22,14 @@ impl<'a> Matrix<'a> {
 
     pub(super) fn transposed(self) -> Self {
         Self { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
     }
 
     /// From one column to the next, and from one row to the next.
@@ -40,6 +50,12 @@ pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     assert!(inner == right.rows && left.elements.len() >= rows * inner && right.elements.len() >= inner * columns);
     if rows * inner * columns == 0 {
         return vec![0.0; rows * columns];
+    }
+    if rows <= few_rows::MOST_ROWS && !left.transposed {
+        return match right.transposed {
+            false => few_rows::product(left.elements, right.elements, inner, columns),
+            true => few_rows::product_with_transposed(left.elements, right.elements, inner),
+        };
     }
     let mut result: Vec<f32> = Vec::with_capacity(rows * columns);
     let parallelism = if rows * inner * columns < SERIAL { Parallelism::None } else { Parallelism::Rayon(0) };
