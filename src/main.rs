@@ -17,9 +17,11 @@ unsafe extern "C" {
 /// `mi_option_purge_delay` of `mimalloc.h`.
 const PURGE_DELAY: c_int = 15;
 
+const MILLISECONDS: c_long = 1000;
+
 fn main() -> ExitCode {
-    // Freed pages stay for the next buffers: clearing fresh ones took a tenth of an update's time. Sound
-    // from the one thread there is: it stores a number, and one for an unknown option is ignored.
-    unsafe { mi_option_set(PURGE_DELAY, -1) };
+    // Freed pages stay for the next buffers for a second: clearing fresh ones took a tenth of an update's
+    // time. Sound from the one thread there is: it stores a number, and ignores an unknown option.
+    unsafe { mi_option_set(PURGE_DELAY, MILLISECONDS) };
     preftune::cli::main()
 }

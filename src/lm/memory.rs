@@ -1,5 +1,5 @@
-//! What training takes, by part, before anything is allocated. The counts follow from the network;
-//! two factors were measured on `flex` (see [`FLOATS_A_TOKEN`], [`LOGITS_COPIES`]).
+//! What training takes, by part, before anything is allocated. The counts follow from the network as
+//! `flex` runs it; elsewhere attention weights and more copies of the logits are kept, too.
 
 use serde::Serialize;
 
@@ -12,13 +12,16 @@ use crate::error::{Error, Result};
 
 const BYTES: u64 = 4;
 
-/// Numbers of width `d_model` that a block keeps for the backward pass, a token: norms and sums 5,
-/// queries, keys and values 3, the feed-forward layer 8. Attention weights come on top.
-const FLOATS_A_TOKEN: u64 = 16;
+/// Numbers of width `d_model` that a block keeps for the backward pass, a token: input, norm, queries,
+/// keys, values and what attention gives,
+const UP_TO_ATTENTION: u64 = 6;
 
-/// Copies of the logits that are alive at once: themselves, scaled, their log-softmax for the
-/// entropy, and their gradient.
-const LOGITS_COPIES: u64 = 5;
+/// and then sum and norm 2, the feed-forward layer 8; in the last block only where output is wanted.
+const AFTER_ATTENTION: u64 = 10;
+
+/// Copies of the logits that are alive at once: themselves, and scaled; the gradient takes the place of
+/// these.
+const LOGITS_COPIES: u64 = 2;
 
 /// The program, its tokenizer and what the allocator keeps.
 const PROGRAM_BYTES: u64 = 60 << 20;
@@ -65,8 +68,14 @@ impl Memory {
         let parts = parts as u64;
         let tokens = rows * pass.tokens as u64;
 
-        let a_block = tokens * (FLOATS_A_TOKEN * width + heads * pass.tokens as u64);
-        let kept = if gradient_checkpointing { a_block + layers * tokens * width } else { layers * a_block };
+        let wanted = rows * pass.responses.max(1) as u64;
+        let a_block = width * tokens * (UP_TO_ATTENTION + AFTER_ATTENTION);
+        let last_block = width * (tokens * UP_TO_ATTENTION + wanted * AFTER_ATTENTION);
+        let kept = if gradient_checkpointing {
+            a_block + layers * tokens * width
+        } else {
+            layers.saturating_sub(1) * a_block + last_block
+        };
         // Beside frozen weights, each pass makes the adapted ones for itself.
         let merged = if lora.rank > 0 { inside_blocks } else { 0 };
         let logits = rows * pass.responses as u64 * vocabulary;
