@@ -9,13 +9,13 @@ use burn::tensor::{Int, Tensor};
 use super::AdamScales;
 
 /// Forward passes and gradients of the fused operations.
-// The macro's trait: implemented by `flex_kernels` for the backend and by `backward` for autodiff.
+// The macro's trait: implemented by `flex` for the backend and by `backward` for autodiff.
 #[backend_extension(Autodiff, Flex)]
 pub trait FusedOperations: Backend {
     fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// These three make gradients.
+    // These three make gradients.
     fn fused_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_transposed_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_sum_of_rows(rows: FloatTensor<Self>) -> FloatTensor<Self>;
