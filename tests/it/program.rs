@@ -249,14 +249,13 @@ fn a_run_folder_notices_that_an_input_file_has_changed() {
 }
 
 #[test]
-fn the_demo_at_its_smallest_makes_a_model_with_a_higher_score() {
+fn the_demo_at_its_smallest_makes_a_model_that_is_preferred() {
     let folder = tempfile::tempdir().unwrap();
     let output = preftune(folder.path(), &["demo", "--quick", "--json", "--run", "demo"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let number = |name: &str| result.get(name).and_then(serde_json::Value::as_f64).unwrap();
-    // Of 100 pairs after 12 updates, a bare majority is a matter of rounding.
-    assert!(number("win_rate_high") > 0.5, "{result}");
+    assert!(number("win_rate") > 0.5, "{result}");
     assert!(number("score_after") > number("score_before"), "{result}");
     let report = fs::read_to_string(folder.path().join("demo/report.html")).unwrap();
     assert!(report.contains("<svg") && !report.contains("<script"));
