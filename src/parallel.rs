@@ -22,9 +22,12 @@ pub fn in_parts<T: Send>(
     parts: usize,
     work: impl Fn(Range<usize>) -> T + Sync,
 ) -> Vec<T> {
-    let pools = pools(parts.min(most_parts(device)).min(rows));
-    if pools.len() < 2 {
-        return vec![work(0..rows)];
+    let most = most_parts(device);
+    let pools = pools(parts.min(most).min(rows));
+    match pools.len() {
+        0 | 1 if most > 1 => return vec![among_threads(|| work(0..rows))],
+        0 | 1 => return vec![work(0..rows)],
+        _ => {}
     }
     let size = rows.div_ceil(pools.len());
     let work = &work;
@@ -34,6 +37,12 @@ pub fn in_parts<T: Send>(
             ranges.zip(pools.iter()).map(|(range, pool)| scope.spawn(move || pool.install(|| work(range)))).collect();
         running.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
+}
+
+/// Does `work` on a thread of the pool that operations share: from outside, each of the many that a
+/// token takes would have to wake one and wait for it.
+fn among_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 /// Into how many parts [`in_parts`] cuts its work at most.

@@ -47,6 +47,21 @@ pub(super) fn exp(x: f32) -> f32 {
     polynomial * f32::from_bits(power)
 }
 
+/// By halves, which stays in vectors; one after the other would wait for each addition.
+#[inline(always)]
+fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        let (low, high) = lanes.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low += *high;
+        }
+        half /= 2;
+    }
+    let [sum, ..] = lanes;
+    sum
+}
+
 #[inline(always)]
 pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -56,7 +71,7 @@ pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
             *lane += term(value);
         }
     }
-    lanes.iter().sum::<f32>() + rest.iter().map(|&value| term(value)).sum::<f32>()
+    sum_of_lanes(lanes) + rest.iter().map(|&value| term(value)).sum::<f32>()
 }
 
 #[inline(always)]
@@ -68,7 +83,7 @@ pub(super) fn sum_products(left: &[f32], right: &[f32]) -> f32 {
             *lane += l * r;
         }
     }
-    lanes.iter().sum::<f32>() + left_rest.iter().zip(right_rest).map(|(l, r)| l * r).sum::<f32>()
+    sum_of_lanes(lanes) + left_rest.iter().zip(right_rest).map(|(l, r)| l * r).sum::<f32>()
 }
 
 #[inline(always)]
