@@ -47,8 +47,13 @@ impl Backward {
         if self.gradient_checkpointing {
             return block_by_block(module, network, input, loss);
         }
-        let (loss, kept) = loss(network.hidden_at(input))?;
-        Ok((GradientsParams::from_grads(loss.backward(), module), kept))
+        let embedded = begin(network.valid().embed(input.tokens.clone()));
+        let (loss, kept) = loss(network.hidden_from(embedded.clone(), &input))?;
+        let mut gradients = loss.backward();
+        let flowing = embedded.grad_remove(&mut gradients);
+        let mut gradients = GradientsParams::from_grads(gradients, module);
+        network.add_embedding_gradients(&mut gradients, input.tokens, flowing);
+        Ok((gradients, kept))
     }
 
     /// The sum of the gradients that `pass` gives for each micro-batch of `rows` rows, and all that it
@@ -86,6 +91,11 @@ impl Backward {
     }
 }
 
+/// The begin of a graph.
+fn begin(input: Tensor<2>) -> Tensor<2> {
+    input.autodiff().require_grad()
+}
+
 /// Each block has a graph of its own, begun by its input and ended by the gradient of its output.
 fn block_by_block<M: Module, T>(
     module: &M,
@@ -103,7 +113,6 @@ fn block_by_block<M: Module, T>(
     drop(plain);
 
     let mut sum = GradientsAccumulator::new();
-    let begin = |input: Tensor<2>| input.autodiff().require_grad();
     // There is one input more than there are blocks: what the final norm reads.
     let last = begin(inputs.pop().unwrap_or_else(|| network.embed(tokens.clone()).inner()));
     let (loss, kept) = loss(network.normalize(last.clone()))?;
@@ -117,13 +126,9 @@ fn block_by_block<M: Module, T>(
         flowing = input.grad_remove(&mut gradients);
         sum.accumulate(module, GradientsParams::from_grads(gradients, module));
     }
-    let embedded = network.embed(tokens);
-    // Frozen embeddings have no graph to go back through.
-    if embedded.is_tracked() {
-        let gradients = meeting(embedded, flowing).backward();
-        sum.accumulate(module, GradientsParams::from_grads(gradients, module));
-    }
-    Ok((sum.grads(), kept))
+    let mut gradients = sum.grads();
+    network.add_embedding_gradients(&mut gradients, tokens, flowing);
+    Ok((gradients, kept))
 }
 
 /// A number whose gradient for `output` is the one given: `[rows, d_model]`, both.

@@ -2,7 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::{Device, Int, Tensor};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor};
 
 use super::config::ModelConfig;
 use super::kv_cache::KvCache;
@@ -92,20 +93,23 @@ impl Transformer {
     /// `[batch, seq, d_model]`. Every token sees those before it in its row.
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [batch, seq] = tokens.dims();
-        self.run(tokens, None).reshape([batch, seq, self.width()])
+        self.run(self.embed(tokens), [batch, seq], None).reshape([batch, seq, self.width()])
     }
 
     /// The same where it is wanted, `[wanted, d_model]`: elsewhere the last block's feed-forward layer
     /// is not computed.
     pub fn hidden_at(&self, input: Input) -> Tensor<2> {
-        self.run(input.tokens, Some(&input.wanted))
+        self.hidden_from(self.embed(input.tokens.clone()), &input)
     }
 
-    fn run(&self, tokens: Tensor<2, Int>, wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        let shape = tokens.dims();
+    /// The same from what [`Self::embed`] gives for the tokens.
+    pub(super) fn hidden_from(&self, embedded: Tensor<2>, input: &Input) -> Tensor<2> {
+        self.run(embedded, input.tokens.dims(), Some(&input.wanted))
+    }
+
+    fn run(&self, embedded: Tensor<2>, shape: [usize; 2], wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
         let blocks = 0..self.layers();
-        let residual = blocks.fold(self.embed(tokens), |residual, block| self.block(block, residual, shape, wanted));
-        self.normalize(residual)
+        self.normalize(blocks.fold(embedded, |residual, block| self.block(block, residual, shape, wanted)))
     }
 
     /// Blocks.
@@ -179,6 +183,34 @@ impl Transformer {
         let token = self.token_embedding.val().select(0, tokens.reshape([batch * seq]));
         let position = self.position_embedding.val().narrow(0, 0, seq);
         (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
+    }
+
+    /// Adds to the gradients of the embeddings what flows back to [`Self::embed`] for these tokens,
+    /// `[batch · seq, d_model]`. Embeddings that do not learn are left out.
+    ///
+    /// The token embedding is the output head too. Its two gradients are as large as itself: here the
+    /// second is added to the first row by row, where autodiff would make both and then a sum.
+    pub(super) fn add_embedding_gradients(
+        &self,
+        gradients: &mut GradientsParams,
+        tokens: Tensor<2, Int>,
+        flowing: Option<Tensor<2>>,
+    ) {
+        let Some(flowing) = flowing.filter(|_| self.token_embedding.val().is_require_grad()) else { return };
+        let [batch, seq] = tokens.dims();
+        let gradient_of = |gradients: &mut GradientsParams, parameter: &Param<Tensor<2>>| {
+            let zeros = || Tensor::zeros(parameter.val().shape(), &flowing.device());
+            gradients.remove(parameter.id).unwrap_or_else(zeros)
+        };
+        let of_tokens = gradient_of(gradients, &self.token_embedding);
+        let tokens = tokens.without_autodiff().reshape([batch * seq]);
+        let of_tokens = of_tokens.select_assign(0, tokens, flowing.clone(), IndexingUpdateOp::Add);
+        gradients.register(self.token_embedding.id, of_tokens);
+
+        let width = self.width();
+        let of_places = flowing.clone().reshape([batch, seq, width]).sum_dim(0).reshape([seq, width]);
+        let of_positions = gradient_of(gradients, &self.position_embedding);
+        gradients.register(self.position_embedding.id, of_positions.slice_assign([0..seq, 0..width], of_places));
     }
 
     /// What the last block gives, `[rows, d_model]`, to the network's output.
