@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::device::read_floats;
+use crate::device::Readback;
 use crate::error::Result;
 use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::operations::{entropies, pick_log_probs};
@@ -75,8 +75,8 @@ impl Policy {
     }
 }
 
-/// Log-probabilities of responses under a model without heads, `[batch · response]` on the host,
-/// `rows_at_once` rows a pass.
+/// Log-probabilities of responses under a model without heads, `[batch][response]`, `rows_at_once`
+/// rows a pass.
 ///
 /// # Errors
 /// As [`ResponseBatch::new`], and when the device fails.
@@ -88,17 +88,37 @@ pub fn response_log_probs(
     temperature: f64,
     rows_at_once: usize,
 ) -> Result<Vec<Vec<f64>>> {
+    let passes = log_probs_in_passes(model, config, queries, responses, temperature, rows_at_once)?;
+    Ok(by_row(&Readback::default().with_all(passes).floats()?.concat(), queries.len()))
+}
+
+/// `[batch · response]` to `[batch][response]`.
+pub(super) fn by_row(numbers: &[f32], rows: usize) -> Vec<Vec<f64>> {
+    let length = (numbers.len() / rows.max(1)).max(1);
+    numbers.chunks(length).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
+}
+
+/// The same still to be read, `[batch · response]` of each pass.
+///
+/// # Errors
+/// As [`ResponseBatch::new`].
+pub(super) fn log_probs_in_passes(
+    model: &Transformer,
+    config: &ModelConfig,
+    queries: &[Vec<u32>],
+    responses: &[Vec<u32>],
+    temperature: f64,
+    rows_at_once: usize,
+) -> Result<Vec<Tensor<1>>> {
     let pass = |(queries, responses): (&[Vec<u32>], &[Vec<u32>])| {
         let batch = ResponseBatch::new(queries, responses, config)?;
         let logits = model.logits(batch.hidden(model)) / temperature;
-        let log_probs = read_floats(pick_log_probs(logits, batch.targets(model)))?;
-        let length = (log_probs.len() / queries.len()).max(1);
-        Ok(log_probs.chunks(length).map(|row| row.iter().map(|&p| f64::from(p)).collect()).collect())
+        Ok(pick_log_probs(logits, batch.targets(model)))
     };
     let parts = in_parts(&model.device(), queries.len(), ALL_CORES, |part| {
         let queries = queries.get(part.clone()).unwrap_or_default().chunks(rows_at_once);
         queries.zip(responses.get(part).unwrap_or_default().chunks(rows_at_once)).map(pass).collect()
     });
-    let parts: Result<Vec<Vec<Vec<Vec<f64>>>>> = parts.into_iter().collect();
-    Ok(parts?.concat().concat())
+    let parts: Result<Vec<Vec<Tensor<1>>>> = parts.into_iter().collect();
+    Ok(parts?.concat())
 }

@@ -2,9 +2,10 @@
 
 use burn::module::Module;
 
-use super::model::{Policy, response_log_probs};
+use super::model::{Policy, by_row, log_probs_in_passes};
 use super::score::penalize;
 use super::shaping::Rows;
+use crate::device::Readback;
 use crate::error::Result;
 use crate::lm::{LanguageModel, Sampled, Task, lora, sample};
 use crate::reward::RewardModel;
@@ -55,11 +56,18 @@ impl Judges<'_> {
         let drawn =
             sample(&policy.transformer, config, Some(&policy.value_head), &contexts, &self.task.sampling, uniform)?;
         let Sampled { responses, log_probs, values } = drawn;
-        let (scores, valid) = self.score(&queries, &responses)?;
+        let (cut, valid) = self.cut(&responses);
+        let rewards = self.reward_model.rewards_in_passes(config, &queries, &cut, self.rows_at_once)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
-        let reference_log_probs =
-            response_log_probs(reference, config, &contexts, &responses, temperature, self.rows_at_once)?;
+        let log_prob_passes =
+            log_probs_in_passes(reference, config, &contexts, &responses, temperature, self.rows_at_once)?;
+        // Both in one read: nothing in between needs the host.
+        let reward_passes = rewards.len();
+        let read = Readback::default().with_all(rewards).with_all(log_prob_passes).floats()?;
+        let (rewards, reference_log_probs) = read.split_at(reward_passes.min(read.len()));
+        let scores = penalize(&rewards.concat(), &valid, self.task.penalty_score);
+        let reference_log_probs = by_row(&reference_log_probs.concat(), responses.len());
         Ok(Rollout {
             contexts,
             responses,
@@ -76,10 +84,15 @@ impl Judges<'_> {
     /// # Errors
     /// As [`Self::roll_out`].
     pub fn score(&self, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<(Vec<f64>, Vec<bool>)> {
-        let cut: Vec<Vec<u32>> = responses.iter().map(|response| self.task.truncation.cut(response)).collect();
-        let valid: Vec<bool> = responses.iter().map(|response| self.task.truncation.is_valid(response)).collect();
+        let (cut, valid) = self.cut(responses);
         let scores = self.reward_model.score(&self.reference.config, queries, &cut, self.rows_at_once)?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
+    }
+
+    /// Responses as the reward model reads them, and which could be cut.
+    fn cut(&self, responses: &[Vec<u32>]) -> (Vec<Vec<u32>>, Vec<bool>) {
+        let truncation = &self.task.truncation;
+        responses.iter().map(|response| (truncation.cut(response), truncation.is_valid(response))).unzip()
     }
 }
 

@@ -78,20 +78,35 @@ pub fn update(
 ) -> Result<Updated> {
     let size = rollout.contexts.len() / settings.minibatches;
     let mut steps = Vec::new();
-    let mut largest_log_prob_difference: f64 = 0.0;
     for rows in orders.iter().flat_map(|order| order.chunks(size)) {
         let minibatch = minibatch(rollout, rewards, rows, settings);
         let (gradients, analyses) = gradients(&policy, config, &minibatch, settings)?;
-        let statistics = minibatch.statistics(&read(analyses)?, settings);
-        let decisive = [("ppo/loss/total", statistics.total_loss), ("ppo/policy/approxkl", statistics.approximate_kl)];
-        check_finite(&decisive, "policy.learning_rate")?;
-        if steps.is_empty() {
-            largest_log_prob_difference = statistics.largest_log_prob_difference;
-        }
-        steps.push(statistics);
+        steps.push((minibatch, analyses));
         policy = optimizer.step(settings.learning_rate, policy, gradients);
     }
+    let steps = statistics(steps, settings)?;
+    let largest_log_prob_difference = steps.first().map_or(0.0, |first| first.largest_log_prob_difference);
     Ok(Updated { policy, steps, largest_log_prob_difference })
+}
+
+/// What all steps saw, in one read: one after each step would have a GPU wait as often.
+fn statistics(steps: Vec<(Minibatch, Vec<Analysis>)>, settings: &UpdateSettings) -> Result<Vec<StepStatistics>> {
+    let mut readback = Readback::default();
+    for (_, analyses) in &steps {
+        let joined = |part: fn(&Analysis) -> Tensor<1>| Tensor::cat(analyses.iter().map(part).collect(), 0);
+        readback = readback
+            .with(joined(|analysis| analysis.log_probs.clone()))
+            .with(joined(|analysis| analysis.values.clone()))
+            .with(joined(|analysis| analysis.entropies.clone()));
+    }
+    let mut read = readback.floats()?.into_iter().map(|part| part.into_iter().map(f64::from).collect());
+    let mut of_step = |minibatch: &Minibatch| {
+        let analysis = std::array::from_fn(|_| read.next().unwrap_or_default());
+        let statistics = minibatch.statistics(&analysis, settings);
+        let decisive = [("ppo/loss/total", statistics.total_loss), ("ppo/policy/approxkl", statistics.approximate_kl)];
+        check_finite(&decisive, "policy.learning_rate").map(|()| statistics)
+    };
+    steps.iter().map(|(minibatch, _)| of_step(minibatch)).collect()
 }
 
 /// The chosen rows with whitened rewards, advantages and returns: whitening is over one minibatch,
@@ -171,15 +186,4 @@ pub fn loss(analysis: &Analysis, minibatch: &Minibatch, settings: &UpdateSetting
     let squared = |values: Tensor<1>| (values - returns.clone()).square();
     let value_loss = squared(analysis.values.clone()).max_pair(squared(clipped_values)).mean() * 0.5;
     policy_loss + value_loss * settings.value_coefficient
-}
-
-/// Log-probabilities, values and entropies of all micro-batches, in one read.
-fn read(analyses: Vec<Analysis>) -> Result<[Vec<f64>; 3]> {
-    let cat = |part: fn(&Analysis) -> Tensor<1>| Tensor::cat(analyses.iter().map(part).collect(), 0);
-    let readback = Readback::default()
-        .with(cat(|a| a.log_probs.clone()))
-        .with(cat(|a| a.values.clone()))
-        .with(cat(|a| a.entropies.clone()));
-    let mut parts = readback.floats()?.into_iter().map(|part| part.into_iter().map(f64::from).collect());
-    Ok(std::array::from_fn(|_| parts.next().unwrap_or_default()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::device::{Readback, read_floats};
+use crate::device::Readback;
 use crate::error::{Error, Result};
 use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::parameters::{self, NamedTensor};
@@ -79,14 +79,29 @@ impl RewardModel {
         responses: &[Vec<u32>],
         rows_at_once: usize,
     ) -> Result<Vec<f32>> {
+        let rewards = self.rewards_in_passes(config, queries, responses, rows_at_once)?;
+        Ok(Readback::default().with_all(rewards).floats()?.concat())
+    }
+
+    /// [`Self::rewards`] of `rows_at_once` rows a pass, still to be read.
+    ///
+    /// # Errors
+    /// As [`Self::rewards`].
+    pub fn rewards_in_passes(
+        &self,
+        config: &ModelConfig,
+        queries: &[Vec<u32>],
+        responses: &[Vec<u32>],
+        rows_at_once: usize,
+    ) -> Result<Vec<Tensor<1>>> {
         let parts = in_parts(&self.transformer.device(), queries.len(), ALL_CORES, |part| {
             let queries = queries.get(part.clone()).unwrap_or_default();
             let responses = responses.get(part).unwrap_or_default();
             let passes = queries.chunks(rows_at_once).zip(responses.chunks(rows_at_once));
-            passes.map(|(queries, responses)| read_floats(self.rewards(config, queries, responses)?)).collect()
+            passes.map(|(queries, responses)| self.rewards(config, queries, responses)).collect()
         });
-        let parts: Result<Vec<Vec<Vec<f32>>>> = parts.into_iter().collect();
-        Ok(parts?.concat().concat())
+        let parts: Result<Vec<Vec<Tensor<1>>>> = parts.into_iter().collect();
+        Ok(parts?.concat())
     }
 
     /// Sets gain and bias so that rewards of these samples have mean 0 and variance 1, starting
