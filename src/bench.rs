@@ -3,6 +3,8 @@
 //! One update is generation, two scorings (reference log-probabilities and reward) and four
 //! training passes over the batch.
 
+mod growth;
+
 use std::time::Instant;
 
 use burn::module::Module;
@@ -10,12 +12,15 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::config::{self, AdamForm};
+use crate::device::{Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
 use crate::lm::{Adam, Backward, ModelConfig, Sampling, ScalarHead, Transformer, parameters, sample};
 use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
 use crate::reward::RewardModel;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, uniform};
+
+pub use growth::{Growth, arithmetic, grow};
 
 const SEED: u64 = 1;
 
@@ -37,7 +42,7 @@ pub struct Work {
     pub query: usize,
     /// Tokens.
     pub response: usize,
-    /// Rows in one backward pass.
+    /// Rows in one backward pass, at most.
     pub micro_batch: usize,
     pub repetitions: usize,
 }
@@ -56,6 +61,25 @@ pub struct Speed {
     pub score_tokens_per_s: f64,
     pub train_tokens_per_s: f64,
     pub update_s: f64,
+    /// One more token a row, after the query is read; absent for a single token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoding_step_s: Option<f64>,
+    /// Absent on a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestCounts>,
+}
+
+/// What the host asks of a graphics adapter, kernels tuned before.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct RequestCounts {
+    /// One more token a row.
+    pub decoding_step: Requests,
+    /// One pass of the reward model over the batch.
+    pub scored_batch: Requests,
+    /// Gradients of the batch and a step of the optimizer.
+    pub training_step: Requests,
+    /// As `update_s`.
+    pub update: Requests,
 }
 
 /// A model of a shape, with random weights.
@@ -80,12 +104,16 @@ pub fn measure(
     device: &str,
     progress: Mode,
 ) -> Result<Speed> {
+    let work = &Work { micro_batch: work.micro_batch.min(work.batch), ..*work };
     let queries = random_rows(config, work.batch, work.query, 0);
     let responses = random_rows(config, work.batch, work.response, 1);
-    let mut stopwatch = Stopwatch::new(work.repetitions, 3, progress);
-    let generate = stopwatch.median_seconds(|| generate(config, &transformer, work, &queries))?;
-    let score = score_seconds(config, &transformer, work, &queries, &responses, &mut stopwatch)?;
-    let train = train_seconds(config, transformer, work, queries, responses, &mut stopwatch)?;
+    let mut stopwatch = Stopwatch::new(work.repetitions, 4, progress);
+    let on_cpu = is_cpu(&transformer.device());
+    let generated = stopwatch.measure(|| generate(config, &transformer, work.response, &queries))?;
+    let first = stopwatch.measure(|| generate(config, &transformer, 1, &queries))?;
+    let further = work.response.saturating_sub(1);
+    let scored = score(config, &transformer, work, &queries, &responses, &mut stopwatch)?;
+    let trained = train(config, transformer, work, queries, responses, &mut stopwatch)?;
     stopwatch.progress.finish();
     let tokens = (work.batch * (work.query + work.response)) as f64;
     Ok(Speed {
@@ -95,40 +123,47 @@ pub fn measure(
         batch: work.batch,
         query: work.query,
         response: work.response,
-        generate_tokens_per_s: (work.batch * work.response) as f64 / generate,
-        score_tokens_per_s: tokens / score,
-        train_tokens_per_s: tokens / train,
-        update_s: generate + 2.0 * score + 4.0 * train,
+        generate_tokens_per_s: (work.batch * work.response) as f64 / generated.seconds,
+        score_tokens_per_s: tokens / scored.seconds,
+        train_tokens_per_s: tokens / trained.seconds,
+        update_s: generated.seconds + 2.0 * scored.seconds + 4.0 * trained.seconds,
+        decoding_step_s: (further > 0).then(|| (generated.seconds - first.seconds) / further as f64),
+        requests: (!on_cpu).then(|| RequestCounts {
+            decoding_step: generated.requests.beyond(first.requests).each_of(further),
+            scored_batch: scored.requests,
+            training_step: trained.requests,
+            update: generated.requests.plus(scored.requests, 2).plus(trained.requests, 4),
+        }),
     })
 }
 
-fn generate(config: &ModelConfig, model: &Transformer, work: &Work, queries: &[Vec<u32>]) -> Result<()> {
-    let sampling = Sampling { response_length: work.response, temperature: 0.7, responses_per_query: 1 };
-    let numbers = |row: usize| uniform(SEED, Stream::Sampling, 0, row as u64, work.response);
+fn generate(config: &ModelConfig, model: &Transformer, response: usize, queries: &[Vec<u32>]) -> Result<()> {
+    let sampling = Sampling { response_length: response, temperature: 0.7, responses_per_query: 1 };
+    let numbers = |row: usize| uniform(SEED, Stream::Sampling, 0, row as u64, response);
     sample(model, config, None, queries, &sampling, numbers).map(drop)
 }
 
-fn score_seconds(
+fn score(
     config: &ModelConfig,
     transformer: &Transformer,
     work: &Work,
     queries: &[Vec<u32>],
     responses: &[Vec<u32>],
     stopwatch: &mut Stopwatch,
-) -> Result<f64> {
+) -> Result<Measured> {
     let head = ScalarHead::draw(config.n_embd, SEED, &transformer.device());
     let reward_model = RewardModel::new(transformer.clone(), head);
-    stopwatch.median_seconds(|| reward_model.score(config, queries, responses, work.micro_batch).map(drop))
+    stopwatch.measure(|| reward_model.score(config, queries, responses, work.micro_batch).map(drop))
 }
 
-fn train_seconds(
+fn train(
     config: &ModelConfig,
     transformer: Transformer,
     work: &Work,
     queries: Vec<Vec<u32>>,
     responses: Vec<Vec<u32>>,
     stopwatch: &mut Stopwatch,
-) -> Result<f64> {
+) -> Result<Measured> {
     let zeros = vec![vec![0.0; work.response]; work.batch];
     let minibatch = Minibatch {
         contexts: queries,
@@ -144,7 +179,7 @@ fn train_seconds(
     let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());
     let mut policy = Some(Policy { transformer, value_head }.train());
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
-    stopwatch.median_seconds(|| {
+    stopwatch.measure(|| {
         if let Some(before) = policy.take() {
             let (gradients, analyses) = gradients(&before, config, &minibatch, &settings)?;
             let after = optimizer.step(settings.learning_rate, before, gradients);
@@ -167,6 +202,16 @@ fn random_rows(config: &ModelConfig, rows: usize, length: usize, step: u64) -> V
     (0..rows).map(|_| (0..length).map(|_| token()).collect()).collect()
 }
 
+fn count(work: impl FnOnce() -> Result<()>) -> Result<Requests> {
+    let (done, requests) = count_requests(work);
+    done.map(|()| requests)
+}
+
+struct Measured {
+    seconds: f64,
+    requests: Requests,
+}
+
 /// Times each kind of work several times.
 struct Stopwatch {
     repetitions: usize,
@@ -179,18 +224,20 @@ impl Stopwatch {
         Self { repetitions, progress: Progress::new("measuring, warm-ups included", runs as u64, "runs", mode) }
     }
 
-    /// The median time of `work`, after one run that does not count.
-    fn median_seconds(&mut self, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    /// The median time of `work`, and what its last run asked of the device, after one run that does
+    /// not count.
+    fn measure(&mut self, mut work: impl FnMut() -> Result<()>) -> Result<Measured> {
         let mut seconds = Vec::with_capacity(self.repetitions);
+        let mut requests = Requests::default();
         for run in 0..=self.repetitions {
             let started = Instant::now();
-            work()?;
+            requests = count(&mut work)?;
             if run > 0 {
                 seconds.push(started.elapsed().as_secs_f64());
             }
             self.progress.advance(1);
         }
         seconds.sort_by(f64::total_cmp);
-        Ok(seconds.get(self.repetitions / 2).copied().unwrap_or(f64::NAN))
+        Ok(Measured { seconds: seconds.get(self.repetitions / 2).copied().unwrap_or(f64::NAN), requests })
     }
 }

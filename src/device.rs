@@ -1,14 +1,21 @@
 //! Which backend runs, what it can hold, and the one place that reads tensors back.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "wgpu")]
+mod gpu;
+mod readback;
+mod requests;
 
-use burn::tensor::kind::Transaction as Readable;
-use burn::tensor::{Device, Tensor, TensorData, Transaction};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use burn::tensor::Device;
 use sysinfo::{MemoryRefreshKind, System};
 
 use crate::error::{Error, Result};
+
+pub use readback::{Readback, read_floats};
+pub use requests::{Requests, count_requests};
 
 /// What `--device` asks for: a backend and, after a colon, the number of the adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +91,8 @@ pub struct Opened {
     /// Why `auto` took it; empty for an explicit request.
     pub reason: String,
     pub room: Room,
+    /// Where the kernels that turn out to be fast will be noted, on a machine where none are yet.
+    pub kernels_to_be_tried: Option<PathBuf>,
 }
 
 /// What a device can hold, in bytes, as far as it says.
@@ -159,7 +168,13 @@ fn ndarray() -> Result<Device> {
 }
 
 fn opened_on_host(name: &str, device: Result<Device>, reason: &str) -> Result<Opened> {
-    Ok(Opened { device: device?, name: name.into(), reason: reason.into(), room: Room::on_host() })
+    Ok(Opened {
+        device: device?,
+        name: name.into(),
+        reason: reason.into(),
+        room: Room::on_host(),
+        kernels_to_be_tried: None,
+    })
 }
 
 #[cfg(not(all(feature = "flex", feature = "ndarray", feature = "wgpu")))]
@@ -200,124 +215,6 @@ pub fn auto_choice(adapters: &[Adapter]) -> String {
     }
 }
 
-#[cfg(feature = "wgpu")]
-mod gpu {
-    use burn::tensor::wgpu::{WgpuBackend, wgpu};
-    use burn::tensor::{Device, DeviceKind};
-
-    use super::{Adapter, Backend, Opened, Room};
-    use crate::error::{Error, Result};
-
-    const KINDS: [(wgpu::DeviceType, &str); 5] = [
-        (wgpu::DeviceType::DiscreteGpu, "discrete GPU"),
-        (wgpu::DeviceType::IntegratedGpu, "integrated GPU"),
-        (wgpu::DeviceType::VirtualGpu, "virtual GPU"),
-        (wgpu::DeviceType::Cpu, "software"),
-        (wgpu::DeviceType::Other, "other"),
-    ];
-
-    fn found(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        pollster::block_on(instance.enumerate_adapters(backends))
-    }
-
-    fn describe(adapter: &wgpu::Adapter) -> Adapter {
-        let info = adapter.get_info();
-        let limits = adapter.limits();
-        let kind = KINDS.iter().find(|(kind, _)| *kind == info.device_type).map_or("other", |(_, name)| name);
-        Adapter {
-            name: info.name.clone(),
-            graphics_api: format!("{:?}", info.backend),
-            kind: kind.into(),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
-            software: info.device_type == wgpu::DeviceType::Cpu,
-            max_buffer_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
-        }
-    }
-
-    pub(super) fn adapters() -> Vec<Adapter> {
-        found(wgpu::Backends::PRIMARY).iter().map(describe).collect()
-    }
-
-    /// The adapters of one API, each with the selector that reaches it.
-    fn selectable(backend: Backend) -> Vec<(Adapter, DeviceKind)> {
-        let backends = match backend {
-            Backend::Vulkan => wgpu::Backends::VULKAN,
-            Backend::Metal => wgpu::Backends::METAL,
-            Backend::Dx12 => wgpu::Backends::DX12,
-            _ => wgpu::Backends::PRIMARY,
-        };
-        let mut counts = [0usize; 3];
-        let mut next = |slot: usize| counts.get_mut(slot).map_or(0, |count| std::mem::replace(count, *count + 1));
-        let select = |adapter: &wgpu::Adapter| {
-            let kind = match adapter.get_info().device_type {
-                wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(next(0)),
-                wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(next(1)),
-                wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(next(2)),
-                wgpu::DeviceType::Cpu => DeviceKind::Cpu,
-                wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
-            };
-            (describe(adapter), kind)
-        };
-        found(backends).iter().map(select).collect()
-    }
-
-    pub(super) fn open(backend: Backend, number: Option<usize>) -> Result<Opened> {
-        let all = selectable(backend);
-        let wanted = match number {
-            Some(number) => all.get(number),
-            None => all.iter().find(|(adapter, _)| !adapter.software).or(all.first()),
-        };
-        match wanted {
-            Some((adapter, kind)) => initialize(backend, adapter, kind.clone(), ""),
-            None => Err(Error::device(
-                match number {
-                    Some(number) => format!("no adapter number {number}: {} found", all.len()),
-                    None => "no graphics adapter found".to_string(),
-                },
-                "`preftune doctor` lists what is here; `--device flex` runs on the CPU; on Linux a Vulkan driver \
-                 comes with the package mesa-vulkan-drivers or the GPU vendor's own",
-            )),
-        }
-    }
-
-    pub(super) fn first_real() -> Option<Opened> {
-        let (adapter, kind) = selectable(Backend::Wgpu).into_iter().find(|(adapter, _)| !adapter.software)?;
-        initialize(Backend::Wgpu, &adapter, kind, "the first GPU that answered").ok()
-    }
-
-    fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &str) -> Result<Opened> {
-        let api = match backend {
-            Backend::Vulkan => WgpuBackend::Vulkan,
-            Backend::Metal => WgpuBackend::Metal,
-            Backend::Dx12 => WgpuBackend::Dx12,
-            _ => WgpuBackend::Auto,
-        };
-        let device = Device::wgpu_options().device_kind(kind.clone()).graphics_api(api).init();
-        let device = match device {
-            Ok(device) => device,
-            // A second opening in one process: the runtime is there already.
-            Err(error) if error.to_string().contains("already") => Device::wgpu(kind),
-            Err(error) => {
-                return Err(Error::device(
-                    format!("{} could not be opened: {error}", adapter.name),
-                    "update its driver, or use `--device flex`",
-                ));
-            }
-        };
-        let free = if adapter.software { Room::on_host().free } else { None };
-        Ok(Opened {
-            device,
-            name: format!("wgpu ({}, {})", adapter.name, adapter.graphics_api),
-            reason: reason.into(),
-            room: Room { free, buffer: Some(adapter.max_buffer_bytes) },
-        })
-    }
-}
-
 #[cfg(not(feature = "wgpu"))]
 mod gpu {
     use super::{Adapter, Backend, Opened, not_built};
@@ -334,66 +231,6 @@ mod gpu {
     pub(super) fn first_real() -> Option<Opened> {
         None
     }
-}
-
-static READBACKS: AtomicU64 = AtomicU64::new(0);
-
-/// How often this process has read from a device: each read makes a GPU wait.
-pub fn readback_count() -> u64 {
-    READBACKS.load(Ordering::Relaxed)
-}
-
-/// Tensors to be read from a device in one go.
-#[derive(Default)]
-pub struct Readback {
-    transaction: Transaction,
-}
-
-impl Readback {
-    /// Adds a tensor; results come in the order of adding.
-    #[must_use]
-    pub fn with<const D: usize, K: Readable>(self, tensor: Tensor<D, K>) -> Self {
-        Self { transaction: self.transaction.register(tensor) }
-    }
-
-    /// Waits for the device and returns each tensor's elements in row-major order.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the device was lost or ran out of memory.
-    pub fn floats(self) -> Result<Vec<Vec<f32>>> {
-        self.read()?.into_iter().map(|data| convert(data.convert::<f32>().try_into_vec::<f32>())).collect()
-    }
-
-    /// The same for token ids.
-    ///
-    /// # Errors
-    /// As [`Self::floats`].
-    pub fn ids(self) -> Result<Vec<Vec<i64>>> {
-        self.read()?.into_iter().map(|data| convert(data.convert::<i64>().try_into_vec::<i64>())).collect()
-    }
-
-    fn read(self) -> Result<Vec<TensorData>> {
-        READBACKS.fetch_add(1, Ordering::Relaxed);
-        pollster::block_on(self.transaction.execute_async()).map_err(|error| {
-            Error::device(
-                format!("the device failed: {error:?}"),
-                "run the same command again: it goes on from the last checkpoint; with less memory, \
-                 lower policy.batch_size or task.query_length_tokens",
-            )
-        })
-    }
-}
-
-/// Reads one tensor of floats.
-///
-/// # Errors
-/// As [`Readback::floats`].
-pub fn read_floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    Ok(Readback::default().with(tensor).floats()?.pop().unwrap_or_default())
-}
-
-fn convert<T>(read: std::result::Result<Vec<T>, impl fmt::Debug>) -> Result<Vec<T>> {
-    read.map_err(|error| Error::device(format!("the device returned unreadable data: {error:?}"), "report this"))
 }
 
 /// Whether `device` computes on the CPU, with a backend that is made for that.

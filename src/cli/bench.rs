@@ -1,12 +1,15 @@
 //! `preftune bench`: how fast each kind of work goes here.
 
+use std::fmt::Write;
+
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use super::Common;
 use super::common::load_model;
-use crate::bench::{Work, measure, named_shape, random_model};
-use crate::error::Result;
+use crate::bench::{Growth, RequestCounts, Speed, Work, grow, measure, named_shape, random_model};
+use crate::device::Requests;
+use crate::error::{Error, Result};
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
@@ -15,10 +18,12 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
 /// Measure generation, scoring, training and a whole update
 ///
 /// The work is that of one PPO update: generate, score twice, four training passes. Weights do not
-/// matter for speed; `tiny` and `gpt2-124m` have random ones.
+/// matter for speed; `tiny` and `gpt2-124m` have random ones. On a graphics adapter, the kernels sent to
+/// it and the reads that wait for it are counted too.
 #[derive(Args)]
-#[command(after_help = "Example:
-  preftune bench --model tiny --batch 64 --device flex --json")]
+#[command(after_help = "Examples:
+  preftune bench --model tiny --batch 64 --device flex --json
+  preftune bench --model tiny --growth --device flex")]
 pub struct Arguments {
     /// `tiny`, `gpt2-124m`, or a folder in Hugging Face layout
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
@@ -38,37 +43,93 @@ pub struct Arguments {
     /// Times each is measured, after one that does not count; medians are printed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
     reps: usize,
+    /// Also with each size halved, doubled and quadrupled, beside the arithmetic that it takes: batch,
+    /// response, query, and the layers and width of `tiny` or `gpt2-124m`
+    #[arg(long)]
+    growth: bool,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
-    let (config, transformer) = match named_shape(&arguments.model) {
+    let work = Work {
+        batch: arguments.batch,
+        query: arguments.query,
+        response: arguments.response,
+        micro_batch: if arguments.microbatch == 0 { usize::MAX } else { arguments.microbatch },
+        repetitions: arguments.reps,
+    };
+    let shape = named_shape(&arguments.model);
+    if arguments.growth {
+        let shape = shape.ok_or_else(|| {
+            Error::usage(
+                format!("--growth changes the model's size, which {} has", arguments.model),
+                "use --model tiny or --model gpt2-124m",
+            )
+        })?;
+        let rows = grow(&shape, &work, &opened.device, &opened.name, common.progress())?;
+        return common.print(&rows, &growth_table(&rows));
+    }
+    let (config, transformer) = match shape {
         Some(shape) => random_model(shape, arguments.query + arguments.response, &opened.device)?,
         None => {
             let model = load_model(&arguments.model, &opened.device)?;
             (model.config, model.transformer)
         }
     };
-    let work = Work {
-        batch: arguments.batch,
-        query: arguments.query,
-        response: arguments.response,
-        micro_batch: if arguments.microbatch == 0 { arguments.batch } else { arguments.microbatch },
-        repetitions: arguments.reps,
-    };
     let speed = measure(&config, transformer, &work, &arguments.model, &opened.name, common.progress())?;
-    let text = format!(
+    common.print(&speed, &text(&speed))
+}
+
+fn text(speed: &Speed) -> String {
+    let mut text = format!(
         "{} on {}, batch {}, query {}, response {}\n\
          generate  {:>10.1} tokens/s\nscore     {:>10.1} tokens/s\ntrain     {:>10.1} tokens/s\nupdate    {:>10.3} s",
         speed.model,
         speed.device,
-        work.batch,
-        work.query,
-        work.response,
+        speed.batch,
+        speed.query,
+        speed.response,
         speed.generate_tokens_per_s,
         speed.score_tokens_per_s,
         speed.train_tokens_per_s,
         speed.update_s,
     );
-    common.print(&speed, &text)
+    if let Some(counts) = &speed.requests {
+        text += &requests(counts);
+    }
+    text
+}
+
+fn requests(counts: &RequestCounts) -> String {
+    let line = |what: &str, requests: &Requests| {
+        format!("\n{what:<14}{:>6} dispatches {:>3} read-backs", requests.dispatches, requests.readbacks)
+    };
+    line("decoding step", &counts.decoding_step)
+        + &line("scored batch", &counts.scored_batch)
+        + &line("training step", &counts.training_step)
+        + &line("update", &counts.update)
+}
+
+fn growth_table(rows: &[Growth]) -> String {
+    let mut table =
+        "varied    batch  query  response  layers  width   update, s   TFLOP  s/TFLOP  decoding step, ms".to_string();
+    for row in rows {
+        let decoding = row.speed.decoding_step_s.map_or(String::new(), |seconds| format!("{:.2}", seconds * 1e3));
+        // Writing to a String does not fail.
+        write!(
+            table,
+            "\n{:<9}{:>6}{:>7}{:>10}{:>8}{:>7}{:>12.3}{:>8.3}{:>9.2}{decoding:>19}",
+            row.varied,
+            row.speed.batch,
+            row.speed.query,
+            row.speed.response,
+            row.layers,
+            row.width,
+            row.speed.update_s,
+            row.update_tflop,
+            row.update_s_per_tflop,
+        )
+        .ok();
+    }
+    table
 }

@@ -1,4 +1,5 @@
-//! The building blocks as single passes on `flex`, each with a backward pass of its own.
+//! The building blocks as single passes on `flex` and on graphics adapters, each with a backward pass of
+//! its own.
 //!
 //! The functions panic on other backends; [`super`] chooses.
 
@@ -9,8 +10,8 @@ use burn::tensor::{Int, Tensor};
 use super::AdamScales;
 
 /// Forward passes and gradients of the fused operations.
-// The macro's trait: implemented by `flex` for the backend and by `backward` for autodiff.
-#[backend_extension(Autodiff, Flex)]
+// The macro's trait: implemented by `flex` and `gpu` for the backends and by `backward` for autodiff.
+#[backend_extension(Autodiff, Flex: cfg(feature = "flex"), Cube: cfg(feature = "wgpu"))]
 pub trait FusedOperations: Backend {
     fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;

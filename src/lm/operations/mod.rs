@@ -1,16 +1,20 @@
 //! The network's building blocks as functions on tensors.
 //!
-//! On `flex` they run as one pass each, with a backward pass of their own ([`fused`]);
-//! everywhere else as the chain of small operations that defines them ([`plain`]).
+//! On `flex` and on graphics adapters they run as one pass or few, with a backward pass of their own
+//! ([`fused`]); everywhere else as the chain of small operations that defines them ([`plain`]).
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "wgpu"))]
 mod backward;
 #[cfg(feature = "flex")]
 mod flex;
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "wgpu"))]
 pub mod fused;
+#[cfg(feature = "wgpu")]
+mod gpu;
 pub mod plain;
 
+#[cfg(any(feature = "flex", feature = "wgpu"))]
+use burn::backend::DispatchDevice;
 use burn::tensor::{Device, Int, Tensor};
 
 pub use plain::{SLOTS_AT_ONCE, split_heads};
@@ -27,14 +31,21 @@ pub struct AdamScales {
     pub epsilon: f64,
 }
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "wgpu"))]
 fn has_kernels(device: &Device) -> bool {
-    device.clone().without_autodiff() == Device::flex()
+    match device.clone().without_autodiff().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "wgpu")]
+        DispatchDevice::Cube(_) => true,
+        #[allow(unreachable_patterns)]
+        _ => false,
+    }
 }
 
 /// `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
 pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&rows.device()) {
         return fused::linear(rows, weight, bias);
     }
@@ -44,7 +55,7 @@ pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> 
 /// Hidden states `[rows, d_model]` and the token embedding `[vocab, d_model]` to logits
 /// `[rows, vocab]`.
 pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&hidden.device()) {
         return fused::logits(hidden, embedding);
     }
@@ -53,7 +64,7 @@ pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
 
 /// GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, element by element.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&x.device()) {
         return fused::gelu(x);
     }
@@ -62,7 +73,7 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
 
 /// Each row of `[rows, width]` to mean 0 and variance 1, then scaled and shifted.
 pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&rows.device()) {
         return fused::layer_norm(rows, weight, bias, epsilon);
     }
@@ -72,7 +83,7 @@ pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: 
 /// Softmax attention in which a token sees itself and those before it in its row:
 /// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
 pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&qkv.device()) {
         return fused::causal_attention(qkv, batch, seq, heads);
     }
@@ -82,7 +93,7 @@ pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) 
 /// Log-probability of one token a row under the softmax of its logits:
 /// `[rows, vocab]` and `[rows, 1]` to `[rows]`.
 pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&logits.device()) {
         return fused::pick_log_probs(logits, targets);
     }
@@ -92,7 +103,7 @@ pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
 /// Entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`; carries no gradient.
 pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
     let logits = logits.without_autodiff();
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&logits.device()) {
         return fused::entropies(logits);
     }
@@ -106,7 +117,7 @@ pub fn adam<const D: usize>(
     moments: [Tensor<D>; 2],
     scales: AdamScales,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&parameter.device()) {
         return fused::adam(parameter, gradient, moments, scales);
     }
@@ -123,7 +134,7 @@ pub fn cached_attention(
     scores: Tensor<2>,
     slots: usize,
 ) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&query.device()) {
         return fused::cached_attention(query, keys, values, scores, slots);
     }
@@ -133,7 +144,7 @@ pub fn cached_attention(
 /// One token a row: logits `[rows, vocab]` and numbers in [0, 1) `[rows, 1]` to token ids and their
 /// log-probabilities, both `[rows]`. Inverts the cumulative distribution.
 pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&logits.device()) {
         return fused::draw(logits, uniform);
     }

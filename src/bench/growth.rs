@@ -1,0 +1,105 @@
+//! How the cost of an update grows with each of its sizes, beside how its arithmetic does.
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::{Speed, Work, measure, random_model};
+use crate::error::Result;
+use crate::lm::ModelConfig;
+use crate::run::progress::Mode;
+
+/// One size of an update, the others as they were.
+#[derive(Debug, Clone, Serialize)]
+pub struct Growth {
+    /// Which size differs: nothing, `batch`, `response`, `query`, `layers` or `width`.
+    pub varied: &'static str,
+    pub layers: usize,
+    pub width: usize,
+    #[serde(flatten)]
+    pub speed: Speed,
+    /// Of an update, in 10¹² additions and multiplications, as [`arithmetic`] counts them.
+    pub update_tflop: f64,
+    pub update_s_per_tflop: f64,
+}
+
+/// By how much each size is varied.
+const FACTORS: [f64; 3] = [0.5, 2.0, 4.0];
+
+/// Measures `work` on random models of this shape, then with each size halved, doubled and
+/// quadrupled.
+///
+/// # Errors
+/// As [`measure`].
+pub fn grow(shape: &ModelConfig, work: &Work, device: &Device, name: &str, progress: Mode) -> Result<Vec<Growth>> {
+    let times = |size: usize, factor: f64| ((size as f64 * factor) as usize).max(1);
+    let mut cases = vec![("", shape.clone(), *work)];
+    for factor in FACTORS {
+        cases.push(("batch", shape.clone(), Work { batch: times(work.batch, factor), ..*work }));
+    }
+    for factor in FACTORS {
+        cases.push(("response", shape.clone(), Work { response: times(work.response, factor), ..*work }));
+    }
+    for factor in FACTORS {
+        cases.push(("query", shape.clone(), Work { query: times(work.query, factor), ..*work }));
+    }
+    for factor in FACTORS {
+        cases.push(("layers", ModelConfig { n_layer: times(shape.n_layer, factor), ..shape.clone() }, *work));
+    }
+    for factor in FACTORS {
+        // Heads stay as wide as they are.
+        let width =
+            ModelConfig { n_embd: times(shape.n_embd, factor), n_head: times(shape.n_head, factor), ..shape.clone() };
+        cases.push(("width", width, *work));
+    }
+    let case = |(varied, shape, work): (&'static str, ModelConfig, Work)| {
+        let (config, model) = random_model(shape, work.query + work.response, device)?;
+        let speed = measure(&config, model, &work, varied, name, progress)?;
+        let update_tflop = arithmetic(&config, &work) / 1e12;
+        let (layers, width) = (config.n_layer, config.n_embd);
+        let update_s_per_tflop = speed.update_s / update_tflop;
+        Ok(Growth { varied, layers, width, speed, update_tflop, update_s_per_tflop })
+    };
+    cases.into_iter().map(case).collect()
+}
+
+/// Additions and multiplications of an update, in matrix products and attention: generation, two
+/// scorings, four training passes, each three times a forward pass.
+pub fn arithmetic(config: &ModelConfig, work: &Work) -> f64 {
+    let [layers, width, vocabulary] = [config.n_layer, config.n_embd, config.vocab_size].map(|size| size as f64);
+    let [batch, query, response] = [work.batch, work.query, work.response].map(|size| size as f64);
+    // A token's products in all blocks, and its attention to those before it.
+    let token = |before: f64| layers * (24.0 * width * width + 4.0 * width * before);
+    // A stretch of tokens, the first of which sees so many before it.
+    let tokens = |count: f64, before: f64| count * token(before + count / 2.0);
+    let logits = response * 2.0 * width * vocabulary;
+    let scored = tokens(query + response, 0.0);
+    let generated = tokens(query, 0.0) + tokens(response - 1.0, query) + logits;
+    batch * (generated + 2.0 * scored + 4.0 * 3.0 * (scored + logits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::named_shape;
+
+    const WORK: Work = Work { batch: 8, query: 64, response: 24, micro_batch: 8, repetitions: 1 };
+
+    #[test]
+    fn arithmetic_is_about_six_for_each_weight_and_trained_token() {
+        let shape = named_shape("gpt2-124m").unwrap();
+        let trained_tokens = 4.0 * 8.0 * 88.0;
+        let scored_tokens = 8.0 * (2.0 * 88.0 + 87.0);
+        // Blocks see every token, the embedding, as output head, only those of responses.
+        let blocks = 85e6 * (6.0 * trained_tokens + 2.0 * scored_tokens);
+        let head = 38.6e6 * (6.0 * 4.0 * 8.0 * 24.0 + 2.0 * 8.0 * 24.0);
+        let counted = arithmetic(&shape, &WORK);
+        assert!((counted / (blocks + head) - 1.0).abs() < 0.03, "{counted:e} against {:e}", blocks + head);
+    }
+
+    #[test]
+    fn arithmetic_is_proportional_to_the_batch() {
+        let shape = named_shape("tiny").unwrap();
+        let of = |batch| arithmetic(&shape, &Work { batch, ..WORK });
+        assert!((of(32) / of(8) - 4.0).abs() < 1e-12);
+    }
+}

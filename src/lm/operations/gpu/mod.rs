@@ -1,0 +1,138 @@
+//! The fused operations as kernels for graphics adapters, written in CubeCL, which compiles them to
+//! what the adapter's API reads. Matrix products are Burn's own.
+//!
+//! A kernel's smallest team is a unit, its largest that can share memory a cube; a cube takes one row
+//! wherever an operation works on rows.
+
+// In a kernel: what an index does there, CubeCL writes, and checks against the bounds.
+#![allow(clippy::indexing_slicing)]
+
+mod adam;
+mod attention;
+mod decoding;
+mod gelu;
+mod launch;
+mod layer_norm;
+mod rows;
+mod vocabulary;
+
+use burn::backend::backend::ops::FloatTensorOps;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn_cubecl::CubeBackend;
+
+use super::AdamScales;
+use super::fused::FusedOperations;
+
+/// A matrix, `[rows, columns]`, or one for each of the leading dimensions, with the last two swapped.
+fn transposed(matrices: FloatTensor<CubeBackend>) -> FloatTensor<CubeBackend> {
+    let last = matrices.meta.num_dims() - 1;
+    CubeBackend::float_swap_dims(matrices, last - 1, last)
+}
+
+fn product(left: FloatTensor<CubeBackend>, right: FloatTensor<CubeBackend>) -> FloatTensor<CubeBackend> {
+    CubeBackend::float_matmul(left, right)
+}
+
+impl FusedOperations for CubeBackend {
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let width = bias.meta.shape().num_elements();
+        let bias = Self::float_reshape(bias, [1, width].into());
+        Self::float_add(product(rows, weight), bias)
+    }
+
+    fn fused_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        product(left, right)
+    }
+
+    fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        product(left, transposed(right))
+    }
+
+    fn fused_transposed_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        product(transposed(left), right)
+    }
+
+    fn fused_sum_of_rows(rows: FloatTensor<Self>) -> FloatTensor<Self> {
+        rows::sum_of_rows(rows)
+    }
+
+    fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gelu::gelu(x)
+    }
+
+    fn fused_gelu_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        gelu::gelu_gradient(x, gradient)
+    }
+
+    fn fused_layer_norm(
+        rows: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        layer_norm::layer_norm(rows, weight, bias, epsilon)
+    }
+
+    fn fused_layer_norm_gradients(
+        rows: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        layer_norm::layer_norm_gradients(rows, weight, gradient, epsilon)
+    }
+
+    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self> {
+        attention::causal_attention(qkv, batch, seq, heads)
+    }
+
+    fn fused_causal_attention_gradient(
+        qkv: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        batch: usize,
+        seq: usize,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        attention::causal_attention_gradient(qkv, gradient, batch, seq, heads)
+    }
+
+    fn fused_pick_log_probs(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        vocabulary::pick_log_probs(logits, targets)
+    }
+
+    fn fused_pick_log_probs_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        vocabulary::pick_log_probs_gradient(logits, targets, gradient)
+    }
+
+    fn fused_adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        scales: AdamScales,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        adam::adam(parameter, gradient, first, second, scales)
+    }
+
+    fn fused_cached_attention(
+        query: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        slots: usize,
+    ) -> FloatTensor<Self> {
+        decoding::cached_attention(query, keys, values, scores, slots)
+    }
+
+    fn fused_draw(logits: FloatTensor<Self>, uniform: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        decoding::draw(logits, uniform)
+    }
+
+    fn fused_entropies(logits: FloatTensor<Self>) -> FloatTensor<Self> {
+        vocabulary::entropies(logits)
+    }
+}
