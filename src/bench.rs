@@ -72,8 +72,9 @@ pub struct Speed {
 /// What the host asks of a graphics adapter, kernels tuned before.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct RequestCounts {
-    /// One more token a row.
-    pub decoding_step: Requests,
+    /// One more token a row; absent for a single token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoding_step: Option<Requests>,
     /// One pass of the reward model over the batch.
     pub scored_batch: Requests,
     /// Gradients of the batch and a step of the optimizer.
@@ -129,7 +130,7 @@ pub fn measure(
         update_s: generated.seconds + 2.0 * scored.seconds + 4.0 * trained.seconds,
         decoding_step_s: (further > 0).then(|| (generated.seconds - first.seconds) / further as f64),
         requests: (!on_cpu).then(|| RequestCounts {
-            decoding_step: generated.requests.beyond(first.requests).each_of(further),
+            decoding_step: (further > 0).then(|| generated.requests.beyond(first.requests).each_of(further)),
             scored_batch: scored.requests,
             training_step: trained.requests,
             update: generated.requests.plus(scored.requests, 2).plus(trained.requests, 4),

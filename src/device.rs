@@ -92,7 +92,7 @@ pub struct Opened {
     pub reason: String,
     pub room: Room,
     /// Where the kernels that turn out to be fast will be noted, on a machine where none are yet.
-    pub kernels_to_be_tried: Option<PathBuf>,
+    pub new_kernel_store: Option<PathBuf>,
 }
 
 /// What a device can hold, in bytes, as far as it says.
@@ -173,7 +173,7 @@ fn opened_on_host(name: &str, device: Result<Device>, reason: &str) -> Result<Op
         name: name.into(),
         reason: reason.into(),
         room: Room::on_host(),
-        kernels_to_be_tried: None,
+        new_kernel_store: None,
     })
 }
 

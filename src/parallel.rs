@@ -25,7 +25,7 @@ pub fn in_parts<T: Send>(
     let most = most_parts(device);
     let pools = pools(parts.min(most).min(rows));
     match pools.len() {
-        0 | 1 if most > 1 => return vec![among_threads(|| work(0..rows))],
+        0 | 1 if most > 1 => return vec![inside_pool(|| work(0..rows))],
         0 | 1 => return vec![work(0..rows)],
         _ => {}
     }
@@ -39,9 +39,9 @@ pub fn in_parts<T: Send>(
     })
 }
 
-/// Does `work` on a thread of the pool that operations share: from outside, each of the many that a
-/// token takes would have to wake one and wait for it.
-fn among_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+/// Does `work` on a thread of the pool that operations share: from outside, each operation would have to
+/// wake one and wait for it.
+fn inside_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())
 }
 

@@ -11,7 +11,7 @@ use crate::run::progress::Mode;
 /// One size of an update, the others as they were.
 #[derive(Debug, Clone, Serialize)]
 pub struct Growth {
-    /// Which size differs: nothing, `batch`, `response`, `query`, `layers` or `width`.
+    /// Which size differs: `nothing`, `batch`, `response`, `query`, `layers` or `width`.
     pub varied: &'static str,
     pub layers: usize,
     pub width: usize,
@@ -26,13 +26,21 @@ pub struct Growth {
 const FACTORS: [f64; 3] = [0.5, 2.0, 4.0];
 
 /// Measures `work` on random models of this shape, then with each size halved, doubled and
-/// quadrupled.
+/// quadrupled; hands over each as it is `measured`.
 ///
 /// # Errors
-/// As [`measure`].
-pub fn grow(shape: &ModelConfig, work: &Work, device: &Device, name: &str, progress: Mode) -> Result<Vec<Growth>> {
+/// As [`measure`], and those of `measured`.
+pub fn grow(
+    shape: &ModelConfig,
+    work: &Work,
+    model: &str,
+    device: &Device,
+    device_name: &str,
+    progress: Mode,
+    mut measured: impl FnMut(&Growth) -> Result<()>,
+) -> Result<()> {
     let times = |size: usize, factor: f64| ((size as f64 * factor) as usize).max(1);
-    let mut cases = vec![("", shape.clone(), *work)];
+    let mut cases = vec![("nothing", shape.clone(), *work)];
     for factor in FACTORS {
         cases.push(("batch", shape.clone(), Work { batch: times(work.batch, factor), ..*work }));
     }
@@ -52,14 +60,14 @@ pub fn grow(shape: &ModelConfig, work: &Work, device: &Device, name: &str, progr
         cases.push(("width", width, *work));
     }
     let case = |(varied, shape, work): (&'static str, ModelConfig, Work)| {
-        let (config, model) = random_model(shape, work.query + work.response, device)?;
-        let speed = measure(&config, model, &work, varied, name, progress)?;
+        let (config, transformer) = random_model(shape, work.query + work.response, device)?;
+        let speed = measure(&config, transformer, &work, model, device_name, progress)?;
         let update_tflop = arithmetic(&config, &work) / 1e12;
         let (layers, width) = (config.n_layer, config.n_embd);
         let update_s_per_tflop = speed.update_s / update_tflop;
-        Ok(Growth { varied, layers, width, speed, update_tflop, update_s_per_tflop })
+        measured(&Growth { varied, layers, width, speed, update_tflop, update_s_per_tflop })
     };
-    cases.into_iter().map(case).collect()
+    cases.into_iter().try_for_each(case)
 }
 
 /// Additions and multiplications of an update, in matrix products and attention: generation, two

@@ -1,7 +1,5 @@
 //! `preftune bench`: how fast each kind of work goes here.
 
-use std::fmt::Write;
-
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
@@ -62,12 +60,16 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     if arguments.growth {
         let shape = shape.ok_or_else(|| {
             Error::usage(
-                format!("--growth changes the model's size, which {} has", arguments.model),
+                format!("--growth needs a model whose size can be changed, not {}", arguments.model),
                 "use --model tiny or --model gpt2-124m",
             )
         })?;
-        let rows = grow(&shape, &work, &opened.device, &opened.name, common.progress())?;
-        return common.print(&rows, &growth_table(&rows));
+        // Row by row: the last of them takes the most time and memory.
+        let mut heading = Some(GROWTH_HEADING);
+        return grow(&shape, &work, &arguments.model, &opened.device, &opened.name, common.progress(), |row| {
+            let heading = heading.take().map_or(String::new(), |heading| format!("{heading}\n"));
+            common.print(row, &(heading + &growth_row(row)))
+        });
     }
     let (config, transformer) = match shape {
         Some(shape) => random_model(shape, arguments.query + arguments.response, &opened.device)?,
@@ -104,32 +106,28 @@ fn requests(counts: &RequestCounts) -> String {
     let line = |what: &str, requests: &Requests| {
         format!("\n{what:<14}{:>6} dispatches {:>3} read-backs", requests.dispatches, requests.readbacks)
     };
-    line("decoding step", &counts.decoding_step)
+    let decoding_step = counts.decoding_step.map_or(String::new(), |requests| line("decoding step", &requests));
+    decoding_step
         + &line("scored batch", &counts.scored_batch)
         + &line("training step", &counts.training_step)
         + &line("update", &counts.update)
 }
 
-fn growth_table(rows: &[Growth]) -> String {
-    let mut table =
-        "varied    batch  query  response  layers  width   update, s   TFLOP  s/TFLOP  decoding step, ms".to_string();
-    for row in rows {
-        let decoding = row.speed.decoding_step_s.map_or(String::new(), |seconds| format!("{:.2}", seconds * 1e3));
-        // Writing to a String does not fail.
-        write!(
-            table,
-            "\n{:<9}{:>6}{:>7}{:>10}{:>8}{:>7}{:>12.3}{:>8.3}{:>9.2}{decoding:>19}",
-            row.varied,
-            row.speed.batch,
-            row.speed.query,
-            row.speed.response,
-            row.layers,
-            row.width,
-            row.speed.update_s,
-            row.update_tflop,
-            row.update_s_per_tflop,
-        )
-        .ok();
-    }
-    table
+const GROWTH_HEADING: &str =
+    "varied    batch  query  response  layers  width   update, s   TFLOP  s/TFLOP  decoding step, ms";
+
+fn growth_row(row: &Growth) -> String {
+    let decoding = row.speed.decoding_step_s.map_or(String::new(), |seconds| format!("{:.2}", seconds * 1e3));
+    format!(
+        "{:<9}{:>6}{:>7}{:>10}{:>8}{:>7}{:>12.3}{:>8.3}{:>9.2}{decoding:>19}",
+        row.varied,
+        row.speed.batch,
+        row.speed.query,
+        row.speed.response,
+        row.layers,
+        row.width,
+        row.speed.update_s,
+        row.update_tflop,
+        row.update_s_per_tflop,
+    )
 }

@@ -72,7 +72,7 @@ impl Common {
         if !opened.reason.is_empty() {
             self.say(&format!("device: {} ({})", opened.name, opened.reason));
         }
-        if let Some(store) = &opened.kernels_to_be_tried {
+        if let Some(store) = &opened.new_kernel_store {
             self.say(&format!(
                 "{}: the first pass tries kernels for this adapter, which may take minutes; what it finds is kept in {}",
                 opened.name,

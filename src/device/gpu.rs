@@ -96,7 +96,7 @@ fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &st
         _ => WgpuBackend::Auto,
     };
     // Before the device is there, which may begin the store.
-    let kernels_to_be_tried = Some(environment::path()).filter(|store| !store.exists());
+    let new_kernel_store = Some(environment::path()).filter(|store| !store.exists());
     let device = Device::wgpu_options().device_kind(kind.clone()).graphics_api(api).init();
     let device = match device {
         Ok(device) => device,
@@ -115,6 +115,6 @@ fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &st
         name: format!("wgpu ({}, {})", adapter.name, adapter.graphics_api),
         reason: reason.into(),
         room: Room { free, buffer: Some(adapter.max_buffer_bytes) },
-        kernels_to_be_tried,
+        new_kernel_store,
     })
 }

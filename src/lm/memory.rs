@@ -1,5 +1,5 @@
 //! What training takes, by part, before anything is allocated. The counts follow from the network as
-//! `flex` runs it; elsewhere attention weights and more copies of the logits are kept, too.
+//! `flex` runs it; `ndarray` keeps attention weights and more copies of the logits, too.
 
 use serde::Serialize;
 
@@ -23,8 +23,11 @@ const AFTER_ATTENTION: u64 = 10;
 /// these.
 const LOGITS_COPIES: u64 = 2;
 
-/// The program, its tokenizer and what the allocator keeps.
-const PROGRAM_BYTES: u64 = 60 << 20;
+/// The program, its tokenizer and its text.
+const PROGRAM_BYTES: u64 = 100_000_000;
+
+/// Of a backward pass, what was freed and is kept for the next buffers, as one part in so many.
+const FREED_SHARE: u64 = 10;
 
 /// Bytes at the peak of a training run, by what they are for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +37,8 @@ pub struct Memory {
     pub gradients: u64,
     pub activations: u64,
     pub logits: u64,
+    /// Buffers that the allocator keeps for the next ones.
+    pub freed: u64,
     pub cache: u64,
     /// What writing a checkpoint needs beyond what the backward pass has left.
     pub checkpoint: u64,
@@ -79,16 +84,16 @@ impl Memory {
         // Beside frozen weights, each pass makes the adapted ones for itself.
         let merged = if lora.rank > 0 { inside_blocks } else { 0 };
         let logits = rows * pass.responses as u64 * vocabulary;
-        Self {
+        let backward = Self {
             weights: BYTES * ((frozen + u64::from(lora.rank == 0)) * all + parts * merged),
             optimizer: BYTES * 2 * trained,
             gradients: BYTES * parts * trained * (1 + u64::from(several_passes)),
             activations: BYTES * parts * kept,
             logits: BYTES * parts * logits * LOGITS_COPIES,
-            cache: 0,
-            checkpoint: 0,
             largest_buffer: BYTES * logits.max(vocabulary * width).max(rows * heads * (pass.tokens as u64).pow(2)),
-        }
+            ..Self::default()
+        };
+        Self { freed: backward.backward() / FREED_SHARE, ..backward }
     }
 
     /// With the sampler's keys and values for `rows` rows of `tokens` tokens: they are gone before the
@@ -109,7 +114,7 @@ impl Memory {
     }
 
     fn backward(&self) -> u64 {
-        self.gradients + self.activations + self.logits
+        self.gradients + self.activations + self.logits + self.freed
     }
 
     /// Everything.
@@ -120,7 +125,7 @@ impl Memory {
     /// One line, in MB.
     pub fn describe(&self) -> String {
         format!(
-            "{} MB (program {}, weights {}, gradients {}, optimizer {}, activations {}, logits {}, cache {}, checkpoint {})",
+            "{} MB (program {}, weights {}, gradients {}, optimizer {}, activations {}, logits {}, freed {}, cache {}, checkpoint {})",
             mb(self.total()),
             mb(PROGRAM_BYTES),
             mb(self.weights),
@@ -128,6 +133,7 @@ impl Memory {
             mb(self.optimizer),
             mb(self.activations),
             mb(self.logits),
+            mb(self.freed),
             mb(self.cache),
             mb(self.checkpoint),
         )

@@ -39,14 +39,6 @@ pub struct Sampled {
     pub values: Vec<Vec<f32>>,
 }
 
-impl Sampled {
-    fn extend(&mut self, other: Self) {
-        self.responses.extend(other.responses);
-        self.log_probs.extend(other.log_probs);
-        self.values.extend(other.values);
-    }
-}
-
 /// Draws responses to `queries`. `uniform(row)` gives a row's numbers in [0, 1), one a token:
 /// the same numbers give the same responses on every backend, up to rounding.
 ///
@@ -61,7 +53,7 @@ pub fn sample(
     sampling: &Sampling,
     uniform: impl Fn(usize) -> Vec<f32> + Sync,
 ) -> Result<Sampled> {
-    let mut all = Sampled::default();
+    let mut passes = Vec::new();
     let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
     let room = config.n_positions.saturating_sub(sampling.response_length);
     let parts = (queries.len() * sampling.responses_per_query / ROWS_A_PART).max(1);
@@ -76,10 +68,20 @@ pub fn sample(
             sample_pass(model, value_head, &batch, sampling, numbers)
         });
         for part in parts {
-            all.extend(part?);
+            passes.push(part?);
         }
     }
-    Ok(all)
+    read_back(passes, sampling.response_length)
+}
+
+/// Responses that were drawn, still to be read.
+struct Drawn {
+    /// `[rows, response]`; ids below 2²⁴ are exact in f32.
+    tokens: Tensor<2>,
+    /// `[rows, response]`
+    log_probs: Tensor<2>,
+    /// `[rows, response]`, of a value head if there is one.
+    values: Option<Tensor<2>>,
 }
 
 fn sample_pass(
@@ -88,7 +90,7 @@ fn sample_pass(
     batch: &TokenBatch,
     sampling: &Sampling,
     uniform: Vec<f32>,
-) -> Result<Sampled> {
+) -> Result<Drawn> {
     let device = model.device();
     let length = sampling.response_length;
     let sources: Vec<usize> =
@@ -119,26 +121,26 @@ fn sample_pass(
         tokens.push(token);
         log_probs.push(log_prob);
     }
-    read_back(tokens, log_probs, values, length)
+    Ok(Drawn {
+        tokens: Tensor::stack::<2>(tokens, 1).float(),
+        log_probs: Tensor::stack(log_probs, 1),
+        values: (!values.is_empty()).then(|| Tensor::stack(values, 1)),
+    })
 }
 
-fn read_back(
-    tokens: Vec<Tensor<1, Int>>,
-    log_probs: Vec<Tensor<1>>,
-    values: Vec<Tensor<1>>,
-    length: usize,
-) -> Result<Sampled> {
-    // Ids below 2^24 are exact in f32, so that one read brings everything.
-    let tokens = Tensor::stack::<2>(tokens, 1).float();
-    let mut readback = Readback::default().with(tokens).with(Tensor::stack::<2>(log_probs, 1));
-    if !values.is_empty() {
-        readback = readback.with(Tensor::stack::<2>(values, 1));
+/// All passes in one read.
+fn read_back(passes: Vec<Drawn>, length: usize) -> Result<Sampled> {
+    let with = |readback: Readback, pass: Drawn| readback.with(pass.tokens).with(pass.log_probs).with_all(pass.values);
+    let parts = if passes.iter().any(|pass| pass.values.is_some()) { 3 } else { 2 };
+    let read = passes.into_iter().fold(Readback::default(), with).floats()?;
+    let mut sampled = Sampled::default();
+    for pass in read.chunks(parts) {
+        let mut rows = pass.iter().map(|part| part.chunks(length).map(<[f32]>::to_vec).collect::<Vec<_>>());
+        let mut next = || rows.next().unwrap_or_default();
+        let tokens = next().into_iter();
+        sampled.responses.extend(tokens.map(|row| row.into_iter().map(|id| id as u32).collect()));
+        sampled.log_probs.extend(next());
+        sampled.values.extend(next());
     }
-    let mut read = readback.floats()?.into_iter();
-    let mut rows = || read.next().unwrap_or_default().chunks(length).map(<[f32]>::to_vec).collect::<Vec<_>>();
-    Ok(Sampled {
-        responses: rows().into_iter().map(|row| row.into_iter().map(|id| id as u32).collect()).collect(),
-        log_probs: rows(),
-        values: rows(),
-    })
+    Ok(sampled)
 }

@@ -29,11 +29,11 @@ pub struct Agreement {
 /// When the device fails.
 pub fn check_cached_decoding(device: &Device) -> Result<Agreement> {
     let config =
-        ModelConfig { vocab_size: 300, n_positions: 64, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 };
+        ModelConfig { vocab_size: 300, n_positions: 96, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 };
     let model = parameters::draw(Transformer::zeros(&config, device), config.n_layer, 1)?;
     // Flat distributions hide faults: larger weights make the tokens depend on what was read.
     let model = parameters::scale(model, 4.0);
-    let queries: Vec<Vec<u32>> = (1..=6).map(|row| (0..5 * row).map(|i| (7 * i + row) % 300).collect()).collect();
+    let queries: Vec<Vec<u32>> = (1..=6).map(|row| (0..10 * row).map(|i| (7 * i + row) % 300).collect()).collect();
     let sampling = Sampling { response_length: 24, temperature: 0.7, responses_per_query: 1 };
     let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, sampling.response_length);
     let drawn = sample(&model, &config, None, &queries, &sampling, numbers)?;

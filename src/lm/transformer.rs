@@ -185,8 +185,8 @@ impl Transformer {
         (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
     }
 
-    /// Adds to the gradients of the embeddings what flows back to [`Self::embed`] for these tokens,
-    /// `[batch · seq, d_model]`. Embeddings that do not learn are left out.
+    /// Completes the gradients of the embeddings by what flows back to [`Self::embed`] for these tokens,
+    /// `[batch · seq, d_model]`, unless embeddings do not learn.
     ///
     /// The token embedding is the output head too. Its two gradients are as large as itself: here the
     /// second is added to the first row by row, where autodiff would make both and then a sum.
@@ -198,18 +198,16 @@ impl Transformer {
     ) {
         let Some(flowing) = flowing.filter(|_| self.token_embedding.val().is_require_grad()) else { return };
         let [batch, seq] = tokens.dims();
-        let gradient_of = |gradients: &mut GradientsParams, parameter: &Param<Tensor<2>>| {
-            let zeros = || Tensor::zeros(parameter.val().shape(), &flowing.device());
-            gradients.remove(parameter.id).unwrap_or_else(zeros)
-        };
-        let of_tokens = gradient_of(gradients, &self.token_embedding);
+        let zeros = |parameter: &Param<Tensor<2>>| Tensor::zeros(parameter.val().shape(), &flowing.device());
+        let of_output_head = gradients.remove(self.token_embedding.id);
+        let of_tokens = of_output_head.unwrap_or_else(|| zeros(&self.token_embedding));
         let tokens = tokens.without_autodiff().reshape([batch * seq]);
         let of_tokens = of_tokens.select_assign(0, tokens, flowing.clone(), IndexingUpdateOp::Add);
         gradients.register(self.token_embedding.id, of_tokens);
 
         let width = self.width();
         let of_places = flowing.clone().reshape([batch, seq, width]).sum_dim(0).reshape([seq, width]);
-        let of_positions = gradient_of(gradients, &self.position_embedding);
+        let of_positions = zeros(&self.position_embedding);
         gradients.register(self.position_embedding.id, of_positions.slice_assign([0..seq, 0..width], of_places));
     }
 

@@ -92,13 +92,7 @@ pub fn response_log_probs(
     Ok(by_row(&Readback::default().with_all(passes).floats()?.concat(), queries.len()))
 }
 
-/// `[batch · response]` to `[batch][response]`.
-pub(super) fn by_row(numbers: &[f32], rows: usize) -> Vec<Vec<f64>> {
-    let length = (numbers.len() / rows.max(1)).max(1);
-    numbers.chunks(length).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
-}
-
-/// The same still to be read, `[batch · response]` of each pass.
+/// [`response_log_probs`] still to be read, `[batch · response]` of each pass.
 ///
 /// # Errors
 /// As [`ResponseBatch::new`].
@@ -121,4 +115,10 @@ pub(super) fn log_probs_in_passes(
     });
     let parts: Result<Vec<Vec<Tensor<1>>>> = parts.into_iter().collect();
     Ok(parts?.concat())
+}
+
+/// `[batch · response]` to `[batch][response]`.
+pub(super) fn by_row(numbers: &[f32], rows: usize) -> Vec<Vec<f64>> {
+    let length = (numbers.len() / rows.max(1)).max(1);
+    numbers.chunks(length).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
 }

@@ -66,7 +66,7 @@ pub struct Updated {
 /// `orders` is the row order of one epoch, cut into minibatches.
 ///
 /// # Errors
-/// When a row cannot be read by the model, a number is not finite, or the device fails.
+/// When a row cannot be read by the model, a number was not finite in any of the steps, or the device fails.
 pub fn update(
     mut policy: Policy,
     optimizer: &mut ModuleOptimizer,

@@ -87,7 +87,7 @@ impl RewardModel {
     ///
     /// # Errors
     /// As [`Self::rewards`].
-    pub fn rewards_in_passes(
+    pub(crate) fn rewards_in_passes(
         &self,
         config: &ModelConfig,
         queries: &[Vec<u32>],

@@ -23,7 +23,12 @@ impl<S: RecordState> RecordState for HostState<S> {
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, _default: &Device) -> Option<Self> {
-        S::state_unflatten(prefix, source, &device::host()).map(Self)
+        // A record's numbers are parts of one buffer, which would stay until the last of them is replaced.
+        let mut copied = StateSink::default();
+        S::state_unflatten(prefix, source, &device::host())?.state_flatten(prefix, &mut copied);
+        let mut source = StateSource::new(copied.scalars.into_iter().collect());
+        copied.tensors.into_iter().for_each(|(name, data)| source.insert_tensor(name, data));
+        S::state_unflatten(prefix, &mut source, &device::host()).map(Self)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a training run needs to go on as if it had never stopped: weights, optimizer, and the
 //! loop's own numbers.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
-use burn::tensor::Bytes;
+use burn::tensor::{Bytes, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -42,7 +42,18 @@ pub fn to_files<M: Module>(
 pub fn load_model<M: Module>(checkpoint: &Checkpoint, model: M) -> Result<M> {
     let bytes = Bytes::from_bytes_vec(checkpoint.read(MODEL)?);
     let record = ModuleRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
-    model.try_load_record(record).map_err(|error| mismatch(checkpoint, &error))
+    let model = model.try_load_record(record).map_err(|error| mismatch(checkpoint, &error))?;
+    Ok(model.map(&mut Copied))
+}
+
+/// Each tensor in a buffer of its own: a record's are parts of one, which would stay until the last of
+/// them is replaced.
+struct Copied;
+
+impl ModuleMapper for Copied {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        parameter.map(|tensor| tensor * 1.0)
+    }
 }
 
 /// The optimizer's state of a checkpoint; `optimizer` must be made for the loaded model.

@@ -177,6 +177,18 @@ fn a_token_without_weight_is_never_drawn() {
     }
 }
 
+/// Weights that are no numbers any more must not be read as tokens that do not exist.
+#[test]
+fn a_draw_among_nan_is_a_token_of_the_vocabulary() {
+    for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {
+        for vocabulary in [2, 37, 1000] {
+            let (tokens, log_probs) = draw_from(&vec![f32::NAN; vocabulary], &[0.0, 0.5], &device);
+            assert!(tokens.iter().all(|&token| token < vocabulary), "{tokens:?} of {vocabulary} on {device:?}");
+            assert!(log_probs.iter().all(|log_prob| log_prob.is_nan()), "{log_probs:?} on {device:?}");
+        }
+    }
+}
+
 #[test]
 fn the_smallest_and_the_largest_number_draw_the_first_and_the_last_token() {
     for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {

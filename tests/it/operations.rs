@@ -182,7 +182,14 @@ fn gelu_and_its_gradient() {
 #[test]
 fn layer_norm_and_its_gradients() {
     // With centre and spread of the rows; at the last, epsilon decides.
-    let shapes = [(1, 2, 0.0, 1.0), (6, 5, 0.0, 1.0), (3, 32, 2.0, 0.5), (500, 32, -1.0, 3.0), (4, 8, 0.0, 1e-3)];
+    let shapes = [
+        (1, 2, 0.0, 1.0),
+        (6, 5, 0.0, 1.0),
+        (3, 32, 2.0, 0.5),
+        (500, 32, -1.0, 3.0),
+        (3, 700, 1.0, 1.0),
+        (4, 8, 0.0, 1e-3),
+    ];
     for (seed, (rows, width, centre, spread)) in shapes.into_iter().enumerate() {
         for layout in LAYOUTS {
             let drawn = normal(layout.numbers(rows, width), spread, seed as u64, 0);
@@ -215,7 +222,14 @@ fn layer_norm_and_its_gradients() {
 #[test]
 fn causal_attention_and_its_gradient() {
     // With the deviation of queries, keys and values: at 5, most weight is on one token.
-    let shapes = [(1, 1, 1, 2, 1.0), (2, 5, 2, 3, 1.0), (3, 4, 1, 4, 2.0), (1, 9, 3, 2, 5.0), (3, 40, 4, 8, 1.0)];
+    let shapes = [
+        (1, 1, 1, 2, 1.0),
+        (2, 5, 2, 3, 1.0),
+        (3, 4, 1, 4, 2.0),
+        (1, 9, 3, 2, 5.0),
+        (3, 40, 4, 8, 1.0),
+        (1, 140, 1, 3, 1.0),
+    ];
     for (seed, (batch, seq, heads, head_width, deviation)) in shapes.into_iter().enumerate() {
         for layout in LAYOUTS {
             let (rows, width) = (batch * seq, heads * head_width);
@@ -312,7 +326,8 @@ fn logits_and_their_gradients() {
 
 #[test]
 fn entropies_are_those_of_the_softmax() {
-    for (rows, vocab, deviation) in [(1, 2, 1.0), (6, 37, 1.0), (3, 5, 20.0), (40, 300, 3.0)] {
+    // The last has more rows than a graphics adapter counts in one dimension.
+    for (rows, vocab, deviation) in [(1, 2, 1.0), (6, 37, 1.0), (3, 5, 20.0), (40, 300, 3.0), (65_600, 2, 1.0)] {
         let logits = normal(rows * vocab, deviation, 1, vocab as u64);
         let entropy = |row: &[f32]| {
             let weights: Vec<f64> = row.iter().map(|&logit| f64::from(logit).exp()).collect();
@@ -330,7 +345,11 @@ fn entropies_are_those_of_the_softmax() {
 
 #[test]
 fn cached_attention_sees_the_slots_it_may() {
-    let (rows, heads, capacity, head_width, slots) = (3, 2, 64, 5, 37);
+    check_cached_attention([3, 2, 64, 5], 37);
+    check_cached_attention([2, 1, 160, 66], 140);
+}
+
+fn check_cached_attention([rows, heads, capacity, head_width]: [usize; 4], slots: usize) {
     let query = normal(rows * heads * head_width, 1.0, 1, 0);
     let [keys, values] = [2, 3].map(|seed| normal(rows * heads * capacity * head_width, 1.0, seed, 0));
     // Of the first slots, every fifth is hidden; so are those that hold no token yet.

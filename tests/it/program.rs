@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::devices;
+
 fn preftune(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_preftune"))
         .args(["--quiet", "--device", "ndarray"])
@@ -183,6 +185,29 @@ fn nothing_to_measure_is_wrong_usage() {
     for option in ["--batch", "--query", "--response", "--reps"] {
         assert_eq!(preftune(folder.path(), &["bench", option, "0"]).status.code(), Some(2), "{option}");
     }
+}
+
+/// On a GPU, each kernel sent has a price of its own, and so has each read that waits for it.
+#[test]
+fn bench_counts_what_it_asks_of_a_graphics_adapter() {
+    if devices::wgpu().is_none() {
+        return;
+    }
+    const LAYERS: u64 = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/exported");
+    let arguments = "bench --device wgpu --batch 2 --query 4 --response 5 --reps 1 --json --model";
+    let arguments: Vec<&str> = arguments.split(' ').chain(model.to_str()).collect();
+    let output = preftune(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let measured: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let asked = |what: &str, of: &str| measured["requests"][what][of].as_u64().unwrap();
+    // The chain of small operations takes 65 kernels a layer and 27 beside.
+    let dispatches = asked("decoding_step", "dispatches");
+    assert!((10 * LAYERS..20 * LAYERS + 20).contains(&dispatches), "{dispatches} dispatches a decoding step");
+    assert_eq!(asked("decoding_step", "readbacks"), 0);
+    // The drawn tokens, and each of two scores.
+    assert_eq!(asked("update", "readbacks"), 3);
 }
 
 /// Burn's default device, on which it rebuilds optimizer states, is a GPU.

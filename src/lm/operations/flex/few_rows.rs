@@ -67,9 +67,9 @@ vectorized! {
     ) {
         let width = sums.len() / rows;
         for (factors, group) in factors.chunks_exact(rows).zip(right.chunks(AT_ONCE * columns)) {
-            // Past the last row, the first is read again, with a factor of zero.
+            // Past the last row there are no numbers, which count as zeros.
             let row = |number: usize| {
-                let row = group.get(number * columns + first..).or(group.get(first..)).unwrap_or_default();
+                let row = group.get(number * columns + first..).unwrap_or_default();
                 row.get(..width).unwrap_or_default()
             };
             let group = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];

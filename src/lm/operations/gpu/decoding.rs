@@ -107,6 +107,8 @@ fn draw_kernel(
         let mut passed = 0.0_f32;
         let mut passed_before_chosen = 0.0_f32;
         let mut found = false;
+        // Where nothing has a weight, as among NaN, some token all the same.
+        chosen[0] = 0;
         for other in 0..units {
             if !found && sums[other] > 0.0_f32 {
                 chosen[0] = other as u32;

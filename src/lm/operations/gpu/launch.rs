@@ -14,7 +14,8 @@ const CUBES: usize = 65_535;
 
 /// `cubes` cubes, or a few more: a kernel leaves those beyond its work at once.
 pub(super) fn cubes(cubes: usize) -> CubeCount {
-    CubeCount::Static(cubes.min(CUBES) as u32, cubes.div_ceil(CUBES) as u32, 1)
+    let second = cubes.div_ceil(CUBES).max(1);
+    CubeCount::Static(cubes.div_ceil(second) as u32, second as u32, 1)
 }
 
 pub(super) fn units(units: usize) -> CubeDim {

@@ -2,9 +2,9 @@
 //! what the adapter's API reads. Matrix products are Burn's own.
 //!
 //! A kernel's smallest team is a unit, its largest that can share memory a cube; a cube takes one row
-//! wherever an operation works on rows.
+//! in most operations on rows.
 
-// In a kernel: what an index does there, CubeCL writes, and checks against the bounds.
+// Indices in kernels are not Rust's: out of bounds there is no panic.
 #![allow(clippy::indexing_slicing)]
 
 mod adam;

@@ -15,6 +15,7 @@ pub(super) fn sum_of_units(number: f32, #[comptime] units: usize) -> f32 {
     let unit = UNIT_POS as usize;
     numbers[unit] = number;
     sync_cube();
+    // Half of `units`, which is known too early to be changed in a kernel.
     let mut half = CUBE_DIM as usize / 2;
     while half > 0 {
         if unit < half {
@@ -37,6 +38,7 @@ pub(super) fn largest_of_units(number: f32, #[comptime] units: usize) -> f32 {
     let unit = UNIT_POS as usize;
     numbers[unit] = number;
     sync_cube();
+    // Half of `units`, which is known too early to be changed in a kernel.
     let mut half = CUBE_DIM as usize / 2;
     while half > 0 {
         if unit < half {
