@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Common;
 use super::common::{load_labeler, load_model, load_reward_model, read_queries};
 use crate::data::queries::openings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::{Contest, Judging, Pair, Scores, WinRate};
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::Judges;
@@ -69,6 +69,15 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let tuned = load_model(&arguments.model, &opened.device)?;
     let baseline = load_model(&arguments.baseline, &opened.device)?;
+    if !tuned.tokenizer.is_same_as(&baseline.tokenizer) {
+        return Err(Error::input(
+            Path::new(&arguments.model),
+            format!("this model reads other tokens than the baseline, {}", arguments.baseline),
+            "give --baseline the model that it was tuned from",
+        ));
+    }
+    let load_reward_model = |folder: &PathBuf| load_reward_model(folder, &baseline, &opened.device);
+    let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
     let queries = match &arguments.queries {
         Some(path) => {
             read_queries(Some(path), &baseline, &Task::new(&settings.task, &baseline)?)?.texts(&baseline.tokenizer)?
@@ -86,11 +95,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         progress: common.progress(),
     };
     let judged = judging.run(&mut labeler)?;
-    let scores = match &arguments.reward {
-        Some(folder) => {
+    let scores = match &reward_model {
+        Some(reward_model) => {
             let task = Task::new(&settings.task, &baseline)?;
             let rows_at_once = settings.policy.micro_batch_size;
-            let reward_model = &load_reward_model(folder, &baseline, &opened.device)?;
             Some(judged.scores(&Judges { reference: &baseline, reward_model, task, rows_at_once })?)
         }
         None => None,

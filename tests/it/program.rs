@@ -161,6 +161,15 @@ fn a_reward_model_for_other_tokens_is_refused() {
 }
 
 #[test]
+fn models_with_other_tokens_are_not_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/exported");
+    let (code, text) = failure(folder.path(), &["eval", "--model", other.to_str().unwrap()]);
+    assert_eq!(code, 4);
+    assert!(text.contains("other tokens") && text.contains("--baseline"), "{text}");
+}
+
+#[test]
 fn a_context_longer_than_the_model_reads_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("book.txt"), "The sea was grey. ".repeat(500)).unwrap();
