@@ -89,7 +89,7 @@ impl Common {
         let directory = RunDirectory::open(path)?;
         let begun_for = directory.path().join("begun-for.txt");
         let work = format!("{name}\nseed {}\n{}\n", self.seed, inputs.join("\n"));
-        if begun_for.exists() && files::read_text(&begun_for)? != work {
+        if directory.has_work() && begun_for.exists() && files::read_text(&begun_for)? != work {
             return Err(Error::usage(
                 format!("{} was begun with another seed or other files", directory.path().display()),
                 format!("see {}; choose another folder with --run, or delete this one", begun_for.display()),

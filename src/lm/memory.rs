@@ -156,8 +156,8 @@ pub struct Loop {
     pub frozen: u64,
     /// Rows whose responses are drawn side by side.
     pub sampled_rows: usize,
-    /// What to do when nothing fits.
-    pub hint: &'static str,
+    /// Where its settings stand: `policy` or `reward`.
+    pub section: &'static str,
 }
 
 impl Loop {
@@ -184,31 +184,49 @@ impl Loop {
         let row_counts = || halves(rows / smallest).map(|groups| groups * smallest);
         let parts = wanted.parts.min(self.pass.rows / smallest).max(1);
         let candidates = halves(parts).flat_map(|parts| row_counts().map(move |rows| (parts, rows)));
-        let mut least = None;
+        let mut least = (wanted, Memory::default());
         for (parts, micro_batch_size) in candidates {
             let backward = Backward { parts, micro_batch_size, ..wanted };
             let memory = self.memory(config, backward);
             if holds(room, &memory) {
                 return Ok((backward, memory));
             }
-            least = Some(memory);
+            least = (backward, memory);
         }
-        Err(self.does_not_fit(&least.unwrap_or_default(), room))
+        let (backward, memory) = least;
+        Err(does_not_fit(&memory, room, self.ways_out(config, backward, &memory)))
     }
 
-    fn does_not_fit(&self, memory: &Memory, room: Room) -> Error {
-        let what = match room {
-            Room { buffer: Some(buffer), .. } if memory.largest_buffer > buffer => {
-                format!(
-                    "one tensor takes {} MB, and a buffer of this device holds {}",
-                    mb(memory.largest_buffer),
-                    mb(buffer)
-                )
-            }
-            Room { free, .. } => format!("this takes {}, and {} MB are free", memory.describe(), mb(free.unwrap_or(0))),
+    /// What to do when not even `backward` fits: the settings with which it takes less.
+    fn ways_out(&self, config: &ModelConfig, backward: Backward, memory: &Memory) -> String {
+        let Self { section, lora, .. } = *self;
+        let checkpointing = self.memory(config, Backward { gradient_checkpointing: true, ..backward });
+        let adapters = Self { lora: Lora { rank: 16, ..lora }, ..*self }.memory(config, backward);
+        let ways = [
+            (true, "gradient_checkpointing=true", checkpointing),
+            // Only the policy has adapters.
+            (section == "policy" && lora.rank == 0, "lora.rank=16", adapters),
+        ];
+        let less = |(possible, _, with): &(bool, &str, Memory)| *possible && with.total() < memory.total();
+        let way = |(_, setting, with): (bool, &str, Memory)| {
+            format!("; with --set {section}.{setting} it takes {} MB", mb(with.total()))
         };
-        Error::failed(what, self.hint)
+        format!("use a smaller model or shorter queries{}", ways.into_iter().filter(less).map(way).collect::<String>())
     }
+}
+
+fn does_not_fit(memory: &Memory, room: Room, hint: String) -> Error {
+    let what = match room {
+        Room { buffer: Some(buffer), .. } if memory.largest_buffer > buffer => {
+            format!(
+                "one tensor takes {} MB, and a buffer of this device holds {}",
+                mb(memory.largest_buffer),
+                mb(buffer)
+            )
+        }
+        Room { free, .. } => format!("this takes {}, and {} MB are free", memory.describe(), mb(free.unwrap_or(0))),
+    };
+    Error::failed(what, hint)
 }
 
 fn mb(bytes: u64) -> u64 {
@@ -252,7 +270,13 @@ mod tests {
     }
 
     fn whole(backward: Backward) -> Loop {
-        Loop { pass: pass(backward), lora: Lora { rank: 0, alpha: 1.0 }, frozen: 2, sampled_rows: 64, hint: "" }
+        Loop {
+            pass: pass(backward),
+            lora: Lora { rank: 0, alpha: 1.0 },
+            frozen: 2,
+            sampled_rows: 64,
+            section: "policy",
+        }
     }
 
     fn room(free: u64) -> Room {
@@ -273,6 +297,9 @@ mod tests {
         assert!(of_four.micro_batch_size.is_multiple_of(4));
         let error = fit(room(1_000_000_000)).unwrap_err();
         assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
+        // Less is what a way out has to take: one row's activations are not the peak, the checkpoint is.
+        assert!(error.hint().contains("policy.lora.rank=16 it takes"), "{}", error.hint());
+        assert!(!error.hint().contains("gradient_checkpointing"), "{}", error.hint());
         // The token embedding, 154 MB, whatever the micro-batch.
         let error = fit(Room { free: None, buffer: Some(128 << 20) }).unwrap_err();
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");

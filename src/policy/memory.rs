@@ -30,13 +30,6 @@ pub fn backward_that_fits(
         responses: task.sampling.response_length,
         backward,
     };
-    let training = Loop {
-        pass,
-        lora: settings.lora,
-        frozen: 2,
-        sampled_rows: settings.batch_size,
-        hint: "use a smaller model or shorter queries, --set policy.gradient_checkpointing=true, or adapters: \
-               --set policy.lora.rank=16",
-    };
+    let training = Loop { pass, lora: settings.lora, frozen: 2, sampled_rows: settings.batch_size, section: "policy" };
     training.backward_that_fits(&model.config, 1, room)
 }

@@ -41,7 +41,7 @@ pub fn backward_that_fits(
         lora: Lora { rank: 0, alpha: 1.0 },
         frozen: 1,
         sampled_rows: settings.normalize_samples,
-        hint: "use a smaller model or shorter queries, or --set reward.gradient_checkpointing=true",
+        section: "reward",
     };
     let (backward, memory) = fitting.backward_that_fits(&model.config, responses, room)?;
     Ok((Backward { micro_batch_size: backward.micro_batch_size / responses, ..backward }, memory))

@@ -269,6 +269,15 @@ fn a_run_folder_is_not_reused_for_other_work() {
 }
 
 #[test]
+fn a_run_folder_in_which_nothing_was_done_is_free_for_other_work() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("run")).unwrap();
+    fs::write(folder.path().join("run/begun-for.txt"), "label\nseed 7\n").unwrap();
+    let output = preftune(folder.path(), &["label", "--simulated", "--set", "labels.comparisons=2", "--run", "run"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_run_folder_notices_that_an_input_file_has_changed() {
     let folder = tempfile::tempdir().unwrap();
     let label = || {
