@@ -1,5 +1,6 @@
 //! Drawing responses of a fixed length, token by token, from the model's own distribution.
 
+use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::config::ModelConfig;
@@ -16,6 +17,10 @@ pub const ROWS_AT_ONCE: usize = 256;
 
 /// Fewer rows than this go together: each part of a batch reads all weights for each of its tokens.
 const ROWS_A_PART: usize = 32;
+
+/// The same for models of more parameters than caches hold.
+const ROWS_A_PART_OF_LARGE_MODELS: usize = 64;
+const LARGE: usize = 1 << 24;
 
 /// What to draw.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +61,8 @@ pub fn sample(
     let mut passes = Vec::new();
     let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
     let room = config.n_positions.saturating_sub(sampling.response_length);
-    let parts = (queries.len() * sampling.responses_per_query / ROWS_A_PART).max(1);
+    let rows_a_part = if model.num_params() > LARGE { ROWS_A_PART_OF_LARGE_MODELS } else { ROWS_A_PART };
+    let parts = (queries.len() * sampling.responses_per_query / rows_a_part).max(1);
     for (pass, queries) in queries.chunks(queries_at_once).enumerate() {
         let parts = in_parts(&model.device(), queries.len(), parts, |part| {
             let first_query = pass * queries_at_once + part.start;

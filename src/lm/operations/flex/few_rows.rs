@@ -6,8 +6,13 @@ use rayon::prelude::*;
 
 use super::vector::{sum_products, vectorized};
 
-/// More rows than this are the general product's.
-pub(super) const MOST_ROWS: usize = 16;
+/// Whether so many rows times a matrix of so many elements are better done here: packing a large matrix
+/// costs more than a small one, which the caches hold.
+pub(super) fn are_few(rows: usize, elements: usize) -> bool {
+    rows <= if elements < LARGE { 16 } else { 64 }
+}
+
+const LARGE: usize = 1 << 19;
 
 /// Rows of the right matrix that are worked on together: each sum is read and written once for all of them.
 const AT_ONCE: usize = 8;
@@ -24,19 +29,27 @@ pub(super) fn product(left: &[f32], right: &[f32], inner: usize, columns: usize)
         add_products(&mut sums, &factors, right, rows, columns, first);
         sums
     };
-    let mut stretches: Vec<Vec<f32>> = firsts.par_iter().map(stretch).collect();
-    if stretches.len() == 1 {
-        return stretches.pop().unwrap_or_default();
+    side_by_side(firsts.par_iter().map(stretch).collect(), rows, columns)
+}
+
+/// Numbers that one task copies.
+const COPIED_BY_A_TASK: usize = 1 << 14;
+
+/// Parts of `[rows, some columns]` to `[rows, columns]`.
+fn side_by_side(mut parts: Vec<Vec<f32>>, rows: usize, columns: usize) -> Vec<f32> {
+    if parts.len() == 1 {
+        return parts.pop().unwrap_or_default();
     }
     let mut result = vec![0.0; rows * columns];
-    for (first, stretch) in firsts.iter().zip(stretches) {
-        let width = stretch.len() / rows;
-        for (row, stretch) in result.chunks_exact_mut(columns).zip(stretch.chunks_exact(width)) {
-            if let Some(place) = row.get_mut(*first..first + width) {
-                place.copy_from_slice(stretch);
-            }
+    let places = result.par_chunks_exact_mut(columns).with_min_len(COPIED_BY_A_TASK.div_ceil(columns)).enumerate();
+    places.for_each(|(row, mut place)| {
+        for part in &parts {
+            let width = part.len() / rows;
+            let (filled, rest) = place.split_at_mut(width);
+            filled.copy_from_slice(part.get(row * width..(row + 1) * width).unwrap_or_default());
+            place = rest;
         }
-    }
+    });
     result
 }
 
@@ -153,73 +166,105 @@ fn add_column(
 
 /// `left · rightᵀ`, where `left` is `[rows, inner]` and `right` `[columns, inner]`.
 pub(super) fn product_with_transposed(left: &[f32], right: &[f32], inner: usize) -> Vec<f32> {
-    const A_TASK: usize = 64;
+    const COLUMNS_A_TASK: usize = 256;
     let (rows, columns) = (left.len() / inner, right.len() / inner);
-    // `[columns, rows]` in the order in which the right matrix is read.
-    let parts = right.par_chunks(A_TASK * inner).flat_map_iter(|part| dot_products(left, part, inner));
-    let by_column: Vec<f32> = parts.collect();
-    let mut result = vec![0.0; rows * columns];
-    for (row, result) in result.chunks_exact_mut(columns).enumerate() {
-        for (value, products) in result.iter_mut().zip(by_column.chunks_exact(rows)) {
-            *value = products.get(row).copied().unwrap_or(0.0);
-        }
-    }
-    result
+    let parts = right.par_chunks(COLUMNS_A_TASK * inner).map(|part| dot_products(left, part, inner)).collect();
+    side_by_side(parts, rows, columns)
 }
 
-/// Rows of the left matrix, and of the right, whose products with each other are summed in registers.
-const LEFT_AT_ONCE: usize = 4;
-const RIGHT_AT_ONCE: usize = 2;
+/// Rows of the right matrix whose products with one or two of the left are summed in registers: many,
+/// because reading from several places at once hides how far away memory is.
+const RIGHT_AT_ONCE: usize = 8;
 
 vectorized! {
-    /// Of each row of `right` with each of `left`: `[right rows, left rows]`.
+    /// Of each row of `left` with each of `right`: `[left rows, right rows]`.
     fn dot_products[simd](left: &[f32], right: &[f32], inner: usize) -> Vec<f32> {
-        let rows = left.len() / inner;
-        let mut found = vec![0.0; rows * (right.len() / inner)];
-        for (found, pair) in found.chunks_mut(RIGHT_AT_ONCE * rows).zip(right.chunks(RIGHT_AT_ONCE * inner)) {
-            // Past the last row, the first is taken again, and its products are left out.
-            let (one, another) = pair.split_at(inner);
-            let another = if another.is_empty() { one } else { another };
-            for (number, group) in left.chunks(LEFT_AT_ONCE * inner).enumerate() {
-                let row = |number: usize| group.get(number * inner..(number + 1) * inner).unwrap_or(one);
-                let products = dot_eight(simd, [row(0), row(1), row(2), row(3)], [one, another]);
-                for (found, products) in found.chunks_exact_mut(rows).zip(products) {
-                    let places = found.iter_mut().skip(number * LEFT_AT_ONCE);
-                    for (place, product) in places.zip(products) {
-                        *place = product;
-                    }
+        if has_32_registers(simd) {
+            dot_rows::<_, 2>(simd, left, right, inner)
+        } else {
+            dot_rows::<_, 1>(simd, left, right, inner)
+        }
+    }
+}
+
+#[inline(always)]
+fn dot_rows<S: Simd, const LEFT: usize>(simd: S, left: &[f32], right: &[f32], inner: usize) -> Vec<f32> {
+    let columns = right.len() / inner;
+    let mut found = vec![0.0; left.len() / inner * columns];
+    for (number, right) in right.chunks(RIGHT_AT_ONCE * inner).enumerate() {
+        let right: [&[f32]; RIGHT_AT_ONCE] = rows_of(right, inner);
+        for (left, found) in left.chunks(LEFT * inner).zip(found.chunks_mut(LEFT * columns)) {
+            let products = dot_each::<_, LEFT>(simd, rows_of(left, inner), right);
+            for (found, products) in found.chunks_exact_mut(columns).zip(products) {
+                // Past the last row of the right there are no places.
+                for (place, product) in found.iter_mut().skip(number * RIGHT_AT_ONCE).zip(products) {
+                    *place = product;
                 }
             }
         }
-        found
     }
+    found
 }
 
-/// The products of each of two rows with four others.
+/// So many rows; where there are fewer, the first again.
 #[inline(always)]
-fn dot_eight<S: Simd>(
+fn rows_of<const COUNT: usize>(rows: &[f32], inner: usize) -> [&[f32]; COUNT] {
+    let first = rows.get(..inner).unwrap_or_default();
+    std::array::from_fn(|number| rows.get(number * inner..(number + 1) * inner).unwrap_or(first))
+}
+
+/// The products of each of the left rows with each of the right ones.
+#[inline(always)]
+fn dot_each<S: Simd, const LEFT: usize>(
     simd: S,
-    left: [&[f32]; LEFT_AT_ONCE],
+    left: [&[f32]; LEFT],
     right: [&[f32]; RIGHT_AT_ONCE],
-) -> [[f32; LEFT_AT_ONCE]; RIGHT_AT_ONCE] {
-    let [a, b, c, d] = left;
-    let [p, q] = right;
-    let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
-    let ((c, c_rest), (d, d_rest)) = (S::as_simd_f32s(c), S::as_simd_f32s(d));
-    let ((p, p_rest), (q, q_rest)) = (S::as_simd_f32s(p), S::as_simd_f32s(q));
-    let mut sums = [[simd.splat_f32s(0.0); LEFT_AT_ONCE]; RIGHT_AT_ONCE];
-    for (((((a, b), c), d), p), q) in a.iter().zip(b).zip(c).zip(d).zip(p).zip(q) {
-        for (sums, right) in sums.iter_mut().zip([p, q]) {
-            for (sum, left) in sums.iter_mut().zip([a, b, c, d]) {
+) -> [[f32; RIGHT_AT_ONCE]; LEFT] {
+    let mut sums = [[simd.splat_f32s(0.0); RIGHT_AT_ONCE]; LEFT];
+    let [a, b, c, d, e, f, g, h] = right.map(|row| S::as_simd_f32s(row).0);
+    let vectors = left.map(|row| S::as_simd_f32s(row).0);
+    let right_vectors = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h);
+    for (place, (((((((a, b), c), d), e), f), g), h)) in right_vectors.enumerate() {
+        for (sums, left) in sums.iter_mut().zip(vectors) {
+            let Some(left) = left.get(place) else { break };
+            for (sum, right) in sums.iter_mut().zip([a, b, c, d, e, f, g, h]) {
                 *sum = simd.mul_add_f32s(*left, *right, *sum);
             }
         }
     }
-    let mut products = [[0.0; LEFT_AT_ONCE]; RIGHT_AT_ONCE];
-    for ((products, sums), right) in products.iter_mut().zip(sums).zip([p_rest, q_rest]) {
-        for ((product, sum), left) in products.iter_mut().zip(sums).zip([a_rest, b_rest, c_rest, d_rest]) {
-            *product = simd.reduce_sum_f32s(sum) + sum_products(left, right);
+    let mut products = [[0.0; RIGHT_AT_ONCE]; LEFT];
+    for ((products, sums), left) in products.iter_mut().zip(sums).zip(left) {
+        for ((product, sum), right) in products.iter_mut().zip(sums).zip(right) {
+            *product = simd.reduce_sum_f32s(sum) + sum_products(S::as_simd_f32s(left).1, S::as_simd_f32s(right).1);
         }
     }
     products
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `right` is `[inner, columns]`.
+    fn sums(left: &[f32], right: &[f32], inner: usize, columns: usize) -> Vec<f64> {
+        let cell = |row: &[f32], column: usize| {
+            row.iter().zip(right.iter().skip(column).step_by(columns)).map(|(&l, &r)| f64::from(l) * f64::from(r)).sum()
+        };
+        left.chunks(inner).flat_map(|row| (0..columns).map(move |column| cell(row, column))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn products_are_sums_of_products_at_every_size(rows in 1..65usize, inner in 1..70usize, columns in 1..600usize) {
+            let left: Vec<f32> = (0..rows * inner).map(|n| (n * 7 % 23) as f32 - 11.0).collect();
+            let right: Vec<f32> = (0..inner * columns).map(|n| (n * 5 % 19) as f32 - 9.0).collect();
+            let transposed: Vec<f32> = (0..columns * inner).map(|n| right[n % inner * columns + n / inner]).collect();
+            // Whole numbers, and so small that all sums are exact.
+            let expected = sums(&left, &right, inner, columns);
+            for found in [product(&left, &right, inner, columns), product_with_transposed(&left, &transposed, inner)] {
+                prop_assert!(found.iter().map(|&x| f64::from(x)).eq(expected.iter().copied()));
+            }
+        }
+    }
 }

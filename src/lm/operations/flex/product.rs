@@ -51,7 +51,7 @@ pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     if rows * inner * columns == 0 {
         return vec![0.0; rows * columns];
     }
-    if rows <= few_rows::MOST_ROWS && !left.transposed {
+    if few_rows::are_few(rows, inner * columns) && !left.transposed {
         return match right.transposed {
             false => few_rows::product(left.elements, right.elements, inner, columns),
             true => few_rows::product_with_transposed(left.elements, right.elements, inner),
