@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::labels::SimulatedLabeler;
 use crate::lm::{
-    LanguageModel, ModelFiles, Queries, Task, TensorFile, TokenizerFiles, hugging_face, shipped, shipped_weights,
+    LanguageModel, ModelFiles, Queries, Task, TensorFile, Tokenizer, TokenizerFiles, hugging_face, shipped,
+    shipped_weights,
 };
 use crate::reward::RewardModel;
 use crate::run::{Interrupt, Mode, RunDirectory, files};
@@ -257,12 +258,21 @@ fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
 /// A model by the name of one that is inside the program, by its folder, or by the name under which
 /// it was fetched.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
+    with_files_of(name, |files| LanguageModel::load(files, device))
+}
+
+/// The tokenizer of such a model.
+pub(super) fn load_tokenizer(name: &str) -> Result<Tokenizer> {
+    with_files_of(name, |files| Ok(files.tokenizer.read(&files.folder)?.0))
+}
+
+fn with_files_of<T>(name: &str, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
     let folder = Path::new(name);
     match shipped(name)? {
-        Some(files) => LanguageModel::load(files, device),
-        None if folder.is_dir() => load_folder(folder, device),
+        Some(files) => work(files),
+        None if folder.is_dir() => with_files_in(folder, work),
         None => match fetched_model(name)? {
-            Some(folder) => load_folder(&folder, device),
+            Some(folder) => with_files_in(&folder, work),
             None => Err(no_such_model(name)),
         },
     }
@@ -282,7 +292,7 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
     if !folder.is_dir() {
         return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
     }
-    let model = load_folder(folder, device)?;
+    let model = with_files_in(folder, |files| LanguageModel::load(files, device))?;
     let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
     if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
         return Err(Error::input(
@@ -295,24 +305,23 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
     RewardModel::from_heads(model.transformer, &files::read(&heads_path)?, &heads_path)
 }
 
-fn load_folder(folder: &Path, device: &Device) -> Result<LanguageModel> {
+fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
     let read = |file: &str| files::read(&folder.join(file));
     let weights = folder.join(hugging_face::WEIGHTS_FILE);
-    let load = |tokenizer| {
-        let files = ModelFiles {
+    let with = |tokenizer| {
+        work(ModelFiles {
             folder: folder.into(),
             config: &read(hugging_face::CONFIG_FILE)?,
             weights: TensorFile::open(files::open(&weights)?, &weights)?,
             tokenizer,
-        };
-        LanguageModel::load(files, device)
+        })
     };
     let two_files = [hugging_face::VOCABULARY_FILE, hugging_face::MERGES_FILE];
     if folder.join(hugging_face::TOKENIZER_FILE).exists() || !two_files.iter().all(|file| folder.join(file).exists()) {
-        return load(TokenizerFiles::Json(&read(hugging_face::TOKENIZER_FILE)?));
+        return with(TokenizerFiles::Json(&read(hugging_face::TOKENIZER_FILE)?));
     }
     let [vocabulary, merges] = two_files.map(read);
-    load(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
+    with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
 }
 
 /// Writes the files of a model, each whole or not at all.

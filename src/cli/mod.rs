@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod eval;
+mod export;
 mod fetch;
 mod label;
 mod presets;
@@ -43,6 +44,7 @@ enum Command {
     TrainPolicy(train_policy::Arguments),
     Eval(eval::Arguments),
     Report(report::Arguments),
+    Export(export::Arguments),
     Fetch(fetch::Arguments),
     Pretrain(pretrain::Arguments),
     TrainLabeler(train_labeler::Arguments),
@@ -71,6 +73,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::TrainReward(arguments) => train_reward::run(arguments, common),
         Command::TrainPolicy(arguments) => train_policy::run(arguments, common),
         Command::Eval(arguments) => eval::run(arguments, common),
+        Command::Export(arguments) => export::run(arguments, common),
         Command::Report(arguments) => report::run(arguments, common),
         Command::Fetch(arguments) => fetch::run(arguments, common),
         Command::Pretrain(arguments) => pretrain::run(arguments, common),

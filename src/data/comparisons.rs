@@ -3,18 +3,20 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{parse_json_line, without_byte_order_mark};
 use crate::error::{Error, Result};
 
-const LINE_HINT: &str = "a comparison is {\"query\": \"…\", \"responses\": [\"…\", \"…\"], \"best\": 0}";
-const TORN_HINT: &str = "the last line was cut off while it was being written; it can be deleted, the rest is intact";
+pub(super) const LINE_HINT: &str = "a comparison is {\"query\": \"…\", \"responses\": [\"…\", \"…\"], \"best\": 0}";
+pub(super) const TORN_HINT: &str =
+    "the last line was cut off while it was being written; it can be deleted, the rest is intact";
 
 /// One judgment: one line of a comparisons file.
 ///
 /// Only `query`, `responses` and `best` are required; what another program leaves out is empty
 /// or `None` here, and is left out again when written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Distinguishes this judgment from the others of its file; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -73,14 +75,82 @@ impl Comparison {
     }
 }
 
-/// Reads comparisons from JSONL. Blank lines are skipped; no comparison at all is not an error,
-/// because a label log begins empty.
+/// One line of a label log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    Judged(Comparison),
+    /// Nobody could tell which is best: `best` is null in the file, and means nothing here.
+    Undecided(Comparison),
+    /// An answer was taken back.
+    Undone(Undone),
+}
+
+/// The line that takes back an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// The id of the line that no longer counts.
+    pub undo: String,
+    /// Who took it back.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub labeler: String,
+    /// When, in seconds since 1970-01-01 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+}
+
+impl Record {
+    /// As one line of JSONL, newline included.
+    pub fn to_line(&self) -> String {
+        let line = match self {
+            Self::Judged(comparison) => return comparison.to_line(),
+            Self::Undecided(comparison) => serde_json::to_value(comparison).map(|mut line| {
+                line.as_object_mut().and_then(|fields| fields.insert("best".into(), Value::Null));
+                line.to_string()
+            }),
+            Self::Undone(undone) => serde_json::to_string(undone),
+        };
+        // Cannot fail, as above.
+        line.unwrap_or_default() + "\n"
+    }
+
+    /// What makes it unusable, if anything.
+    pub(super) fn fault(&self) -> Option<String> {
+        match self {
+            Self::Judged(comparison) | Self::Undecided(comparison) => comparison.fault(),
+            Self::Undone(_) => None,
+        }
+    }
+
+    pub(super) fn of(mut fields: Value) -> serde_json::Result<Self> {
+        if fields.get("undo").is_some() {
+            return serde_json::from_value(fields).map(Self::Undone);
+        }
+        match fields.get_mut("best") {
+            Some(best) if best.is_null() => {
+                *best = 0.into();
+                serde_json::from_value(fields).map(Self::Undecided)
+            }
+            _ => serde_json::from_value(fields).map(Self::Judged),
+        }
+    }
+}
+
+/// Reads comparisons from JSONL: those that were decided and not taken back. Blank lines are skipped; no
+/// comparison at all is not an error, because a label log begins empty.
 ///
 /// # Errors
-/// [`Error::Input`] with the line number, for a line that is not a comparison: bad JSON, fewer
+/// As [`parse_records`].
+pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
+    Ok(standing(&parse_records(text, path)?).into_iter().cloned().collect())
+}
+
+/// Every line of a label log.
+///
+/// # Errors
+/// [`Error::Input`] with the line number, for a line that is none of the three: bad JSON, fewer
 /// than 2 responses, `best` or `order` out of range. A last line that was cut off while being
 /// written is such an error too, and its hint says that it can be deleted.
-pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
+pub fn parse_records(text: &str, path: &Path) -> Result<Vec<Record>> {
     let text = without_byte_order_mark(text);
     let complete_lines = text.matches('\n').count();
     (1..)
@@ -88,17 +158,29 @@ pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(number, line)| {
             let hint = if number > complete_lines { TORN_HINT } else { LINE_HINT };
-            parse_comparison(line, number, path, hint)
+            let record = Record::of(parse_json_line(line, number, path, hint)?);
+            let record = record.map_err(|fault| Error::line(path, number, fault.to_string(), LINE_HINT))?;
+            let fault = record.fault().map(|what| Error::line(path, number, what, "correct the line or delete it"));
+            fault.map_or(Ok(record), Err)
         })
         .collect()
 }
 
-fn parse_comparison(line: &str, number: usize, path: &Path, json_hint: &str) -> Result<Comparison> {
-    let comparison: Comparison = parse_json_line(line, number, path, json_hint)?;
-    match comparison.fault() {
-        None => Ok(comparison),
-        Some(what) => Err(Error::line(path, number, what, "correct the line or delete it")),
+/// The comparisons that were decided and not taken back. What was taken back may be answered again.
+pub fn standing(records: &[Record]) -> Vec<&Comparison> {
+    let mut standing: Vec<&Comparison> = Vec::new();
+    for record in records {
+        match record {
+            Record::Judged(comparison) => standing.push(comparison),
+            Record::Undecided(_) => {}
+            Record::Undone(undone) => {
+                if let Some(place) = standing.iter().rposition(|comparison| comparison.id == undone.undo) {
+                    standing.remove(place);
+                }
+            }
+        }
     }
+    standing
 }
 
 #[cfg(test)]
@@ -178,6 +260,27 @@ mod tests {
                 Comparison { id, query, responses, best, labeler, ms, at, policy, order }
             },
         )
+    }
+
+    #[test]
+    fn what_was_taken_back_or_never_decided_does_not_count() {
+        let named = |id: &str, best| Comparison { id: id.into(), best, ..parse(GOOD).unwrap().remove(0) };
+        let undo = |id: &str| Record::Undone(Undone { undo: id.into(), labeler: "ada".into(), at: Some(7) });
+        let records = [
+            Record::Judged(named("1", 0)),
+            Record::Judged(named("2", 0)),
+            Record::Undecided(named("3", 0)),
+            undo("2"),
+            Record::Judged(named("2", 1)),
+            undo("unknown"),
+        ];
+        let text: String = records.iter().map(Record::to_line).collect();
+        assert!(
+            text.contains("\"best\":null") && text.contains("{\"undo\":\"2\",\"labeler\":\"ada\",\"at\":7}"),
+            "{text}"
+        );
+        assert_eq!(parse_records(&text, Path::new("c.jsonl")).unwrap(), records);
+        assert_eq!(parse(&text).unwrap(), [named("1", 0), named("2", 1)]);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! ```text
 //! books ──clean──▶ next-token training
 //!   └──queries_from_book──▶ queries ──▶ both loops of Figure 1
-//! comparisons, openai ──split──▶ reward training | held-out accuracy
+//! comparisons, preferences, openai ──split──▶ reward training | held-out accuracy
 //! ```
 //!
 //! Nothing here opens a file, starts a thread or reads a clock: functions take the text, and the
@@ -11,7 +11,9 @@
 
 pub mod books;
 pub mod comparisons;
+mod entries;
 pub mod openai;
+pub mod preferences;
 pub mod queries;
 pub mod split;
 

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::entries::entries;
 use super::without_byte_order_mark;
 use crate::error::{Error, Result};
 
@@ -49,9 +51,12 @@ pub fn without_padding(ids: &[u32]) -> Vec<u32> {
     ids.iter().copied().filter(|&id| id != PADDING).collect()
 }
 
-/// Whether a file of comparisons or queries is one of the original's: a JSON array.
+/// Whether a file of comparisons or queries is one of the original's.
 pub fn is_original(text: &str) -> bool {
-    without_byte_order_mark(text).trim_start().starts_with('[')
+    let text = without_byte_order_mark(text);
+    let first = entries(text, Path::new("")).next();
+    let holds_ids = |entry: &Value| entry.get("query").is_some_and(Value::is_array);
+    text.trim_start().starts_with('[') && first.is_some_and(|first| first.is_ok_and(|(_, entry)| holds_ids(&entry)))
 }
 
 /// Reads a label file, leaving nothing out.

@@ -2,7 +2,7 @@
 //! `vocab.json` and `merges.txt`), and this crate's heads in `heads.safetensors` beside them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
@@ -45,6 +45,25 @@ pub enum TokenizerFiles<'a> {
     },
 }
 
+impl TokenizerFiles<'_> {
+    /// The tokenizer, and the file that holds its vocabulary; `folder` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming the file at fault.
+    pub fn read(self, folder: &Path) -> Result<(Tokenizer, PathBuf)> {
+        match self {
+            Self::Json(json) => {
+                let path = folder.join(TOKENIZER_FILE);
+                Ok((Tokenizer::from_json(json, &path)?, path))
+            }
+            Self::VocabularyAndMerges { vocabulary, merges } => {
+                let [path, merges_path] = [VOCABULARY_FILE, MERGES_FILE].map(|name| folder.join(name));
+                Ok((Tokenizer::from_vocabulary_and_merges((vocabulary, &path), (merges, &merges_path))?, path))
+            }
+        }
+    }
+}
+
 /// A language model, ready to run.
 #[derive(Debug, Clone)]
 pub struct LanguageModel {
@@ -60,16 +79,7 @@ impl LanguageModel {
     /// [`Error::Input`] naming the file and the tensor at fault.
     pub fn load(mut files: ModelFiles<'_>, device: &Device) -> Result<Self> {
         let config = ModelConfig::from_json(files.config, &files.folder.join(CONFIG_FILE))?;
-        let (tokenizer, path) = match files.tokenizer {
-            TokenizerFiles::Json(json) => {
-                let path = files.folder.join(TOKENIZER_FILE);
-                (Tokenizer::from_json(json, &path)?, path)
-            }
-            TokenizerFiles::VocabularyAndMerges { vocabulary, merges } => {
-                let [path, merges_path] = [VOCABULARY_FILE, MERGES_FILE].map(|name| files.folder.join(name));
-                (Tokenizer::from_vocabulary_and_merges((vocabulary, &path), (merges, &merges_path))?, path)
-            }
-        };
+        let (tokenizer, path) = files.tokenizer.read(&files.folder)?;
         if let Some((token, id)) = tokenizer.last_token().filter(|(_, id)| *id as usize >= config.vocab_size) {
             let what = format!("token {token:?} has id {id}, unknown to a model of {} tokens", config.vocab_size);
             return Err(Error::input(&path, what, "take the tokenizer that came with the model"));

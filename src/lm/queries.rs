@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::hugging_face::LanguageModel;
+use super::original_labels::original_labels;
 use super::task::Task;
 use super::tokenizer::Tokenizer;
 use crate::data::books::clean;
-use crate::data::openai::{PickBest, distinct_queries, is_original, parse_labels};
+use crate::data::openai::{distinct_queries, is_original};
 use crate::data::queries::{parse_queries, queries_from_book};
 use crate::error::{Error, Result};
 
@@ -71,20 +72,4 @@ impl Queries {
             Self::Tokens(queries) => Ok(queries),
         }
     }
-}
-
-/// A label file of the original, for a model whose tokens are GPT-2's.
-///
-/// # Errors
-/// As [`parse_labels`], and [`Error::Input`] for another tokenizer.
-pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Vec<PickBest>> {
-    // What the original's tasks look for (`lm_tasks.py`): a period, and an end of line.
-    if [tokenizer.token("."), tokenizer.token("\n")] != [Some(13), Some(198)] {
-        return Err(Error::input(
-            path,
-            "this file holds token ids of GPT-2, and the model has another tokenizer",
-            "use a model with GPT-2's tokenizer, such as --model gpt2",
-        ));
-    }
-    parse_labels(text, path)
 }

@@ -6,8 +6,9 @@ use super::collect::draw_normalization_samples;
 use super::fit::NormalizationSamples;
 use super::loss::TokenComparison;
 use crate::config::Config;
-use crate::data::comparisons::{Comparison, parse_comparisons};
+use crate::data::comparisons::Comparison;
 use crate::data::openai::{PickBest, is_original, without_padding};
+use crate::data::preferences::Preferences;
 use crate::data::split::{split_after, split_by_query};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Task, original_labels};
@@ -49,16 +50,16 @@ impl RewardData {
     }
 }
 
-/// The comparisons of a file, in tokens of the model: this program's own, or the original's, whose
-/// tokens are taken as they are. `path` is named in errors.
+/// The comparisons of a file in any format that is known, in tokens of the model; the original's, which
+/// are tokens, are taken as they are. `path` is named in errors.
 ///
 /// # Errors
-/// As [`parse_comparisons`] and [`original_labels`].
+/// As [`Preferences::whole`] and [`original_labels`].
 pub fn token_comparisons(text: &str, path: &Path, model: &LanguageModel, task: &Task) -> Result<Vec<TokenComparison>> {
     if is_original(text) {
         return Ok(original_labels(text, path, &model.tokenizer)?.iter().map(TokenComparison::from).collect());
     }
-    parse_comparisons(text, path)?.iter().map(|one| TokenComparison::encode(model, task, one)).collect()
+    Preferences::read(text, path).whole()?.iter().map(|one| TokenComparison::encode(model, task, one)).collect()
 }
 
 impl TokenComparison {

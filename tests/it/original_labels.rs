@@ -4,9 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use preftune::data::openai::{PADDING, PickBest, to_json, without_padding};
+use preftune::data::comparisons::Comparison;
+use preftune::data::openai::{PADDING, PickBest, parse_labels, to_json, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
-use preftune::lm::{LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, parameters};
+use preftune::lm::{
+    LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, comparisons_to_labels,
+    labels_to_comparisons, parameters,
+};
+use proptest::prelude::*;
 
 use crate::devices;
 
@@ -128,4 +133,61 @@ fn generated_labels_have_the_originals_form() {
             assert!(end.is_none_or(|end| sample[end..].iter().all(|&id| id == PADDING)), "{sample:?}");
         }
     }
+}
+
+/// Text to tokens and back loses nothing, so that comparisons survive the original's format.
+#[test]
+fn comparisons_come_back_from_label_files_as_they_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let (LanguageModel { tokenizer, .. }, _) = stand_in(folder.path());
+    let path = Path::new("labels.json");
+    let comparison =
+        ("[^\\s].{0,30}", prop::array::uniform4(".{1,30}"), 0..4usize).prop_map(|(query, responses, best)| {
+            Comparison { query, responses: responses.into(), best, ..Comparison::default() }
+        });
+    let run = |comparisons: Vec<Comparison>| {
+        let labels = comparisons_to_labels(&comparisons, path, &tokenizer).unwrap();
+        let read = parse_labels(&to_json(&labels), path).unwrap();
+        let mut back = labels_to_comparisons(&read, path, &tokenizer).unwrap();
+        prop_assert_eq!(&back[0].id, "labels.json:1");
+        back.iter_mut().for_each(|comparison| comparison.id.clear());
+        prop_assert_eq!(back, comparisons);
+        Ok(())
+    };
+    let mut runner = proptest::test_runner::TestRunner::default();
+    runner.run(&prop::collection::vec(comparison, 1..4), run).unwrap();
+}
+
+#[test]
+fn labels_are_exported_and_come_in_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (_, labels) = stand_in(folder);
+    let export = |from: &str, format: &str, to: &str| {
+        printed(folder, &format!("export {from} --format {format} --model model --out {to}"))["comparisons"].as_u64()
+    };
+    assert_eq!(export("labels.json", "comparisons", "c.jsonl"), Some(COUNT as u64));
+    assert_eq!(export("c.jsonl", "openai", "again.json"), Some(COUNT as u64));
+    assert_eq!(export("again.json", "comparisons", "c2.jsonl"), Some(COUNT as u64));
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    assert_eq!(read("c2.jsonl"), read("c.jsonl").replace("\"labels.json:", "\"again.json:"));
+    assert_eq!(export("c.jsonl", "trl", "pairs.jsonl"), Some(COUNT as u64));
+    assert_eq!(read("pairs.jsonl").lines().count(), 3 * labels.len());
+    // Pairs train, too.
+    let size = "--set reward.normalize_samples=8 --model model --run reward --out reward/model";
+    let fit = printed(folder, &format!("train-reward pairs.jsonl --preset details/sentiment {size}"));
+    assert_eq!(fit["chance"].as_f64(), Some(0.5));
+}
+
+#[test]
+fn what_comes_before_a_bad_line_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let good = "{\"prompt\": \"a\", \"chosen\": \" b\", \"rejected\": \" c\"}\n";
+    fs::write(folder.join("pairs.jsonl"), format!("{good}{good}{{\"prompt\": \"a\"}}\n{good}")).unwrap();
+    let output = preftune(folder, "export pairs.jsonl --format comparisons --out c.jsonl");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("pairs.jsonl:3: missing field `chosen`"), "{text}");
+    assert_eq!(fs::read_to_string(folder.join("c.jsonl")).unwrap().lines().count(), 2);
 }

@@ -1,0 +1,84 @@
+//! `preftune export`: preferences in another format.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::Common;
+use super::common::{fetched_file, load_tokenizer};
+use crate::data::comparisons::Comparison;
+use crate::data::openai;
+use crate::data::preferences::{Preferences, to_trl};
+use crate::error::Result;
+use crate::lm::{comparisons_to_labels, labels_to_comparisons, original_labels};
+use crate::run::files;
+
+/// Write preferences for another program, or other programs' as comparisons
+///
+/// Reads comparisons of this program, TRL's preference types, Anthropic HH, Label Studio's pairwise
+/// tasks and the original's best-of-4 labels; `train-reward` reads all of these itself. Before a bad
+/// entry, what is good is written.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  preftune export comparisons.jsonl --format trl --out pairs.jsonl
+  preftune export comparisons.jsonl --format openai --model gpt2 --out labels.json
+  preftune export hh-rlhf.jsonl --format comparisons --out comparisons.jsonl")]
+pub struct Arguments {
+    /// Preferences, as JSONL or a JSON array
+    #[arg(value_name = "PREFERENCES")]
+    preferences: PathBuf,
+    /// What to write
+    #[arg(long, value_name = "FORMAT")]
+    format: Format,
+    /// Whose tokens the original's labels are, GPT-2's or one with the same tokenizer
+    #[arg(long, value_name = "MODEL", default_value = "gpt2")]
+    model: String,
+    /// Where it goes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// JSONL of this program
+    Comparisons,
+    /// JSONL of prompt, chosen and rejected: the best with each of the others
+    Trl,
+    /// One JSON array of the best of four, in token ids of GPT-2
+    Openai,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    comparisons: usize,
+    out: PathBuf,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let path = fetched_file(&arguments.preferences)?;
+    let Preferences { comparisons, fault } = read(&path, &arguments.model)?;
+    let contents = match arguments.format {
+        Format::Comparisons => comparisons.iter().map(Comparison::to_line).collect(),
+        Format::Trl => comparisons.iter().map(to_trl).collect(),
+        Format::Openai => {
+            let tokenizer = load_tokenizer(&arguments.model)?;
+            openai::to_json(&comparisons_to_labels(&comparisons, &path, &tokenizer)?)
+        }
+    };
+    files::create_folder_of(&arguments.out)?;
+    files::write_atomically(&arguments.out, contents.as_bytes())?;
+    let text = format!("{} comparisons written to {}", comparisons.len(), arguments.out.display());
+    common.print(&Outcome { comparisons: comparisons.len(), out: arguments.out }, &text)?;
+    fault.map_or(Ok(()), Err)
+}
+
+fn read(path: &Path, model: &str) -> Result<Preferences> {
+    let text = files::read_text(path)?;
+    if openai::is_original(&text) {
+        let tokenizer = load_tokenizer(model)?;
+        let labels = original_labels(&text, path, &tokenizer)?;
+        return Ok(Preferences { comparisons: labels_to_comparisons(&labels, path, &tokenizer)?, fault: None });
+    }
+    Ok(Preferences::read(&text, path))
+}

@@ -1,0 +1,257 @@
+//! Comparisons in the files of other programs.
+//!
+//! | format | an entry |
+//! |---|---|
+//! | this program's | `{"query", "responses", "best"}`, see [`super::comparisons`] |
+//! | TRL | `{"prompt", "chosen", "rejected"}`; the prompt may be what both begin with; each may be a list of messages |
+//! | Anthropic HH | `{"chosen", "rejected"}`, transcripts of `Human:` and `Assistant:` |
+//! | Label Studio | a task with `data` and `annotations` of the `Pairwise` tag |
+//!
+//! Each may be JSONL or one JSON array; the first entry decides for the whole file. The original's
+//! best-of-4 files hold token ids and are read by [`super::openai`].
+
+mod conversation;
+mod label_studio;
+mod pairs;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::comparisons::{Comparison, LINE_HINT, Record, standing};
+use super::entries::entries;
+use super::without_byte_order_mark;
+use crate::error::{Error, Result};
+
+pub use pairs::to_trl;
+
+/// What an entry is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Comparisons,
+    Pairs,
+    LabelStudio,
+}
+
+impl Format {
+    fn of(entry: &Value) -> Option<Self> {
+        let has = |field| entry.get(field).is_some();
+        match () {
+            () if has("responses") || has("undo") => Some(Self::Comparisons),
+            () if has("chosen") => Some(Self::Pairs),
+            () if has("annotations") => Some(Self::LabelStudio),
+            () => None,
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Comparisons => LINE_HINT,
+            Self::Pairs => "a pair is {\"prompt\": \"…\", \"chosen\": \"…\", \"rejected\": \"…\"}",
+            Self::LabelStudio => "export the project as JSON, not JSON-MIN",
+        }
+    }
+
+    fn read(self, entry: Value) -> std::result::Result<Vec<Record>, String> {
+        let found: Vec<Record> = match self {
+            Self::Comparisons => vec![Record::of(entry).map_err(|fault| fault.to_string())?],
+            Self::Pairs => vec![Record::Judged(pairs::comparison(entry)?)],
+            Self::LabelStudio => label_studio::comparisons(entry)?.into_iter().map(Record::Judged).collect(),
+        };
+        found.iter().find_map(Record::fault).map_or(Ok(found), Err)
+    }
+}
+
+/// What a file holds, up to its first bad entry.
+#[derive(Debug)]
+pub struct Preferences {
+    /// Where the file gives a comparison no id, it is the file's name and the line.
+    pub comparisons: Vec<Comparison>,
+    /// What is wrong with the entry after these, if anything.
+    pub fault: Option<Error>,
+}
+
+impl Preferences {
+    /// Reads a file in any of these formats; `path` is named in errors.
+    pub fn read(text: &str, path: &Path) -> Self {
+        let mut records = Vec::new();
+        let read = entries(without_byte_order_mark(text), path);
+        let mut of_file = None;
+        let fault = read.map(|entry| {
+            let (line, entry) = entry?;
+            let format = match of_file {
+                Some(format) => format,
+                None => *of_file.insert(Format::of(&entry).ok_or_else(|| unknown(line, path))?),
+            };
+            let read = format.read(entry).map_err(|what| Error::line(path, line, what, format.hint()))?;
+            records.extend(read.into_iter().map(|record| numbered(record, line, path)));
+            Ok(())
+        });
+        let fault = fault.filter_map(Result::err).next();
+        Self { comparisons: standing(&records).into_iter().cloned().collect(), fault }
+    }
+
+    /// The comparisons of a file without a bad entry.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with the line of the first bad entry.
+    pub fn whole(self) -> Result<Vec<Comparison>> {
+        self.fault.map_or(Ok(self.comparisons), Err)
+    }
+}
+
+fn unknown(line: usize, path: &Path) -> Error {
+    let what = "neither comparisons nor preferences in a format that is known";
+    Error::line(path, line, what, "datasets/README.md shows the formats")
+}
+
+fn numbered(mut record: Record, line: usize, path: &Path) -> Record {
+    if let Record::Judged(comparison) = &mut record
+        && comparison.id.is_empty()
+    {
+        comparison.id = format!("{}:{line}", path.file_name().unwrap_or_default().to_string_lossy());
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Preferences {
+        Preferences::read(text, Path::new("folder/pairs.jsonl"))
+    }
+
+    fn only(text: &str) -> Comparison {
+        let mut read = read(text).whole().unwrap();
+        assert_eq!(read.len(), 1, "{read:?}");
+        read.remove(0)
+    }
+
+    fn parts(comparison: &Comparison) -> (&str, Vec<&str>, usize) {
+        (&comparison.query, comparison.responses.iter().map(String::as_str).collect(), comparison.best)
+    }
+
+    /// The examples of TRL's documentation ("Dataset formats and types").
+    #[test]
+    fn trl_as_its_documentation_has_it() {
+        let expected = ("The sky is", vec![" blue.", " green."], 0);
+        let explicit = only(r#"{"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}"#);
+        assert_eq!(parts(&explicit), expected);
+        assert_eq!(explicit.id, "pairs.jsonl:1");
+        assert_eq!(parts(&only(r#"{"chosen": "The sky is blue.", "rejected": "The sky is green."}"#)), expected);
+
+        let conversation =
+            ("\n\nHuman: What color is the sky?\n\nAssistant:", vec![" It is blue.", " It is green."], 0);
+        let prompt = r#"{"role": "user", "content": "What color is the sky?"}"#;
+        let [blue, green] = ["blue", "green"].map(|c| format!(r#"{{"role": "assistant", "content": "It is {c}."}}"#));
+        let explicit = format!(r#"{{"prompt": [{prompt}], "chosen": [{blue}], "rejected": [{green}]}}"#);
+        assert_eq!(parts(&only(&explicit)), conversation);
+        let implicit = format!(r#"{{"chosen": [{prompt}, {blue}], "rejected": [{prompt}, {green}]}}"#);
+        assert_eq!(parts(&only(&implicit)), conversation);
+        // As UltraFeedback is often published: the prompt as text, and again as the first message.
+        let both = implicit.replacen('{', "{\"prompt\": \"What color is the sky?\", ", 1);
+        assert_eq!(parts(&only(&both)), conversation);
+        let text_and_messages =
+            format!(r#"{{"prompt": "What color is the sky?", "chosen": [{blue}], "rejected": [{green}]}}"#);
+        assert_eq!(parts(&only(&text_and_messages)), conversation);
+    }
+
+    #[test]
+    fn a_transcript_of_hh_is_split_before_the_last_answer_that_both_give() {
+        let line = r#"{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd love some.",
+            "rejected": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd rather not."}"#;
+        let expected = (
+            "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant:",
+            vec![" I'd love some.", " I'd rather not."],
+            0,
+        );
+        assert_eq!(parts(&only(&line.replace("\n            ", " "))), expected);
+        assert_eq!(parts(&only(&format!("[{line}]"))), expected);
+    }
+
+    const TASK: &str = r#"{"id": 7, "data": {"prompt": "The quick brown fox", "answer1": "jumps over the lazy dog.",
+        "answer2": "bags few lynx."}, "annotations": [
+        {"id": 31, "completed_by": 2, "was_cancelled": false, "lead_time": 4.25, "result": [
+            {"from_name": "comparison", "to_name": "answer1,answer2", "type": "pairwise", "value": {"selected": "right"}}]},
+        {"id": 32, "completed_by": {"email": "ada@example.org"}, "was_cancelled": false, "result": [
+            {"from_name": "comparison", "to_name": "answer1,answer2", "type": "pairwise", "value": {"selected": "answer1"}}]},
+        {"id": 33, "completed_by": 2, "was_cancelled": true, "result": []}]}"#;
+
+    #[test]
+    fn every_annotation_of_label_studio_is_a_comparison() {
+        let read = read(&format!("[{TASK}]")).whole().unwrap();
+        let [first, second] = read.as_slice() else { panic!("{read:?}") };
+        let responses = vec![" jumps over the lazy dog.", " bags few lynx."];
+        assert_eq!(parts(first), ("The quick brown fox", responses.clone(), 1));
+        assert_eq!(parts(second), ("The quick brown fox", responses, 0));
+        assert_eq!((first.labeler.as_str(), first.ms, first.id.as_str()), ("2", Some(4250), "label-studio-31"));
+        assert_eq!((second.labeler.as_str(), second.ms), ("ada@example.org", None));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_nothing_before_it_is_lost() {
+        let good = r#"{"prompt": "a", "chosen": "b", "rejected": "c"}"#;
+        let cases = [
+            (r#"{"prompt": "a", "chosen": "b"}"#, "missing field `rejected`"),
+            (r#"{"prompt": " ", "chosen": "b", "rejected": "c"}"#, "the query is blank"),
+            (r#"{"chosen": "b", "rejected": "c"}"#, "begin differently"),
+            (r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#, "chosen and rejected are the same"),
+            (r#"{"prompt": "a", "chosen": 3, "rejected": "b"}"#, "neither text nor a list of messages"),
+            ("{\"prompt\": \"a\"", "not the JSON expected here"),
+        ];
+        for (bad, says) in cases {
+            let in_lines = read(&format!("{good}\n\n{bad}\n{good}\n"));
+            let in_an_array = read(&format!("[{good},\n\n{bad},\n{good}]"));
+            for Preferences { comparisons, fault } in [in_lines, in_an_array] {
+                assert_eq!(comparisons.len(), 1);
+                let error = fault.unwrap();
+                assert!(error.to_string().starts_with("folder/pairs.jsonl:3: "), "{error}");
+                assert!(error.to_string().contains(says), "{error} should say {says}");
+                assert_eq!(error.exit_code(), 4);
+            }
+        }
+        assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
+        for unknown_field in
+            [TASK.replace("\"answer1,answer2\"", "\"left,right\""), TASK.replace("\"right\"", "\"up\"")]
+        {
+            assert!(read(&unknown_field.replace('\n', " ")).fault.is_some());
+        }
+    }
+
+    prop_compose! {
+        /// Responses that differ from each other, as TRL's pairs must.
+        fn comparison()(query in "[^\\s].{0,20}", stems in prop::collection::vec(".{0,12}", 2..6),
+                        index in any::<prop::sample::Index>()) -> Comparison {
+            let responses: Vec<String> = stems.iter().enumerate().map(|(n, stem)| format!("{stem} {n}")).collect();
+            let best = index.index(responses.len());
+            let line = serde_json::json!({"query": query, "responses": responses, "best": best});
+            serde_json::from_value(line).unwrap()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn trl_pairs_come_back_as_they_went(comparison in comparison()) {
+            let lines = to_trl(&comparison);
+            let read = read(&lines).whole().unwrap();
+            prop_assert_eq!(read.len(), comparison.responses.len() - 1);
+            let chosen = &comparison.responses[comparison.best];
+            let mut rejected = comparison.responses.clone();
+            rejected.remove(comparison.best);
+            for (pair, rejected) in read.iter().zip(rejected) {
+                prop_assert_eq!(&pair.query, &comparison.query);
+                prop_assert_eq!(&pair.responses, &vec![chosen.clone(), rejected]);
+                prop_assert_eq!(pair.best, 0);
+            }
+            prop_assert_eq!(read.iter().map(to_trl).collect::<String>(), lines);
+        }
+
+        #[test]
+        fn a_file_of_anything_is_read_or_refused(text in any::<String>()) {
+            let read = read(&text);
+            prop_assert_eq!(read.comparisons.len() + usize::from(read.fault.is_some()) == 0, text.trim().is_empty());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Pairs of a chosen and a rejected response: TRL's preference types, and Anthropic's transcripts.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::conversation::{ASSISTANT, Message, transcript};
+use crate::data::comparisons::Comparison;
+
+#[derive(Deserialize)]
+struct Pair {
+    prompt: Option<Value>,
+    chosen: Value,
+    rejected: Value,
+}
+
+enum Content {
+    Text(String),
+    Messages(Vec<Message>),
+}
+
+impl Content {
+    fn read(value: Value, field: &str) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Ok(Self::Text(text)),
+            Value::Array(_) => {
+                let messages = serde_json::from_value(value);
+                messages.map(Self::Messages).map_err(|fault| format!("{field} is no list of messages: {fault}"))
+            }
+            _ => Err(format!("{field} is neither text nor a list of messages")),
+        }
+    }
+
+    /// A text is what the user said.
+    fn into_messages(self) -> Vec<Message> {
+        match self {
+            Self::Text(content) => vec![Message { role: "user".into(), content }],
+            Self::Messages(messages) => messages,
+        }
+    }
+}
+
+/// The chosen response comes first.
+pub(super) fn comparison(entry: Value) -> Result<Comparison, String> {
+    let pair: Pair = serde_json::from_value(entry).map_err(|fault| fault.to_string())?;
+    if pair.chosen == pair.rejected {
+        return Err("chosen and rejected are the same".into());
+    }
+    let prompt = pair.prompt.filter(|prompt| !prompt.is_null());
+    let prompt = prompt.map(|prompt| Content::read(prompt, "prompt")).transpose()?;
+    let chosen = Content::read(pair.chosen, "chosen")?;
+    let rejected = Content::read(pair.rejected, "rejected")?;
+    let (query, responses) = match (prompt, chosen, rejected) {
+        (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => (prompt, [chosen, rejected]),
+        (None, Content::Text(chosen), Content::Text(rejected)) => of_texts(&chosen, &rejected),
+        (prompt, Content::Messages(chosen), Content::Messages(rejected)) => of_messages(prompt, chosen, rejected),
+        _ => return Err("text and messages do not go together".into()),
+    };
+    if query.is_empty() {
+        return Err("there is no prompt, and chosen and rejected begin differently".into());
+    }
+    Ok(Comparison { query, responses: responses.into(), ..Comparison::default() })
+}
+
+/// The prompt is what both texts begin with: in a transcript up to an answer of the assistant, else up to
+/// where they part, with a space before that left to the responses (TRL's `extract_prompt`).
+fn of_texts(chosen: &str, rejected: &str) -> (String, [String; 2]) {
+    let pairs = chosen.char_indices().zip(rejected.chars());
+    let parted = pairs.take_while(|((_, one), other)| one == other).last();
+    let common = parted.map_or(0, |((at, last), _)| at + last.len_utf8());
+    let common = chosen.get(..common).unwrap_or_default();
+    let prompt = match common.rfind(ASSISTANT) {
+        Some(at) if common.trim_start().starts_with("Human:") => at + ASSISTANT.len(),
+        _ => common.strip_suffix(' ').unwrap_or(common).len(),
+    };
+    let after = |text: &str| text.get(prompt..).unwrap_or_default().to_string();
+    (common.get(..prompt).unwrap_or_default().into(), [after(chosen), after(rejected)])
+}
+
+/// Messages that both begin with belong to the prompt.
+fn of_messages(prompt: Option<Content>, chosen: Vec<Message>, rejected: Vec<Message>) -> (String, [String; 2]) {
+    let common = chosen.iter().zip(&rejected).take_while(|(one, other)| one == other).count();
+    let shared = chosen.get(..common).unwrap_or_default();
+    let mut before = prompt.map(Content::into_messages).unwrap_or_default();
+    if shared.starts_with(&before) {
+        before.clear();
+    }
+    let query = transcript(&before) + &transcript(shared);
+    let [chosen, rejected] = [chosen, rejected].map(|all| transcript(all.get(common..).unwrap_or_default()));
+    // Both continue what an answer begins with, as text would.
+    match (chosen.strip_prefix(ASSISTANT), rejected.strip_prefix(ASSISTANT)) {
+        (Some(chosen), Some(rejected)) => (query + ASSISTANT, [chosen.into(), rejected.into()]),
+        _ => (query, [chosen, rejected]),
+    }
+}
+
+/// The best response with each of the others, as TRL's standard preference type: one line a pair.
+pub fn to_trl(comparison: &Comparison) -> String {
+    let Some(chosen) = comparison.responses.get(comparison.best) else { return String::new() };
+    let others = comparison.responses.iter().enumerate().filter(|(index, _)| *index != comparison.best);
+    others
+        .map(|(_, rejected)| {
+            format!("{}\n", json!({"prompt": comparison.query, "chosen": chosen, "rejected": rejected}))
+        })
+        .collect()
+}

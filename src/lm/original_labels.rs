@@ -1,0 +1,85 @@
+//! The original's label files and one model's text: they hold token ids of GPT-2.
+
+use std::path::Path;
+
+use super::tokenizer::Tokenizer;
+use crate::data::comparisons::Comparison;
+use crate::data::openai::{PADDING, PickBest, parse_labels, without_padding};
+use crate::error::{Error, Result};
+
+/// A label file of the original, for a model whose tokens are GPT-2's.
+///
+/// # Errors
+/// As [`parse_labels`], and [`Error::Input`] for another tokenizer.
+pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Vec<PickBest>> {
+    demand_gpt2(tokenizer, path, "this file holds token ids of GPT-2")?;
+    parse_labels(text, path)
+}
+
+// What the original's tasks look for (`lm_tasks.py`): a period, and an end of line.
+fn demand_gpt2(tokenizer: &Tokenizer, path: &Path, what: &str) -> Result<()> {
+    match [tokenizer.token("."), tokenizer.token("\n")] {
+        [Some(13), Some(198)] => Ok(()),
+        _ => Err(Error::input(
+            path,
+            format!("{what}, and the model has another tokenizer"),
+            "use a model with GPT-2's tokenizer, such as --model gpt2",
+        )),
+    }
+}
+
+/// The judgments as text, each with the file's name and its number, from 1, as id. Text may come back as
+/// other tokens where the samples were not what the tokenizer makes of their text.
+///
+/// # Errors
+/// When the tokenizer fails.
+pub fn labels_to_comparisons(labels: &[PickBest], path: &Path, tokenizer: &Tokenizer) -> Result<Vec<Comparison>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let text = |ids: &[u32]| tokenizer.decode(&without_padding(ids));
+    let comparison = |(number, label): (usize, &PickBest)| {
+        Ok(Comparison {
+            id: format!("{name}:{number}"),
+            query: text(&label.query)?,
+            responses: label.samples().into_iter().map(text).collect::<Result<_>>()?,
+            best: label.best,
+            ..Comparison::default()
+        })
+    };
+    (1..).zip(labels).map(comparison).collect()
+}
+
+/// Comparisons as the original's labels: filled up to the longest query and the longest response of the
+/// file. `path` is named in errors.
+///
+/// # Errors
+/// [`Error::Input`] for another tokenizer than GPT-2's, and for a comparison of another number of
+/// responses than four.
+pub fn comparisons_to_labels(comparisons: &[Comparison], path: &Path, tokenizer: &Tokenizer) -> Result<Vec<PickBest>> {
+    demand_gpt2(tokenizer, path, "the original's labels are token ids of GPT-2")?;
+    let of_four = (1..).zip(comparisons).map(|(number, comparison)| encode(comparison, number, path, tokenizer));
+    let mut labels = of_four.collect::<Result<Vec<_>>>()?;
+    let longest_query = labels.iter().map(|label| label.query.len()).max().unwrap_or(0);
+    let longest_sample = labels.iter().flat_map(PickBest::samples).map(<[u32]>::len).max().unwrap_or(0);
+    for label in &mut labels {
+        label.query.resize(longest_query, PADDING);
+        for sample in [&mut label.sample0, &mut label.sample1, &mut label.sample2, &mut label.sample3] {
+            sample.resize(longest_sample, PADDING);
+        }
+    }
+    Ok(labels)
+}
+
+fn encode(comparison: &Comparison, number: usize, path: &Path, tokenizer: &Tokenizer) -> Result<PickBest> {
+    let [one, two, three, four] = comparison.responses.as_slice() else {
+        let what = format!("comparison {number} has {} responses", comparison.responses.len());
+        return Err(Error::input(path, what, "the original's format is the best of four"));
+    };
+    Ok(PickBest {
+        query: tokenizer.encode(&comparison.query)?,
+        sample0: tokenizer.encode(one)?,
+        sample1: tokenizer.encode(two)?,
+        sample2: tokenizer.encode(three)?,
+        sample3: tokenizer.encode(four)?,
+        best: comparison.best,
+    })
+}
