@@ -52,5 +52,6 @@ pub mod reward;
 pub mod run;
 pub mod statistics;
 pub mod supervised;
+pub mod visible;
 
 pub use error::{Error, Result};

@@ -126,7 +126,7 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
         .take(3)
         .map(|pair| {
             let [query, before, after] =
-                [&pair.query, &pair.baseline, &pair.candidate].map(|text| super::sample::visible(text));
+                [&pair.query, &pair.baseline, &pair.candidate].map(|text| super::sample::one_line(text));
             format!("  {query}\n    before:{before}\n    after: {after}")
         })
         .collect();

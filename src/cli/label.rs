@@ -1,6 +1,7 @@
 //! `preftune label`: comparisons, from queries and a labeler.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -8,24 +9,39 @@ use serde::Serialize;
 use super::Common;
 use super::common::{Session, load_labeler, load_model, read_queries, remembered, remembered_model};
 use crate::device::Opened;
-use crate::error::Result;
-use crate::labels::{LabelLog, Labeler};
+use crate::error::{Error, Result};
+use crate::labels::terminal::{Keys, TerminalLabeler};
+use crate::labels::{Agreements, Desk, LabelLog, Labeler, Plan, SharedDesk, instructions};
 use crate::lm::{STORYTELLER, Task};
-use crate::reward::Labelling;
-use crate::run::{Interrupt, files};
+use crate::reward::{Labelling, Questions};
+use crate::run::{Interrupt, Mode, files};
 
-/// Have a labeler choose the best of several responses
+/// Choose the best of several responses, in a browser, at a terminal, or by a classifier
 ///
-/// The labels go to an append-only file of comparisons. Run the same command again to go on where
-/// it stopped.
+/// The labels go to an append-only file of comparisons, each on the disk before the next is asked for.
+/// Run the same command again to go on where it stopped.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  preftune label --simulated --out comparisons.jsonl
-  preftune label --simulated --model models/mine --queries queries.txt --out comparisons.jsonl")]
+  preftune label --instructions sentiment
+  preftune label --terminal --name ada --set labels.comparisons=200
+  preftune label --model models/mine --queries queries.txt --instructions taste.txt --port 7711
+  preftune label --simulated --out comparisons.jsonl")]
 pub struct Arguments {
     /// Let the sentiment classifier that ships with the program choose
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with_all = ["terminal", "port", "instructions"])]
     pub simulated: bool,
+    /// Ask at this terminal, one key an answer, in place of a browser
+    #[arg(long, conflicts_with = "port")]
+    pub terminal: bool,
+    /// Whose answers those at the terminal are
+    #[arg(long, value_name = "NAME", default_value = "me", requires = "terminal")]
+    pub name: String,
+    /// The port of the page, on this computer only; 0 is any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
+    /// What to choose, for people: sentiment, descriptiveness, or a text file
+    #[arg(long, value_name = "NAME|FILE", default_value = "sentiment")]
+    pub instructions: String,
     /// The model whose responses are compared
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     pub model: String,
@@ -33,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "simulated")]
     pub classifier: Option<PathBuf>,
     /// Where the comparisons go; comparisons.jsonl in the run folder if not given
     #[arg(long, value_name = "FILE")]
@@ -44,17 +60,18 @@ pub struct Arguments {
 struct Outcome {
     comparisons: usize,
     out: PathBuf,
+    #[serde(flatten)]
+    agreements: Agreements,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
-    let mut labeler = load_labeler(arguments.classifier.as_deref())?;
     let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
         .texts(&model.tokenizer)?;
-    let out = match arguments.out {
-        Some(path) => path,
+    let out = match &arguments.out {
+        Some(path) => path.clone(),
         None => {
             let inputs = [
                 remembered_model(&arguments.model)?,
@@ -65,32 +82,118 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
     };
     let session = Session { model: &model, settings: &settings, interrupt: &Interrupt::install()?, common, room };
-    let comparisons = write_comparisons(&session, &arguments.model, &queries, &mut labeler, &out)?;
-    let text = format!("{comparisons} comparisons in {}", out.display());
-    common.print(&Outcome { comparisons, out }, &text)
+    let log = match arguments.simulated {
+        true => {
+            let mut labeler = load_labeler(arguments.classifier.as_deref())?;
+            write_comparisons(&session, &arguments.model, &queries, &mut labeler, &out)?
+        }
+        false => ask_people(&session, &arguments, &queries, &out)?,
+    };
+    let comparisons = log.comparisons().len();
+    let agreements = Agreements::of(log.comparisons());
+    let text = format!("{comparisons} comparisons in {}{}", out.display(), describe(&agreements));
+    common.print(&Outcome { comparisons, out, agreements }, &text)
 }
 
-/// Adds comparisons to the file until it holds as many as the settings ask for; how many it holds.
+/// Adds comparisons to the file until it holds as many as the settings ask for.
 pub fn write_comparisons(
     session: &Session<'_>,
     model_name: &str,
     queries: &[String],
     labeler: &mut dyn Labeler,
     out: &Path,
-) -> Result<usize> {
-    let Session { model, settings, interrupt, common, .. } = *session;
+) -> Result<LabelLog> {
+    let mut log = open_log(out)?;
+    labelling(session, model_name, queries, session.common.progress())?.run(labeler, &mut log)?;
+    Ok(log)
+}
+
+fn open_log(out: &Path) -> Result<LabelLog> {
     files::create_folder_of(out)?;
-    let mut log = LabelLog::open(out)?;
-    let labelling = Labelling {
-        settings: &settings.labels,
-        policy: model,
-        policy_name: model_name,
-        task: Task::new(&settings.task, model)?,
-        queries,
-        seed: common.seed,
-        interrupt: interrupt.clone(),
-        progress: common.progress(),
+    LabelLog::open(out)
+}
+
+fn labelling<'a>(
+    session: &Session<'a>,
+    model_name: &'a str,
+    queries: &'a [String],
+    progress: Mode,
+) -> Result<Labelling<'a>> {
+    let Session { model, settings, interrupt, common, .. } = *session;
+    let task = Task::new(&settings.task, model)?;
+    let count = settings.labels.responses_per_query;
+    let questions = Questions::new((model, model_name), task, queries, count, common.seed)?;
+    Ok(Labelling { questions, wanted: settings.labels.comparisons, interrupt: interrupt.clone(), progress })
+}
+
+/// The same with people, who answer while more questions are drawn.
+fn ask_people(session: &Session<'_>, arguments: &Arguments, queries: &[String], out: &Path) -> Result<LabelLog> {
+    let labels = &session.settings.labels;
+    if labels.responses_per_query > 9 {
+        let what = format!("labels.responses_per_query is {}, and there are keys for 9", labels.responses_per_query);
+        return Err(Error::usage(what, "change it with --set labels.responses_per_query=…"));
+    }
+    let instructions = match instructions(&arguments.instructions) {
+        Some(text) => text.to_string(),
+        None => files::read_text(Path::new(&arguments.instructions))?,
     };
-    labelling.run(labeler, &mut log)?;
-    Ok(log.comparisons().len())
+    let plan = Plan { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.common.seed };
+    let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan)));
+    let progress = if arguments.terminal { Mode::Quiet } else { session.common.progress() };
+    let labelling = labelling(session, &arguments.model, queries, progress)?;
+    match arguments.terminal {
+        true => ask_at_terminal(&labelling, &desk, &arguments.name, &instructions)?,
+        false => ask_in_browser(&labelling, &desk, &instructions, arguments.port, session.common)?,
+    }
+    let desk = Arc::into_inner(desk).ok_or_else(|| Error::failed("somebody is still labelling", ""))?;
+    Ok(desk.into_inner().into_log())
+}
+
+/// The questions are drawn in another thread, so that this one may leave the terminal as it was.
+fn ask_at_terminal(labelling: &Labelling<'_>, desk: &SharedDesk, name: &str, instructions: &str) -> Result<()> {
+    std::thread::scope(|scope| {
+        let supply = scope.spawn(|| labelling.supply(desk));
+        let screen = &mut std::io::stderr();
+        let labeler = TerminalLabeler { name, instructions, desk, keys: Keys::of_standard_input(), screen };
+        let asked = labeler.run(|| supply.is_finished());
+        let interrupted = labelling.interrupt.request();
+        let supplied = supply.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match asked.and(supplied) {
+            // Whoever leaves in the middle is done for now.
+            Err(Error::Interrupted { .. }) if !interrupted => Ok(()),
+            result => result,
+        }
+    })
+}
+
+#[cfg(feature = "web")]
+fn ask_in_browser(
+    labelling: &Labelling<'_>,
+    desk: &Arc<SharedDesk>,
+    instructions: &str,
+    port: u16,
+    common: &Common,
+) -> Result<()> {
+    let server = crate::labels::web::LabelServer::start(Arc::clone(desk), instructions, port)?;
+    // Whoever asked for quiet still needs the address.
+    Common { quiet: false, ..common.clone() }.say(&format!("label at {}", server.url()));
+    let supplied = labelling.supply(desk);
+    server.stop();
+    supplied
+}
+
+#[cfg(not(feature = "web"))]
+fn ask_in_browser(_: &Labelling<'_>, _: &Arc<SharedDesk>, _: &str, _: u16, _: &Common) -> Result<()> {
+    Err(Error::usage("this build has no page", "use --terminal, or build with the feature `web`"))
+}
+
+fn describe(agreements: &Agreements) -> String {
+    let with_self = agreements.with_self.iter().map(|(name, agreement)| (format!("{name} with themselves"), agreement));
+    let all = std::iter::once(("labelers with each other".to_string(), &agreements.with_others));
+    let lines = with_self.chain(all).filter_map(|(whose, agreement)| {
+        let interval = agreement.interval();
+        let [rate, low, high] = [agreement.rate()?, interval.low, interval.high].map(|share| 100.0 * share);
+        Some(format!("\nagreement of {whose}: {rate:.0}% of {} (95% interval {low:.0} to {high:.0})", agreement.pairs))
+    });
+    lines.collect()
 }

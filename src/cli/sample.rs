@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::lm::{STORYTELLER, Sampling, Task, sample};
 use crate::run::random::{Stream, uniform};
 use crate::run::{Mode, Progress};
+use crate::visible::visible;
 
 /// So many responses are drawn before they are printed.
 const RESPONSES_AT_ONCE: usize = 64;
@@ -69,7 +70,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 false => task.decode_response(&model, response),
             };
             let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
-            let text: Vec<String> = responses.iter().map(|response| visible(&format!("{query}{response}"))).collect();
+            let text: Vec<String> = responses.iter().map(|response| one_line(&format!("{query}{response}"))).collect();
             progress.suspend(|| common.print(&Row { query, responses }, &text.join("\n")))?;
         }
         progress.advance(queries.len() as u64);
@@ -78,9 +79,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Line breaks as a sign, so that one response is one line; other control characters, which could
-/// steer a terminal, as the replacement character.
-pub fn visible(text: &str) -> String {
-    let line = text.replace("\n\n", " ⏎ ").replace('\n', " ⏎ ");
-    line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+/// Line breaks as a sign, so that one response is one line.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace("\n\n", " ⏎ ").replace('\n', " ⏎ ")
 }

@@ -67,11 +67,13 @@ pub struct Labels {
     pub responses_per_query: usize,
     /// Share of the queries kept for held-out accuracy. The original held out none.
     pub held_out_fraction: f64,
+    /// Share of the questions that people are asked a second time, for how far they agree.
+    pub repeated_fraction: f64,
 }
 
 impl Default for Labels {
     fn default() -> Self {
-        Self { comparisons: 3072, responses_per_query: 4, held_out_fraction: 0.1 }
+        Self { comparisons: 3072, responses_per_query: 4, held_out_fraction: 0.1, repeated_fraction: 0.05 }
     }
 }
 

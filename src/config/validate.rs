@@ -41,7 +41,8 @@ fn task(task: &Task) -> Result<()> {
 fn labels(labels: &Labels) -> Result<()> {
     at_least("labels.comparisons", labels.comparisons, 2)?;
     at_least("labels.responses_per_query", labels.responses_per_query, 2)?;
-    inner_fraction("labels.held_out_fraction", labels.held_out_fraction)
+    inner_fraction("labels.held_out_fraction", labels.held_out_fraction)?;
+    fraction("labels.repeated_fraction", labels.repeated_fraction)
 }
 
 fn reward(reward: &Reward) -> Result<()> {

@@ -90,7 +90,7 @@ pub enum Record {
 pub struct Undone {
     /// The id of the line that no longer counts.
     pub undo: String,
-    /// Who took it back.
+    /// Who took it back, if only their own answer is meant.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub labeler: String,
     /// When, in seconds since 1970-01-01 UTC.
@@ -111,6 +111,22 @@ impl Record {
         };
         // Cannot fail, as above.
         line.unwrap_or_default() + "\n"
+    }
+
+    /// Adds what was decided to the comparisons before it, or removes what was taken back from them.
+    pub fn count_among(self, standing: &mut Vec<Comparison>) {
+        match self {
+            Self::Judged(comparison) => standing.push(comparison),
+            Self::Undecided(_) => {}
+            Self::Undone(undone) => {
+                let is_meant = |one: &Comparison| {
+                    one.id == undone.undo && (undone.labeler.is_empty() || undone.labeler == one.labeler)
+                };
+                if let Some(place) = standing.iter().rposition(is_meant) {
+                    standing.remove(place);
+                }
+            }
+        }
     }
 
     /// What makes it unusable, if anything.
@@ -141,7 +157,7 @@ impl Record {
 /// # Errors
 /// As [`parse_records`].
 pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
-    Ok(standing(&parse_records(text, path)?).into_iter().cloned().collect())
+    Ok(standing(parse_records(text, path)?))
 }
 
 /// Every line of a label log.
@@ -167,18 +183,10 @@ pub fn parse_records(text: &str, path: &Path) -> Result<Vec<Record>> {
 }
 
 /// The comparisons that were decided and not taken back. What was taken back may be answered again.
-pub fn standing(records: &[Record]) -> Vec<&Comparison> {
-    let mut standing: Vec<&Comparison> = Vec::new();
+pub fn standing(records: Vec<Record>) -> Vec<Comparison> {
+    let mut standing = Vec::new();
     for record in records {
-        match record {
-            Record::Judged(comparison) => standing.push(comparison),
-            Record::Undecided(_) => {}
-            Record::Undone(undone) => {
-                if let Some(place) = standing.iter().rposition(|comparison| comparison.id == undone.undo) {
-                    standing.remove(place);
-                }
-            }
-        }
+        record.count_among(&mut standing);
     }
     standing
 }
@@ -264,7 +272,8 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_or_never_decided_does_not_count() {
-        let named = |id: &str, best| Comparison { id: id.into(), best, ..parse(GOOD).unwrap().remove(0) };
+        let line = GOOD.replace('}', ",\"labeler\":\"ada\"}");
+        let named = |id: &str, best| Comparison { id: id.into(), best, ..parse(&line).unwrap().remove(0) };
         let undo = |id: &str| Record::Undone(Undone { undo: id.into(), labeler: "ada".into(), at: Some(7) });
         let records = [
             Record::Judged(named("1", 0)),

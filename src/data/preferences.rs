@@ -88,7 +88,7 @@ impl Preferences {
             Ok(())
         });
         let fault = fault.filter_map(Result::err).next();
-        Self { comparisons: standing(&records).into_iter().cloned().collect(), fault }
+        Self { comparisons: standing(records), fault }
     }
 
     /// The comparisons of a file without a bad entry.

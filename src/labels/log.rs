@@ -5,18 +5,19 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::data::comparisons::{Comparison, parse_comparisons};
+use crate::data::comparisons::{Comparison, Record, parse_records, standing};
 use crate::error::{Error, Result};
 use crate::run::files::sync_folder;
 
 /// A JSONL file of comparisons, open for one writer.
 ///
-/// Labelling resumes by leaving out what [`LabelLog::comparisons`] already holds.
+/// Labelling resumes by leaving out what [`LabelLog::records`] already holds.
 #[derive(Debug)]
 pub struct LabelLog {
     path: PathBuf,
     file: File,
     length_bytes: u64,
+    records: Vec<Record>,
     comparisons: Vec<Comparison>,
 }
 
@@ -36,22 +37,28 @@ impl LabelLog {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|source| Error::file("read", path, source))?;
 
-        let mut log = Self { path: path.into(), file, length_bytes: 0, comparisons: Vec::new() };
+        let mut log = Self { path: path.into(), file, length_bytes: 0, records: Vec::new(), comparisons: Vec::new() };
         let complete_bytes = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         let (complete, last_line) = bytes.split_at_checked(complete_bytes).unwrap_or((&bytes, &[]));
-        log.comparisons = parse_comparisons(text_of(complete, path)?, path)?;
+        log.records = parse_records(text_of(complete, path)?, path)?;
         log.length_bytes = complete.len() as u64;
         if bytes.is_empty() {
             sync_name(path)?;
         } else if !last_line.is_empty() {
             log.repair(last_line)?;
         }
+        log.comparisons = standing(log.records.clone());
         Ok(log)
     }
 
-    /// Everything in the log: what was there and what was appended, oldest first.
+    /// What was decided and not taken back, oldest first.
     pub fn comparisons(&self) -> &[Comparison] {
         &self.comparisons
+    }
+
+    /// Every line of the log: what was there and what was appended, oldest first.
+    pub fn records(&self) -> &[Record] {
+        &self.records
     }
 
     /// Where the log is.
@@ -59,26 +66,29 @@ impl LabelLog {
         &self.path
     }
 
-    /// Writes one judgment; when this returns, it is on the disk.
+    /// Writes one line; when this returns, it is on the disk.
     ///
     /// # Errors
     /// As [`LabelLog::append_many`].
-    pub fn append(&mut self, comparison: &Comparison) -> Result<()> {
-        self.append_many(std::slice::from_ref(comparison))
+    pub fn append(&mut self, record: Record) -> Result<()> {
+        self.append_many(vec![record])
     }
 
-    /// Writes several judgments and waits for the disk once.
+    /// Writes several lines and waits for the disk once.
     ///
     /// # Errors
     /// When a comparison could not be read back (`best` out of range, say) or the operating
     /// system refuses, as on a full disk. Then none of them is in the log.
-    pub fn append_many(&mut self, comparisons: &[Comparison]) -> Result<()> {
-        let lines: String = comparisons.iter().map(Comparison::to_line).collect();
-        let appended = parse_comparisons(&lines, &self.path).map_err(|error| {
+    pub fn append_many(&mut self, records: Vec<Record>) -> Result<()> {
+        let lines: String = records.iter().map(Record::to_line).collect();
+        parse_records(&lines, &self.path).map_err(|error| {
             Error::failed(format!("refused to log a comparison that cannot be read again: {error}"), error.hint())
         })?;
         self.write(lines.as_bytes())?;
-        self.comparisons.extend(appended);
+        for record in records {
+            self.records.push(record.clone());
+            record.count_among(&mut self.comparisons);
+        }
         Ok(())
     }
 
@@ -102,11 +112,11 @@ impl LabelLog {
 
     /// Keeps a last line that lacks nothing but its newline, and moves any other away.
     fn repair(&mut self, last_line: &[u8]) -> Result<()> {
-        let last = std::str::from_utf8(last_line).ok().and_then(|line| parse_comparisons(line, &self.path).ok());
+        let last = std::str::from_utf8(last_line).ok().and_then(|line| parse_records(line, &self.path).ok());
         match last {
-            Some(comparisons) if !comparisons.is_empty() => {
+            Some(records) if !records.is_empty() => {
                 self.length_bytes += last_line.len() as u64;
-                self.comparisons.extend(comparisons);
+                self.records.extend(records);
                 self.write(b"\n")
             }
             _ => {
@@ -158,6 +168,7 @@ fn sync_name(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::comparisons::{Undone, parse_comparisons};
 
     fn comparison(id: &str) -> Comparison {
         let line = format!(r#"{{"id":"{id}","query":"Once","responses":["upon a time","“twice”"],"best":1}}"#);
@@ -174,16 +185,30 @@ mod tests {
         let path = folder.path().join("labels.jsonl");
         let mut log = LabelLog::open(&path).unwrap();
         assert!(log.comparisons().is_empty());
-        log.append(&comparison("a")).unwrap();
+        log.append(Record::Judged(comparison("a"))).unwrap();
         drop(log);
 
         let mut log = LabelLog::open(&path).unwrap();
-        log.append_many(&[comparison("b"), comparison("c")]).unwrap();
+        log.append_many(["b", "c"].map(|id| Record::Judged(comparison(id))).into()).unwrap();
         assert_eq!(ids(&log), ["a", "b", "c"]);
         drop(log);
         assert_eq!(ids(&LabelLog::open(&path).unwrap()), ["a", "b", "c"]);
         let expected: String = ["a", "b", "c"].map(|id| comparison(id).to_line()).concat();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_taken_back_no_longer_counts_and_stays_in_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let mut log = LabelLog::open(&path).unwrap();
+        log.append_many(["a", "b"].map(|id| Record::Judged(comparison(id))).into()).unwrap();
+        log.append(Record::Undone(Undone { undo: "a".into(), labeler: String::new(), at: None })).unwrap();
+        log.append(Record::Undecided(comparison("c"))).unwrap();
+        assert_eq!((ids(&log), log.records().len()), (vec!["b"], 4));
+        drop(log);
+        let log = LabelLog::open(&path).unwrap();
+        assert_eq!((ids(&log), log.records().len()), (vec!["b"], 4));
     }
 
     /// The program may be killed after any byte of a line.
@@ -196,7 +221,7 @@ mod tests {
             let cut = &torn.as_bytes()[..written];
             std::fs::write(&path, [whole.as_bytes(), cut].concat()).unwrap();
             let mut log = LabelLog::open(&path).unwrap();
-            log.append(&comparison("c")).unwrap();
+            log.append(Record::Judged(comparison("c"))).unwrap();
             let moved = std::fs::read(folder.path().join("labels.jsonl.torn"));
             if written == torn.len() - 1 {
                 assert_eq!(ids(&log), ["a", "b", "c"], "only the newline is missing");
@@ -227,7 +252,7 @@ mod tests {
         let path = folder.path().join("labels.jsonl");
         let mut log = LabelLog::open(&path).unwrap();
         let best_out_of_range = Comparison { best: 2, ..comparison("b") };
-        assert!(log.append_many(&[comparison("a"), best_out_of_range]).is_err());
+        assert!(log.append_many([comparison("a"), best_out_of_range].map(Record::Judged).into()).is_err());
         assert!(log.comparisons().is_empty());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
     }
@@ -249,8 +274,8 @@ mod tests {
     fn a_full_disk_is_reported() {
         let path = PathBuf::from("/dev/full");
         let file = OpenOptions::new().write(true).open(&path).unwrap();
-        let mut log = LabelLog { path, file, length_bytes: 0, comparisons: Vec::new() };
-        let error = log.append(&comparison("a")).unwrap_err();
+        let mut log = LabelLog { path, file, length_bytes: 0, records: Vec::new(), comparisons: Vec::new() };
+        let error = log.append(Record::Judged(comparison("a"))).unwrap_err();
         assert!(matches!(error, Error::File { action: "write", .. }), "{error}");
         assert!(log.comparisons().is_empty());
     }

@@ -1,18 +1,38 @@
 //! Who chooses: the labeler's side of Figure 1.
 //!
 //! A [`Labeler`] is shown a query with several responses and says which is best.
-//! [`SimulatedLabeler`] is a sentiment classifier that stands in for people; what any
-//! labeler decided is kept by [`LabelLog`], one line a judgment.
+//! [`SimulatedLabeler`] is a sentiment classifier that stands in for people, who sit at a [`Desk`]: in
+//! a terminal, or on a web page. What any of them decided is kept by [`LabelLog`], one line a judgment.
 
+pub mod agreement;
 pub mod classifier;
+pub mod desk;
 pub mod log;
+pub mod question;
+pub mod shared_desk;
 pub mod simulated;
+pub mod terminal;
+#[cfg(feature = "web")]
+pub mod web;
 
+pub use agreement::{Agreement, Agreements};
 pub use classifier::Classifier;
+pub use desk::{Desk, Next, Plan, Standing};
 pub use log::LabelLog;
+pub use question::{Answer, Question, Signature};
+pub use shared_desk::SharedDesk;
 pub use simulated::SimulatedLabeler;
 
 use crate::error::Result;
+
+/// What to choose, as it ships: `sentiment` and `descriptiveness` are the paper's two styles.
+pub fn instructions(name: &str) -> Option<&'static str> {
+    match name {
+        "sentiment" => Some(include_str!("../../datasets/instructions/sentiment.txt")),
+        "descriptiveness" => Some(include_str!("../../datasets/instructions/descriptiveness.txt")),
+        _ => None,
+    }
+}
 
 /// Chooses the best of several responses to a query.
 pub trait Labeler {

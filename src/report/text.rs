@@ -1,5 +1,7 @@
 //! Text from models and people, made safe and visible for a page.
 
+use crate::visible::push_visible;
+
 /// Escapes text for HTML and SVG, as content and inside a double-quoted attribute.
 ///
 /// Newlines show as ⏎ and other control characters as their symbol. Characters that turn
@@ -15,12 +17,7 @@ pub fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' => escaped.push('⏎'),
-            '\u{7f}' => escaped.push('␡'),
-            '\0'..='\u{1f}' => escaped.push(control_picture(character)),
-            _ if is_invisible(character) => {
-                escaped.push_str(&format!("⟨U+{:04X}⟩", u32::from(character)));
-            }
-            _ => escaped.push(character),
+            _ => push_visible(&mut escaped, character),
         }
     }
     escaped
@@ -57,20 +54,6 @@ pub fn number(value: f64) -> String {
 pub fn percent(proportion: f64) -> String {
     let digits = format!("{:.1}", proportion * 100.0);
     format!("{}%", digits.strip_suffix(".0").unwrap_or(&digits))
-}
-
-/// The symbol of a C0 control character: its code, moved to the block "Control Pictures".
-fn control_picture(character: char) -> char {
-    char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}')
-}
-
-/// C1 controls, separators, direction marks, zero-width spaces, annotations and tags.
-/// The zero-width joiners stay: emoji and several scripts need them.
-fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

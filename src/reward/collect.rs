@@ -1,55 +1,104 @@
 //! Draws the responses that a labeler compares, and those that rewards are normalized on.
 
-use super::fit::NormalizationSamples;
-use crate::error::Result;
-use crate::lm::{LanguageModel, Sampling, Task, sample};
-use crate::run::random::{Stream, below, generator, uniform};
+use std::collections::HashSet;
 
-/// Queries with the responses to choose from.
-#[derive(Debug, Clone)]
-pub struct Collection {
-    /// Index into the queries given.
-    pub query: usize,
-    /// Tokens of each response, cut where responses end.
-    pub responses: Vec<Vec<u32>>,
+use super::fit::NormalizationSamples;
+use crate::data::comparisons::Record;
+use crate::error::Result;
+use crate::labels::Question;
+use crate::lm::{LanguageModel, Sampling, Task, sample};
+use crate::run::random::{Stream, below, generator, shuffled, uniform};
+
+/// Draws the questions of a run. Each is known by its number, which with the seed decides the query, the
+/// responses, and their order on the screen.
+#[derive(Debug)]
+pub struct Questions<'a> {
+    policy: &'a LanguageModel,
+    policy_name: &'a str,
+    task: Task,
+    queries: &'a [String],
+    /// The queries as the policy reads them.
+    tokens: Vec<Vec<u32>>,
+    responses_per_query: usize,
+    seed: u64,
 }
 
-/// Draws `responses_per_query` responses to each of the queries that `picked` names;
-/// `first` is the number of the first comparison, which with `seed` decides the random numbers.
-///
-/// # Errors
-/// For a query the model cannot read, and when the device fails.
-pub fn collect(
-    model: &LanguageModel,
-    queries: &[Vec<u32>],
-    picked: &[usize],
-    responses_per_query: usize,
-    task: &Task,
-    (seed, first): (u64, usize),
-) -> Result<Vec<Collection>> {
-    let contexts: Vec<Vec<u32>> =
-        picked.iter().filter_map(|&index| queries.get(index)).map(|query| task.context(query)).collect();
-    let sampling = Sampling { responses_per_query, ..task.sampling };
-    let numbers = |row: usize| {
-        let row = first * sampling.responses_per_query + row;
-        uniform(seed, Stream::Labels, 0, row as u64, sampling.response_length)
-    };
-    let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers)?;
-    let groups = drawn.responses.chunks(sampling.responses_per_query);
-    Ok(picked
-        .iter()
-        .zip(groups)
-        .map(|(&query, group)| Collection {
-            query,
-            responses: group.iter().map(|response| task.truncation.cut(response)).collect(),
+impl<'a> Questions<'a> {
+    /// Questions about responses of `policy`, which comparisons will know as `policy_name`.
+    ///
+    /// # Errors
+    /// For a query the policy cannot read.
+    pub fn new(
+        (policy, policy_name): (&'a LanguageModel, &'a str),
+        task: Task,
+        queries: &'a [String],
+        responses_per_query: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let tokens = queries.iter().map(|query| task.encode_query(policy, query)).collect::<Result<Vec<_>>>()?;
+        Ok(Self { policy, policy_name, task, queries, tokens, responses_per_query, seed })
+    }
+
+    /// The numbers of questions that a log does not hold, from the lowest on.
+    pub fn open_numbers(&self, records: &[Record]) -> impl Iterator<Item = usize> + use<> {
+        let id = |record: &Record| match record {
+            Record::Judged(comparison) | Record::Undecided(comparison) => Some(comparison.id.clone()),
+            Record::Undone(_) => None,
+        };
+        let answered: HashSet<String> = records.iter().filter_map(id).collect();
+        let seed = self.seed;
+        (0..).filter(move |&number| !answered.contains(&id_of(seed, number)))
+    }
+
+    /// The questions of these numbers.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn draw(&self, numbers: &[usize]) -> Result<Vec<Question>> {
+        let query = |number: &usize| {
+            below(self.tokens.len(), &mut generator(self.seed, Stream::Queries, 1 << 32, *number as u64))
+        };
+        let picked: Vec<usize> = numbers.iter().map(query).collect();
+        let contexts: Vec<Vec<u32>> =
+            picked.iter().filter_map(|&index| self.tokens.get(index)).map(|query| self.task.context(query)).collect();
+        let sampling = Sampling { responses_per_query: self.responses_per_query, ..self.task.sampling };
+        let uniforms = |row: usize| {
+            let number = numbers.get(row / self.responses_per_query).copied().unwrap_or_default();
+            let row = number * self.responses_per_query + row % self.responses_per_query;
+            uniform(self.seed, Stream::Labels, 0, row as u64, sampling.response_length)
+        };
+        let policy = self.policy;
+        let drawn = sample(&policy.transformer, &policy.config, None, &contexts, &sampling, uniforms)?;
+        let groups = drawn.responses.chunks(self.responses_per_query);
+        numbers
+            .iter()
+            .zip(picked)
+            .zip(groups)
+            .map(|((&number, query), group)| self.question(number, query, group))
+            .collect()
+    }
+
+    fn question(&self, number: usize, query: usize, responses: &[Vec<u32>]) -> Result<Question> {
+        let decode = |response: &Vec<u32>| self.task.decode_response(self.policy, response);
+        let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
+        Ok(Question {
+            id: id_of(self.seed, number),
+            query: self.queries.get(query).cloned().unwrap_or_default(),
+            order: shuffled(responses.len(), &mut generator(self.seed, Stream::Labels, 1, number as u64)),
+            responses,
+            policy: self.policy_name.into(),
         })
-        .collect())
+    }
+}
+
+fn id_of(seed: u64, number: usize) -> String {
+    format!("{seed}-{number}")
 }
 
 /// Responses of the reference to random queries, whole, as the original normalizes on them.
 ///
 /// # Errors
-/// As [`collect`].
+/// As [`sample`].
 pub fn draw_normalization_samples(
     model: &LanguageModel,
     queries: &[Vec<u32>],

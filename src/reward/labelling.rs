@@ -1,52 +1,47 @@
 //! Figure 1, left, up to the labels: draw responses, have a labeler choose, write down the choice.
 
-use super::collect::{Collection, collect};
-use crate::config;
-use crate::data::comparisons::Comparison;
+use std::time::Duration;
+
+use super::collect::Questions;
+use crate::data::comparisons::Record;
 use crate::error::{Error, Result};
-use crate::labels::{LabelLog, Labeler};
-use crate::lm::{LanguageModel, Task};
+use crate::labels::{Answer, LabelLog, Labeler, Question, SharedDesk, Signature};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
-use crate::run::random::{Stream, below, generator, shuffled};
 use crate::run::unix_seconds;
 
-/// Comparisons drawn and judged at once; what is judged is on disk before the next are drawn.
+/// Questions drawn and judged at once; what is judged is on disk before the next are drawn.
 const AT_ONCE: usize = 32;
+
+/// Questions drawn for a person at once: few, so that the first are soon there.
+const FOR_PEOPLE_AT_ONCE: usize = 4;
+
+/// Questions that lie ready for each person.
+const AHEAD: usize = 12;
 
 /// A labelling run.
 pub struct Labelling<'a> {
-    pub settings: &'a config::Labels,
-    /// Whose responses are compared.
-    pub policy: &'a LanguageModel,
-    /// The policy's name, as it is written into every comparison.
-    pub policy_name: &'a str,
-    pub task: Task,
-    pub queries: &'a [String],
-    pub seed: u64,
+    pub questions: Questions<'a>,
+    /// Comparisons that the log is to hold.
+    pub wanted: usize,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
 
 impl Labelling<'_> {
-    /// Draws and judges until the log holds as many comparisons as the settings ask for.
+    /// Draws and judges until the log holds as many comparisons as are wanted.
     ///
     /// # Errors
     /// [`Error::Interrupted`] with the log, in which every judgment is; or what went wrong.
-    pub fn run(self, labeler: &mut dyn Labeler, log: &mut LabelLog) -> Result<()> {
-        let encode = |query: &String| self.task.encode_query(self.policy, query);
-        let tokens = self.queries.iter().map(encode).collect::<Result<Vec<_>>>()?;
-        let total = self.settings.comparisons;
-        let done = log.comparisons().len().min(total);
-        let mut progress = Progress::resumed("labelling", done as u64, total as u64, "comparisons", self.progress);
-        while log.comparisons().len() < total {
-            let first = log.comparisons().len();
-            let numbers = first..total.min(first + AT_ONCE);
-            let collected = self.collect(&tokens, numbers.clone())?;
-            let judged = numbers.zip(&collected).map(|(number, collection)| self.judge(number, collection, labeler));
-            log.append_many(&judged.collect::<Result<Vec<_>>>()?)?;
-            progress.advance(collected.len() as u64);
-            if self.interrupt.requested() && log.comparisons().len() < total {
+    pub fn run(&self, labeler: &mut dyn Labeler, log: &mut LabelLog) -> Result<()> {
+        let mut numbers = self.questions.open_numbers(log.records());
+        let mut progress = self.begin(log.comparisons().len());
+        while log.comparisons().len() < self.wanted {
+            let some = AT_ONCE.min(self.wanted - log.comparisons().len());
+            let drawn = self.questions.draw(&numbers.by_ref().take(some).collect::<Vec<_>>())?;
+            log.append_many(drawn.iter().map(|question| judge(question, labeler)).collect::<Result<Vec<_>>>()?)?;
+            progress.advance(drawn.len() as u64);
+            if self.interrupt.requested() && log.comparisons().len() < self.wanted {
                 return Err(Error::Interrupted { checkpoint: Some(log.path().to_path_buf()) });
             }
         }
@@ -54,36 +49,47 @@ impl Labelling<'_> {
         Ok(())
     }
 
-    /// Responses to a random query for each of these comparisons, known by their numbers.
-    fn collect(&self, tokens: &[Vec<u32>], numbers: std::ops::Range<usize>) -> Result<Vec<Collection>> {
-        let query = |number| below(tokens.len(), &mut generator(self.seed, Stream::Queries, 1 << 32, number as u64));
-        let picked: Vec<usize> = numbers.clone().map(query).collect();
-        let numbers = (self.seed, numbers.start);
-        collect(self.policy, tokens, &picked, self.settings.responses_per_query, &self.task, numbers)
+    /// Keeps people supplied with questions until the log holds as many comparisons as are wanted. They
+    /// answer meanwhile, in other threads.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn supply(&self, desk: &SharedDesk) -> Result<()> {
+        let (mut numbers, done, path) = desk.with(|desk| {
+            let log = desk.log();
+            (self.questions.open_numbers(log.records()), log.comparisons().len(), log.path().to_path_buf())
+        });
+        let mut progress = self.begin(done);
+        loop {
+            let (labels, is_done, lacking) =
+                desk.with(|desk| (desk.log().comparisons().len(), desk.is_done(), desk.lacks(AHEAD)));
+            progress.reach(labels.min(self.wanted) as u64);
+            if is_done {
+                progress.finish();
+                return Ok(());
+            }
+            if self.interrupt.requested() {
+                return Err(Error::Interrupted { checkpoint: Some(path) });
+            }
+            if lacking == 0 {
+                desk.wait(Duration::from_millis(200));
+            } else {
+                let numbers: Vec<usize> = numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE)).collect();
+                let drawn = self.questions.draw(&numbers)?;
+                desk.with(|desk| desk.offer(drawn));
+            }
+        }
     }
 
-    /// Shows the responses in random order, and notes which was chosen.
-    fn judge(&self, number: usize, collection: &Collection, labeler: &mut dyn Labeler) -> Result<Comparison> {
-        let query = self.queries.get(collection.query).map_or("", String::as_str);
-        let decode = |response: &Vec<u32>| self.task.decode_response(self.policy, response);
-        let responses = collection.responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
-        let order = shuffled(responses.len(), &mut generator(self.seed, Stream::Labels, 1, number as u64));
-        let shown: Vec<String> = order.iter().filter_map(|&index| responses.get(index)).cloned().collect();
-        let judgment = labeler.judge(query, &shown)?;
-        let best = order.get(judgment.best).copied().ok_or_else(|| {
-            let what = format!("{} chose response {} of {}", labeler.name(), judgment.best, shown.len());
-            Error::failed(what, "responses are numbered from 0")
-        })?;
-        Ok(Comparison {
-            id: format!("{}-{number}", self.seed),
-            query: query.into(),
-            best,
-            responses,
-            labeler: labeler.name().into(),
-            ms: None,
-            at: unix_seconds(),
-            policy: self.policy_name.into(),
-            order,
-        })
+    fn begin(&self, done: usize) -> Progress {
+        let (done, wanted) = (done.min(self.wanted) as u64, self.wanted as u64);
+        Progress::resumed("labelling", done, wanted, "comparisons", self.progress)
     }
+}
+
+/// Shows the responses in random order, and notes which was chosen.
+fn judge(question: &Question, labeler: &mut dyn Labeler) -> Result<Record> {
+    let judgment = labeler.judge(&question.query, &question.shown())?;
+    let signature = Signature { labeler: labeler.name().into(), ms: None, at: unix_seconds() };
+    question.answered(Answer::Best(judgment.best), signature)
 }

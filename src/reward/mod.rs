@@ -20,7 +20,7 @@ mod memory;
 mod model;
 mod prepare;
 
-pub use collect::{Collection, collect};
+pub use collect::Questions;
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
 pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};

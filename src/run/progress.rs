@@ -61,7 +61,12 @@ impl Progress {
 
     /// Counts `units` more as done.
     pub fn advance(&mut self, units: u64) {
-        self.count.done += units;
+        self.reach(self.count.done + units);
+    }
+
+    /// Counts `done` units as done: people take back what they did.
+    pub fn reach(&mut self, done: u64) {
+        self.count.done = done;
         self.redraw();
         let more_to_come = self.count.done < self.count.total || self.count.total == 0;
         if let Display::Lines { last } = &mut self.display

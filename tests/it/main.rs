@@ -7,6 +7,11 @@ mod gpt2_124m;
 mod gradients;
 mod http_server;
 mod hugging_face;
+mod label;
+#[cfg(feature = "web")]
+mod label_browser;
+#[cfg(feature = "web")]
+mod label_page;
 mod model;
 mod operations;
 mod original_labels;

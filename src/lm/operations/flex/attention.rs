@@ -135,7 +135,7 @@ fn weights<S: Simd>(simd: S, head: Head, queries: &[f32], keys_transposed: &[f32
         for value in seen.iter_mut() {
             *value = exp(*value - largest);
         }
-        let scale = 1.0 / sum(seen, |x| x);
+        let scale = 1.0 / sum(simd, seen, |x| x);
         for value in seen {
             *value *= scale;
         }
@@ -209,7 +209,7 @@ vectorized! {
         let seen = |row: usize| row + ROWS;
         multiply(simd, rows_of(&gradient), &head.transposed(&values), padded_seq, &mut to_scores, seen, |_| 0..head.head_width);
         for (to_scores, weights) in to_scores.chunks_exact_mut(padded_seq).zip(weights.chunks_exact(padded_seq)) {
-            let along = sum_products(to_scores, weights);
+            let along = sum_products(simd, to_scores, weights);
             for (score, weight) in to_scores.iter_mut().zip(weights) {
                 *score = weight * (*score - along);
             }

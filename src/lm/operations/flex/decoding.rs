@@ -2,6 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
+use pulp::Simd;
 use rayon::prelude::*;
 
 use super::elements::{Elements, tensor};
@@ -32,25 +33,53 @@ pub(super) fn cached_attention(
 vectorized! {
     /// One row: `result` and `query` are `[heads · head width]`, keys and values `[heads, capacity, head
     /// width]`, and `scores` what each slot has beforehand.
-    fn attend(result: &mut [f32], query: &[f32], keys: &[f32], values: &[f32], scores: &[f32], head_width: usize) {
+    fn attend[simd](
+        result: &mut [f32],
+        query: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        scores: &[f32],
+        head_width: usize,
+    ) {
         let scale = 1.0 / (head_width as f32).sqrt();
         let a_head = keys.len() * head_width / query.len().max(1);
         let mut weights = vec![0.0; scores.len()];
         let heads = result.chunks_exact_mut(head_width).zip(query.chunks_exact(head_width));
         for ((result, query), (keys, values)) in heads.zip(keys.chunks_exact(a_head).zip(values.chunks_exact(a_head))) {
             for ((weight, key), score) in weights.iter_mut().zip(keys.chunks_exact(head_width)).zip(scores) {
-                *weight = scale * sum_products(query, key) + score;
+                *weight = scale * sum_products(simd, query, key) + score;
             }
             let largest = maximum(&weights);
             for weight in &mut weights {
                 *weight = exp(*weight - largest);
             }
-            let total = 1.0 / sum(&weights, |x| x);
-            for (weight, value) in weights.iter().zip(values.chunks_exact(head_width)) {
-                for (result, value) in result.iter_mut().zip(value) {
-                    *result += weight * total * value;
-                }
+            let total = 1.0 / sum(simd, &weights, |x| x);
+            for weight in &mut weights {
+                *weight *= total;
             }
+            add_weighted(simd, result, &weights, values);
+        }
+    }
+}
+
+/// `result += Σ weights[i] · rows[i]`.
+#[inline(always)]
+fn add_weighted<S: Simd>(simd: S, result: &mut [f32], weights: &[f32], rows: &[f32]) {
+    let width = result.len();
+    let (vectors, rest) = S::as_mut_simd_f32s(result);
+    let first_of_rest = width - rest.len();
+    for (place, result) in vectors.iter_mut().enumerate() {
+        let mut sum = *result;
+        for (weight, row) in weights.iter().zip(rows.chunks_exact(width)) {
+            if let Some(vector) = S::as_simd_f32s(row).0.get(place) {
+                sum = simd.mul_add_f32s(simd.splat_f32s(*weight), *vector, sum);
+            }
+        }
+        *result = sum;
+    }
+    for (place, result) in (first_of_rest..).zip(rest) {
+        for (weight, row) in weights.iter().zip(rows.chunks_exact(width)) {
+            *result += weight * row.get(place).copied().unwrap_or(0.0);
         }
     }
 }
@@ -69,12 +98,12 @@ const BLOCK: usize = 256;
 
 vectorized! {
     /// The token whose share of the cumulative distribution holds `uniform`, and its log-probability.
-    fn draw_one(logits: &[f32], uniform: f32) -> (f32, f32) {
+    fn draw_one[simd](logits: &[f32], uniform: f32) -> (f32, f32) {
         let largest = maximum(logits);
         // The exponential below does not reach zero.
         let weight = |x: f32| if x < -80.0 { 0.0 } else { exp(x) };
         let weights: Vec<f32> = logits.iter().map(|&x| weight(x - largest)).collect();
-        let blocks: Vec<f64> = weights.chunks(BLOCK).map(|block| f64::from(sum(block, |x| x))).collect();
+        let blocks: Vec<f64> = weights.chunks(BLOCK).map(|block| f64::from(sum(simd, block, |x| x))).collect();
         let total: f64 = blocks.iter().sum();
         let mut left = f64::from(uniform) * total;
         let mut first = 0;

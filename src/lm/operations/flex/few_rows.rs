@@ -4,7 +4,7 @@
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::vector::{sum_products, vectorized};
+use super::vector::vectorized;
 
 /// Whether so many rows times a matrix of so many elements are better done here: packing a large matrix
 /// costs more than a small one, which the caches hold.
@@ -191,10 +191,14 @@ vectorized! {
 fn dot_rows<S: Simd, const LEFT: usize>(simd: S, left: &[f32], right: &[f32], inner: usize) -> Vec<f32> {
     let columns = right.len() / inner;
     let mut found = vec![0.0; left.len() / inner * columns];
+    let mut groups = Vec::new();
+    for rows in left.chunks(LEFT * inner) {
+        groups.push(interleaved::<_, LEFT>(simd, rows, inner));
+    }
     for (number, right) in right.chunks(RIGHT_AT_ONCE * inner).enumerate() {
-        let right: [&[f32]; RIGHT_AT_ONCE] = rows_of(right, inner);
-        for (left, found) in left.chunks(LEFT * inner).zip(found.chunks_mut(LEFT * columns)) {
-            let products = dot_each::<_, LEFT>(simd, rows_of(left, inner), right);
+        let right = eight_rows(right, inner);
+        for (left, found) in groups.iter().zip(found.chunks_mut(LEFT * columns)) {
+            let products = dot_each(simd, left, right);
             for (found, products) in found.chunks_exact_mut(columns).zip(products) {
                 // Past the last row of the right there are no places.
                 for (place, product) in found.iter_mut().skip(number * RIGHT_AT_ONCE).zip(products) {
@@ -203,42 +207,68 @@ fn dot_rows<S: Simd, const LEFT: usize>(simd: S, left: &[f32], right: &[f32], in
             }
         }
     }
+    if !inner.is_multiple_of(S::F32_LANES) {
+        add_products_of_ends(&mut found, left, right, inner, inner - inner % S::F32_LANES);
+    }
     found
 }
 
-/// So many rows; where there are fewer, the first again.
+/// The first vectors of some rows, then the second, and so on, up to the last whole one.
 #[inline(always)]
-fn rows_of<const COUNT: usize>(rows: &[f32], inner: usize) -> [&[f32]; COUNT] {
+fn interleaved<S: Simd, const ROWS: usize>(simd: S, rows: &[f32], inner: usize) -> Vec<[S::f32s; ROWS]> {
+    let mut vectors = vec![[simd.splat_f32s(0.0); ROWS]; inner / S::F32_LANES];
+    for (number, row) in rows.chunks_exact(inner).enumerate() {
+        for (places, vector) in vectors.iter_mut().zip(S::as_simd_f32s(row).0) {
+            if let Some(place) = places.get_mut(number) {
+                *place = *vector;
+            }
+        }
+    }
+    vectors
+}
+
+/// Eight rows; where there are fewer, the first again.
+#[inline(always)]
+fn eight_rows(rows: &[f32], inner: usize) -> [&[f32]; RIGHT_AT_ONCE] {
     let first = rows.get(..inner).unwrap_or_default();
     std::array::from_fn(|number| rows.get(number * inner..(number + 1) * inner).unwrap_or(first))
 }
 
-/// The products of each of the left rows with each of the right ones.
+/// The products of each of the left rows with each of the right ones, as far as there are whole vectors.
 #[inline(always)]
 fn dot_each<S: Simd, const LEFT: usize>(
     simd: S,
-    left: [&[f32]; LEFT],
+    left: &[[S::f32s; LEFT]],
     right: [&[f32]; RIGHT_AT_ONCE],
 ) -> [[f32; RIGHT_AT_ONCE]; LEFT] {
     let mut sums = [[simd.splat_f32s(0.0); RIGHT_AT_ONCE]; LEFT];
     let [a, b, c, d, e, f, g, h] = right.map(|row| S::as_simd_f32s(row).0);
-    let vectors = left.map(|row| S::as_simd_f32s(row).0);
-    let right_vectors = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h);
-    for (place, (((((((a, b), c), d), e), f), g), h)) in right_vectors.enumerate() {
-        for (sums, left) in sums.iter_mut().zip(vectors) {
-            let Some(left) = left.get(place) else { break };
+    let vectors = left.iter().zip(a).zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h);
+    for ((((((((left, a), b), c), d), e), f), g), h) in vectors {
+        for (sums, left) in sums.iter_mut().zip(left) {
             for (sum, right) in sums.iter_mut().zip([a, b, c, d, e, f, g, h]) {
                 *sum = simd.mul_add_f32s(*left, *right, *sum);
             }
         }
     }
     let mut products = [[0.0; RIGHT_AT_ONCE]; LEFT];
-    for ((products, sums), left) in products.iter_mut().zip(sums).zip(left) {
-        for ((product, sum), right) in products.iter_mut().zip(sums).zip(right) {
-            *product = simd.reduce_sum_f32s(sum) + sum_products(S::as_simd_f32s(left).1, S::as_simd_f32s(right).1);
+    for (products, sums) in products.iter_mut().zip(sums) {
+        for (product, sum) in products.iter_mut().zip(sums) {
+            *product = simd.reduce_sum_f32s(sum);
         }
     }
     products
+}
+
+/// What the elements from `first` on add, fewer than a vector.
+fn add_products_of_ends(found: &mut [f32], left: &[f32], right: &[f32], inner: usize, first: usize) {
+    let columns = right.len() / inner;
+    for (left, found) in left.chunks_exact(inner).zip(found.chunks_exact_mut(columns)) {
+        for (right, found) in right.chunks_exact(inner).zip(found) {
+            let ends = left.iter().zip(right).skip(first);
+            *found += ends.map(|(left, right)| left * right).sum::<f32>();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Layer norm.
 
 use burn::backend::flex::FlexTensor;
+use pulp::Simd;
 use rayon::prelude::*;
 
 use super::elements::{Elements, changed, tensor};
@@ -11,10 +12,10 @@ const ROWS_A_TASK: usize = 64;
 
 /// Mean and 1/√(variance + ε) of a row.
 #[inline(always)]
-fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
+fn moments<S: Simd>(simd: S, row: &[f32], epsilon: f32) -> (f32, f32) {
     let count = row.len() as f32;
-    let mean = sum(row, |x| x) / count;
-    let variance = sum(row, |x| (x - mean) * (x - mean)) / count;
+    let mean = sum(simd, row, |x| x) / count;
+    let variance = sum(simd, row, |x| (x - mean) * (x - mean)) / count;
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
@@ -28,9 +29,9 @@ pub(super) fn layer_norm(rows: FlexTensor, weight: FlexTensor, bias: FlexTensor,
 }
 
 vectorized! {
-    fn normalize(rows: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    fn normalize[simd](rows: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
         for row in rows.chunks_exact_mut(weight.len()) {
-            let (mean, scale) = moments(row, epsilon);
+            let (mean, scale) = moments(simd, row, epsilon);
             for ((value, w), b) in row.iter_mut().zip(weight).zip(bias) {
                 *value = (*value - mean) * scale * w + b;
             }
@@ -65,12 +66,12 @@ pub(super) fn layer_norm_gradients(
 vectorized! {
     /// Turns the gradient of some rows' results into that of the rows; returns what flows back to the
     /// weight, and behind it to the bias.
-    fn normalize_back(rows: &[f32], weight: &[f32], gradient: &mut [f32], epsilon: f32) -> Vec<f32> {
+    fn normalize_back[simd](rows: &[f32], weight: &[f32], gradient: &mut [f32], epsilon: f32) -> Vec<f32> {
         let width = weight.len();
         let mut sums = vec![0.0; 2 * width];
         let mut normed = vec![0.0; width];
         for (row, gradient) in rows.chunks_exact(width).zip(gradient.chunks_exact_mut(width)) {
-            let (mean, scale) = moments(row, epsilon);
+            let (mean, scale) = moments(simd, row, epsilon);
             for (normed, x) in normed.iter_mut().zip(row) {
                 *normed = (x - mean) * scale;
             }
@@ -83,8 +84,8 @@ vectorized! {
             for (gradient, weight) in gradient.iter_mut().zip(weight) {
                 *gradient *= weight;
             }
-            let along_mean = sum(gradient, |g| g) / width as f32;
-            let along_scale = sum_products(gradient, &normed) / width as f32;
+            let along_mean = sum(simd, gradient, |g| g) / width as f32;
+            let along_scale = sum_products(simd, gradient, &normed) / width as f32;
             for (gradient, normed) in gradient.iter_mut().zip(&normed) {
                 *gradient = scale * (*gradient - along_mean - normed * along_scale);
             }

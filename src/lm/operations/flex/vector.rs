@@ -1,5 +1,7 @@
 //! Loops over slices that the compiler turns into vector instructions.
 
+use pulp::Simd;
+
 /// A function that is compiled for each vector width and runs in the widest form that the processor
 /// has. All of its body must be inlined for that: a closure would not do. `fn name[simd](…)` names the
 /// vectors for a body that works with them itself.
@@ -47,23 +49,18 @@ pub(super) fn exp(x: f32) -> f32 {
     polynomial * f32::from_bits(power)
 }
 
-/// By halves, which stays in vectors; one after the other would wait for each addition.
+/// In one vector operation: sums of an array's parts are compiled into vectors of two.
 #[inline(always)]
-fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        let (low, high) = lanes.split_at_mut(half);
-        for (low, high) in low.iter_mut().zip(high) {
-            *low += *high;
-        }
-        half /= 2;
+fn sum_of_lanes<S: Simd>(simd: S, lanes: &[f32; LANES]) -> f32 {
+    let mut sum = 0.0;
+    for vector in S::as_simd_f32s(lanes).0 {
+        sum += simd.reduce_sum_f32s(*vector);
     }
-    let [sum, ..] = lanes;
     sum
 }
 
 #[inline(always)]
-pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let mut lanes = [0.0f32; LANES];
     for chunk in chunks {
@@ -71,19 +68,26 @@ pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
             *lane += term(value);
         }
     }
-    sum_of_lanes(lanes) + rest.iter().map(|&value| term(value)).sum::<f32>()
+    sum_of_lanes(simd, &lanes) + rest.iter().map(|&value| term(value)).sum::<f32>()
 }
 
 #[inline(always)]
-pub(super) fn sum_products(left: &[f32], right: &[f32]) -> f32 {
-    let ((left, left_rest), (right, right_rest)) = (left.as_chunks::<LANES>(), right.as_chunks::<LANES>());
-    let mut lanes = [0.0f32; LANES];
+pub(super) fn sum_products<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
+    let ((left, left_rest), (right, right_rest)) = (S::as_simd_f32s(left), S::as_simd_f32s(right));
+    let ((left, left_last), (right, right_last)) = (left.as_chunks::<4>(), right.as_chunks::<4>());
+    // Four sums, because each waits for itself.
+    let mut sums = [simd.splat_f32s(0.0); 4];
     for (left, right) in left.iter().zip(right) {
-        for ((lane, l), r) in lanes.iter_mut().zip(left).zip(right) {
-            *lane += l * r;
+        for ((sum, &left), &right) in sums.iter_mut().zip(left).zip(right) {
+            *sum = simd.mul_add_f32s(left, right, *sum);
         }
     }
-    sum_of_lanes(lanes) + left_rest.iter().zip(right_rest).map(|(l, r)| l * r).sum::<f32>()
+    for ((sum, &left), &right) in sums.iter_mut().zip(left_last).zip(right_last) {
+        *sum = simd.mul_add_f32s(left, right, *sum);
+    }
+    let [a, b, c, d] = sums;
+    let sum = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
+    simd.reduce_sum_f32s(sum) + left_rest.iter().zip(right_rest).map(|(l, r)| l * r).sum::<f32>()
 }
 
 #[inline(always)]
@@ -105,7 +109,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 
 /// Log of the sum of exponentials of a row.
 #[inline(always)]
-pub(super) fn log_sum_exp(row: &[f32]) -> f32 {
+pub(super) fn log_sum_exp<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let largest = maximum(row);
-    largest + sum(row, |x| exp(x - largest)).ln()
+    largest + sum(simd, row, |x| exp(x - largest)).ln()
 }

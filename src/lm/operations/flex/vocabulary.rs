@@ -53,14 +53,14 @@ pub(super) fn entropies(logits: FlexTensor) -> FlexTensor {
 }
 
 vectorized! {
-    fn log_total(row: &[f32]) -> f32 {
-        log_sum_exp(row)
+    fn log_total[simd](row: &[f32]) -> f32 {
+        log_sum_exp(simd, row)
     }
 }
 
 vectorized! {
-    fn softmax_times(row: &mut [f32], factor: f32) {
-        let log_total = log_sum_exp(row);
+    fn softmax_times[simd](row: &mut [f32], factor: f32) {
+        let log_total = log_sum_exp(simd, row);
         for value in row.iter_mut() {
             *value = factor * exp(*value - log_total);
         }
@@ -68,10 +68,10 @@ vectorized! {
 }
 
 vectorized! {
-    fn entropy(row: &[f32]) -> f32 {
+    fn entropy[simd](row: &[f32]) -> f32 {
         let largest = maximum(row);
-        let total = sum(row, |x| exp(x - largest));
+        let total = sum(simd, row, |x| exp(x - largest));
         // ln Σ − Σ p x, both relative to the largest.
-        total.ln() - sum(row, |x| exp(x - largest) * (x - largest)) / total
+        total.ln() - sum(simd, row, |x| exp(x - largest) * (x - largest)) / total
     }
 }

@@ -1,0 +1,93 @@
+//! How far labelers agree with themselves and with each other, from questions that were asked again.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::data::comparisons::Comparison;
+use crate::statistics::{Interval, wilson_interval};
+
+/// Pairs of answers to the same question, and how many of them are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Agreement {
+    pub pairs: usize,
+    pub same: usize,
+}
+
+impl Agreement {
+    /// Share of the pairs that are the same; `None` without a pair.
+    pub fn rate(&self) -> Option<f64> {
+        (self.pairs > 0).then(|| self.same as f64 / self.pairs as f64)
+    }
+
+    /// 95% Wilson interval around it.
+    pub fn interval(&self) -> Interval {
+        wilson_interval(self.same as f64, self.pairs)
+    }
+
+    fn count(&mut self, same: bool) {
+        self.pairs += 1;
+        self.same += usize::from(same);
+    }
+}
+
+/// Agreement of each labeler with themselves, and of all with each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Agreements {
+    pub with_self: BTreeMap<String, Agreement>,
+    pub with_others: Agreement,
+}
+
+impl Agreements {
+    /// Compares every pair of answers to one query with the same responses.
+    pub fn of(comparisons: &[Comparison]) -> Self {
+        let mut questions: BTreeMap<(&str, &[String]), Vec<&Comparison>> = BTreeMap::new();
+        for comparison in comparisons {
+            questions.entry((&comparison.query, &comparison.responses)).or_default().push(comparison);
+        }
+        let mut agreements = Self::default();
+        for answers in questions.values() {
+            for (number, one) in answers.iter().enumerate() {
+                for other in answers.iter().skip(number + 1) {
+                    agreements.count(one, other);
+                }
+            }
+        }
+        agreements
+    }
+
+    fn count(&mut self, one: &Comparison, other: &Comparison) {
+        let same = one.best == other.best;
+        match one.labeler == other.labeler {
+            true => self.with_self.entry(one.labeler.clone()).or_default().count(same),
+            false => self.with_others.count(same),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(query: &str, labeler: &str, best: usize) -> Comparison {
+        let responses = vec!["a".into(), "b".into(), "c".into()];
+        Comparison { query: query.into(), responses, labeler: labeler.into(), best, ..Comparison::default() }
+    }
+
+    #[test]
+    fn every_pair_of_answers_to_a_question_counts_once() {
+        let answers = [
+            answer("q", "ada", 0),
+            answer("q", "ada", 0),
+            answer("q", "bob", 1),
+            answer("r", "ada", 2),
+            answer("r", "bob", 2),
+            answer("s", "bob", 1),
+        ];
+        let agreements = Agreements::of(&answers);
+        assert_eq!(agreements.with_self, [("ada".to_string(), Agreement { pairs: 1, same: 1 })].into());
+        assert_eq!(agreements.with_others, Agreement { pairs: 3, same: 1 });
+        assert_eq!(agreements.with_others.rate(), Some(1.0 / 3.0));
+        assert_eq!(Agreements::of(&answers[5..]).with_others.rate(), None);
+    }
+}

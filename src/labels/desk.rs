@@ -1,0 +1,410 @@
+//! Where people sit: hands out questions, takes answers, and never loses one.
+//!
+//! Whoever draws responses puts questions on the desk ahead of time; any number of labelers take them,
+//! each under a name. A terminal and a web page are two ways to sit here.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use serde::Serialize;
+
+use super::agreement::{Agreement, Agreements};
+use super::log::LabelLog;
+use super::question::{Answer, Question, Signature};
+use crate::data::comparisons::{Comparison, Record, Undone};
+use crate::error::{Error, Result};
+use crate::run::random::{Stream, below, generator, shuffled, uniform};
+
+/// A labeler does not see a question again before this many others.
+const APART: usize = 5;
+
+/// How labelling goes.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Answers that choose, until labelling is done.
+    pub wanted: usize,
+    /// Share of the questions that were asked before.
+    pub repeated: f64,
+    pub seed: u64,
+}
+
+/// What a labeler does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    Answer(Question),
+    /// Until questions are drawn.
+    Wait,
+    /// There are as many labels as are wanted.
+    Done,
+}
+
+/// How far labelling is, for one labeler.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Standing {
+    pub labels: usize,
+    pub wanted: usize,
+    pub yours: usize,
+    /// Median over the labeler's answers.
+    pub seconds_a_label: Option<f64>,
+    pub agreement_with_self: Agreement,
+    pub agreement_of_all: Agreement,
+}
+
+/// Questions, the labelers in front of them, and the log behind.
+#[derive(Debug)]
+pub struct Desk {
+    plan: Plan,
+    log: LabelLog,
+    waiting: VecDeque<Question>,
+    labelers: BTreeMap<String, Place>,
+}
+
+/// One labeler's place at the desk.
+#[derive(Debug, Default)]
+struct Place {
+    before: Option<Question>,
+    skipped: HashSet<Asked>,
+}
+
+/// What makes two questions the same: the query and the responses.
+type Asked = (String, Vec<String>);
+
+impl Desk {
+    /// A desk with nothing on it.
+    pub fn new(log: LabelLog, plan: Plan) -> Self {
+        Self { plan, log, waiting: VecDeque::new(), labelers: BTreeMap::new() }
+    }
+
+    /// What was answered.
+    pub fn log(&self) -> &LabelLog {
+        &self.log
+    }
+
+    /// The log, when everybody has left.
+    pub fn into_log(self) -> LabelLog {
+        self.log
+    }
+
+    /// Whether there are as many labels as are wanted.
+    pub fn is_done(&self) -> bool {
+        self.log.comparisons().len() >= self.plan.wanted
+    }
+
+    /// Questions to be drawn, so that every labeler has `ahead` to come: no more than labels are wanted.
+    pub fn lacks(&self, ahead: usize) -> usize {
+        let open = |place: &Place| self.waiting.iter().filter(|one| !place.skipped.contains(&asked(one))).count();
+        let fewest = self.labelers.values().map(open).min().unwrap_or(self.waiting.len());
+        let skipped = self.waiting.len() - fewest;
+        let left = self.plan.wanted.saturating_sub(self.log.comparisons().len()) + skipped;
+        (ahead * self.labelers.len().max(1)).min(left).saturating_sub(fewest)
+    }
+
+    /// Puts questions on the desk.
+    pub fn offer(&mut self, questions: impl IntoIterator<Item = Question>) {
+        self.waiting.extend(questions);
+    }
+
+    /// The question before this labeler: the same one until it is answered or skipped.
+    pub fn next(&mut self, labeler: &str) -> Next {
+        let place = self.labelers.entry(labeler.into()).or_default();
+        if let Some(question) = &place.before {
+            return Next::Answer(question.clone());
+        }
+        if self.is_done() {
+            return Next::Done;
+        }
+        let question = self.to_repeat(labeler).or_else(|| self.take_from_waiting(labeler));
+        let Some(question) = question else { return Next::Wait };
+        self.labelers.entry(labeler.into()).or_default().before = Some(question.clone());
+        Next::Answer(question)
+    }
+
+    /// Takes an answer; when this returns, it is on the disk. An answer that comes twice counts once.
+    ///
+    /// # Errors
+    /// When this question is not before this labeler, and as [`LabelLog::append`].
+    pub fn answer(&mut self, id: &str, answer: Answer, signature: Signature) -> Result<()> {
+        let labeler = signature.labeler.clone();
+        let Some(question) = self.before(&labeler, id) else {
+            let last = self.last_answer(&labeler);
+            return if last.is_some_and(|last| last.id == id) { Ok(()) } else { Err(not_before(&labeler, id)) };
+        };
+        self.log.append(question.answered(answer, signature)?)?;
+        self.clear(&labeler);
+        Ok(())
+    }
+
+    /// Leaves a question to others.
+    ///
+    /// # Errors
+    /// When this question is not before this labeler.
+    pub fn skip(&mut self, labeler: &str, id: &str) -> Result<()> {
+        let question = self.before(labeler, id).ok_or_else(|| not_before(labeler, id))?;
+        self.clear(labeler);
+        self.labelers.entry(labeler.into()).or_default().skipped.insert(asked(&question));
+        if !self.was_asked(&question) {
+            self.waiting.push_back(question);
+        }
+        Ok(())
+    }
+
+    /// Takes this labeler's last answer back and puts its question before them again. False if they have
+    /// not answered anything.
+    ///
+    /// # Errors
+    /// As [`LabelLog::append`].
+    pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<bool> {
+        let Some(last) = self.last_answer(labeler).map(Question::from) else { return Ok(false) };
+        self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
+        if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
+            && !self.was_asked(&put_off)
+        {
+            self.waiting.push_front(put_off);
+        }
+        Ok(true)
+    }
+
+    /// How far this labeler and all of them are.
+    pub fn standing(&self, labeler: &str) -> Standing {
+        let comparisons = self.log.comparisons();
+        let yours = comparisons.iter().filter(|comparison| comparison.labeler == labeler);
+        let mut ms: Vec<u64> = yours.clone().filter_map(|comparison| comparison.ms).collect();
+        ms.sort_unstable();
+        let agreements = Agreements::of(comparisons);
+        Standing {
+            labels: comparisons.len(),
+            wanted: self.plan.wanted,
+            yours: yours.count(),
+            seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
+            agreement_with_self: agreements.with_self.get(labeler).copied().unwrap_or_default(),
+            agreement_of_all: agreements.with_others,
+        }
+    }
+
+    fn before(&self, labeler: &str, id: &str) -> Option<Question> {
+        let question = self.labelers.get(labeler)?.before.as_ref()?;
+        (question.id == id).then(|| question.clone())
+    }
+
+    fn clear(&mut self, labeler: &str) {
+        self.labelers.entry(labeler.into()).or_default().before = None;
+    }
+
+    fn take_from_waiting(&mut self, labeler: &str) -> Option<Question> {
+        let skipped = &self.labelers.get(labeler)?.skipped;
+        let place = self.waiting.iter().position(|question| !skipped.contains(&asked(question)))?;
+        self.waiting.remove(place)
+    }
+
+    /// Whether a question was answered before, so that it is one that is asked again.
+    fn was_asked(&self, question: &Question) -> bool {
+        let asks = |one: &Comparison| one.query == question.query && one.responses == question.responses;
+        self.log.comparisons().iter().any(asks)
+    }
+
+    /// The last answer of a labeler that was not taken back.
+    fn last_answer(&self, labeler: &str) -> Option<&Comparison> {
+        let mut taken_back: Vec<&str> = Vec::new();
+        for record in self.log.records().iter().rev() {
+            match record {
+                Record::Undone(undone) if undone.labeler == labeler => taken_back.push(&undone.undo),
+                Record::Judged(answer) | Record::Undecided(answer) if answer.labeler == labeler => {
+                    match taken_back.iter().position(|id| *id == answer.id) {
+                        Some(place) => drop(taken_back.remove(place)),
+                        None => return Some(answer),
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Now and then a question that was answered: by another labeler, or by this one a while ago; no
+    /// labeler sees one more than twice.
+    fn to_repeat(&self, labeler: &str) -> Option<Question> {
+        let number = self.log.records().len() as u64;
+        let drawn = uniform(self.plan.seed, Stream::Labels, 2, number, 1);
+        if drawn.first().is_none_or(|&drawn| f64::from(drawn) >= self.plan.repeated) {
+            return None;
+        }
+        let all: Vec<Question> = self.log.comparisons().iter().map(Question::from).collect();
+        let own = self.log.comparisons().iter().filter(|one| one.labeler == labeler).map(Question::from);
+        let own: Vec<Asked> = own.map(|question| asked(&question)).collect();
+        let mut times: HashMap<&Asked, usize> = HashMap::new();
+        own.iter().for_each(|question| *times.entry(question).or_default() += 1);
+        let recent = own.get(own.len().saturating_sub(APART)..).unwrap_or_default();
+        let skipped = &self.labelers.get(labeler)?.skipped;
+        let may_come = |question: &&Question| {
+            let question = asked(question);
+            times.get(&question).is_none_or(|&times| times < 2)
+                && !recent.contains(&question)
+                && !skipped.contains(&question)
+        };
+        let candidates: Vec<&Question> = all.iter().filter(may_come).collect();
+        let mut rng = generator(self.plan.seed, Stream::Labels, 3, number);
+        let question = *candidates.get(below(candidates.len(), &mut rng))?;
+        Some(Question {
+            id: format!("{}-again-{number}", question.id),
+            order: shuffled(question.responses.len(), &mut rng),
+            ..question.clone()
+        })
+    }
+}
+
+fn asked(question: &Question) -> Asked {
+    (question.query.clone(), question.responses.clone())
+}
+
+fn not_before(labeler: &str, id: &str) -> Error {
+    Error::usage(format!("question {id} is not before {labeler}"), "ask for the next question")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(number: usize) -> Question {
+        let responses = ["a", "b", "c", "d"].map(|letter| format!(" {letter}{number}"));
+        Question {
+            id: format!("1-{number}"),
+            query: format!("Query {number}."),
+            responses: responses.into(),
+            order: vec![2, 0, 3, 1],
+            policy: "test".into(),
+        }
+    }
+
+    struct Sitting {
+        folder: tempfile::TempDir,
+        desk: Desk,
+    }
+
+    fn sitting(wanted: usize, repeated: f64, questions: usize) -> Sitting {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LabelLog::open(&folder.path().join("labels.jsonl")).unwrap();
+        let mut desk = Desk::new(log, Plan { wanted, repeated, seed: 1 });
+        desk.offer((0..questions).map(question));
+        Sitting { folder, desk }
+    }
+
+    impl Sitting {
+        fn id(&mut self, labeler: &str) -> String {
+            match self.desk.next(labeler) {
+                Next::Answer(question) => question.id,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn answer(&mut self, labeler: &str, answer: Answer) -> String {
+            let id = self.id(labeler);
+            let signature = Signature { labeler: labeler.into(), ms: Some(1500), at: Some(7) };
+            self.desk.answer(&id, answer, signature).unwrap();
+            id
+        }
+    }
+
+    #[test]
+    fn a_place_on_the_screen_becomes_the_response_that_stood_there() {
+        let mut sitting = sitting(9, 0.0, 2);
+        assert_eq!(sitting.answer("ada", Answer::Best(2)), "1-0");
+        let [label] = sitting.desk.log().comparisons() else { panic!() };
+        assert_eq!((label.best, label.labeler.as_str(), label.ms), (3, "ada", Some(1500)));
+        sitting.answer("ada", Answer::CannotTell);
+        assert_eq!(sitting.desk.log().comparisons().len(), 1);
+        assert_eq!(sitting.desk.next("ada"), Next::Wait);
+        sitting.desk.offer([question(9)]);
+        assert_eq!(sitting.id("ada"), "1-9");
+        let nowhere =
+            sitting.desk.answer("1-9", Answer::Best(4), Signature { labeler: "ada".into(), ..Default::default() });
+        assert!(nowhere.is_err());
+    }
+
+    #[test]
+    fn labelers_never_have_the_same_question_and_each_keeps_theirs_until_it_is_answered() {
+        let mut sitting = sitting(9, 0.0, 3);
+        assert_eq!((sitting.id("ada"), sitting.id("bob")), ("1-0".into(), "1-1".into()));
+        assert_eq!(sitting.id("ada"), "1-0");
+        let signature = Signature { labeler: "bob".into(), ..Signature::default() };
+        let refused = sitting.desk.answer("1-0", Answer::Best(0), signature).unwrap_err();
+        assert!(refused.to_string().contains("question 1-0 is not before bob"), "{refused}");
+        sitting.answer("bob", Answer::Best(0));
+        // A second click, or an answer sent again because its confirmation was lost.
+        let again = Signature { labeler: "bob".into(), ..Signature::default() };
+        sitting.desk.answer("1-1", Answer::Best(1), again).unwrap();
+        assert_eq!(sitting.desk.log().comparisons().len(), 1);
+    }
+
+    #[test]
+    fn a_skipped_question_goes_to_others() {
+        let mut sitting = sitting(9, 0.0, 2);
+        let first = sitting.id("ada");
+        sitting.desk.skip("ada", &first).unwrap();
+        assert_eq!(sitting.answer("ada", Answer::Best(0)), "1-1");
+        assert_eq!(sitting.desk.next("ada"), Next::Wait);
+        assert!(sitting.desk.lacks(1) > 0, "ada waits although a question lies there");
+        assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
+    }
+
+    #[test]
+    fn answers_are_taken_back_one_after_the_other_and_only_ones_own() {
+        let mut sitting = sitting(9, 0.0, 4);
+        assert!(!sitting.desk.undo("ada", None).unwrap());
+        for _ in 0..2 {
+            sitting.answer("ada", Answer::Best(0));
+        }
+        sitting.answer("bob", Answer::CannotTell);
+        assert_eq!(sitting.id("ada"), "1-3");
+        assert!(sitting.desk.undo("ada", None).unwrap());
+        assert_eq!(sitting.id("ada"), "1-1");
+        assert!(sitting.desk.undo("ada", None).unwrap());
+        assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-0");
+        assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
+        assert_eq!(sitting.id("ada"), "1-3");
+        assert!(sitting.desk.undo("bob", None).unwrap() && !sitting.desk.undo("bob", None).unwrap());
+        let path = sitting.folder.path().join("labels.jsonl");
+        let best: Vec<usize> = sitting.desk.log().comparisons().iter().map(|one| one.best).collect();
+        assert_eq!(best, [0, 0], "the second answers, in the order 2, 0, 3, 1");
+        drop(sitting.desk);
+        assert_eq!(LabelLog::open(&path).unwrap().comparisons().len(), 2);
+    }
+
+    #[test]
+    fn so_many_labels_are_asked_for_and_no_more_questions_drawn() {
+        let mut sitting = sitting(3, 0.0, 0);
+        assert_eq!((sitting.desk.lacks(8), sitting.desk.next("ada")), (3, Next::Wait));
+        sitting.desk.offer((0..3).map(question));
+        assert_eq!(sitting.desk.lacks(8), 0);
+        sitting.answer("ada", Answer::CannotTell);
+        assert_eq!(sitting.desk.lacks(8), 1, "an answer that does not choose is no label");
+        sitting.desk.offer([question(3)]);
+        for _ in 0..3 {
+            sitting.answer("ada", Answer::Best(0));
+        }
+        assert_eq!((sitting.desk.lacks(8), sitting.desk.next("ada"), sitting.desk.is_done()), (0, Next::Done, true));
+    }
+
+    #[test]
+    fn a_share_of_the_questions_comes_again_and_agreement_is_counted() {
+        let mut sitting = sitting(400, 0.25, 400);
+        let mut again = 0;
+        for number in 0..400 {
+            let labeler = if number % 2 == 0 { "ada" } else { "bob" };
+            // Ada always likes the same text, whatever its place; Bob always takes the first place.
+            let Next::Answer(question) = sitting.desk.next(labeler) else { panic!() };
+            let first = question.order.iter().position(|&index| index == 0).unwrap();
+            again += usize::from(question.id.contains("-again-"));
+            sitting.answer(labeler, Answer::Best(if labeler == "ada" { first } else { 0 }));
+        }
+        assert!((70..=130).contains(&again), "{again} of 400");
+        let [ada, bob] = ["ada", "bob"].map(|labeler| sitting.desk.standing(labeler));
+        assert_eq!(ada.agreement_with_self.rate(), Some(1.0));
+        assert!(ada.agreement_with_self.pairs > 10 && ada.agreement_of_all.pairs > 10);
+        assert!(bob.agreement_with_self.rate().unwrap() < 0.6, "{bob:?}");
+        assert_eq!((ada.labels, ada.yours, ada.seconds_a_label), (400, 200, Some(1.5)));
+        let answers = sitting.desk.log().comparisons();
+        for one in answers {
+            let times = answers.iter().filter(|other| other.labeler == one.labeler && other.query == one.query);
+            assert!(times.count() <= 2);
+        }
+    }
+}

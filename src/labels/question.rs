@@ -1,0 +1,68 @@
+//! What a labeler is shown, and what becomes of the answer.
+
+use crate::data::comparisons::{Comparison, Record};
+use crate::error::{Error, Result};
+
+/// A query with several responses, of which the best is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Distinguishes this question from the others of its log.
+    pub id: String,
+    pub query: String,
+    pub responses: Vec<String>,
+    /// The order on the screen: `order[place]` is an index into `responses`.
+    pub order: Vec<usize>,
+    /// Which policy wrote the responses.
+    pub policy: String,
+}
+
+/// What a labeler said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The place on the screen of the best response, from 0.
+    Best(usize),
+    CannotTell,
+}
+
+/// Who answered, and when.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signature {
+    pub labeler: String,
+    /// Milliseconds from showing the question to the answer.
+    pub ms: Option<u64>,
+    /// In seconds since 1970-01-01 UTC.
+    pub at: Option<u64>,
+}
+
+impl Question {
+    /// The responses in the order on the screen.
+    pub fn shown(&self) -> Vec<String> {
+        self.order.iter().filter_map(|&index| self.responses.get(index)).cloned().collect()
+    }
+
+    /// The answer as it goes into the log.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for a place where there is no response.
+    pub fn answered(&self, answer: Answer, signature: Signature) -> Result<Record> {
+        let Signature { labeler, ms, at } = signature;
+        let best = match answer {
+            Answer::CannotTell => None,
+            Answer::Best(place) => Some(self.order.get(place).copied().ok_or_else(|| {
+                let what = format!("{labeler} chose response {place} of {}", self.order.len());
+                Error::failed(what, "responses are numbered from 0")
+            })?),
+        };
+        let Self { id, query, responses, order, policy } = self.clone();
+        let comparison = Comparison { id, query, responses, best: best.unwrap_or(0), labeler, ms, at, policy, order };
+        Ok(if best.is_some() { Record::Judged(comparison) } else { Record::Undecided(comparison) })
+    }
+}
+
+impl From<&Comparison> for Question {
+    fn from(comparison: &Comparison) -> Self {
+        let Comparison { id, query, responses, order, policy, .. } = comparison.clone();
+        let order = if order.is_empty() { (0..responses.len()).collect() } else { order };
+        Self { id, query, responses, order, policy }
+    }
+}

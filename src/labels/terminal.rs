@@ -1,0 +1,163 @@
+//! Labelling at a terminal: one key an answer.
+
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::time::{Duration, Instant};
+
+use console::{Key, Term};
+
+use super::desk::{Next, Standing};
+use super::question::{Answer, Question, Signature};
+use super::shared_desk::SharedDesk;
+use crate::error::{Error, Result};
+use crate::run::unix_seconds;
+use crate::visible::visible;
+
+/// The keys, as they are shown.
+const KEYS: &str = "1-9 choose, 0 cannot tell, s skip, u undo, i instructions, q quit";
+
+/// Where keys come from.
+pub enum Keys {
+    /// A terminal, key by key.
+    Terminal(Term),
+    /// A pipe, of which each character is a key, and whose end is a wish to quit.
+    Pipe(Box<dyn BufRead>),
+}
+
+impl Keys {
+    /// Those of standard input.
+    pub fn of_standard_input() -> Self {
+        match std::io::stdin().is_terminal() {
+            true => Self::Terminal(Term::stderr()),
+            false => Self::Pipe(Box::new(std::io::stdin().lock())),
+        }
+    }
+
+    /// The next key; `None` at the end, or when Ctrl-C was pressed.
+    fn next(&mut self) -> Result<Option<char>> {
+        let key = match self {
+            Self::Terminal(terminal) => terminal.read_key().map(|key| match key {
+                Key::Char(key) => Some(key),
+                Key::Backspace => Some('u'),
+                Key::Escape | Key::CtrlC => None,
+                _ => Some(' '),
+            }),
+            Self::Pipe(pipe) => {
+                let mut byte = [0];
+                pipe.read(&mut byte).map(|read| (read > 0).then(|| char::from(byte[0])))
+            }
+        };
+        match key {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(None),
+            key => key.map_err(|error| Error::failed(format!("cannot read keys: {error}"), "")),
+        }
+    }
+}
+
+/// A person at a terminal.
+pub struct TerminalLabeler<'a> {
+    pub name: &'a str,
+    pub instructions: &'a str,
+    pub desk: &'a SharedDesk,
+    pub keys: Keys,
+    /// Where questions are written.
+    pub screen: &'a mut dyn Write,
+}
+
+impl TerminalLabeler<'_> {
+    /// Asks until there are as many labels as are wanted, the person quits, or `gone` says that nobody
+    /// draws questions any more.
+    ///
+    /// # Errors
+    /// When the log cannot be written, or keys cannot be read.
+    pub fn run(mut self, gone: impl Fn() -> bool) -> Result<()> {
+        self.write(&format!("{}\n\n{KEYS}\n", self.instructions.trim()));
+        loop {
+            match self.desk.with(|desk| desk.next(self.name)) {
+                Next::Done => return Ok(()),
+                Next::Wait if gone() => return Ok(()),
+                Next::Wait => self.desk.wait(Duration::from_millis(200)),
+                Next::Answer(question) => {
+                    if !self.ask(&question)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shows a question and takes keys until it is answered; false to quit.
+    fn ask(&mut self, question: &Question) -> Result<bool> {
+        let shown_at = Instant::now();
+        self.show(question);
+        loop {
+            let Some(key) = self.keys.next()? else { return Ok(false) };
+            let (name, id) = (self.name, question.id.as_str());
+            let answer = match key {
+                'q' => return Ok(false),
+                'i' => {
+                    self.write(&format!("\n{}\n\n{KEYS}\n", self.instructions.trim()));
+                    continue;
+                }
+                's' => {
+                    self.desk.with(|desk| desk.skip(name, id))?;
+                    return Ok(true);
+                }
+                'u' => match self.desk.with(|desk| desk.undo(name, unix_seconds()))? {
+                    true => return Ok(true),
+                    false => {
+                        self.write("nothing to undo\n");
+                        continue;
+                    }
+                },
+                '0' => Answer::CannotTell,
+                key => match key.to_digit(10).map(|digit| digit as usize) {
+                    Some(number) if number <= question.order.len() => Answer::Best(number - 1),
+                    _ => continue,
+                },
+            };
+            let signature = Signature {
+                labeler: name.into(),
+                ms: u64::try_from(shown_at.elapsed().as_millis()).ok(),
+                at: unix_seconds(),
+            };
+            self.desk.with(|desk| desk.answer(id, answer, signature))?;
+            self.write(&format!("{key}\n"));
+            return Ok(true);
+        }
+    }
+
+    fn show(&mut self, question: &Question) {
+        let standing = self.desk.with(|desk| desk.standing(self.name));
+        let mut text = format!("\n{}\n\n  {}\n\n", describe(&standing), indented(&question.query));
+        for (number, response) in (1..).zip(question.shown()) {
+            text.push_str(&format!("{number} {}\n", indented(response.trim())));
+        }
+        text.push_str("> ");
+        self.write(&text);
+    }
+
+    /// A terminal that is gone is noticed when its keys are read.
+    fn write(&mut self, text: &str) {
+        self.screen.write_all(text.as_bytes()).and_then(|()| self.screen.flush()).ok();
+    }
+}
+
+fn indented(text: &str) -> String {
+    visible(text).replace('\n', "\n  ")
+}
+
+/// How far labelling is, in a line.
+fn describe(standing: &Standing) -> String {
+    let Standing { labels, wanted, yours, .. } = standing;
+    let mut line = format!("{labels} of {wanted} labels, {yours} yours");
+    if let Some(seconds) = standing.seconds_a_label {
+        line.push_str(&format!(", {seconds:.1} s each"));
+    }
+    let agreements = [("with yourself", standing.agreement_with_self), ("among all", standing.agreement_of_all)];
+    for (whose, agreement) in agreements {
+        if let Some(rate) = agreement.rate() {
+            line.push_str(&format!(", agreement {whose} {:.0}% of {}", 100.0 * rate, agreement.pairs));
+        }
+    }
+    line
+}

@@ -1,0 +1,129 @@
+//! Labelling in a browser: a page on this computer, for as many people as like.
+//!
+//! Other pages that a browser has open must not answer, or read, anything here: the server listens on the
+//! loopback address only, wants the token that was printed at the start, and looks at `Host` and `Origin`.
+
+mod api;
+mod guard;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::runtime::{Builder, Runtime};
+
+use super::shared_desk::SharedDesk;
+use crate::error::{Error, Result};
+use guard::Guard;
+
+/// No request is longer.
+const LONGEST_BODY_BYTES: usize = 64 << 10;
+
+/// A client that takes longer to send its request is left.
+const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
+
+/// For a last answer to reach the browser.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// A page that is being served.
+#[derive(Debug)]
+pub struct LabelServer {
+    address: SocketAddr,
+    token: String,
+    runtime: Runtime,
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+struct Office {
+    desk: Arc<SharedDesk>,
+    instructions: String,
+}
+
+impl LabelServer {
+    /// Serves the page on a port of the loopback address; 0 is any that is free.
+    ///
+    /// # Errors
+    /// When the port is taken, and when the system gives no random token.
+    pub fn start(desk: Arc<SharedDesk>, instructions: &str, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok((listener.local_addr()?, listener))
+        });
+        let (address, listener) = listener.map_err(|error| {
+            Error::failed(format!("cannot serve on port {port}: {error}"), "choose another with --port, or 0 for any")
+        })?;
+        let token = random_token()?;
+        let guard = Arc::new(Guard::new(address.port(), &token));
+        let office = Arc::new(Office { desk, instructions: instructions.into() });
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Error::failed(format!("cannot start a server: {error}"), ""))?;
+        runtime.spawn(accept(listener, router(office, guard)));
+        Ok(Self { address, token, runtime })
+    }
+
+    /// The address to open, which carries the token.
+    pub fn url(&self) -> String {
+        format!("http://{}/?token={}", self.address, self.token)
+    }
+
+    /// Ends after what is under way was answered.
+    pub fn stop(self) {
+        std::thread::sleep(FAREWELL);
+        self.runtime.shutdown_timeout(FAREWELL);
+    }
+}
+
+/// 128 bits, as hexadecimal digits.
+fn random_token() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::failed(format!("no random numbers: {error}"), ""))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn router(office: Arc<Office>, guard: Arc<Guard>) -> Router {
+    let file = |content_type: &'static str, text: &'static str| {
+        get(move || async move { ([(CONTENT_TYPE, content_type)], text).into_response() })
+    };
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", include_str!("web/page.html")))
+        .route("/page.css", file("text/css; charset=utf-8", include_str!("web/page.css")))
+        .route("/page.js", file("text/javascript; charset=utf-8", include_str!("web/page.js")))
+        .route("/api/instructions", get(api::instructions))
+        .route("/api/next", post(api::next))
+        .route("/api/answer", post(api::answer))
+        .route("/api/skip", post(api::skip))
+        .route("/api/undo", post(api::undo))
+        .with_state(office)
+        .layer(DefaultBodyLimit::max(LONGEST_BODY_BYTES))
+        .layer(from_fn_with_state(guard, guard::admit))
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    // Cannot fail: the listener was made non-blocking, and this runs inside the runtime.
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, say: others may end meanwhile.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(SLOWEST_REQUEST)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        tokio::spawn(async move {
+            // A client that breaks off is its own affair.
+            connection.await.ok();
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! What the page asks for.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Office;
+use super::guard::refusal;
+use crate::error::{Error, Result};
+use crate::labels::desk::{Desk, Next, Standing};
+use crate::labels::question::{Answer, Signature};
+use crate::run::unix_seconds;
+use crate::visible::visible;
+
+/// Characters of a name.
+const LONGEST_NAME: usize = 64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Labeler {
+    labeler: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Skipped {
+    labeler: String,
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answered {
+    labeler: String,
+    id: String,
+    /// The place on the screen, from 0; null where the labeler cannot tell.
+    choice: Option<usize>,
+    ms: u32,
+}
+
+/// What the page shows next.
+#[derive(Serialize)]
+struct View {
+    /// `question`, `wait` or `done`
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<Shown>,
+    standing: Standing,
+}
+
+/// A question, without what the labeler is not to know.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    query: String,
+    responses: Vec<String>,
+}
+
+pub(super) async fn instructions(State(office): State<Arc<Office>>) -> Response {
+    Json(json!({ "instructions": office.instructions })).into_response()
+}
+
+pub(super) async fn next(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
+    at_desk(&office, &asked.labeler, |_| Ok(()))
+}
+
+pub(super) async fn answer(State(office): State<Arc<Office>>, Json(answered): Json<Answered>) -> Response {
+    let Answered { labeler, id, choice, ms } = answered;
+    let answer = choice.map_or(Answer::CannotTell, Answer::Best);
+    let signature = Signature { labeler: labeler.clone(), ms: Some(ms.into()), at: unix_seconds() };
+    at_desk(&office, &labeler, |desk| desk.answer(&id, answer, signature))
+}
+
+pub(super) async fn skip(State(office): State<Arc<Office>>, Json(skipped): Json<Skipped>) -> Response {
+    at_desk(&office, &skipped.labeler, |desk| desk.skip(&skipped.labeler, &skipped.id))
+}
+
+pub(super) async fn undo(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
+    at_desk(&office, &asked.labeler, |desk| desk.undo(&asked.labeler, unix_seconds()).map(drop))
+}
+
+/// Does `work` for a labeler, and gives what is before them then. An answer is on the disk by that time:
+/// the thread waits for it, and so do the others, who would have to wait for the desk anyway.
+fn at_desk(office: &Office, labeler: &str, work: impl FnOnce(&mut Desk) -> Result<()>) -> Response {
+    let is_visible = visible(labeler) == labeler && !labeler.contains('\n');
+    if labeler.trim() != labeler || !(1..=LONGEST_NAME).contains(&labeler.chars().count()) || !is_visible {
+        return refusal(StatusCode::BAD_REQUEST, "a name is 1 to 64 visible characters");
+    }
+    match office.desk.with(|desk| work(desk).map(|()| view(desk, labeler))) {
+        Ok(view) => Json(view).into_response(),
+        Err(error @ (Error::Usage { .. } | Error::Failed { .. })) => refusal(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn view(desk: &mut Desk, labeler: &str) -> View {
+    let (state, question) = match desk.next(labeler) {
+        Next::Answer(question) => ("question", Some(question)),
+        Next::Wait => ("wait", None),
+        Next::Done => ("done", None),
+    };
+    let question = question.map(|question| Shown {
+        responses: question.shown().iter().map(|response| visible(response)).collect(),
+        query: visible(&question.query),
+        id: question.id,
+    });
+    View { state, question, standing: desk.standing(labeler) }
+}

@@ -1,0 +1,113 @@
+//! Who may come in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::SLOWEST_REQUEST;
+
+/// What every response says. Nothing but this server's own style, script and answers is loaded.
+const HEADERS: [(&str, &str); 8] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-store"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+];
+
+/// What a request must show.
+#[derive(Debug)]
+pub(super) struct Guard {
+    /// `127.0.0.1:PORT` and `localhost:PORT`.
+    hosts: [String; 2],
+    token: String,
+    /// Cookies do not tell ports apart.
+    cookie: String,
+}
+
+impl Guard {
+    pub(super) fn new(port: u16, token: &str) -> Self {
+        let hosts = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+        Self { hosts, token: token.into(), cookie: format!("preftune-{port}") }
+    }
+
+    /// What is wrong with a request, if anything.
+    fn fault(&self, method: &Method, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        let host = only(headers, HOST);
+        if !host.is_some_and(|host| self.hosts.iter().any(|own| own == host)) {
+            return Some((StatusCode::FORBIDDEN, "this is not the address that was printed"));
+        }
+        match *method {
+            Method::GET => {}
+            Method::POST => {
+                let own = host.map(|host| format!("http://{host}"));
+                if own.as_deref() != only(headers, ORIGIN) {
+                    return Some((StatusCode::FORBIDDEN, "this request comes from another page"));
+                }
+            }
+            _ => return Some((StatusCode::METHOD_NOT_ALLOWED, "only GET and POST")),
+        }
+        None
+    }
+
+    fn has_cookie(&self, headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let values = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        values.into_iter().any(|(name, value)| name == self.cookie && self.is_token(value))
+    }
+
+    /// Takes as long whatever was guessed rightly.
+    fn is_token(&self, text: &str) -> bool {
+        Sha256::digest(text) == Sha256::digest(&self.token)
+    }
+
+    /// Exchanges the token of the address for a cookie, so that it is seen nowhere else.
+    fn sign_in(&self) -> Response {
+        let cookie = format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie, self.token);
+        (StatusCode::SEE_OTHER, [(LOCATION, "/".to_string()), (SET_COOKIE, cookie)]).into_response()
+    }
+}
+
+/// Lets a request in, or says why not.
+pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let given = request.uri().query().and_then(|query| query.strip_prefix("token="));
+    let mut response = if let Some((status, what)) = guard.fault(request.method(), request.headers()) {
+        refusal(status, what)
+    } else if request.uri().path() == "/" && given.is_some_and(|token| guard.is_token(token)) {
+        guard.sign_in()
+    } else if !guard.has_cookie(request.headers()) {
+        refusal(StatusCode::UNAUTHORIZED, "open the address that preftune printed, with its token")
+    } else {
+        let late = |_| refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long");
+        tokio::time::timeout(SLOWEST_REQUEST, next.run(request)).await.unwrap_or_else(late)
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A header that must not come twice.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { value.to_str().ok() }
+}
+
+pub(super) fn refusal(status: StatusCode, what: &str) -> Response {
+    (status, Json(json!({ "error": what }))).into_response()
+}

@@ -1,0 +1,139 @@
+"use strict";
+
+const element = (id) => document.getElementById(id);
+
+let labeler = "";
+let question = null;
+let shownAt = 0;
+let busy = false;
+
+const post = async (path, body) => {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ labeler, ...body }),
+  });
+  const answer = await response.json();
+  if (!response.ok) {
+    throw Object.assign(new Error(answer.error), { status: response.status });
+  }
+  return answer;
+};
+
+const say = (text) => { element("notice").textContent = text; };
+
+const percent = ({ pairs, same }) => `${Math.round((100 * same) / pairs)}% of ${pairs}`;
+
+const showStanding = (standing) => {
+  const parts = [`${standing.labels} of ${standing.wanted} labels`, `${standing.yours} yours`];
+  if (standing.seconds_a_label !== null) parts.push(`${standing.seconds_a_label.toFixed(1)} s each`);
+  if (standing.agreement_with_self.pairs) parts.push(`agreement with yourself ${percent(standing.agreement_with_self)}`);
+  if (standing.agreement_of_all.pairs) parts.push(`among all ${percent(standing.agreement_of_all)}`);
+  element("standing").textContent = parts.join(" · ");
+  element("progress").max = standing.wanted;
+  element("progress").value = standing.labels;
+  element("progress").hidden = false;
+};
+
+const choice = (text, place) => {
+  const key = document.createElement("kbd");
+  key.textContent = place + 1;
+  const response = document.createElement("span");
+  response.className = "response";
+  response.textContent = text;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("aria-keyshortcuts", place + 1);
+  button.append(key, response);
+  button.addEventListener("click", () => answer(place));
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
+};
+
+const show = (view) => {
+  showStanding(view.standing);
+  question = view.question ?? null;
+  element("question").hidden = !question;
+  element("undo").hidden = view.state === "done";
+  if (question) {
+    element("query").textContent = question.query;
+    element("responses").replaceChildren(...question.responses.map(choice));
+    shownAt = performance.now();
+    // Keyboards and screen readers begin at the new text.
+    element("query-heading").focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  } else if (view.state === "wait") {
+    say("The model is writing the next ones …");
+    setTimeout(() => request("/api/next", {}), 500);
+  } else {
+    say("All labels are there. Thank you! You may close this page.");
+  }
+};
+
+// One request at a time: a second key must not answer the next question.
+const request = async (path, body, confirmation = "") => {
+  if (busy) return;
+  busy = true;
+  document.body.setAttribute("aria-busy", "true");
+  try {
+    const view = await post(path, body);
+    say(confirmation);
+    show(view);
+  } catch (error) {
+    if (error.status === 409) {
+      busy = false;
+      return request("/api/next", {}, "That question is no longer yours; here is another.");
+    }
+    say(error.status ? `Not saved: ${error.message}` : "No connection. What was confirmed is saved; reload to go on.");
+  } finally {
+    busy = false;
+    document.body.removeAttribute("aria-busy");
+  }
+};
+
+const answer = (place) => {
+  if (!question) return;
+  const ms = Math.min(Math.round(performance.now() - shownAt), 2 ** 32 - 1);
+  const confirmation = place === null ? "Saved: cannot tell." : `Saved: ${place + 1}.`;
+  request("/api/answer", { id: question.id, choice: place, ms }, confirmation);
+};
+
+const skip = () => { if (question) request("/api/skip", { id: question.id }, "Skipped."); };
+
+const undo = () => { if (labeler) request("/api/undo", {}, "Taken back; choose again."); };
+
+element("cannot-tell").addEventListener("click", () => answer(null));
+element("skip").addEventListener("click", skip);
+element("undo").addEventListener("click", undo);
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.matches("input")) return;
+  const digit = /^[0-9]$/.test(event.key) ? Number(event.key) : NaN;
+  if (digit === 0) answer(null);
+  else if (question && digit <= question.responses.length) answer(digit - 1);
+  else if (event.key.toLowerCase() === "s") skip();
+  else if (event.key.toLowerCase() === "u") undo();
+});
+
+element("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  labeler = element("labeler").value.trim();
+  sessionStorage.setItem("labeler", labeler);
+  begin();
+});
+
+const begin = () => {
+  element("sign-in").hidden = true;
+  element("instructions").open = false;
+  request("/api/next", {});
+};
+
+const start = async () => {
+  const response = await fetch("/api/instructions");
+  element("instructions-text").textContent = (await response.json()).instructions;
+  labeler = sessionStorage.getItem("labeler") ?? "";
+  if (labeler) begin();
+};
+
+start();

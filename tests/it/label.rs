@@ -1,0 +1,152 @@
+//! `label` as people use it: keys at a terminal, and what is left when the program dies.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use preftune::data::comparisons::{Comparison, Record, parse_comparisons, parse_records};
+
+fn label(folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+    command.args(["label", "--device", "flex", "--out", "labels.jsonl"]).args(arguments.split_whitespace());
+    command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn at_terminal(folder: &Path, keys: &str, arguments: &str) -> (Output, String) {
+    let mut child = label(folder, &format!("--terminal --name ada {arguments}")).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(keys.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, shown)
+}
+
+fn comparisons(folder: &Path) -> Vec<Comparison> {
+    parse_comparisons(&fs::read_to_string(folder.join("labels.jsonl")).unwrap(), Path::new("labels.jsonl")).unwrap()
+}
+
+#[test]
+fn keys_at_a_terminal_choose_skip_undo_and_quit() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let settings = "--set labels.comparisons=3 --set labels.repeated_fraction=0 --instructions descriptiveness";
+    // Not a key, the first, a skip, cannot tell, taken back, the fourth, and enough for today.
+    let (output, shown) = at_terminal(folder, "x9 1s0u4q", settings);
+    assert!(output.status.success(), "{shown}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2 comparisons in labels.jsonl\n");
+    assert!(shown.contains("vividly descriptive") && shown.contains("1 of 3 labels, 1 yours, "), "{shown}");
+    let labels = comparisons(folder);
+    assert_eq!(labels.iter().map(|one| one.labeler.as_str()).collect::<Vec<_>>(), ["ada", "ada"]);
+    assert_eq!((labels[0].best, labels[1].best), (labels[0].order[0], labels[1].order[3]));
+    assert!(labels[0].ms.is_some() && labels[0].at.is_some() && labels[0].policy == "storyteller");
+    for number in
+        (1..).zip(&labels[0].order).map(|(number, &index)| format!("\n{number} {}", labels[0].responses[index].trim()))
+    {
+        assert!(
+            shown.contains(&number.replace('\n', "\n  ")[2..])
+                || labels[0].responses.iter().any(|one| one.contains('\n'))
+        );
+    }
+    let records = parse_records(&fs::read_to_string(folder.join("labels.jsonl")).unwrap(), Path::new("l")).unwrap();
+    assert!(matches!(records[..], [Record::Judged(_), Record::Undecided(_), Record::Undone(_), Record::Judged(_)]));
+
+    // The next day, the question that was skipped comes again, and the end is the end.
+    let (output, _) = at_terminal(folder, "2222", settings);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "3 comparisons in labels.jsonl\n");
+    let labels = comparisons(folder);
+    assert_eq!(labels.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["1-0", "1-2", "1-1"]);
+}
+
+#[test]
+fn people_are_asked_the_same_questions_as_the_simulated_labeler() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let settings = "--set labels.comparisons=5 --set labels.repeated_fraction=0";
+    at_terminal(folder, "11111", settings);
+    let people = comparisons(folder);
+    fs::remove_file(folder.join("labels.jsonl")).unwrap();
+    assert!(label(folder, &format!("--simulated {settings}")).output().unwrap().status.success());
+    let simulated = comparisons(folder);
+    let asked = |one: &Comparison| (one.id.clone(), one.query.clone(), one.responses.clone(), one.order.clone());
+    assert_eq!(people.iter().map(asked).collect::<Vec<_>>(), simulated.iter().map(asked).collect::<Vec<_>>());
+}
+
+/// A running page, and what answers it.
+#[cfg(feature = "web")]
+struct Running {
+    program: Child,
+    address: String,
+    cookie: String,
+}
+
+#[cfg(feature = "web")]
+impl Running {
+    fn start(folder: &Path, arguments: &str) -> Self {
+        let mut program = label(folder, arguments).spawn().unwrap();
+        let mut lines = BufReader::new(program.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let line = lines.find(|line| line.starts_with("label at ")).unwrap();
+        // Read on, so that the program never waits for its messages to be read.
+        std::thread::spawn(move || lines.for_each(drop));
+        let (address, token) = line["label at ".len()..].split_once("/?token=").unwrap();
+        let port = address.rsplit(':').next().unwrap();
+        Self { program, address: address.into(), cookie: format!("preftune-{port}={token}") }
+    }
+
+    fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let request = ureq::post(format!("{}{path}", self.address)).header("origin", &self.address);
+        let request = request.header("cookie", &self.cookie).content_type("application/json");
+        let text = request.send(body.to_string()).unwrap().body_mut().read_to_string().unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Answers until `count` answers were acknowledged.
+    fn answer(&self, count: usize) -> usize {
+        let next = || self.post("/api/next", &serde_json::json!({"labeler": "ada"}));
+        let mut view = next();
+        let mut acknowledged = 0;
+        while acknowledged < count {
+            let Some(id) = view["question"]["id"].as_str() else {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                view = next();
+                continue;
+            };
+            let body = serde_json::json!({"labeler": "ada", "id": id, "choice": acknowledged % 4, "ms": 1});
+            view = self.post("/api/answer", &body);
+            acknowledged += 1;
+        }
+        acknowledged
+    }
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn no_label_of_a_thousand_is_lost_when_the_program_is_killed_straight_after_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut acknowledged = 0;
+    for sitting in [1, 7, 100, 392, 500] {
+        let mut running = Running::start(folder, "--set labels.comparisons=3000 --set task.response_length_tokens=8");
+        acknowledged += running.answer(sitting);
+        // On Unix this is SIGKILL.
+        running.program.kill().unwrap();
+        running.program.wait().unwrap();
+        assert_eq!(comparisons(folder).len(), acknowledged);
+    }
+    assert_eq!(acknowledged, 1000);
+    let labels = comparisons(folder);
+    let again = labels.iter().filter(|one| one.id.contains("-again-")).count();
+    assert!((20..90).contains(&again), "{again} of 1000 questions were asked again");
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn labelling_in_a_browser_ends_when_all_labels_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), "--quiet --json --set labels.comparisons=12 --port 0");
+    running.answer(12);
+    let output = running.program.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcome["comparisons"], 12);
+}
