@@ -16,6 +16,8 @@
 //!   reward model learns the choice ── reward    score − β · KL, PPO step ── policy
 //! ```
 //!
+//! [`online`] is the arrow between the two: labels and fits in rounds, while the policy trains.
+//!
 //! Data flows `data → lm → labels → reward → policy → eval → report`; [`run`], [`config`] and
 //! [`device`] stand below them all; [`cli`] stands above. [`supervised`] makes language models
 //! from text, [`fetch`] brings models, labels and books from public servers, [`bench`] measures the
@@ -45,6 +47,7 @@ pub mod eval;
 pub mod fetch;
 pub mod labels;
 pub mod lm;
+pub mod online;
 pub mod parallel;
 pub mod policy;
 pub mod report;

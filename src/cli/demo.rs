@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{Session, load_labeler, load_model, remembered_model};
+use super::common::{Session, load_labeler, load_model, remembered_model, write_model};
 use super::{Common, eval, label, report, train_policy, train_reward};
 use crate::data::queries::openings;
 use crate::error::Result;
@@ -79,7 +79,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let stage = directory.stage("reward")?;
     let (fitted, fit) = train_reward::fit(&session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
     let stage = directory.stage("policy")?;
-    let policy = train_policy::tune(&session, &fitted.model, &tokens, &stage.path().join("model"), &stage)?;
+    let policy = train_policy::tune(&session, &fitted.model, &tokens, settings.policy.updates, &stage)?;
+    write_model(&stage.path().join("model"), policy.to_files(&model)?)?;
     let tuned = model.with_transformer(policy.transformer.clone());
     let judging = Judging {
         candidate: &tuned,

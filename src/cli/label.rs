@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{Session, load_labeler, load_model, read_queries, remembered, remembered_model};
+use crate::config::Config;
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::labels::terminal::{Keys, TerminalLabeler};
@@ -108,12 +109,14 @@ pub fn write_comparisons(
     Ok(log)
 }
 
-fn open_log(out: &Path) -> Result<LabelLog> {
+/// The log at this path, in a folder that is made if need be.
+pub fn open_log(out: &Path) -> Result<LabelLog> {
     files::create_folder_of(out)?;
     LabelLog::open(out)
 }
 
-fn labelling<'a>(
+/// A run of the labels that the settings ask for.
+pub fn labelling<'a>(
     session: &Session<'a>,
     model_name: &'a str,
     queries: &'a [String],
@@ -123,30 +126,50 @@ fn labelling<'a>(
     let task = Task::new(&settings.task, model)?;
     let count = settings.labels.responses_per_query;
     let questions = Questions::new((model, model_name), task, queries, count, common.seed)?;
-    Ok(Labelling { questions, wanted: settings.labels.comparisons, interrupt: interrupt.clone(), progress })
+    let wanted = settings.labels.comparisons;
+    Ok(Labelling { questions, wanted, patience: None, interrupt: interrupt.clone(), progress })
 }
 
 /// The same with people, who answer while more questions are drawn.
 fn ask_people(session: &Session<'_>, arguments: &Arguments, queries: &[String], out: &Path) -> Result<LabelLog> {
-    let labels = &session.settings.labels;
-    if labels.responses_per_query > 9 {
-        let what = format!("labels.responses_per_query is {}, and there are keys for 9", labels.responses_per_query);
-        return Err(Error::usage(what, "change it with --set labels.responses_per_query=…"));
-    }
-    let instructions = match instructions(&arguments.instructions) {
-        Some(text) => text.to_string(),
-        None => files::read_text(Path::new(&arguments.instructions))?,
-    };
-    let plan = Plan { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.common.seed };
-    let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan)));
+    check_keys(session.settings)?;
+    let instructions = read_instructions(&arguments.instructions)?;
+    let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan(session))));
     let progress = if arguments.terminal { Mode::Quiet } else { session.common.progress() };
     let labelling = labelling(session, &arguments.model, queries, progress)?;
     match arguments.terminal {
         true => ask_at_terminal(&labelling, &desk, &arguments.name, &instructions)?,
-        false => ask_in_browser(&labelling, &desk, &instructions, arguments.port, session.common)?,
+        false => {
+            let page = open_page(&desk, &instructions, arguments.port, session.common)?;
+            let supplied = labelling.supply(&desk);
+            page.stop();
+            supplied?;
+        }
     }
     let desk = Arc::into_inner(desk).ok_or_else(|| Error::failed("somebody is still labelling", ""))?;
     Ok(desk.into_inner().into_log())
+}
+
+/// Of more responses than there are keys, nobody can choose.
+pub fn check_keys(settings: &Config) -> Result<()> {
+    match settings.labels.responses_per_query {
+        0..=9 => Ok(()),
+        count => Err(Error::usage(
+            format!("labels.responses_per_query is {count}, and there are keys for 9"),
+            "change it with --set labels.responses_per_query=…",
+        )),
+    }
+}
+
+/// The instructions that ship under this name, or those in this file.
+pub fn read_instructions(name: &str) -> Result<String> {
+    instructions(name).map_or_else(|| files::read_text(Path::new(name)), |text| Ok(text.into()))
+}
+
+/// How people are to be asked.
+pub fn plan(session: &Session<'_>) -> Plan {
+    let labels = &session.settings.labels;
+    Plan { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.common.seed }
 }
 
 /// The questions are drawn in another thread, so that this one may leave the terminal as it was.
@@ -167,24 +190,29 @@ fn ask_at_terminal(labelling: &Labelling<'_>, desk: &SharedDesk, name: &str, ins
 }
 
 #[cfg(feature = "web")]
-fn ask_in_browser(
-    labelling: &Labelling<'_>,
-    desk: &Arc<SharedDesk>,
-    instructions: &str,
-    port: u16,
-    common: &Common,
-) -> Result<()> {
-    let server = crate::labels::web::LabelServer::start(Arc::clone(desk), instructions, port)?;
+pub use crate::labels::web::LabelServer as Page;
+
+/// What stands for a page in a build without one.
+#[cfg(not(feature = "web"))]
+pub struct Page;
+
+#[cfg(not(feature = "web"))]
+impl Page {
+    pub fn stop(self) {}
+}
+
+/// A page in front of the desk, whose address is printed.
+#[cfg(feature = "web")]
+pub fn open_page(desk: &Arc<SharedDesk>, instructions: &str, port: u16, common: &Common) -> Result<Page> {
+    let page = Page::start(Arc::clone(desk), instructions, port)?;
     // Whoever asked for quiet still needs the address.
-    Common { quiet: false, ..common.clone() }.say(&format!("label at {}", server.url()));
-    let supplied = labelling.supply(desk);
-    server.stop();
-    supplied
+    Common { quiet: false, ..common.clone() }.say(&format!("label at {}", page.url()));
+    Ok(page)
 }
 
 #[cfg(not(feature = "web"))]
-fn ask_in_browser(_: &Labelling<'_>, _: &Arc<SharedDesk>, _: &str, _: u16, _: &Common) -> Result<()> {
-    Err(Error::usage("this build has no page", "use --terminal, or build with the feature `web`"))
+pub fn open_page(_: &Arc<SharedDesk>, _: &str, _: u16, _: &Common) -> Result<Page> {
+    Err(Error::usage("this build has no page", "build with the feature `web`, or label with --terminal"))
 }
 
 fn describe(agreements: &Agreements) -> String {

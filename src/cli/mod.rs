@@ -13,6 +13,7 @@ mod presets;
 mod pretrain;
 mod report;
 mod sample;
+mod train;
 mod train_labeler;
 mod train_policy;
 mod train_reward;
@@ -40,6 +41,7 @@ enum Command {
     Demo(demo::Arguments),
     Sample(sample::Arguments),
     Label(label::Arguments),
+    Train(train::Arguments),
     TrainReward(train_reward::Arguments),
     TrainPolicy(train_policy::Arguments),
     Eval(eval::Arguments),
@@ -70,6 +72,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments, common),
         Command::Sample(arguments) => sample::run(arguments, common),
         Command::Label(arguments) => label::run(arguments, common),
+        Command::Train(arguments) => train::run(arguments, common),
         Command::TrainReward(arguments) => train_reward::run(arguments, common),
         Command::TrainPolicy(arguments) => train_policy::run(arguments, common),
         Command::Eval(arguments) => eval::run(arguments, common),

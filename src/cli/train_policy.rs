@@ -1,6 +1,6 @@
 //! `preftune train-policy`: a policy from a reward model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -60,17 +60,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train-policy", &settings, &inputs)?;
     let interrupt = Interrupt::install()?;
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
-    tune(&session, &reward_model, &queries, &arguments.out, &directory)?;
+    let policy = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
+    write_model(&arguments.out, policy.to_files(&model)?)?;
     let text = format!("tuned model written to {}", arguments.out.display());
     common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
 }
 
-/// Tunes, and writes the model to `out`.
+/// Tunes for so many updates, those before counted.
 pub fn tune(
     session: &Session<'_>,
     reward_model: &RewardModel,
     queries: &[Vec<u32>],
-    out: &Path,
+    stop_at: usize,
     directory: &RunDirectory,
 ) -> Result<Policy> {
     let Session { model, settings, interrupt, common, room } = *session;
@@ -79,6 +80,8 @@ pub fn tune(
     common.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
     let training = PolicyTraining {
         settings: &settings.policy,
+        health: &settings.health,
+        stop_at,
         backward,
         judges: Judges { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
         queries,
@@ -89,7 +92,5 @@ pub fn tune(
         interrupt: interrupt.clone(),
         progress: common.progress(),
     };
-    let policy = training.run()?;
-    write_model(out, policy.to_files(model)?)?;
-    Ok(policy)
+    training.run().inspect_err(|error| directory.note_stop(error))
 }

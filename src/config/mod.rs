@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use presets::{Preset, preset, presets};
-pub use sections::{AdamForm, Eval, Kl, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Task};
+pub use sections::{
+    AdamForm, Eval, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Task, Train,
+};
 
 /// All settings; the defaults are the demo's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,10 @@ pub struct Config {
     pub reward: Reward,
     /// Training the policy.
     pub policy: Policy,
+    /// What stops a policy run by itself.
+    pub health: Health,
+    /// Both loops together.
+    pub train: Train,
     /// Training a language model from text.
     pub pretrain: Pretrain,
     /// Judging a policy.

@@ -298,3 +298,52 @@ impl Default for Pretrain {
         }
     }
 }
+
+/// What stops a policy run by itself, before it makes anything worse.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// Mean KL of an update's responses, in nats a response.
+    pub largest_kl: f64,
+    /// Mean entropy of an update's responses, as a share of the first update's.
+    pub smallest_entropy: f64,
+    /// Mean share of a response's pairs of tokens that came in it before.
+    pub most_repetition: f64,
+    /// By how much a reward model's held-out accuracy must be above that of guessing, in `train`.
+    pub least_above_chance: f64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { largest_kl: 100.0, smallest_entropy: 0.02, most_repetition: 0.6, least_above_chance: 0.0 }
+    }
+}
+
+/// Both loops together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Train {
+    /// How often the reward model is fitted: before the first update, and then at evenly spaced points of
+    /// training. Paper, online: 20; offline: 1.
+    pub rounds: usize,
+    /// How labels come in over the rounds.
+    pub labels: LabelSchedule,
+    /// With `falling`, the share of the labels before the first update.
+    pub first_share: f64,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self { rounds: 3, labels: LabelSchedule::Even, first_share: 0.5 }
+    }
+}
+
+/// How many labels there are by which round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelSchedule {
+    /// As many in each round.
+    Even,
+    /// Fewer and fewer, as the paper's online runs had them.
+    Falling,
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Config, Kl, Labels, Policy, Pretrain, Reward, Task};
+use super::{Config, Health, Kl, Labels, Policy, Pretrain, Reward, Task};
 use crate::error::{Error, Result};
 
 /// The 256 bytes and the end of a text.
@@ -19,6 +19,9 @@ impl Config {
         reward(&self.reward)?;
         policy(&self.policy)?;
         kl(&self.policy)?;
+        health(&self.health)?;
+        at_least("train.rounds", self.train.rounds, 1)?;
+        inner_fraction("train.first_share", self.train.first_share)?;
         pretrain(&self.pretrain)?;
         at_least("eval.pairs", self.eval.pairs, 1)
     }
@@ -112,6 +115,13 @@ fn pretrain(pretrain: &Pretrain) -> Result<()> {
     inner_fraction("pretrain.held_out_fraction", pretrain.held_out_fraction)?;
     at_least("pretrain.checkpoint_every_steps", pretrain.checkpoint_every_steps, 1)?;
     at_least("pretrain.evaluate_every_steps", pretrain.evaluate_every_steps, 1)
+}
+
+fn health(health: &Health) -> Result<()> {
+    positive("health.largest_kl", health.largest_kl)?;
+    fraction("health.smallest_entropy", health.smallest_entropy)?;
+    fraction("health.most_repetition", health.most_repetition)?;
+    fraction("health.least_above_chance", health.least_above_chance)
 }
 
 fn at_least(key: &str, value: usize, least: usize) -> Result<()> {

@@ -12,6 +12,7 @@ use super::log::LabelLog;
 use super::question::{Answer, Question, Signature};
 use crate::data::comparisons::{Comparison, Record, Undone};
 use crate::error::{Error, Result};
+use crate::run::interrupt::Interrupt;
 use crate::run::random::{Stream, below, generator, shuffled, uniform};
 
 /// A labeler does not see a question again before this many others.
@@ -33,6 +34,8 @@ pub enum Next {
     Answer(Question),
     /// Until questions are drawn.
     Wait,
+    /// Until the model has learned from the labels that there are: another round follows.
+    Later,
     /// There are as many labels as are wanted.
     Done,
 }
@@ -47,6 +50,8 @@ pub struct Standing {
     pub seconds_a_label: Option<f64>,
     pub agreement_with_self: Agreement,
     pub agreement_of_all: Agreement,
+    /// Whether there is a run to stop.
+    pub cord: bool,
 }
 
 /// Questions, the labelers in front of them, and the log behind.
@@ -56,6 +61,9 @@ pub struct Desk {
     log: LabelLog,
     waiting: VecDeque<Question>,
     labelers: BTreeMap<String, Place>,
+    another_round: bool,
+    cord: Option<Interrupt>,
+    pulled_by: Option<String>,
 }
 
 /// One labeler's place at the desk.
@@ -71,7 +79,47 @@ type Asked = (String, Vec<String>);
 impl Desk {
     /// A desk with nothing on it.
     pub fn new(log: LabelLog, plan: Plan) -> Self {
-        Self { plan, log, waiting: VecDeque::new(), labelers: BTreeMap::new() }
+        Self {
+            plan,
+            log,
+            waiting: VecDeque::new(),
+            labelers: BTreeMap::new(),
+            another_round: false,
+            cord: None,
+            pulled_by: None,
+        }
+    }
+
+    /// Begins a round, at whose end there are `wanted` labels in all: what was drawn before is from an
+    /// older policy and goes away.
+    pub fn begin_round(&mut self, wanted: usize, another_round: bool) {
+        self.plan.wanted = wanted;
+        self.another_round = another_round;
+        self.waiting.clear();
+        self.labelers.values_mut().for_each(|place| place.before = None);
+    }
+
+    /// Ends the round with the labels that there are.
+    pub fn end_round(&mut self) {
+        self.plan.wanted = self.log.comparisons().len();
+    }
+
+    /// Lets every labeler stop the run that this flag stops.
+    pub fn attach_cord(&mut self, run: Interrupt) {
+        self.cord = Some(run);
+    }
+
+    /// Stops the run, if there is one.
+    pub fn pull_cord(&mut self, labeler: &str) {
+        if let Some(run) = &self.cord {
+            run.request();
+            self.pulled_by.get_or_insert_with(|| labeler.into());
+        }
+    }
+
+    /// Who stopped the run.
+    pub fn pulled_by(&self) -> Option<&str> {
+        self.pulled_by.as_deref()
     }
 
     /// What was answered.
@@ -110,7 +158,7 @@ impl Desk {
             return Next::Answer(question.clone());
         }
         if self.is_done() {
-            return Next::Done;
+            return if self.another_round { Next::Later } else { Next::Done };
         }
         let question = self.to_repeat(labeler).or_else(|| self.take_from_waiting(labeler));
         let Some(question) = question else { return Next::Wait };
@@ -177,6 +225,7 @@ impl Desk {
             seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
             agreement_with_self: agreements.with_self.get(labeler).copied().unwrap_or_default(),
             agreement_of_all: agreements.with_others,
+            cord: self.cord.is_some() && self.pulled_by.is_none(),
         }
     }
 
@@ -381,6 +430,29 @@ mod tests {
             sitting.answer("ada", Answer::Best(0));
         }
         assert_eq!((sitting.desk.lacks(8), sitting.desk.next("ada"), sitting.desk.is_done()), (0, Next::Done, true));
+    }
+
+    #[test]
+    fn between_rounds_people_wait_and_any_of_them_can_stop_the_run() {
+        let mut sitting = sitting(1, 0.0, 2);
+        sitting.desk.begin_round(1, true);
+        assert_eq!(sitting.desk.next("ada"), Next::Wait, "questions of an older policy are gone");
+        sitting.desk.offer([question(5)]);
+        sitting.answer("ada", Answer::Best(0));
+        assert_eq!(sitting.desk.next("ada"), Next::Later);
+        assert!(!sitting.desk.standing("ada").cord);
+        let run = Interrupt::new();
+        sitting.desk.attach_cord(run.clone());
+        assert!(sitting.desk.standing("ada").cord && !run.requested());
+        sitting.desk.pull_cord("ada");
+        sitting.desk.pull_cord("bob");
+        assert!(run.requested() && !sitting.desk.standing("bob").cord);
+        assert_eq!(sitting.desk.pulled_by(), Some("ada"));
+        sitting.desk.begin_round(9, false);
+        sitting.desk.offer([question(6)]);
+        sitting.answer("ada", Answer::Best(0));
+        sitting.desk.end_round();
+        assert_eq!(sitting.desk.next("ada"), Next::Done);
     }
 
     #[test]

@@ -74,8 +74,8 @@ impl TerminalLabeler<'_> {
         loop {
             match self.desk.with(|desk| desk.next(self.name)) {
                 Next::Done => return Ok(()),
-                Next::Wait if gone() => return Ok(()),
-                Next::Wait => self.desk.wait(Duration::from_millis(200)),
+                Next::Wait | Next::Later if gone() => return Ok(()),
+                Next::Wait | Next::Later => self.desk.wait(Duration::from_millis(200)),
                 Next::Answer(question) => {
                     if !self.ask(&question)? {
                         return Ok(());

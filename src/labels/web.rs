@@ -103,6 +103,7 @@ fn router(office: Arc<Office>, guard: Arc<Guard>) -> Router {
         .route("/api/answer", post(api::answer))
         .route("/api/skip", post(api::skip))
         .route("/api/undo", post(api::undo))
+        .route("/api/stop", post(api::stop))
         .with_state(office)
         .layer(DefaultBodyLimit::max(LONGEST_BODY_BYTES))
         .layer(from_fn_with_state(guard, guard::admit))

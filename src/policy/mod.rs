@@ -10,6 +10,7 @@
 //! ```
 
 mod advantages;
+mod health;
 mod kl_controller;
 mod memory;
 mod model;
@@ -21,6 +22,7 @@ mod train;
 mod update;
 
 pub use advantages::{Advantages, estimate, whiten};
+pub use health::{Vitals, repetition};
 pub use kl_controller::{Adaptive, KlController};
 pub use memory::backward_that_fits;
 pub use model::{Analysis, Policy, response_log_probs};
@@ -28,5 +30,5 @@ pub use rollout::{Judges, Rollout};
 pub use score::penalize;
 pub use shaping::{Rows, Shaped, mean_of_sums, shape};
 pub use statistics::{Minibatch, StepStatistics};
-pub use train::PolicyTraining;
+pub use train::{PolicyTraining, latest_policy};
 pub use update::{UpdateSettings, Updated, gradients, loss, minibatch, update};

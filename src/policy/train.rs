@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
+use super::health::Vitals;
 use super::kl_controller::{Adaptive, KlController};
 use super::model::Policy;
 use super::rollout::{Judges, Rollout};
@@ -15,7 +16,7 @@ use super::statistics::StepStatistics;
 use super::update::{UpdateSettings, Updated, update};
 use crate::config::{self, Lora};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, Backward, ScalarHead, lora};
+use crate::lm::{Adam, Backward, LanguageModel, ScalarHead, lora};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
 use crate::run::learning_rate::linear_to_zero;
@@ -32,6 +33,9 @@ const LARGEST_LOG_PROB_DIFFERENCE: f64 = 1e-4;
 /// A policy training run.
 pub struct PolicyTraining<'a> {
     pub settings: &'a config::Policy,
+    pub health: &'a config::Health,
+    /// Updates after which this call returns; the learning rate reaches 0 after those of the settings.
+    pub stop_at: usize,
     pub backward: Backward,
     pub judges: Judges<'a>,
     /// Queries to draw from, in tokens.
@@ -49,6 +53,9 @@ pub struct PolicyTraining<'a> {
 struct State {
     updates: usize,
     kl_coefficient: f64,
+    /// Of the first update's responses, nats a response.
+    #[serde(default)]
+    first_entropy: Option<f64>,
 }
 
 /// A row of `samples.jsonl`.
@@ -65,10 +72,11 @@ struct Sample {
 const SAMPLES: usize = 3;
 
 impl PolicyTraining<'_> {
-    /// Trains to the end, from the last checkpoint if there is one.
+    /// Trains on, from the last checkpoint if there is one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
+    /// [`Error::Interrupted`] with the checkpoint it left, [`Error::Failed`] with the limit that the
+    /// responses passed, or what else went wrong.
     pub fn run(self) -> Result<Policy> {
         let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
         let first_update = state.updates;
@@ -77,11 +85,13 @@ impl PolicyTraining<'_> {
         let mut samples = StepLog::open(&self.samples_path, done_before)?;
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
-        while state.updates < self.settings.updates {
+        while state.updates < self.stop_at {
             let rollout = self.roll_out(&policy, state.updates)?;
             let kl_coefficient = state.kl_coefficient;
             let done_updates = state.updates as u64;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
+            let vitals = Vitals::of(&rollout, shaped.kl);
+            vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy))?;
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
             let orders = self.orders(state.updates);
             let config = &self.judges.reference.config;
@@ -133,15 +143,7 @@ impl PolicyTraining<'_> {
 
     fn start_or_resume(&self) -> Result<(Policy, ModuleOptimizer, State)> {
         let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
-        let reference = self.judges.reference;
-        let device = reference.transformer.device();
-        // A copy with parameters of its own: the reference keeps the originals.
-        let transformer = reference.transformer.clone().fork(&device);
-        let Lora { rank, alpha } = self.settings.lora;
-        let policy = Policy {
-            transformer: if rank > 0 { lora::attach(transformer, rank, alpha, self.seed) } else { transformer },
-            value_head: ScalarHead::zeros(reference.config.n_embd, &device),
-        };
+        let policy = at_the_start(self.settings, self.judges.reference, self.seed);
         if let Some(checkpoint) = self.checkpoints.latest()? {
             let mut state: State = training_state::load_state(&checkpoint)?;
             if !self.settings.kl.adaptive {
@@ -150,7 +152,8 @@ impl PolicyTraining<'_> {
             let policy = training_state::load_model(&checkpoint, policy)?.train();
             return Ok((policy, training_state::load_optimizer(&checkpoint, optimizer)?, state));
         }
-        Ok((policy.train(), optimizer, State { updates: 0, kl_coefficient: self.settings.kl.coefficient }))
+        let kl_coefficient = self.settings.kl.coefficient;
+        Ok((policy.train(), optimizer, State { updates: 0, kl_coefficient, first_entropy: None }))
     }
 
     fn controller(&self, coefficient: f64) -> KlController {
@@ -161,14 +164,14 @@ impl PolicyTraining<'_> {
 
     fn checkpoint_due(&self, state: &State) -> bool {
         let settings = self.settings;
-        let due = state.updates.is_multiple_of(settings.checkpoint_every_updates) || state.updates == settings.updates;
+        let due = state.updates.is_multiple_of(settings.checkpoint_every_updates) || state.updates == self.stop_at;
         due || self.interrupt.requested()
     }
 
     fn checkpoint(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<()> {
         let files = training_state::to_files(policy, optimizer, state);
         let path = self.checkpoints.save(state.updates as u64, files)?;
-        match self.interrupt.requested() && state.updates < self.settings.updates {
+        match self.interrupt.requested() && state.updates < self.stop_at {
             true => Err(Error::Interrupted { checkpoint: Some(path) }),
             false => Ok(()),
         }
@@ -190,6 +193,33 @@ impl PolicyTraining<'_> {
         }
         Ok(())
     }
+}
+
+/// The policy before the first update: a copy of the reference with parameters of its own, which keeps
+/// the originals, and with adapters if the settings want them.
+fn at_the_start(settings: &config::Policy, reference: &LanguageModel, seed: u64) -> Policy {
+    let device = reference.transformer.device();
+    let transformer = reference.transformer.clone().fork(&device);
+    let Lora { rank, alpha } = settings.lora;
+    Policy {
+        transformer: if rank > 0 { lora::attach(transformer, rank, alpha, seed) } else { transformer },
+        value_head: ScalarHead::zeros(reference.config.n_embd, &device),
+    }
+}
+
+/// The policy of the newest checkpoint, if there is one.
+///
+/// # Errors
+/// For a checkpoint of another model or of other adapters.
+pub fn latest_policy(
+    settings: &config::Policy,
+    reference: &LanguageModel,
+    seed: u64,
+    checkpoints: &Checkpoints,
+) -> Result<Option<Policy>> {
+    let Some(checkpoint) = checkpoints.latest()? else { return Ok(None) };
+    let policy = training_state::load_model(&checkpoint, at_the_start(settings, reference, seed))?;
+    Ok(Some(lora::merge(policy.valid())))
 }
 
 fn check_agreement(updated: &Updated) -> Result<()> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::loss::{RewardStep, TokenComparison, judge, train_step};
 use super::model::{GainAndBias, RewardModel};
 use super::prepare::RewardData;
-use crate::config::Reward;
+use crate::config::{Health, Reward};
 use crate::error::{Error, Result};
 use crate::lm::{Adam, Backward, LanguageModel, ScalarHead};
 use crate::run::checkpoints::Checkpoints;
@@ -24,6 +24,9 @@ use crate::run::training_state;
 
 /// Held-out accuracy is measured so many times during the epoch.
 const MEASUREMENTS: usize = 8;
+
+/// Held-out comparisons that tell a reward model from guessing.
+const FEWEST_TO_JUDGE_BY: usize = 30;
 
 /// Comparisons shown a measurement.
 const SAMPLES: usize = 3;
@@ -70,6 +73,31 @@ pub struct FittedReward {
     pub gain_and_bias: GainAndBias,
 }
 
+impl FittedReward {
+    /// Whether the model is better than guessing, which is right with probability `chance`, on so many
+    /// held-out comparisons: few of them say nothing.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where its held-out accuracy is not as far above that as the limit says.
+    pub fn check(&self, limits: &Health, chance: f64, held_out: usize) -> Result<()> {
+        let least = chance + limits.least_above_chance;
+        match self.held_out {
+            Some(step) if step.accuracy <= least && held_out >= FEWEST_TO_JUDGE_BY => Err(Error::failed(
+                format!(
+                    "stopped, because the reward model is right on {:.1}% of the comparisons it has not seen, where {:.1}% \
+                     is the least (guessing: {:.1}%)",
+                    100.0 * step.accuracy,
+                    100.0 * least,
+                    100.0 * chance
+                ),
+                "far below guessing, labels or rewards are upside down; near it, more labels may help, another \
+                 reward.learning_rate, or labelers who agree; health.least_above_chance moves the limit",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct State {
     step: usize,
@@ -89,7 +117,6 @@ impl RewardTraining<'_> {
         let size = self.settings.batch_size as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
         let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
-        let mut held_out = None;
         let measure_every = batches.len().div_ceil(MEASUREMENTS);
         for (step, batch) in batches.iter().enumerate().skip(first_step) {
             let seen = step * self.settings.batch_size;
@@ -105,8 +132,7 @@ impl RewardTraining<'_> {
             ];
             if done % measure_every == 0 || done == batches.len() {
                 self.log_samples(&mut samples, done as u64, &model)?;
-                held_out = self.judge_held_out(&model)?;
-                if let Some(held_out) = held_out {
+                if let Some(held_out) = self.judge_held_out(&model)? {
                     row.push(("reward/held_out_loss", held_out.loss));
                     row.push(("reward/held_out_accuracy", held_out.accuracy));
                     progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
@@ -125,18 +151,18 @@ impl RewardTraining<'_> {
                 }
             }
         }
-        // Measured after the last step; not where a run that was done is only read again.
-        let held_out = if held_out.is_some() { held_out } else { self.judge_held_out(&model)? };
         progress.finish();
-        self.finish(model, held_out)
+        self.finish(model)
     }
 
-    fn finish(&self, model: RewardModel, held_out: Option<RewardStep>) -> Result<FittedReward> {
+    fn finish(&self, model: RewardModel) -> Result<FittedReward> {
         let mut model = model.valid();
         if self.settings.normalize_after {
             model = self.normalize(model)?;
         }
         let gain_and_bias = model.gain_and_bias()?;
+        // As the policy will be rewarded: a gain of the wrong sign would show.
+        let held_out = self.judge_held_out(&model)?;
         Ok(FittedReward { model, held_out, gain_and_bias })
     }
 

@@ -1,11 +1,11 @@
 //! Figure 1, left, up to the labels: draw responses, have a labeler choose, write down the choice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::collect::Questions;
 use crate::data::comparisons::Record;
 use crate::error::{Error, Result};
-use crate::labels::{Answer, LabelLog, Labeler, Question, SharedDesk, Signature};
+use crate::labels::{Answer, Desk, LabelLog, Labeler, Question, SharedDesk, Signature};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::unix_seconds;
@@ -16,6 +16,9 @@ const AT_ONCE: usize = 32;
 /// Questions drawn for a person at once: few, so that the first are soon there.
 const FOR_PEOPLE_AT_ONCE: usize = 4;
 
+/// A reward model is not fitted to fewer comparisons.
+const FEWEST: usize = 2;
+
 /// Questions that lie ready for each person.
 const AHEAD: usize = 12;
 
@@ -24,6 +27,8 @@ pub struct Labelling<'a> {
     pub questions: Questions<'a>,
     /// Comparisons that the log is to hold.
     pub wanted: usize,
+    /// After so long, people's labels are enough as they are.
+    pub patience: Option<Duration>,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
@@ -60,12 +65,15 @@ impl Labelling<'_> {
             (self.questions.open_numbers(log.records()), log.comparisons().len(), log.path().to_path_buf())
         });
         let mut progress = self.begin(done);
+        let started = Instant::now();
         loop {
             let (labels, is_done, lacking) =
                 desk.with(|desk| (desk.log().comparisons().len(), desk.is_done(), desk.lacks(AHEAD)));
             progress.reach(labels.min(self.wanted) as u64);
-            if is_done {
+            let is_late = self.patience.is_some_and(|patience| started.elapsed() >= patience);
+            if is_done || is_late && labels >= FEWEST {
                 progress.finish();
+                desk.with(Desk::end_round);
                 return Ok(());
             }
             if self.interrupt.requested() {

@@ -26,4 +26,4 @@ pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use memory::backward_that_fits;
 pub use model::{GainAndBias, RewardModel};
-pub use prepare::{RewardData, token_comparisons};
+pub use prepare::{RewardData, encode_comparisons, token_comparisons};

@@ -59,7 +59,19 @@ pub fn token_comparisons(text: &str, path: &Path, model: &LanguageModel, task: &
     if is_original(text) {
         return Ok(original_labels(text, path, &model.tokenizer)?.iter().map(TokenComparison::from).collect());
     }
-    Preferences::read(text, path).whole()?.iter().map(|one| TokenComparison::encode(model, task, one)).collect()
+    encode_comparisons(&Preferences::read(text, path).whole()?, model, task)
+}
+
+/// Comparisons in tokens of the model.
+///
+/// # Errors
+/// When the tokenizer fails.
+pub fn encode_comparisons(
+    comparisons: &[Comparison],
+    model: &LanguageModel,
+    task: &Task,
+) -> Result<Vec<TokenComparison>> {
+    comparisons.iter().map(|one| TokenComparison::encode(model, task, one)).collect()
 }
 
 impl TokenComparison {

@@ -1,6 +1,7 @@
 //! The folder of a run: where each file lies, and the lock that keeps two processes apart.
 
 use std::fs::{self, File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,6 +62,18 @@ impl RunDirectory {
     /// Responses as they were while training, with their scores.
     pub fn samples(&self) -> PathBuf {
         self.path.join("samples.jsonl")
+    }
+
+    /// Why the run stopped, each time.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// Notes why the run stops. Where that cannot be written, the error is still printed.
+    pub fn note_stop(&self, why: &impl std::fmt::Display) {
+        let line = serde_json::json!({ "at": super::unix_seconds(), "stopped": why.to_string() });
+        let file = fs::OpenOptions::new().create(true).append(true).open(self.events());
+        file.and_then(|mut file| writeln!(file, "{line}")).ok();
     }
 
     /// The folder of the checkpoints.

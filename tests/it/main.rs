@@ -21,3 +21,4 @@ mod program;
 mod reward;
 mod tiny;
 mod tokenizer;
+mod train;

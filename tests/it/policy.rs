@@ -60,17 +60,30 @@ impl Models {
     }
 
     fn train_with(&self, folder: &Path, interrupt: Interrupt, settings: config::Policy) -> Result<Vec<NamedTensor>> {
+        self.train_until(4, folder, interrupt, settings, &config::Health::default())
+    }
+
+    fn train_until(
+        &self,
+        stop_at: usize,
+        folder: &Path,
+        interrupt: Interrupt,
+        settings: config::Policy,
+        health: &config::Health,
+    ) -> Result<Vec<NamedTensor>> {
         let settings = config::Policy {
             updates: 4,
             batch_size: 8,
             minibatches: 2,
             epochs: 2,
-            learning_rate: 1e-3,
+            learning_rate: if settings.learning_rate > 1.0 { settings.learning_rate } else { 1e-3 },
             checkpoint_every_updates: 10,
             ..settings
         };
         let training = PolicyTraining {
             settings: &settings,
+            health,
+            stop_at,
             backward: Backward::in_passes_of(4),
             judges: self.judges(),
             queries: &self.queries,
@@ -115,6 +128,50 @@ fn an_interrupted_run_goes_on_as_if_it_had_never_stopped() {
         assert_eq!(read(straight.path()), read(stopped.path()));
     }
     assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 4);
+}
+
+#[test]
+fn rounds_with_the_same_reward_are_one_run() {
+    let models = Models::new();
+    let (straight, rounds) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let expected = models.train(straight.path(), Interrupt::new()).unwrap();
+    let until = |update: usize| {
+        let health = config::Health::default();
+        models.train_until(update, rounds.path(), Interrupt::new(), config::Policy::default(), &health).unwrap()
+    };
+    let [first, _, last] = [until(1), until(3), until(4)];
+    assert!(expected.iter().zip(&last).all(|(expected, found)| expected.values == found.values));
+    assert!(expected.iter().zip(&first).any(|(expected, found)| expected.values != found.values));
+}
+
+/// What stops the run, and the checkpoint that is left.
+fn stopped_by(health: &config::Health, settings: config::Policy) -> (String, Option<u64>) {
+    let models = Models::new();
+    let folder = tempfile::tempdir().unwrap();
+    let quiet =
+        config::Health { largest_kl: 1e9, smallest_entropy: 0.0, most_repetition: 1.0, ..config::Health::default() };
+    models.train_until(1, folder.path(), Interrupt::new(), settings.clone(), &quiet).unwrap();
+    let error = models.train_until(4, folder.path(), Interrupt::new(), settings, health).unwrap_err();
+    let latest = preftune::run::checkpoints::latest(&folder.path().join("checkpoints")).unwrap().checkpoint;
+    (format!("{error}: {}", error.hint()), latest.map(|checkpoint| checkpoint.step()))
+}
+
+#[test]
+fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
+    let limits =
+        config::Health { largest_kl: 5.0, smallest_entropy: 0.0, most_repetition: 1.0, ..config::Health::default() };
+    // Steps so large that one update throws the policy far from the reference.
+    let wild = config::Policy { learning_rate: 2.0, ..config::Policy::default() };
+    let (why, kept) = stopped_by(&limits, wild.clone());
+    assert!(why.contains("stopped, because the KL is") && why.contains("health.largest_kl"), "{why}");
+    assert_eq!(kept, Some(1));
+    let limits = config::Health { largest_kl: 1e9, smallest_entropy: 0.9, ..limits };
+    let (why, kept) = stopped_by(&limits, wild.clone());
+    assert!(why.contains("the entropy fell from") && why.contains("health.smallest_entropy"), "{why}");
+    assert_eq!(kept, Some(1));
+    let limits = config::Health { smallest_entropy: 0.0, most_repetition: 0.3, ..limits };
+    let (why, _) = stopped_by(&limits, wild);
+    assert!(why.contains("of a response repeats") && why.contains("health.most_repetition"), "{why}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use burn::module::Module;
 use preftune::config;
 use preftune::lm::{Adam, Backward, LanguageModel, ModelConfig, ScalarHead, Transformer, parameters};
 use preftune::reward::{
-    FittedReward, NormalizationSamples, RewardData, RewardModel, RewardTraining, TokenComparison, judge, train_step,
+    FittedReward, GainAndBias, NormalizationSamples, RewardData, RewardModel, RewardTraining, TokenComparison, judge,
+    train_step,
 };
 use preftune::run::random::{Stream, below, generator};
 use preftune::run::{Checkpoints, Interrupt, Mode};
@@ -94,6 +95,28 @@ fn training_learns_what_the_labeler_prefers_and_normalizes_it() {
     let rows = preftune::run::metrics::read(&folder.path().join("metrics.jsonl")).unwrap();
     assert_eq!(rows.len(), 50);
     assert!(rows[49]["reward/loss"] < rows[0]["reward/loss"]);
+}
+
+/// The paper's own accident: a flipped sign trained the policy towards what people liked least, overnight.
+#[test]
+fn a_reward_of_the_wrong_sign_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let pretrained = pretrained();
+    let fitted = fit(folder.path(), &pretrained);
+    let limits = config::Health::default();
+    fitted.check(&limits, 0.36, 200).unwrap();
+
+    let GainAndBias { gain, bias } = fitted.gain_and_bias;
+    let flipped = fitted.model.with_gain_and_bias(GainAndBias { gain: -gain, bias: -bias });
+    let held_out = judge(&flipped, &pretrained.config, &comparisons(200, 2), 16).unwrap();
+    let flipped = FittedReward { model: flipped, held_out: Some(held_out), ..fitted };
+    let error = flipped.check(&limits, 0.36, 200).unwrap_err();
+    assert!(error.to_string().contains("stopped, because the reward model is right on"), "{error}");
+    assert!(error.hint().contains("upside down"), "{}", error.hint());
+    flipped.check(&limits, 0.36, 5).unwrap();
+
+    let strict = config::Health { least_above_chance: 0.9, ..limits };
+    assert!(fit(folder.path(), &pretrained).check(&strict, 0.36, 200).is_err());
 }
 
 #[test]

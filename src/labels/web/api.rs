@@ -46,7 +46,7 @@ pub(super) struct Answered {
 /// What the page shows next.
 #[derive(Serialize)]
 struct View {
-    /// `question`, `wait` or `done`
+    /// `question`, `wait`, `later` or `done`
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     question: Option<Shown>,
@@ -84,6 +84,13 @@ pub(super) async fn undo(State(office): State<Arc<Office>>, Json(asked): Json<La
     at_desk(&office, &asked.labeler, |desk| desk.undo(&asked.labeler, unix_seconds()).map(drop))
 }
 
+pub(super) async fn stop(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
+    at_desk(&office, &asked.labeler, |desk| {
+        desk.pull_cord(&asked.labeler);
+        Ok(())
+    })
+}
+
 /// Does `work` for a labeler, and gives what is before them then. An answer is on the disk by that time:
 /// the thread waits for it, and so do the others, who would have to wait for the desk anyway.
 fn at_desk(office: &Office, labeler: &str, work: impl FnOnce(&mut Desk) -> Result<()>) -> Response {
@@ -102,6 +109,7 @@ fn view(desk: &mut Desk, labeler: &str) -> View {
     let (state, question) = match desk.next(labeler) {
         Next::Answer(question) => ("question", Some(question)),
         Next::Wait => ("wait", None),
+        Next::Later => ("later", None),
         Next::Done => ("done", None),
     };
     let question = question.map(|question| Shown {

@@ -33,6 +33,7 @@ const showStanding = (standing) => {
   element("progress").max = standing.wanted;
   element("progress").value = standing.labels;
   element("progress").hidden = false;
+  element("stop").hidden = !standing.cord;
 };
 
 const choice = (text, place) => {
@@ -66,6 +67,9 @@ const show = (view) => {
   } else if (view.state === "wait") {
     say("The model is writing the next ones …");
     setTimeout(() => request("/api/next", {}), 500);
+  } else if (view.state === "later") {
+    say("The model is learning from these labels; more questions follow.");
+    setTimeout(() => request("/api/next", {}), 2000);
   } else {
     say("All labels are there. Thank you! You may close this page.");
   }
@@ -106,6 +110,9 @@ const undo = () => { if (labeler) request("/api/undo", {}, "Taken back; choose a
 element("cannot-tell").addEventListener("click", () => answer(null));
 element("skip").addEventListener("click", skip);
 element("undo").addEventListener("click", undo);
+element("stop").addEventListener("click", () => {
+  if (confirm("Stop the run? It keeps its last checkpoint.")) request("/api/stop", {}, "The run stops.");
+});
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.matches("input")) return;

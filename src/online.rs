@@ -1,0 +1,68 @@
+//! The arrow between the two loops: when labels come in, and when the reward model is fitted to them
+//! anew (paper, section 2.2, "online data collection").
+
+use crate::config::{LabelSchedule, Train};
+use crate::error::{Error, Result};
+
+/// Labels, a fit of the reward model from the pretrained weights, then updates of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    /// Labels there are before the fit, those of earlier rounds included.
+    pub labels: usize,
+    /// Updates there are when the round ends, those of earlier rounds included.
+    pub updates: usize,
+}
+
+/// The rounds of a run of so many labels and updates in all.
+///
+/// The fits are evenly spaced over the updates. With [`LabelSchedule::Falling`], after a share `x` of the
+/// updates there are `l₀ + (l − l₀)(1 − (1 − x)²)` labels, of `l` in all and `l₀` at the start.
+///
+/// # Errors
+/// [`Error::Usage`] for a round without an update.
+pub fn rounds(train: &Train, labels: usize, updates: usize) -> Result<Vec<Round>> {
+    let count = train.rounds;
+    if count > updates {
+        let what = format!("train.rounds is {count}, and there are {updates} updates");
+        return Err(Error::usage(what, "lower it, or raise policy.updates"));
+    }
+    let share_of_labels = |round: usize| match train.labels {
+        LabelSchedule::Even => (round + 1) as f64 / count as f64,
+        LabelSchedule::Falling => {
+            let left = 1.0 - round as f64 / count as f64;
+            train.first_share + (1.0 - train.first_share) * (1.0 - left * left)
+        }
+    };
+    let round = |round: usize| Round {
+        labels: (share_of_labels(round) * labels as f64).round() as usize,
+        updates: updates * (round + 1) / count,
+    };
+    Ok((0..count).map(round).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rounds: usize, labels: LabelSchedule, first_share: f64) -> Train {
+        Train { rounds, labels, first_share }
+    }
+
+    #[test]
+    fn one_round_is_offline_and_several_share_labels_and_updates() {
+        let even = |count| rounds(&of(count, LabelSchedule::Even, 0.5), 3000, 100).unwrap();
+        assert_eq!(even(1), [Round { labels: 3000, updates: 100 }]);
+        let labels: Vec<usize> = even(3).iter().map(|round| round.labels).collect();
+        let updates: Vec<usize> = even(3).iter().map(|round| round.updates).collect();
+        assert_eq!((labels, updates), (vec![1000, 2000, 3000], vec![33, 66, 100]));
+        assert_eq!(rounds(&of(3, LabelSchedule::Even, 0.5), 3000, 2).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn labels_fall_off_by_the_papers_formula() {
+        let all = rounds(&of(20, LabelSchedule::Falling, 0.5), 60_000, 2000).unwrap();
+        assert_eq!((all[0].labels, all[10].labels, all[19].labels), (30_000, 52_500, 59_925));
+        assert_eq!((all[0].updates, all[19].updates), (100, 2000));
+        assert!(all.windows(3).all(|three| three[1].labels - three[0].labels >= three[2].labels - three[1].labels));
+    }
+}

@@ -1,0 +1,105 @@
+//! What stops a run before it makes anything worse: the responses themselves tell.
+
+use std::collections::HashSet;
+
+use super::rollout::Rollout;
+use super::shaping::mean_of_sums;
+use crate::config::Health;
+use crate::error::{Error, Result};
+
+/// What an update's responses show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Vitals {
+    /// Nats a response.
+    pub kl: f64,
+    /// Nats a response.
+    pub entropy: f64,
+    /// Mean share of a response's pairs of tokens that came in it before.
+    pub repetition: f64,
+}
+
+impl Vitals {
+    pub fn of(rollout: &Rollout, kl: f64) -> Self {
+        let repeated: Vec<f64> = rollout.responses.iter().map(|response| repetition(response)).collect();
+        Self {
+            kl,
+            entropy: -mean_of_sums(&rollout.log_probs),
+            repetition: repeated.iter().sum::<f64>() / repeated.len().max(1) as f64,
+        }
+    }
+
+    /// Compares with the limits; `first_entropy` is that of the run's first update.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] that says which limit was passed.
+    pub fn check(&self, limits: &Health, first_entropy: f64) -> Result<()> {
+        let Self { kl, entropy, repetition } = *self;
+        let least = limits.smallest_entropy * first_entropy;
+        let fault = match () {
+            () if !(kl.is_finite() && entropy.is_finite()) => {
+                Some((format!("KL is {kl}, entropy {entropy}"), "policy.learning_rate"))
+            }
+            () if kl > limits.largest_kl => {
+                let what = format!("the KL is {kl:.1} nats a response, more than {}", limits.largest_kl);
+                Some((what, "health.largest_kl"))
+            }
+            () if entropy < least => {
+                let what = format!("the entropy fell from {first_entropy:.2} to {entropy:.2} nats a response");
+                Some((what, "health.smallest_entropy"))
+            }
+            () if repetition > limits.most_repetition => {
+                let what = format!("{:.0}% of a response repeats what it said before", 100.0 * repetition);
+                Some((what, "health.most_repetition"))
+            }
+            () => None,
+        };
+        fault.map_or(Ok(()), |(what, setting)| {
+            Err(Error::failed(
+                format!("stopped, because {what}"),
+                format!(
+                    "the last checkpoint is from before; look at samples.jsonl, then raise policy.kl.coefficient, lower \
+                     policy.learning_rate, or move {setting} to allow it, and run again"
+                ),
+            ))
+        })
+    }
+}
+
+/// Share of a response's pairs of neighbouring tokens that came in it before.
+pub fn repetition(response: &[u32]) -> f64 {
+    let pairs: Vec<&[u32]> = response.windows(2).collect();
+    let different: HashSet<&[u32]> = pairs.iter().copied().collect();
+    (pairs.len() - different.len()) as f64 / pairs.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetition_counts_pairs_that_came_before() {
+        assert_eq!(repetition(&[1, 2, 3, 4, 5]), 0.0);
+        assert_eq!(repetition(&[1, 2, 1, 2, 1]), 0.5);
+        assert_eq!(repetition(&[7; 5]), 0.75);
+        assert_eq!(repetition(&[]), 0.0);
+    }
+
+    #[test]
+    fn each_limit_stops_by_its_name() {
+        let limits = Health { largest_kl: 50.0, smallest_entropy: 0.1, most_repetition: 0.5, ..Health::default() };
+        let healthy = Vitals { kl: 12.0, entropy: 20.0, repetition: 0.1 };
+        healthy.check(&limits, 40.0).unwrap();
+        let cases = [
+            (Vitals { kl: 51.0, ..healthy }, "the KL is 51.0 nats a response, more than 50", "health.largest_kl"),
+            (Vitals { entropy: 3.9, ..healthy }, "the entropy fell from 40.00 to 3.90", "health.smallest_entropy"),
+            (Vitals { repetition: 0.51, ..healthy }, "51% of a response repeats", "health.most_repetition"),
+            (Vitals { kl: f64::NAN, ..healthy }, "KL is NaN", "policy.learning_rate"),
+            (Vitals { entropy: f64::INFINITY, ..healthy }, "entropy inf", "policy.learning_rate"),
+        ];
+        for (vitals, says, setting) in cases {
+            let error = vitals.check(&limits, 40.0).unwrap_err();
+            assert!(error.to_string().contains(says) && error.hint().contains(setting), "{error} {}", error.hint());
+            assert_eq!(error.exit_code(), 1);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Both loops together, in rounds.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use preftune::data::comparisons::{Comparison, parse_comparisons};
+
+const SETTINGS: [&str; 20] = [
+    "--preset",
+    "quick",
+    "--device",
+    "flex",
+    "--json",
+    "--quiet",
+    "--set",
+    "train.rounds=3",
+    "--set",
+    "labels.comparisons=96",
+    "--set",
+    "reward.normalize_samples=16",
+    "--set",
+    "policy.updates=3",
+    "--set",
+    "policy.batch_size=8",
+    "--set",
+    "policy.checkpoint_every_updates=1",
+    "--set",
+    "health.least_above_chance=0.0",
+];
+
+fn train(folder: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+    command.arg("train").args(SETTINGS).args(["--run", "run", "--out", "model"]).args(more).current_dir(folder);
+    command.output().unwrap()
+}
+
+fn comparisons(folder: &Path) -> Vec<Comparison> {
+    let path = folder.join("run/comparisons.jsonl");
+    parse_comparisons(&fs::read_to_string(&path).unwrap(), &path).unwrap()
+}
+
+#[test]
+fn each_round_labels_the_policy_as_it_is_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let output = train(folder, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rounds = outcome["rounds"].as_array().unwrap();
+    assert_eq!(rounds.iter().map(|round| round["comparisons"].as_u64().unwrap()).collect::<Vec<_>>(), [32, 64, 96]);
+    assert_eq!(rounds.iter().map(|round| round["updates"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+    let labels = comparisons(folder);
+    let policies: Vec<&str> = labels.iter().map(|one| one.policy.as_str()).collect();
+    assert_eq!(policies, [vec!["pretrained"; 32], vec!["update-1"; 32], vec!["update-2"; 32]].concat());
+    let metrics = preftune::run::metrics::read(&folder.join("run/policy/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.len(), 3, "one run of the policy through all rounds");
+
+    // Finished is finished: nothing is asked again, and the same model comes out.
+    let model = fs::read(folder.join("model/model.safetensors")).unwrap();
+    assert!(train(folder, &[]).status.success());
+    assert_eq!(comparisons(folder), labels);
+    assert!(fs::read(folder.join("model/model.safetensors")).unwrap() == model);
+}
+
+#[test]
+fn a_run_of_rounds_that_is_killed_goes_on_as_if_nothing_had_been() {
+    let (straight, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(train(straight.path(), &[]).status.success());
+    for wait_ms in [400, 900, 1500, 2500] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+        command.arg("train").args(SETTINGS).args(["--run", "run", "--out", "model"]).current_dir(killed.path());
+        let mut program = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        program.kill().unwrap();
+        program.wait().unwrap();
+    }
+    let output = train(killed.path(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let without_times = |folder: &Path| -> Vec<Comparison> {
+        comparisons(folder).into_iter().map(|one| Comparison { at: None, ..one }).collect()
+    };
+    assert_eq!(without_times(killed.path()), without_times(straight.path()));
+    let model = |folder: &Path| fs::read(folder.join("model/model.safetensors")).unwrap();
+    assert!(model(killed.path()) == model(straight.path()), "not the same model to the last bit");
+}
+
+#[test]
+fn a_reward_model_that_only_guesses_stops_the_run_before_it_misleads_the_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let one_round = ["--set", "train.rounds=1", "--set", "labels.held_out_fraction=0.5"];
+    let output = train(folder.path(), &[&one_round[..], &["--set", "health.least_above_chance=0.74"]].concat());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("stopped, because the reward model is right on"), "{text}");
+    assert!(!folder.path().join("run/policy/metrics.jsonl").exists() && !folder.path().join("model").exists());
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn people_label_each_round_and_any_of_them_can_stop_the_run() {
+    use crate::label::Running;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let command = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+        command.args(["train", "--ask", "--run", "run", "--out", "model"]).args(SETTINGS).args(more);
+        command.current_dir(folder);
+        command
+    };
+    // So many updates that nobody waits for their end.
+    let long = ["--set", "policy.updates=3000", "--set", "labels.repeated_fraction=0", "--set", "policy.batch_size=64"];
+    let mut running = Running::start(command(&long));
+    running.answer(32);
+    let ada = serde_json::json!({"labeler": "ada"});
+    let started = std::time::Instant::now();
+    while !folder.join("run/policy/metrics.jsonl").exists() {
+        let view = running.post("/api/next", &ada);
+        assert_eq!(
+            (&view["state"], &view["standing"]["cord"]),
+            (&serde_json::json!("later"), &serde_json::json!(true))
+        );
+        assert!(started.elapsed().as_secs() < 60, "the policy does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    running.post("/api/stop", &ada);
+    assert_eq!(running.program.wait().unwrap().code(), Some(130));
+    let events = fs::read_to_string(folder.join("run/events.jsonl")).unwrap();
+    assert!(events.contains("ada stopped the run"), "{events}");
+    assert!(preftune::run::checkpoints::latest(&folder.join("run/policy/checkpoints")).unwrap().checkpoint.is_some());
+    assert_eq!(comparisons(folder).len(), 32);
+}
