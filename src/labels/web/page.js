@@ -41,7 +41,8 @@ const choice = (text, place) => {
   key.textContent = place + 1;
   const response = document.createElement("span");
   response.className = "response";
-  response.textContent = text;
+  // A new paragraph at the start as a sign, not as a gap.
+  response.textContent = text.replace(/^\s*\n\s*/, "⏎ ").trim();
   const button = document.createElement("button");
   button.type = "button";
   button.setAttribute("aria-keyshortcuts", place + 1);
