@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 pub struct Round {
     /// Labels there are before the fit, those of earlier rounds included.
     pub labels: usize,
-    /// Updates there are when the round ends, those of earlier rounds included.
+    /// Updates there are when the round begins, and when it ends.
+    pub first_update: usize,
     pub updates: usize,
 }
 
@@ -19,7 +20,7 @@ pub struct Round {
 /// updates there are `l₀ + (l − l₀)(1 − (1 − x)²)` labels, of `l` in all and `l₀` at the start.
 ///
 /// # Errors
-/// [`Error::Usage`] for a round without an update.
+/// [`Error::Usage`] for a round without an update, and for a first one with fewer than two labels.
 pub fn rounds(train: &Train, labels: usize, updates: usize) -> Result<Vec<Round>> {
     let count = train.rounds;
     if count > updates {
@@ -35,9 +36,17 @@ pub fn rounds(train: &Train, labels: usize, updates: usize) -> Result<Vec<Round>
     };
     let round = |round: usize| Round {
         labels: (share_of_labels(round) * labels as f64).round() as usize,
+        first_update: updates * round / count,
         updates: updates * (round + 1) / count,
     };
-    Ok((0..count).map(round).collect())
+    let all: Vec<Round> = (0..count).map(round).collect();
+    match all.first() {
+        Some(first) if first.labels < 2 => Err(Error::usage(
+            format!("the first of {count} rounds would have {} of the {labels} labels", first.labels),
+            "raise labels.comparisons or train.first_share, or lower train.rounds",
+        )),
+        _ => Ok(all),
+    }
 }
 
 #[cfg(test)]
@@ -51,11 +60,12 @@ mod tests {
     #[test]
     fn one_round_is_offline_and_several_share_labels_and_updates() {
         let even = |count| rounds(&of(count, LabelSchedule::Even, 0.5), 3000, 100).unwrap();
-        assert_eq!(even(1), [Round { labels: 3000, updates: 100 }]);
+        assert_eq!(even(1), [Round { labels: 3000, first_update: 0, updates: 100 }]);
         let labels: Vec<usize> = even(3).iter().map(|round| round.labels).collect();
         let updates: Vec<usize> = even(3).iter().map(|round| round.updates).collect();
         assert_eq!((labels, updates), (vec![1000, 2000, 3000], vec![33, 66, 100]));
         assert_eq!(rounds(&of(3, LabelSchedule::Even, 0.5), 3000, 2).unwrap_err().exit_code(), 2);
+        assert!(rounds(&of(20, LabelSchedule::Even, 0.5), 8, 100).is_err(), "a first round without labels");
     }
 
     #[test]

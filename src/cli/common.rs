@@ -179,9 +179,12 @@ impl Common {
 }
 
 /// Settings that a run keeps to its end, and what would go wrong.
-const SETTLED: [(&str, &str); 3] = [
+const SETTLED: [(&str, &str); 6] = [
     ("held_out_fraction", "what was trained on would be measured on"),
     ("reward.train_comparisons", "what was trained on would be measured on"),
+    ("train.rounds", "the rounds that are done were of the first kind"),
+    ("train.labels", "the rounds that are done were of the first kind"),
+    ("train.first_share", "the rounds that are done were of the first kind"),
     ("policy.lora", "the adapters that are there were trained with the first value"),
 ];
 

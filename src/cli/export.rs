@@ -10,7 +10,7 @@ use super::common::{fetched_file, load_tokenizer};
 use crate::data::comparisons::Comparison;
 use crate::data::openai;
 use crate::data::preferences::{Preferences, to_trl};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::{comparisons_to_labels, labels_to_comparisons, original_labels};
 use crate::run::files;
 
@@ -57,6 +57,10 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let path = fetched_file(&arguments.preferences)?;
+    if arguments.out.exists() {
+        let what = format!("{} is there already", arguments.out.display());
+        return Err(Error::usage(what, "choose another --out, or delete it"));
+    }
     let Preferences { comparisons, fault } = read(&path, &arguments.model)?;
     let contents = match arguments.format {
         Format::Comparisons => comparisons.iter().map(Comparison::to_line).collect(),

@@ -11,6 +11,7 @@ use super::common::{Session, load_labeler, load_model, read_queries, remembered,
 use crate::config::Config;
 use crate::device::Opened;
 use crate::error::{Error, Result};
+use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Labeler, Plan, SharedDesk, instructions};
 use crate::lm::{STORYTELLER, Task};
@@ -78,6 +79,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 remembered_model(&arguments.model)?,
                 remembered(arguments.queries.as_deref())?,
                 remembered(arguments.classifier.as_deref())?,
+                remembered_labeler((!arguments.simulated).then_some(&arguments.instructions))?,
             ];
             common.run_directory("label", &settings, &inputs)?.comparisons()
         }
@@ -133,6 +135,9 @@ pub fn labelling<'a>(
 /// The same with people, who answer while more questions are drawn.
 fn ask_people(session: &Session<'_>, arguments: &Arguments, queries: &[String], out: &Path) -> Result<LabelLog> {
     check_keys(session.settings)?;
+    if !is_name(&arguments.name) {
+        return Err(Error::usage("--name is not a name", "give 1 to 64 visible characters"));
+    }
     let instructions = read_instructions(&arguments.instructions)?;
     let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan(session))));
     let progress = if arguments.terminal { Mode::Quiet } else { session.common.progress() };
@@ -164,6 +169,13 @@ pub fn check_keys(settings: &Config) -> Result<()> {
 /// The instructions that ship under this name, or those in this file.
 pub fn read_instructions(name: &str) -> Result<String> {
     instructions(name).map_or_else(|| files::read_text(Path::new(name)), |text| Ok(text.into()))
+}
+
+/// Who chooses, and people by what, as a run folder remembers it.
+pub fn remembered_labeler(instructions: Option<&String>) -> Result<String> {
+    instructions.map_or(Ok("a classifier chooses".into()), |name| {
+        Ok(format!("people choose by instructions sha256 {}", files::sha256(read_instructions(name)?.as_bytes())))
+    })
 }
 
 /// How people are to be asked.
@@ -219,9 +231,8 @@ fn describe(agreements: &Agreements) -> String {
     let with_self = agreements.with_self.iter().map(|(name, agreement)| (format!("{name} with themselves"), agreement));
     let all = std::iter::once(("labelers with each other".to_string(), &agreements.with_others));
     let lines = with_self.chain(all).filter_map(|(whose, agreement)| {
-        let interval = agreement.interval();
-        let [rate, low, high] = [agreement.rate()?, interval.low, interval.high].map(|share| 100.0 * share);
-        Some(format!("\nagreement of {whose}: {rate:.0}% of {} (95% interval {low:.0} to {high:.0})", agreement.pairs))
+        let rate = 100.0 * agreement.rate()?;
+        Some(format!("\nagreement of {whose}: {rate:.0}% of {} pairs of answers", agreement.pairs))
     });
     lines.collect()
 }

@@ -1,6 +1,6 @@
 //! `preftune train`: both loops together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::common::{Session, load_labeler, load_model, read_queries, remembered, remembered_model, write_model};
 use super::{Common, label, train_policy, train_reward};
 use crate::config::Config;
-use crate::data::comparisons::Comparison;
+use crate::data::comparisons::{Comparison, Record, standing};
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::labels::{Desk, SharedDesk, SimulatedLabeler};
@@ -83,6 +83,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         remembered_model(&arguments.model)?,
         remembered(arguments.queries.as_deref())?,
         remembered(arguments.classifier.as_deref())?,
+        label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?,
     ];
     let directory = common.run_directory("train", &settings, &inputs)?;
     let interrupt = Interrupt::install()?;
@@ -90,12 +91,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let mut labelers = Labelers::new(&session, &arguments, &directory)?;
     let loops = Loops { session, queries: &queries, directory: &directory };
     let trained = loops.run(&mut labelers);
-    if let Some(name) = labelers.pulled_by() {
+    if let (Some(name), Err(Error::Interrupted { .. })) = (labelers.pulled_by(), &trained) {
         let why = format!("{name} stopped the run: it was getting worse");
         directory.note_stop(&why);
         common.say(&why);
     }
-    labelers.leave();
+    labelers.leave(trained.is_ok());
     let (policy, rounds) = trained?;
     write_model(&arguments.out, policy.to_files(&model)?)?;
     let text = format!("tuned model written to {}", arguments.out.display());
@@ -125,6 +126,14 @@ impl Labelers {
         Ok(Self::People { desk, page, patience })
     }
 
+    /// Every line of the log, which people's desk holds.
+    fn records(&self, path: &Path) -> Result<Vec<Record>> {
+        match self {
+            Self::Simulated(_) => Ok(label::open_log(path)?.records().to_vec()),
+            Self::People { desk, .. } => Ok(desk.with(|desk| desk.log().records().to_vec())),
+        }
+    }
+
     fn pulled_by(&self) -> Option<String> {
         match self {
             Self::Simulated(_) => None,
@@ -132,9 +141,11 @@ impl Labelers {
         }
     }
 
-    fn leave(self) {
+    fn leave(self, done: bool) {
         if let Self::People { desk, page, .. } = self {
-            desk.with(|desk| desk.begin_round(0, false));
+            if done {
+                desk.with(Desk::finish);
+            }
             page.stop();
         }
     }
@@ -152,15 +163,17 @@ impl Loops<'_> {
         let Config { train, labels, policy, .. } = self.session.settings;
         let rounds = rounds(train, labels.comparisons, policy.updates)?;
         let stage = self.directory.stage("policy")?;
-        let done = latest(&stage.checkpoints())?.checkpoint.map_or(0, |checkpoint| checkpoint.step() as usize);
+        let mut done = latest(&stage.checkpoints())?.checkpoint.map_or(0, |checkpoint| checkpoint.step() as usize);
         let count = rounds.len();
         // The last round is looked at again where all are done: it gives the policy.
         let open = |(number, round): &(usize, Round)| round.updates > done || number + 1 == count;
         let open: Vec<(usize, Round)> = rounds.into_iter().enumerate().filter(open).collect();
-        let mut done = done;
         let mut outcomes = Vec::new();
         let mut tuned = None;
         for (number, round) in open {
+            if self.session.interrupt.requested() {
+                return Err(Error::Interrupted { checkpoint: Some(stage.checkpoints()) });
+            }
             self.session.common.say(&format!(
                 "round {} of {count}: {} labels, then up to update {}",
                 number + 1,
@@ -187,7 +200,7 @@ impl Loops<'_> {
     ) -> Result<(Policy, RoundOutcome)> {
         let Session { model, settings, common, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
-        let stage = self.directory.stage(&format!("reward-{number}"))?;
+        let stage = self.directory.stage(&format!("reward-at-{:06}", round.first_update))?;
         let comparisons = self.comparisons(&stage, round, another, labelers, done)?;
         let comparisons = encode_comparisons(&comparisons, model, &task)?;
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
@@ -197,8 +210,11 @@ impl Loops<'_> {
             let (accuracy, chance) = (100.0 * accuracy, 100.0 * fit.chance);
             common.say(&format!("held-out accuracy {accuracy:.1}% (guessing: {chance:.0}%)"));
         }
-        let checked = fitted.check(&settings.health, fit.chance, fit.held_out_comparisons);
-        checked.inspect_err(|error| stage.note_stop(error))?;
+        if let Err(stop) = fitted.check(&settings.health, fit.chance, fit.held_out_comparisons) {
+            stage.note_stop(&stop);
+            stage.forget_work()?;
+            return Err(stop);
+        }
         let stage = self.directory.stage("policy")?;
         let policy = train_policy::tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
         let outcome = RoundOutcome {
@@ -210,7 +226,8 @@ impl Loops<'_> {
         Ok((policy, outcome))
     }
 
-    /// The labels that a round's reward model is fitted to. Once the fit has begun, they are settled.
+    /// The labels that a round's reward model is fitted to. Once the fit has begun, they are settled, even
+    /// if somebody takes one back.
     fn comparisons(
         &self,
         stage: &RunDirectory,
@@ -219,28 +236,25 @@ impl Loops<'_> {
         labelers: &mut Labelers,
         done: usize,
     ) -> Result<Vec<Comparison>> {
-        let note = stage.path().join("labels.txt");
-        let settled = match note.exists() {
-            true => files::read_text(&note)?.trim().parse().ok(),
-            false => None,
-        };
-        let mut comparisons = self.label(round, another, labelers, done, settled.is_some())?;
-        match settled {
-            Some(count) => comparisons.truncate(count),
-            None => files::write_atomically(&note, format!("{}\n", comparisons.len()).as_bytes())?,
+        let note = stage.path().join("lines-of-labels.txt");
+        if !(note.exists() && stage.checkpoints().exists()) {
+            let lines = self.label(round, another, labelers, done)?;
+            files::write_atomically(&note, format!("{lines}\n").as_bytes())?;
         }
-        Ok(comparisons)
+        let lines: usize = files::read_text(&note)?.trim().parse().map_err(|_| {
+            Error::input(&note, "not a number", "delete it, so that the labels that there are now count")
+        })?;
+        let mut records = labelers.records(&self.directory.comparisons())?;
+        records.truncate(lines);
+        let settled = standing(records);
+        if let Labelers::People { desk, .. } = labelers {
+            desk.with(|desk| desk.begin_round(settled.len(), another));
+        }
+        Ok(settled)
     }
 
-    /// All labels so far, after those that are missing came in.
-    fn label(
-        &self,
-        round: Round,
-        another: bool,
-        labelers: &mut Labelers,
-        done: usize,
-        settled: bool,
-    ) -> Result<Vec<Comparison>> {
+    /// Has the labels of a round made that are missing; how many lines the log has then.
+    fn label(&self, round: Round, another: bool, labelers: &mut Labelers, done: usize) -> Result<usize> {
         let Session { model, settings, interrupt, common, .. } = self.session;
         let checkpoints = Checkpoints::new(&self.directory.stage("policy")?.checkpoints(), 2)?;
         let policy = latest_policy(&settings.policy, model, common.seed, &checkpoints)?;
@@ -248,24 +262,21 @@ impl Loops<'_> {
         let sampler = policy.map_or_else(|| model.clone(), |policy| model.with_transformer(policy.transformer));
         let task = Task::new(&settings.task, &sampler)?;
         let count = settings.labels.responses_per_query;
-        let labelling = |patience, progress| -> Result<Labelling<'_>> {
+        let labelling = |patience| -> Result<Labelling<'_>> {
             let questions = Questions::new((&sampler, &name), task.clone(), self.queries, count, common.seed)?;
+            let progress = common.progress();
             Ok(Labelling { questions, wanted: round.labels, patience, interrupt: interrupt.clone(), progress })
         };
         match labelers {
             Labelers::Simulated(labeler) => {
                 let mut log = label::open_log(&self.directory.comparisons())?;
-                if !settled {
-                    labelling(None, common.progress())?.run(labeler, &mut log)?;
-                }
-                Ok(log.comparisons().to_vec())
+                labelling(None)?.run(labeler, &mut log)?;
+                Ok(log.records().len())
             }
             Labelers::People { desk, patience, .. } => {
-                if !settled {
-                    desk.with(|desk| desk.begin_round(round.labels, another));
-                    labelling(*patience, common.progress())?.supply(desk)?;
-                }
-                Ok(desk.with(|desk| desk.log().comparisons().to_vec()))
+                desk.with(|desk| desk.begin_round(round.labels, another));
+                labelling(*patience)?.supply(desk)?;
+                Ok(desk.with(|desk| desk.log().records().len()))
             }
         }
     }

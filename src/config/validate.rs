@@ -121,7 +121,8 @@ fn health(health: &Health) -> Result<()> {
     positive("health.largest_kl", health.largest_kl)?;
     fraction("health.smallest_entropy", health.smallest_entropy)?;
     fraction("health.most_repetition", health.most_repetition)?;
-    fraction("health.least_above_chance", health.least_above_chance)
+    let margin = health.least_above_chance;
+    require((-1.0..=1.0).contains(&margin), "health.least_above_chance", margin, "from -1 to 1")
 }
 
 fn at_least(key: &str, value: usize, least: usize) -> Result<()> {

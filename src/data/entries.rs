@@ -13,7 +13,9 @@ const HINT: &str = "each entry is one JSON object; correct it or delete it";
 /// Every line, or the entries of an array up to the first that is no JSON.
 pub(super) fn entries<'a>(text: &'a str, path: &'a Path) -> Box<dyn Iterator<Item = Result<(usize, Value)>> + 'a> {
     match text.trim_start().strip_prefix('[') {
-        Some(rest) => Box::new(ArrayEntries { text, rest, path, begun: false, ended: false }),
+        Some(rest) => {
+            Box::new(ArrayEntries { text, rest, path, line: 1, left: text.len(), begun: false, ended: false })
+        }
         None => Box::new(line_entries(text, path)),
     }
 }
@@ -32,6 +34,9 @@ struct ArrayEntries<'a> {
     /// What is still to be read, from after the opening bracket.
     rest: &'a str,
     path: &'a Path,
+    /// Of where `rest` began when lines were last counted, and how much was left then.
+    line: usize,
+    left: usize,
     begun: bool,
     ended: bool,
 }
@@ -53,17 +58,14 @@ impl ArrayEntries<'_> {
     /// The next entry, if there is one.
     fn read(&mut self) -> Result<Option<(usize, Value)>> {
         if self.takes("]") {
-            return if self.takes("") && self.rest.is_empty() {
-                Ok(None)
-            } else {
-                Err(self.fault("text after the end of the array"))
-            };
+            self.skip_white_space();
+            return if self.rest.is_empty() { Ok(None) } else { Err(self.fault("text after the end of the array")) };
         }
         if self.begun && !self.takes(",") {
             return Err(self.fault("a comma or the end of the array is missing"));
         }
         self.begun = true;
-        self.takes("");
+        self.skip_white_space();
         let line = self.line();
         let mut values = Deserializer::from_str(self.rest).into_iter();
         match values.next() {
@@ -78,19 +80,26 @@ impl ArrayEntries<'_> {
 
     /// Skips white space, and then `what` if it is there.
     fn takes(&mut self, what: &str) -> bool {
-        self.rest = self.rest.trim_start();
+        self.skip_white_space();
         let after = self.rest.strip_prefix(what);
         self.rest = after.unwrap_or(self.rest);
         after.is_some()
     }
 
-    /// The line on which `rest` begins.
-    fn line(&self) -> usize {
-        let read = self.text.len() - self.rest.len();
-        1 + self.text.bytes().take(read).filter(|&byte| byte == b'\n').count()
+    fn skip_white_space(&mut self) {
+        self.rest = self.rest.trim_start();
     }
 
-    fn fault(&self, what: &str) -> Error {
+    /// The line on which `rest` begins.
+    fn line(&mut self) -> usize {
+        let newly_read = self.text.len() - self.left..self.text.len() - self.rest.len();
+        let newly_read = self.text.as_bytes().get(newly_read).unwrap_or_default();
+        self.line += newly_read.iter().filter(|&&byte| byte == b'\n').count();
+        self.left = self.rest.len();
+        self.line
+    }
+
+    fn fault(&mut self, what: &str) -> Error {
         Error::line(self.path, self.line(), format!("not the JSON expected here: {what}"), HINT)
     }
 }

@@ -55,7 +55,7 @@ impl Format {
     fn read(self, entry: Value) -> std::result::Result<Vec<Record>, String> {
         let found: Vec<Record> = match self {
             Self::Comparisons => vec![Record::of(entry).map_err(|fault| fault.to_string())?],
-            Self::Pairs => vec![Record::Judged(pairs::comparison(entry)?)],
+            Self::Pairs => vec![pairs::record(entry)?],
             Self::LabelStudio => label_studio::comparisons(entry)?.into_iter().map(Record::Judged).collect(),
         };
         found.iter().find_map(Record::fault).map_or(Ok(found), Err)
@@ -197,7 +197,6 @@ mod tests {
             (r#"{"prompt": "a", "chosen": "b"}"#, "missing field `rejected`"),
             (r#"{"prompt": " ", "chosen": "b", "rejected": "c"}"#, "the query is blank"),
             (r#"{"chosen": "b", "rejected": "c"}"#, "begin differently"),
-            (r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#, "chosen and rejected are the same"),
             (r#"{"prompt": "a", "chosen": 3, "rejected": "b"}"#, "neither text nor a list of messages"),
             ("{\"prompt\": \"a\"", "not the JSON expected here"),
         ];
@@ -213,6 +212,7 @@ mod tests {
             }
         }
         assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
+        assert!(read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#).whole().unwrap().is_empty());
         for unknown_field in
             [TASK.replace("\"answer1,answer2\"", "\"left,right\""), TASK.replace("\"right\"", "\"up\"")]
         {

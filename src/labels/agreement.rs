@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::data::comparisons::Comparison;
-use crate::statistics::{Interval, wilson_interval};
 
 /// Pairs of answers to the same question, and how many of them are the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -18,11 +17,6 @@ impl Agreement {
     /// Share of the pairs that are the same; `None` without a pair.
     pub fn rate(&self) -> Option<f64> {
         (self.pairs > 0).then(|| self.same as f64 / self.pairs as f64)
-    }
-
-    /// 95% Wilson interval around it.
-    pub fn interval(&self) -> Interval {
-        wilson_interval(self.same as f64, self.pairs)
     }
 
     fn count(&mut self, same: bool) {

@@ -36,6 +36,8 @@ pub enum Next {
     Wait,
     /// Until the model has learned from the labels that there are: another round follows.
     Later,
+    /// Somebody stopped the run.
+    Stopped,
     /// There are as many labels as are wanted.
     Done,
 }
@@ -104,6 +106,12 @@ impl Desk {
         self.plan.wanted = self.log.comparisons().len();
     }
 
+    /// Ends all rounds.
+    pub fn finish(&mut self) {
+        self.end_round();
+        self.another_round = false;
+    }
+
     /// Lets every labeler stop the run that this flag stops.
     pub fn attach_cord(&mut self, run: Interrupt) {
         self.cord = Some(run);
@@ -157,6 +165,9 @@ impl Desk {
         if let Some(question) = &place.before {
             return Next::Answer(question.clone());
         }
+        if self.pulled_by.is_some() {
+            return Next::Stopped;
+        }
         if self.is_done() {
             return if self.another_round { Next::Later } else { Next::Done };
         }
@@ -166,15 +177,15 @@ impl Desk {
         Next::Answer(question)
     }
 
-    /// Takes an answer; when this returns, it is on the disk. An answer that comes twice counts once.
+    /// Takes an answer; when this returns, it is on the disk. The same answer that comes twice counts once.
     ///
     /// # Errors
     /// When this question is not before this labeler, and as [`LabelLog::append`].
     pub fn answer(&mut self, id: &str, answer: Answer, signature: Signature) -> Result<()> {
         let labeler = signature.labeler.clone();
         let Some(question) = self.before(&labeler, id) else {
-            let last = self.last_answer(&labeler);
-            return if last.is_some_and(|last| last.id == id) { Ok(()) } else { Err(not_before(&labeler, id)) };
+            let is_there = self.last_answer(&labeler).is_some_and(|last| is_same_answer(last, id, answer));
+            return if is_there { Ok(()) } else { Err(not_before()) };
         };
         self.log.append(question.answered(answer, signature)?)?;
         self.clear(&labeler);
@@ -186,7 +197,7 @@ impl Desk {
     /// # Errors
     /// When this question is not before this labeler.
     pub fn skip(&mut self, labeler: &str, id: &str) -> Result<()> {
-        let question = self.before(labeler, id).ok_or_else(|| not_before(labeler, id))?;
+        let question = self.before(labeler, id).ok_or_else(not_before)?;
         self.clear(labeler);
         self.labelers.entry(labeler.into()).or_default().skipped.insert(asked(&question));
         if !self.was_asked(&question) {
@@ -195,20 +206,20 @@ impl Desk {
         Ok(())
     }
 
-    /// Takes this labeler's last answer back and puts its question before them again. False if they have
-    /// not answered anything.
+    /// Takes this labeler's last answer back and puts its question before them again.
     ///
     /// # Errors
-    /// As [`LabelLog::append`].
-    pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<bool> {
-        let Some(last) = self.last_answer(labeler).map(Question::from) else { return Ok(false) };
+    /// [`Error::Usage`] if they have not answered anything, and as [`LabelLog::append`].
+    pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<()> {
+        let last = self.last_answer(labeler).and_then(answered).map(Question::from);
+        let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
         self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
         if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
             && !self.was_asked(&put_off)
         {
             self.waiting.push_front(put_off);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// How far this labeler and all of them are.
@@ -251,21 +262,24 @@ impl Desk {
     }
 
     /// The last answer of a labeler that was not taken back.
-    fn last_answer(&self, labeler: &str) -> Option<&Comparison> {
+    fn last_answer(&self, labeler: &str) -> Option<&Record> {
+        self.answers_of(labeler).next()
+    }
+
+    /// The answers of a labeler that were not taken back, the last first.
+    fn answers_of(&self, labeler: &str) -> impl Iterator<Item = &Record> {
         let mut taken_back: Vec<&str> = Vec::new();
-        for record in self.log.records().iter().rev() {
-            match record {
-                Record::Undone(undone) if undone.labeler == labeler => taken_back.push(&undone.undo),
-                Record::Judged(answer) | Record::Undecided(answer) if answer.labeler == labeler => {
-                    match taken_back.iter().position(|id| *id == answer.id) {
-                        Some(place) => drop(taken_back.remove(place)),
-                        None => return Some(answer),
-                    }
-                }
-                _ => {}
+        self.log.records().iter().rev().filter(move |record| match record {
+            Record::Undone(undone) if undone.labeler == labeler => {
+                taken_back.push(&undone.undo);
+                false
             }
-        }
-        None
+            Record::Judged(answer) | Record::Undecided(answer) if answer.labeler == labeler => {
+                let place = taken_back.iter().position(|id| *id == answer.id);
+                place.map(|place| taken_back.swap_remove(place)).is_none()
+            }
+            _ => false,
+        })
     }
 
     /// Now and then a question that was answered: by another labeler, or by this one a while ago; no
@@ -277,11 +291,11 @@ impl Desk {
             return None;
         }
         let all: Vec<Question> = self.log.comparisons().iter().map(Question::from).collect();
-        let own = self.log.comparisons().iter().filter(|one| one.labeler == labeler).map(Question::from);
-        let own: Vec<Asked> = own.map(|question| asked(&question)).collect();
+        let own: Vec<Asked> =
+            self.answers_of(labeler).filter_map(answered).map(|one| asked(&Question::from(one))).collect();
         let mut times: HashMap<&Asked, usize> = HashMap::new();
         own.iter().for_each(|question| *times.entry(question).or_default() += 1);
-        let recent = own.get(own.len().saturating_sub(APART)..).unwrap_or_default();
+        let recent = own.get(..APART).unwrap_or(&own);
         let skipped = &self.labelers.get(labeler)?.skipped;
         let may_come = |question: &&Question| {
             let question = asked(question);
@@ -304,8 +318,25 @@ fn asked(question: &Question) -> Asked {
     (question.query.clone(), question.responses.clone())
 }
 
-fn not_before(labeler: &str, id: &str) -> Error {
-    Error::usage(format!("question {id} is not before {labeler}"), "ask for the next question")
+fn not_before() -> Error {
+    Error::usage("that question is no longer before you", "ask for the next question")
+}
+
+/// What a record answers, whether it chooses or not.
+fn answered(record: &Record) -> Option<&Comparison> {
+    match record {
+        Record::Judged(answer) | Record::Undecided(answer) => Some(answer),
+        Record::Undone(_) => None,
+    }
+}
+
+/// Whether this is what a record says of the question with this id.
+fn is_same_answer(record: &Record, id: &str, answer: Answer) -> bool {
+    match (record, answer) {
+        (Record::Judged(one), Answer::Best(place)) => one.id == id && one.order.get(place) == Some(&one.best),
+        (Record::Undecided(one), Answer::CannotTell) => one.id == id,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -375,11 +406,13 @@ mod tests {
         assert_eq!(sitting.id("ada"), "1-0");
         let signature = Signature { labeler: "bob".into(), ..Signature::default() };
         let refused = sitting.desk.answer("1-0", Answer::Best(0), signature).unwrap_err();
-        assert!(refused.to_string().contains("question 1-0 is not before bob"), "{refused}");
+        assert!(refused.to_string().contains("no longer before you"), "{refused}");
         sitting.answer("bob", Answer::Best(0));
-        // A second click, or an answer sent again because its confirmation was lost.
-        let again = Signature { labeler: "bob".into(), ..Signature::default() };
-        sitting.desk.answer("1-1", Answer::Best(1), again).unwrap();
+        // A second click, or an answer sent again because its confirmation was lost; but not another answer.
+        let again = || Signature { labeler: "bob".into(), ..Signature::default() };
+        sitting.desk.answer("1-1", Answer::Best(0), again()).unwrap();
+        assert!(sitting.desk.answer("1-1", Answer::Best(1), again()).is_err());
+        assert!(sitting.desk.answer("1-1", Answer::CannotTell, again()).is_err());
         assert_eq!(sitting.desk.log().comparisons().len(), 1);
     }
 
@@ -397,19 +430,19 @@ mod tests {
     #[test]
     fn answers_are_taken_back_one_after_the_other_and_only_ones_own() {
         let mut sitting = sitting(9, 0.0, 4);
-        assert!(!sitting.desk.undo("ada", None).unwrap());
+        assert!(sitting.desk.undo("ada", None).is_err());
         for _ in 0..2 {
             sitting.answer("ada", Answer::Best(0));
         }
         sitting.answer("bob", Answer::CannotTell);
         assert_eq!(sitting.id("ada"), "1-3");
-        assert!(sitting.desk.undo("ada", None).unwrap());
+        sitting.desk.undo("ada", None).unwrap();
         assert_eq!(sitting.id("ada"), "1-1");
-        assert!(sitting.desk.undo("ada", None).unwrap());
+        sitting.desk.undo("ada", None).unwrap();
         assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-0");
         assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
         assert_eq!(sitting.id("ada"), "1-3");
-        assert!(sitting.desk.undo("bob", None).unwrap() && !sitting.desk.undo("bob", None).unwrap());
+        assert!(sitting.desk.undo("bob", None).is_ok() && sitting.desk.undo("bob", None).is_err());
         let path = sitting.folder.path().join("labels.jsonl");
         let best: Vec<usize> = sitting.desk.log().comparisons().iter().map(|one| one.best).collect();
         assert_eq!(best, [0, 0], "the second answers, in the order 2, 0, 3, 1");
@@ -448,8 +481,12 @@ mod tests {
         sitting.desk.pull_cord("bob");
         assert!(run.requested() && !sitting.desk.standing("bob").cord);
         assert_eq!(sitting.desk.pulled_by(), Some("ada"));
-        sitting.desk.begin_round(9, false);
-        sitting.desk.offer([question(6)]);
+        assert_eq!(sitting.desk.next("bob"), Next::Stopped);
+    }
+
+    #[test]
+    fn a_round_may_end_with_the_labels_that_there_are() {
+        let mut sitting = sitting(9, 0.0, 1);
         sitting.answer("ada", Answer::Best(0));
         sitting.desk.end_round();
         assert_eq!(sitting.desk.next("ada"), Next::Done);

@@ -2,6 +2,7 @@
 
 use crate::data::comparisons::{Comparison, Record};
 use crate::error::{Error, Result};
+use crate::visible::visible;
 
 /// A query with several responses, of which the best is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,4 +66,10 @@ impl From<&Comparison> for Question {
         let order = if order.is_empty() { (0..responses.len()).collect() } else { order };
         Self { id, query, responses, order, policy }
     }
+}
+
+/// Whether a labeler may be called so: 1 to 64 visible characters.
+pub fn is_name(name: &str) -> bool {
+    let is_visible = visible(name) == name && !name.contains('\n');
+    is_visible && name.trim() == name && (1..=64).contains(&name.chars().count())
 }

@@ -24,9 +24,9 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// Those of standard input.
+    /// Those of standard input: key by key where questions can be seen.
     pub fn of_standard_input() -> Self {
-        match std::io::stdin().is_terminal() {
+        match std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
             true => Self::Terminal(Term::stderr()),
             false => Self::Pipe(Box::new(std::io::stdin().lock())),
         }
@@ -73,7 +73,7 @@ impl TerminalLabeler<'_> {
         self.write(&format!("{}\n\n{KEYS}\n", self.instructions.trim()));
         loop {
             match self.desk.with(|desk| desk.next(self.name)) {
-                Next::Done => return Ok(()),
+                Next::Done | Next::Stopped => return Ok(()),
                 Next::Wait | Next::Later if gone() => return Ok(()),
                 Next::Wait | Next::Later => self.desk.wait(Duration::from_millis(200)),
                 Next::Answer(question) => {
@@ -102,12 +102,12 @@ impl TerminalLabeler<'_> {
                     self.desk.with(|desk| desk.skip(name, id))?;
                     return Ok(true);
                 }
-                'u' => match self.desk.with(|desk| desk.undo(name, unix_seconds()))? {
-                    true => return Ok(true),
-                    false => {
-                        self.write("nothing to undo\n");
+                'u' => match self.desk.with(|desk| desk.undo(name, unix_seconds())) {
+                    Err(nothing @ Error::Usage { .. }) => {
+                        self.write(&format!("{nothing}\n"));
                         continue;
                     }
+                    undone => return undone.map(|()| true),
                 },
                 '0' => Answer::CannotTell,
                 key => match key.to_digit(10).map(|digit| digit as usize) {

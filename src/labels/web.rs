@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 
 use super::shared_desk::SharedDesk;
 use crate::error::{Error, Result};
@@ -30,6 +31,9 @@ const LONGEST_BODY_BYTES: usize = 64 << 10;
 
 /// A client that takes longer to send its request is left.
 const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
+
+/// More wait: files need descriptors, too.
+const MOST_CONNECTIONS: usize = 64;
 
 /// For a last answer to reach the browser.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -112,7 +116,10 @@ fn router(office: Arc<Office>, guard: Arc<Guard>) -> Router {
 async fn accept(listener: TcpListener, router: Router) {
     // Cannot fail: the listener was made non-blocking, and this runs inside the runtime.
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
+        // Never closed, so that there is always a permit to come.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, say: others may end meanwhile.
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -125,6 +132,7 @@ async fn accept(listener: TcpListener, router: Router) {
         tokio::spawn(async move {
             // A client that breaks off is its own affair.
             connection.await.ok();
+            drop(permit);
         });
     }
 }

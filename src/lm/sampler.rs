@@ -20,7 +20,7 @@ const ROWS_A_PART: usize = 32;
 
 /// The same for models of more parameters than caches hold.
 const ROWS_A_PART_OF_LARGE_MODELS: usize = 64;
-const LARGE: usize = 1 << 24;
+const LARGE_MODEL_PARAMETERS: usize = 1 << 24;
 
 /// What to draw.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,8 @@ pub fn sample(
     let mut passes = Vec::new();
     let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
     let room = config.n_positions.saturating_sub(sampling.response_length);
-    let rows_a_part = if model.num_params() > LARGE { ROWS_A_PART_OF_LARGE_MODELS } else { ROWS_A_PART };
+    let rows_a_part =
+        if model.num_params() > LARGE_MODEL_PARAMETERS { ROWS_A_PART_OF_LARGE_MODELS } else { ROWS_A_PART };
     let parts = (queries.len() * sampling.responses_per_query / rows_a_part).max(1);
     for (pass, queries) in queries.chunks(queries_at_once).enumerate() {
         let parts = in_parts(&model.device(), queries.len(), parts, |part| {

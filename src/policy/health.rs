@@ -57,8 +57,8 @@ impl Vitals {
             Err(Error::failed(
                 format!("stopped, because {what}"),
                 format!(
-                    "the last checkpoint is from before; look at samples.jsonl, then raise policy.kl.coefficient, lower \
-                     policy.learning_rate, or move {setting} to allow it, and run again"
+                    "run again with a lower policy.learning_rate or policy.kl.target, or with another {setting} to \
+                     allow it: it goes on from the checkpoint before; samples.jsonl shows what was written"
                 ),
             ))
         })

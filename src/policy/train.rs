@@ -91,7 +91,11 @@ impl PolicyTraining<'_> {
             let done_updates = state.updates as u64;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
             let vitals = Vitals::of(&rollout, shaped.kl);
-            vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy))?;
+            if let Err(stop) = vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy)) {
+                // What these responses show is what the update before them did.
+                self.checkpoints.give_up(done_updates)?;
+                return Err(stop);
+            }
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
             let orders = self.orders(state.updates);
             let config = &self.judges.reference.config;

@@ -1,6 +1,6 @@
 //! What a run left in its folder, for its report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ impl RunReportInput {
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
-            reward_metrics: [metrics_of(&run.join("reward"))?, own_reward].concat(),
+            reward_metrics: [metrics_of(&reward_stage(run))?, own_reward].concat(),
             kl_target: kl.adaptive.then_some(kl.target),
             chance: chance_of(run, settings.labels.responses_per_query)?,
             win_rate,
@@ -101,6 +101,14 @@ impl RunReportInput {
             environment,
         })
     }
+}
+
+/// Where the reward model was fitted; of a run in rounds, the last time.
+fn reward_stage(run: &Path) -> PathBuf {
+    let folders = std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_round =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("reward-at-"));
+    folders.filter(is_round).max().unwrap_or_else(|| run.join("reward"))
 }
 
 fn settings_of(text: &str) -> Result<Config> {

@@ -42,12 +42,11 @@ impl<'a> Questions<'a> {
     /// The numbers of questions that a log does not hold, from the lowest on.
     pub fn open_numbers(&self, records: &[Record]) -> impl Iterator<Item = usize> + use<> {
         let id = |record: &Record| match record {
-            Record::Judged(comparison) | Record::Undecided(comparison) => Some(comparison.id.clone()),
+            Record::Judged(comparison) | Record::Undecided(comparison) => number_of(self.seed, &comparison.id),
             Record::Undone(_) => None,
         };
-        let answered: HashSet<String> = records.iter().filter_map(id).collect();
-        let seed = self.seed;
-        (0..).filter(move |&number| !answered.contains(&id_of(seed, number)))
+        let answered: HashSet<usize> = records.iter().filter_map(id).collect();
+        (0..).filter(move |number| !answered.contains(number))
     }
 
     /// The questions of these numbers.
@@ -78,11 +77,18 @@ impl<'a> Questions<'a> {
             .collect()
     }
 
+    /// With the policy in it, so that what another round asked under this number is something else.
+    fn id_of(&self, number: usize) -> String {
+        let of_round =
+            if self.policy_name.starts_with("update-") { format!("-{}", self.policy_name) } else { String::new() };
+        format!("{}-{number}{of_round}", self.seed)
+    }
+
     fn question(&self, number: usize, query: usize, responses: &[Vec<u32>]) -> Result<Question> {
         let decode = |response: &Vec<u32>| self.task.decode_response(self.policy, response);
         let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
         Ok(Question {
-            id: id_of(self.seed, number),
+            id: self.id_of(number),
             query: self.queries.get(query).cloned().unwrap_or_default(),
             order: shuffled(responses.len(), &mut generator(self.seed, Stream::Labels, 1, number as u64)),
             responses,
@@ -91,8 +97,9 @@ impl<'a> Questions<'a> {
     }
 }
 
-fn id_of(seed: u64, number: usize) -> String {
-    format!("{seed}-{number}")
+/// The number in an id that begins with the seed and a number.
+fn number_of(seed: u64, id: &str) -> Option<usize> {
+    id.strip_prefix(&format!("{seed}-"))?.split('-').next()?.parse().ok()
 }
 
 /// Responses of the reference to random queries, whole, as the original normalizes on them.

@@ -26,7 +26,7 @@ use crate::run::training_state;
 const MEASUREMENTS: usize = 8;
 
 /// Held-out comparisons that tell a reward model from guessing.
-const FEWEST_TO_JUDGE_BY: usize = 30;
+const FEWEST_TO_JUDGE_BY: usize = 100;
 
 /// Comparisons shown a measurement.
 const SAMPLES: usize = 3;
@@ -91,7 +91,8 @@ impl FittedReward {
                     100.0 * chance
                 ),
                 "far below guessing, labels or rewards are upside down; near it, more labels may help, another \
-                 reward.learning_rate, or labelers who agree; health.least_above_chance moves the limit",
+                 reward.learning_rate, or labelers who agree; the same command fits anew; a negative \
+                 health.least_above_chance lets it pass",
             )),
             _ => Ok(()),
         }

@@ -81,6 +81,15 @@ impl Checkpoints {
         Ok(path)
     }
 
+    /// Takes back the checkpoint of a step, unless there is no other.
+    pub fn give_up(&self, step: u64) -> Result<()> {
+        let all = newest_first(&self.folder)?;
+        if all.len() > 1 {
+            all.iter().filter(|(saved, _)| *saved == step).for_each(|(step, path)| self.delete(*step, path));
+        }
+        Ok(())
+    }
+
     fn publish(&self, staged: &Path, path: &Path, step: u64) -> Result<()> {
         let replaced = self.hidden(step, "old");
         if path.exists() {
@@ -100,13 +109,17 @@ impl Checkpoints {
         let all = newest_first(&self.folder)?;
         let (later, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(step, _)| *step > saved);
         for (step, path) in others.into_iter().skip(self.keep).chain(later) {
-            // Hidden first, so that a kill halfway leaves no visible checkpoint with files missing.
-            let hidden = self.hidden(step, "old");
-            if let Err(error) = fs::rename(&path, &hidden).and_then(|()| fs::remove_dir_all(&hidden)) {
-                tracing::warn!("cannot delete the old checkpoint {}: {error}", path.display());
-            }
+            self.delete(step, &path);
         }
         Ok(())
+    }
+
+    fn delete(&self, step: u64, path: &Path) {
+        // Hidden first, so that a kill halfway leaves no visible checkpoint with files missing.
+        let hidden = self.hidden(step, "old");
+        if let Err(error) = fs::rename(path, &hidden).and_then(|()| fs::remove_dir_all(&hidden)) {
+            tracing::warn!("cannot delete the old checkpoint {}: {error}", path.display());
+        }
     }
 
     fn hidden(&self, step: u64, suffix: &str) -> PathBuf {

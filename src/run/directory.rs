@@ -88,6 +88,16 @@ impl RunDirectory {
         self.comparisons().exists() || stages.iter().any(kept)
     }
 
+    /// Forgets what was trained here, so that it is done anew.
+    ///
+    /// # Errors
+    /// [`Error::File`] when that cannot be deleted.
+    pub fn forget_work(&self) -> Result<()> {
+        let checkpoints = self.checkpoints();
+        let deleted = if checkpoints.exists() { fs::remove_dir_all(&checkpoints) } else { Ok(()) };
+        deleted.map_err(|source| Error::file("delete", &checkpoints, source))
+    }
+
     /// The page that shows the run.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")

@@ -123,7 +123,8 @@ fn no_label_of_a_thousand_is_lost_when_the_program_is_killed_straight_after_an_a
         let mut running =
             Running::start(label(folder, "--set labels.comparisons=3000 --set task.response_length_tokens=8"));
         acknowledged += running.answer(sitting);
-        // On Unix this is SIGKILL.
+        // On Unix this is SIGKILL, after which the system still has what was written; that it is on the disk
+        // itself, as after a power cut, rests on `sync_data` before each answer is acknowledged.
         running.program.kill().unwrap();
         running.program.wait().unwrap();
         assert_eq!(comparisons(folder).len(), acknowledged);

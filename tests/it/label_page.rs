@@ -131,6 +131,8 @@ fn two_people_label_to_the_end_and_take_back_what_they_like() {
     let (status, ada) = answer("ada", &ada["question"]["id"], json!(2));
     assert_eq!((status, &ada["question"]["id"], &ada["standing"]["yours"]), (200, &json!("1-2"), &json!(1)));
     assert_eq!(page.lines(), 1, "on the disk before it is acknowledged");
+    let (status, nothing) = page.post("/api/undo", &json!({"labeler": "eve"}));
+    assert_eq!((status, &nothing["error"]), (409, &json!("there is nothing to take back")));
     let (_, ada) = page.post("/api/undo", &json!({"labeler": "ada"}));
     assert_eq!((&ada["question"]["id"], &ada["standing"]["labels"]), (&json!("1-0"), &json!(0)));
     let (_, ada) = answer("ada", &ada["question"]["id"], json!(0));

@@ -173,6 +173,8 @@ fn labels_are_exported_and_come_in_again() {
     assert_eq!(read("c2.jsonl"), read("c.jsonl").replace("\"labels.json:", "\"again.json:"));
     assert_eq!(export("c.jsonl", "trl", "pairs.jsonl"), Some(COUNT as u64));
     assert_eq!(read("pairs.jsonl").lines().count(), 3 * labels.len());
+    let again = preftune(folder, "export pairs.jsonl --format comparisons --model model --out c.jsonl");
+    assert_eq!(again.status.code(), Some(2), "labels are not written over");
     // Pairs train, too.
     let size = "--set reward.normalize_samples=8 --model model --run reward --out reward/model";
     let fit = printed(folder, &format!("train-reward pairs.jsonl --preset details/sentiment {size}"));

@@ -88,7 +88,7 @@ impl Models {
             judges: self.judges(),
             queries: &self.queries,
             seed: 5,
-            checkpoints: Checkpoints::new(&folder.join("checkpoints"), 1).unwrap(),
+            checkpoints: Checkpoints::new(&folder.join("checkpoints"), 2).unwrap(),
             metrics_path: folder.join("metrics.jsonl"),
             samples_path: folder.join("samples.jsonl"),
             interrupt,
@@ -150,7 +150,8 @@ fn stopped_by(health: &config::Health, settings: config::Policy) -> (String, Opt
     let folder = tempfile::tempdir().unwrap();
     let quiet =
         config::Health { largest_kl: 1e9, smallest_entropy: 0.0, most_repetition: 1.0, ..config::Health::default() };
-    models.train_until(1, folder.path(), Interrupt::new(), settings.clone(), &quiet).unwrap();
+    models.train_until(1, folder.path(), Interrupt::new(), config::Policy::default(), &quiet).unwrap();
+    models.train_until(2, folder.path(), Interrupt::new(), settings.clone(), &quiet).unwrap();
     let error = models.train_until(4, folder.path(), Interrupt::new(), settings, health).unwrap_err();
     let latest = preftune::run::checkpoints::latest(&folder.path().join("checkpoints")).unwrap().checkpoint;
     (format!("{error}: {}", error.hint()), latest.map(|checkpoint| checkpoint.step()))
@@ -160,7 +161,7 @@ fn stopped_by(health: &config::Health, settings: config::Policy) -> (String, Opt
 fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
     let limits =
         config::Health { largest_kl: 5.0, smallest_entropy: 0.0, most_repetition: 1.0, ..config::Health::default() };
-    // Steps so large that one update throws the policy far from the reference.
+    // Steps so large that the second update throws the policy far from the reference: the first is kept.
     let wild = config::Policy { learning_rate: 2.0, ..config::Policy::default() };
     let (why, kept) = stopped_by(&limits, wild.clone());
     assert!(why.contains("stopped, because the KL is") && why.contains("health.largest_kl"), "{why}");

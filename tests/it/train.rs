@@ -51,6 +51,8 @@ fn each_round_labels_the_policy_as_it_is_then() {
     assert_eq!(rounds.iter().map(|round| round["comparisons"].as_u64().unwrap()).collect::<Vec<_>>(), [32, 64, 96]);
     assert_eq!(rounds.iter().map(|round| round["updates"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
     let labels = comparisons(folder);
+    let ids: std::collections::HashSet<&str> = labels.iter().map(|one| one.id.as_str()).collect();
+    assert!(ids.len() == 96 && ids.contains("1-0") && ids.contains("1-32-update-1"), "{ids:?}");
     let policies: Vec<&str> = labels.iter().map(|one| one.policy.as_str()).collect();
     assert_eq!(policies, [vec!["pretrained"; 32], vec!["update-1"; 32], vec!["update-2"; 32]].concat());
     let metrics = preftune::run::metrics::read(&folder.join("run/policy/metrics.jsonl")).unwrap();
@@ -88,12 +90,94 @@ fn a_run_of_rounds_that_is_killed_goes_on_as_if_nothing_had_been() {
 #[test]
 fn a_reward_model_that_only_guesses_stops_the_run_before_it_misleads_the_policy() {
     let folder = tempfile::tempdir().unwrap();
-    let one_round = ["--set", "train.rounds=1", "--set", "labels.held_out_fraction=0.5"];
+    let many_held_out = ["--set", "labels.comparisons=240", "--set", "labels.held_out_fraction=0.7"];
+    let one_round = [&many_held_out[..], &["--set", "train.rounds=1"]].concat();
     let output = train(folder.path(), &[&one_round[..], &["--set", "health.least_above_chance=0.74"]].concat());
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("stopped, because the reward model is right on"), "{text}");
     assert!(!folder.path().join("run/policy/metrics.jsonl").exists() && !folder.path().join("model").exists());
+    let events = fs::read_to_string(folder.path().join("run/reward-at-000000/events.jsonl")).unwrap();
+    assert!(events.contains("the reward model is right on"), "{events}");
+
+    let other_settings = ["--set", "reward.learning_rate=1e-30", "--set", "health.least_above_chance=-0.5"];
+    // The same command fits anew, so that what the hint advises counts.
+    let accuracy = |folder: &Path| -> f64 {
+        let output = train(folder, &[&one_round[..], &other_settings].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        outcome["rounds"][0]["held_out_accuracy"].as_f64().unwrap()
+    };
+    let fresh = tempfile::tempdir().unwrap();
+    assert_eq!(accuracy(folder.path()), accuracy(fresh.path()));
+}
+
+#[test]
+fn another_labeler_is_refused_in_a_folder_that_was_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(train(folder.path(), &["--set", "train.rounds=1", "--set", "policy.updates=1"]).status.success());
+    let output = train(folder.path(), &["--ask", "--instructions", "descriptiveness"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("was begun with another seed or other files"), "{text}");
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn people_are_asked_again_in_the_next_round_and_their_labels_survive_a_kill() {
+    use crate::label::Running;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+        let rounds =
+            "--set train.rounds=2 --set policy.updates=2 --set labels.comparisons=16 --set labels.repeated_fraction=0";
+        command.args(["train", "--ask", "--run", "run", "--out", "model"]).args(SETTINGS).args(rounds.split(' '));
+        command.current_dir(folder);
+        Running::start(command)
+    };
+    let mut running = start();
+    running.answer(5);
+    running.program.kill().unwrap();
+    running.program.wait().unwrap();
+    let mut running = start();
+    running.answer(3);
+    let started = std::time::Instant::now();
+    // Round 2 asks about what the policy writes then.
+    while !folder.join("run/policy/checkpoints/step-000001").exists() {
+        assert!(started.elapsed().as_secs() < 60, "the first round does not end");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    running.answer(2);
+    running.program.kill().unwrap();
+    running.program.wait().unwrap();
+    let running = start();
+    running.answer(6);
+    let output = running.program.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let labels = comparisons(folder);
+    let of = |policy: &str| labels.iter().filter(|one| one.policy == policy).count();
+    assert_eq!((labels.len(), of("pretrained"), of("update-1")), (16, 8, 8));
+    let settled = fs::read_to_string(folder.join("run/reward-at-000000/lines-of-labels.txt")).unwrap();
+    assert_eq!(settled, "8\n");
+    assert!(folder.join("model/model.safetensors").exists());
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn a_round_goes_on_with_the_labels_that_there_are_when_it_is_told_to() {
+    use crate::label::Running;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+    let rounds = "--set train.rounds=1 --set policy.updates=1 --set labels.comparisons=500 --go-on-after 0";
+    command.args(["train", "--ask", "--run", "run", "--out", "model"]).args(SETTINGS).args(rounds.split(' '));
+    command.current_dir(folder);
+    let running = Running::start(command);
+    running.answer(2);
+    let output = running.program.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!((2..20).contains(&outcome["rounds"][0]["comparisons"].as_u64().unwrap()), "{outcome}");
 }
 
 #[cfg(feature = "web")]

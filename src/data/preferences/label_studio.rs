@@ -27,8 +27,9 @@ struct Annotation {
 
 #[derive(Deserialize)]
 struct Region {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default)]
     kind: String,
+    #[serde(default)]
     to_name: String,
     #[serde(default)]
     value: Value,

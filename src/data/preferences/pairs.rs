@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::conversation::{ASSISTANT, Message, transcript};
-use crate::data::comparisons::Comparison;
+use crate::data::comparisons::{Comparison, Record};
 
 #[derive(Deserialize)]
 struct Pair {
@@ -39,12 +39,15 @@ impl Content {
     }
 }
 
-/// The chosen response comes first.
-pub(super) fn comparison(entry: Value) -> Result<Comparison, String> {
+/// The chosen response comes first. A pair of the same responses decides nothing.
+pub(super) fn record(entry: Value) -> Result<Record, String> {
     let pair: Pair = serde_json::from_value(entry).map_err(|fault| fault.to_string())?;
-    if pair.chosen == pair.rejected {
-        return Err("chosen and rejected are the same".into());
-    }
+    let is_decided = pair.chosen != pair.rejected;
+    let comparison = comparison(pair)?;
+    Ok(if is_decided { Record::Judged(comparison) } else { Record::Undecided(comparison) })
+}
+
+fn comparison(pair: Pair) -> Result<Comparison, String> {
     let prompt = pair.prompt.filter(|prompt| !prompt.is_null());
     let prompt = prompt.map(|prompt| Content::read(prompt, "prompt")).transpose()?;
     let chosen = Content::read(pair.chosen, "chosen")?;

@@ -13,12 +13,9 @@ use super::Office;
 use super::guard::refusal;
 use crate::error::{Error, Result};
 use crate::labels::desk::{Desk, Next, Standing};
-use crate::labels::question::{Answer, Signature};
+use crate::labels::question::{Answer, Signature, is_name};
 use crate::run::unix_seconds;
 use crate::visible::visible;
-
-/// Characters of a name.
-const LONGEST_NAME: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +43,7 @@ pub(super) struct Answered {
 /// What the page shows next.
 #[derive(Serialize)]
 struct View {
-    /// `question`, `wait`, `later` or `done`
+    /// `question`, `wait`, `later`, `stopped` or `done`
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     question: Option<Shown>,
@@ -81,7 +78,7 @@ pub(super) async fn skip(State(office): State<Arc<Office>>, Json(skipped): Json<
 }
 
 pub(super) async fn undo(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
-    at_desk(&office, &asked.labeler, |desk| desk.undo(&asked.labeler, unix_seconds()).map(drop))
+    at_desk(&office, &asked.labeler, |desk| desk.undo(&asked.labeler, unix_seconds()))
 }
 
 pub(super) async fn stop(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
@@ -94,8 +91,7 @@ pub(super) async fn stop(State(office): State<Arc<Office>>, Json(asked): Json<La
 /// Does `work` for a labeler, and gives what is before them then. An answer is on the disk by that time:
 /// the thread waits for it, and so do the others, who would have to wait for the desk anyway.
 fn at_desk(office: &Office, labeler: &str, work: impl FnOnce(&mut Desk) -> Result<()>) -> Response {
-    let is_visible = visible(labeler) == labeler && !labeler.contains('\n');
-    if labeler.trim() != labeler || !(1..=LONGEST_NAME).contains(&labeler.chars().count()) || !is_visible {
+    if !is_name(labeler) {
         return refusal(StatusCode::BAD_REQUEST, "a name is 1 to 64 visible characters");
     }
     match office.desk.with(|desk| work(desk).map(|()| view(desk, labeler))) {
@@ -110,6 +106,7 @@ fn view(desk: &mut Desk, labeler: &str) -> View {
         Next::Answer(question) => ("question", Some(question)),
         Next::Wait => ("wait", None),
         Next::Later => ("later", None),
+        Next::Stopped => ("stopped", None),
         Next::Done => ("done", None),
     };
     let question = question.map(|question| Shown {

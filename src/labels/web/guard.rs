@@ -75,7 +75,7 @@ impl Guard {
         Sha256::digest(text) == Sha256::digest(&self.token)
     }
 
-    /// Exchanges the token of the address for a cookie, so that it is seen nowhere else.
+    /// Exchanges the token of the address for a cookie, so that it does not stay there.
     fn sign_in(&self) -> Response {
         let cookie = format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie, self.token);
         (StatusCode::SEE_OTHER, [(LOCATION, "/".to_string()), (SET_COOKIE, cookie)]).into_response()

@@ -6,6 +6,7 @@ let labeler = "";
 let question = null;
 let shownAt = 0;
 let busy = false;
+let timer = 0;
 
 const post = async (path, body) => {
   const response = await fetch(path, {
@@ -53,48 +54,57 @@ const choice = (text, place) => {
   return item;
 };
 
+// One timer: what it asks for is also what any other request brings.
+const askAgain = (ms) => { timer = setTimeout(() => request("/api/next", {}), ms); };
+
+const notices = {
+  question: "",
+  wait: "The model is writing the next ones …",
+  later: "The model is learning from these labels; more questions follow.",
+  stopped: "The run was stopped. What was answered is saved.",
+  done: "All labels are there. Thank you! You may close this page.",
+};
+
 const show = (view) => {
   showStanding(view.standing);
   question = view.question ?? null;
   element("question").hidden = !question;
-  element("undo").hidden = view.state === "done";
-  if (question) {
-    element("query").textContent = question.query;
-    element("responses").replaceChildren(...question.responses.map(choice));
-    shownAt = performance.now();
-    // Keyboards and screen readers begin at the new text.
-    element("query-heading").focus({ preventScroll: true });
-    window.scrollTo(0, 0);
-  } else if (view.state === "wait") {
-    say("The model is writing the next ones …");
-    setTimeout(() => request("/api/next", {}), 500);
-  } else if (view.state === "later") {
-    say("The model is learning from these labels; more questions follow.");
-    setTimeout(() => request("/api/next", {}), 2000);
-  } else {
-    say("All labels are there. Thank you! You may close this page.");
-  }
+  element("undo").hidden = view.state === "done" || view.state === "stopped";
+  say(notices[view.state]);
+  if (view.state === "wait") askAgain(500);
+  if (view.state === "later") askAgain(2000);
+  if (!question) return;
+  element("query").textContent = question.query;
+  element("responses").replaceChildren(...question.responses.map(choice));
+  shownAt = performance.now();
+  // Keyboards and screen readers begin at the new text.
+  element("query-heading").focus({ preventScroll: true });
+  window.scrollTo(0, 0);
 };
 
-// One request at a time: a second key must not answer the next question.
+const fail = (error) => {
+  say(error.status ? `Not saved: ${error.message}` : "No connection. What was confirmed is saved; reload to go on.");
+};
+
+// One request at a time: a second key must not answer the next question. False if another was under way.
 const request = async (path, body, confirmation = "") => {
-  if (busy) return;
+  if (busy) return false;
   busy = true;
+  clearTimeout(timer);
   document.body.setAttribute("aria-busy", "true");
   try {
     const view = await post(path, body);
-    say(confirmation);
     show(view);
+    if (view.state === "question") say(confirmation);
   } catch (error) {
-    if (error.status === 409) {
-      busy = false;
-      return request("/api/next", {}, "That question is no longer yours; here is another.");
-    }
-    say(error.status ? `Not saved: ${error.message}` : "No connection. What was confirmed is saved; reload to go on.");
+    if (error.status !== 409) return fail(error), true;
+    // Something else is before this labeler.
+    await post("/api/next", {}).then((view) => { show(view); say(`Not saved: ${error.message}.`); }, fail);
   } finally {
     busy = false;
     document.body.removeAttribute("aria-busy");
   }
+  return true;
 };
 
 const answer = (place) => {
@@ -111,8 +121,9 @@ const undo = () => { if (labeler) request("/api/undo", {}, "Taken back; choose a
 element("cannot-tell").addEventListener("click", () => answer(null));
 element("skip").addEventListener("click", skip);
 element("undo").addEventListener("click", undo);
-element("stop").addEventListener("click", () => {
-  if (confirm("Stop the run? It keeps its last checkpoint.")) request("/api/stop", {}, "The run stops.");
+element("stop").addEventListener("click", async () => {
+  if (!confirm("Stop the run? It keeps its last checkpoint.")) return;
+  while (!(await request("/api/stop", {}))) await new Promise((done) => { setTimeout(done, 50); });
 });
 
 document.addEventListener("keydown", (event) => {

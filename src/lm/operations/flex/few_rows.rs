@@ -9,10 +9,10 @@ use super::vector::vectorized;
 /// Whether so many rows times a matrix of so many elements are better done here: packing a large matrix
 /// costs more than a small one, which the caches hold.
 pub(super) fn are_few(rows: usize, elements: usize) -> bool {
-    rows <= if elements < LARGE { 16 } else { 64 }
+    rows <= if elements < LARGE_MATRIX_ELEMENTS { 16 } else { 64 }
 }
 
-const LARGE: usize = 1 << 19;
+const LARGE_MATRIX_ELEMENTS: usize = 1 << 19;
 
 /// Rows of the right matrix that are worked on together: each sum is read and written once for all of them.
 const AT_ONCE: usize = 8;
