@@ -1,19 +1,22 @@
 //! `preftune eval`: how often a tuned model is preferred.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::Common;
 use super::common::{load_labeler, load_model, load_reward_model, read_queries};
+use super::{Common, label};
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Judging, Pair, Scores, WinRate};
+use crate::labels::{Desk, People, Plan, SharedDesk};
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::report::Judgment;
-use crate::run::{RunDirectory, files};
+use crate::reward::RewardLabeler;
+use crate::run::{Interrupt, RunDirectory, files};
 use crate::statistics::mean;
 
 /// Judge a tuned model against the model from before, blind
@@ -24,7 +27,8 @@ use crate::statistics::mean;
 #[command(after_help = "Examples:
   preftune eval --model runs/demo-seed-1/policy/model
   preftune eval --model models/mine --baseline storyteller --queries queries.txt --json
-  preftune eval --model policy --reward reward --run runs/mine && preftune report runs/mine")]
+  preftune eval --model policy --reward reward --run runs/mine && preftune report runs/mine
+  preftune eval --model policy --ask --set eval.pairs=50 --judgments runs/mine/judgments.jsonl")]
 pub struct Arguments {
     /// The tuned model
     #[arg(long, value_name = "MODEL")]
@@ -41,6 +45,21 @@ pub struct Arguments {
     /// A reward model, as `train-reward` writes it, to score the responses of both
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
+    /// Let that reward model choose in each pair, too
+    #[arg(long, requires = "reward", conflicts_with_all = ["ask", "classifier"])]
+    by_reward: bool,
+    /// Let people choose, in a browser: neither they nor the page know which model wrote what
+    #[arg(long, conflicts_with = "classifier")]
+    ask: bool,
+    /// What to choose, for people: sentiment, descriptiveness, or a text file
+    #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
+    instructions: String,
+    /// The port of the page, on this computer only; 0 is any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
+    port: u16,
+    /// Where people's choices go, and are found again after an interruption
+    #[arg(long, value_name = "FILE", default_value = "judgments.jsonl", requires = "ask")]
+    judgments: PathBuf,
     /// Also write every pair there, one a line, as JSONL
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
@@ -84,7 +103,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         None => openings()?.held_out,
     };
-    let mut labeler = load_labeler(arguments.classifier.as_deref())?;
     let judging = Judging {
         candidate: &tuned,
         baseline: &baseline,
@@ -94,7 +112,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         seed: common.seed,
         progress: common.progress(),
     };
-    let judged = judging.run(&mut labeler)?;
+    let judged = match &reward_model {
+        _ if arguments.ask => ask_people(&judging, &arguments, common)?,
+        Some(reward_model) if arguments.by_reward => {
+            let task = Task::new(&settings.task, &baseline)?;
+            judging.run(&mut RewardLabeler { reward_model, model: &baseline, task })?
+        }
+        _ => judging.run(&mut load_labeler(arguments.classifier.as_deref())?)?,
+    };
     let scores = match &reward_model {
         Some(reward_model) => {
             let task = Task::new(&settings.task, &baseline)?;
@@ -132,6 +157,24 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         labeler: win_rate.labeler,
     };
     common.print(&outcome, &text)
+}
+
+/// The same page as for `label`. Choices may be taken back until the last is made.
+fn ask_people(judging: &Judging<'_>, arguments: &Arguments, common: &Common) -> Result<Contest> {
+    let interrupt = Interrupt::install()?;
+    let instructions = label::read_instructions(&arguments.instructions)?;
+    let plan = Plan { wanted: judging.pairs, repeated: 0.0, seed: judging.seed };
+    let desk = Arc::new(SharedDesk::new(Desk::new(label::open_log(&arguments.judgments)?, plan)));
+    let page = label::open_page(&desk, &instructions, arguments.port, common)?;
+    let judged = judging.run(&mut People::at(&desk, interrupt.clone())).and_then(|mut contest| {
+        contest.win_rate = judging.judge(&contest.pairs, &mut People::at(&desk, interrupt))?;
+        Ok(contest)
+    });
+    if judged.is_ok() {
+        desk.with(Desk::finish);
+    }
+    page.stop();
+    judged
 }
 
 /// The win rate in words.

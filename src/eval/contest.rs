@@ -73,10 +73,18 @@ impl Judging<'_> {
             progress.advance(texts.len() as u64);
         }
         progress.finish();
-        let win_rate = judge_pairs(&drawn.pairs, labeler, &mut generator(self.seed, Stream::Evaluation, 2, 0))?;
+        let win_rate = self.judge(&drawn.pairs, labeler)?;
         let kl = mean_of_sums(&drawn.log_ratios);
         let Drawn { pairs, queries, candidate_responses, baseline_responses, .. } = drawn;
         Ok(Contest { win_rate, pairs, queries, candidate_responses, baseline_responses, kl })
+    }
+
+    /// Lets a labeler choose in each pair.
+    ///
+    /// # Errors
+    /// As [`judge_pairs`].
+    pub fn judge(&self, pairs: &[Pair], labeler: &mut dyn Labeler) -> Result<WinRate> {
+        judge_pairs(pairs, labeler, &mut generator(self.seed, Stream::Evaluation, 2, 0))
     }
 
     fn draw(&self, texts: &[&String], tasks: &(Task, Task), drawn: &mut Drawn) -> Result<()> {

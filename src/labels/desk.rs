@@ -154,6 +154,23 @@ impl Desk {
         (ahead * self.labelers.len().max(1)).min(left).saturating_sub(fewest)
     }
 
+    /// The last answer to a question that was not taken back.
+    pub fn answer_to(&self, question: &Question) -> Option<&Record> {
+        let mut taken_back = 0;
+        self.log.records().iter().rev().find(|record| match record {
+            Record::Undone(undone) if undone.undo == question.id => {
+                taken_back += 1;
+                false
+            }
+            Record::Judged(answer) | Record::Undecided(answer) if answer.id == question.id => {
+                let stands = taken_back == 0;
+                taken_back -= usize::from(!stands);
+                stands && answer.query == question.query && answer.responses == question.responses
+            }
+            _ => false,
+        })
+    }
+
     /// Puts questions on the desk.
     pub fn offer(&mut self, questions: impl IntoIterator<Item = Question>) {
         self.waiting.extend(questions);

@@ -14,6 +14,7 @@
 
 mod collect;
 mod fit;
+mod labeler;
 mod labelling;
 mod loss;
 mod memory;
@@ -22,6 +23,7 @@ mod prepare;
 
 pub use collect::Questions;
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
+pub use labeler::RewardLabeler;
 pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use memory::backward_that_fits;

@@ -105,7 +105,8 @@ impl Running {
                 view = next();
                 continue;
             };
-            let body = serde_json::json!({"labeler": "ada", "id": id, "choice": acknowledged % 4, "ms": 1});
+            let count = view["question"]["responses"].as_array().unwrap().len();
+            let body = serde_json::json!({"labeler": "ada", "id": id, "choice": acknowledged % count, "ms": 1});
             view = self.post("/api/answer", &body);
             acknowledged += 1;
         }
@@ -133,6 +134,49 @@ fn no_label_of_a_thousand_is_lost_when_the_program_is_killed_straight_after_an_a
     let labels = comparisons(folder);
     let again = labels.iter().filter(|one| one.id.contains("-again-")).count();
     assert!((20..90).contains(&again), "{again} of 1000 questions were asked again");
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn people_judge_two_models_blind_and_go_on_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+        command.args([
+            "eval",
+            "--model",
+            "storyteller",
+            "--ask",
+            "--device",
+            "flex",
+            "--json",
+            "--set",
+            "eval.pairs=6",
+        ]);
+        command.args(["--pairs", "pairs.jsonl"]).current_dir(folder);
+        command
+    };
+    let mut running = Running::start(command());
+    running.answer(3);
+    running.program.kill().unwrap();
+    running.program.wait().unwrap();
+    let running = Running::start(command());
+    let ada = serde_json::json!({"labeler": "ada"});
+    running.answer(2);
+    running.post("/api/undo", &ada);
+    let view = running.post("/api/next", &ada);
+    let tie = serde_json::json!({"labeler": "ada", "id": view["question"]["id"], "choice": null, "ms": 1});
+    running.post("/api/answer", &tie);
+    running.answer(1);
+    let output = running.program.wait_with_output().unwrap();
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&outcome["pairs"], &outcome["ties"], &outcome["labeler"]), (&6.into(), &1.into(), &"people".into()));
+    // First, second, first; first, then a tie; first: of five choices, four for what was shown first.
+    assert_eq!(outcome["first_shown_rate"], (4.0 + 0.5) / 6.0);
+    let judgments = fs::read_to_string(folder.join("judgments.jsonl")).unwrap();
+    assert!(!judgments.contains("storyteller") && !judgments.contains("\"policy\""), "not blind: {judgments}");
+    assert!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count() == 6);
 }
 
 #[cfg(feature = "web")]

@@ -1,0 +1,33 @@
+//! A reward model in the place of people.
+
+use super::model::RewardModel;
+use crate::error::{Error, Result};
+use crate::labels::{Judgment, Labeler};
+use crate::lm::{LanguageModel, Task};
+
+/// Chooses the response that a reward model gives the most.
+#[derive(Debug)]
+pub struct RewardLabeler<'a> {
+    pub reward_model: &'a RewardModel,
+    /// Whose tokens the reward model reads.
+    pub model: &'a LanguageModel,
+    pub task: Task,
+}
+
+impl Labeler for RewardLabeler<'_> {
+    fn name(&self) -> &str {
+        "the reward model"
+    }
+
+    fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment> {
+        let query = self.task.encode_query(self.model, query)?;
+        let tokens = responses.iter().map(|response| self.task.encode_response(self.model, response));
+        let tokens = tokens.collect::<Result<Vec<_>>>()?;
+        let queries = vec![query; tokens.len()];
+        let scores = self.reward_model.score(&self.model.config, &queries, &tokens, tokens.len())?;
+        let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
+        Judgment::of_highest(&scores).ok_or_else(|| {
+            Error::usage("there is no response to choose from", "give every query at least one response")
+        })
+    }
+}
