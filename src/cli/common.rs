@@ -92,7 +92,7 @@ impl Common {
         let work = format!("{name}\nseed {}\n{}\n", self.seed, inputs.join("\n"));
         if directory.has_work() && begun_for.exists() && files::read_text(&begun_for)? != work {
             return Err(Error::usage(
-                format!("{} was begun with another seed or other files", directory.path().display()),
+                format!("{} was begun with another seed, labeler, command or other files", directory.path().display()),
                 format!("see {}; choose another folder with --run, or delete this one", begun_for.display()),
             ));
         }
@@ -325,6 +325,18 @@ fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T
     }
     let [vocabulary, merges] = two_files.map(read);
     with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
+}
+
+/// A new run does not write over a model that is there; one that goes on does.
+pub(super) fn refuse_to_overwrite(out: &Path, directory: &RunDirectory) -> Result<()> {
+    let is_taken = out.is_file() || out.join(hugging_face::WEIGHTS_FILE).exists();
+    match is_taken && !directory.has_work() {
+        true => Err(Error::usage(
+            format!("{} is there already", out.display()),
+            "choose another --out, delete it, or go on with the --run that wrote it",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Writes the files of a model, each whole or not at all.

@@ -27,7 +27,10 @@ use crate::run::{Interrupt, Mode, files};
   preftune label --instructions sentiment
   preftune label --terminal --name ada --set labels.comparisons=200
   preftune label --model models/mine --queries queries.txt --instructions taste.txt --port 7711
-  preftune label --simulated --out comparisons.jsonl")]
+  preftune label --simulated --out comparisons.jsonl
+
+Keys, on the page and at the terminal: 1 to 9 choose, 0 cannot tell, S skip, U undo; at the terminal also I for
+the instructions and Q to quit.")]
 pub struct Arguments {
     /// Let the sentiment classifier that ships with the program choose
     #[arg(long, conflicts_with_all = ["terminal", "port", "instructions"])]
@@ -68,6 +71,12 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    if !arguments.simulated {
+        check_keys(&settings)?;
+    }
+    if !is_name(&arguments.name) {
+        return Err(Error::usage("--name is not a name", "give 1 to 64 visible characters"));
+    }
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
@@ -134,10 +143,6 @@ pub fn labelling<'a>(
 
 /// The same with people, who answer while more questions are drawn.
 fn ask_people(session: &Session<'_>, arguments: &Arguments, queries: &[String], out: &Path) -> Result<LabelLog> {
-    check_keys(session.settings)?;
-    if !is_name(&arguments.name) {
-        return Err(Error::usage("--name is not a name", "give 1 to 64 visible characters"));
-    }
     let instructions = read_instructions(&arguments.instructions)?;
     let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan(session))));
     let progress = if arguments.terminal { Mode::Quiet } else { session.common.progress() };
@@ -191,13 +196,10 @@ fn ask_at_terminal(labelling: &Labelling<'_>, desk: &SharedDesk, name: &str, ins
         let screen = &mut std::io::stderr();
         let labeler = TerminalLabeler { name, instructions, desk, keys: Keys::of_standard_input(), screen };
         let asked = labeler.run(|| supply.is_finished());
-        let interrupted = labelling.interrupt.request();
+        // Whoever leaves in the middle is done for now.
+        desk.with(Desk::finish);
         let supplied = supply.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match asked.and(supplied) {
-            // Whoever leaves in the middle is done for now.
-            Err(Error::Interrupted { .. }) if !interrupted => Ok(()),
-            result => result,
-        }
+        asked.and(supplied)
     })
 }
 

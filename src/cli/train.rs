@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{Session, load_labeler, load_model, read_queries, remembered, remembered_model, write_model};
+use super::common::{
+    Session, load_labeler, load_model, read_queries, refuse_to_overwrite, remembered, remembered_model, write_model,
+};
 use super::{Common, label, train_policy, train_reward};
 use crate::config::Config;
 use crate::data::comparisons::{Comparison, Record, standing};
@@ -36,7 +38,8 @@ pub struct Arguments {
     /// Ask people, in a browser, in place of the sentiment classifier
     #[arg(long)]
     ask: bool,
-    /// Minutes after which a round goes on with the labels that there are; if not given, it waits for all
+    /// Minutes after which a round goes on with the labels that there are, at least two; if not given, it
+    /// waits for all
     #[arg(long, value_name = "MINUTES", requires = "ask")]
     go_on_after: Option<u64>,
     /// What to choose, for people: sentiment, descriptiveness, or a text file
@@ -86,6 +89,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?,
     ];
     let directory = common.run_directory("train", &settings, &inputs)?;
+    refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
     let mut labelers = Labelers::new(&session, &arguments, &directory)?;
@@ -276,6 +280,10 @@ impl Loops<'_> {
             Labelers::People { desk, patience, .. } => {
                 desk.with(|desk| desk.begin_round(round.labels, another));
                 labelling(*patience)?.supply(desk)?;
+                let labels = desk.with(|desk| desk.log().comparisons().len());
+                if labels < round.labels {
+                    common.say(&format!("going on with {labels} of {} labels", round.labels));
+                }
                 Ok(desk.with(|desk| desk.log().records().len()))
             }
         }

@@ -6,7 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{Session, load_model, load_reward_model, read_queries, remembered, remembered_model, write_model};
+use super::common::{
+    Session, load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered, remembered_model,
+    write_model,
+};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
@@ -58,6 +61,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         remembered(arguments.queries.as_deref())?,
     ];
     let directory = common.run_directory("train-policy", &settings, &inputs)?;
+    refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
     let policy = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;

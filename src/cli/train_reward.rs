@@ -6,7 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{Session, fetched_file, load_model, read_queries, remembered, remembered_model, write_model};
+use super::common::{
+    Session, fetched_file, load_model, read_queries, refuse_to_overwrite, remembered, remembered_model, write_model,
+};
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
@@ -20,8 +22,8 @@ use crate::run::{Interrupt, RunDirectory, files};
   preftune label --simulated --out comparisons.jsonl
   preftune train-reward comparisons.jsonl --out reward")]
 pub struct Arguments {
-    /// Comparisons, as `label` writes them, or a label file of the original, such as labels/sentiment
-    /// once it was fetched
+    /// Comparisons, as `label` writes them; pairs of TRL or Anthropic HH, tasks of Label Studio; or a label
+    /// file of the original, such as labels/sentiment once it was fetched
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
     /// The pretrained model to start from
@@ -69,6 +71,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let inputs =
         [remembered_model(&arguments.model)?, remembered(Some(path))?, remembered(arguments.queries.as_deref())?];
     let directory = common.run_directory("train-reward", &settings, &inputs)?;
+    refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
     let outcome = fit(&session, comparisons, &queries, &arguments.out, &directory)?.1;

@@ -132,7 +132,7 @@ fn lock(file: &File, path: &Path) -> Result<()> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::failed(
             format!("another program is writing labels to {}", path.display()),
-            "wait until it ends, or write to another file",
+            "wait until it ends, or write to another file; several people open the same page",
         )),
         Err(TryLockError::Error(source)) => Err(Error::file("lock", path, source)),
     }

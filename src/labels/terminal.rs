@@ -32,13 +32,13 @@ impl Keys {
         }
     }
 
-    /// The next key; `None` at the end, or when Ctrl-C was pressed.
+    /// The next key; `None` at the end.
     fn next(&mut self) -> Result<Option<char>> {
         let key = match self {
             Self::Terminal(terminal) => terminal.read_key().map(|key| match key {
                 Key::Char(key) => Some(key),
                 Key::Backspace => Some('u'),
-                Key::Escape | Key::CtrlC => None,
+                Key::Escape => None,
                 _ => Some(' '),
             }),
             Self::Pipe(pipe) => {
@@ -47,7 +47,9 @@ impl Keys {
             }
         };
         match key {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                Err(Error::Interrupted { checkpoint: None })
+            }
             key => key.map_err(|error| Error::failed(format!("cannot read keys: {error}"), "")),
         }
     }
@@ -90,12 +92,14 @@ impl TerminalLabeler<'_> {
         let shown_at = Instant::now();
         self.show(question);
         loop {
-            let Some(key) = self.keys.next()? else { return Ok(false) };
+            let key = self.keys.next().map_err(|error| self.with_log(error))?;
+            let Some(key) = key else { return Ok(false) };
             let (name, id) = (self.name, question.id.as_str());
             let answer = match key {
                 'q' => return Ok(false),
                 'i' => {
                     self.write(&format!("\n{}\n\n{KEYS}\n", self.instructions.trim()));
+                    self.show(question);
                     continue;
                 }
                 's' => {
@@ -123,6 +127,16 @@ impl TerminalLabeler<'_> {
             self.desk.with(|desk| desk.answer(id, answer, signature))?;
             self.write(&format!("{key}\n"));
             return Ok(true);
+        }
+    }
+
+    /// An interruption says where the answers are.
+    fn with_log(&self, error: Error) -> Error {
+        match error {
+            Error::Interrupted { .. } => {
+                Error::Interrupted { checkpoint: Some(self.desk.with(|desk| desk.log().path().to_path_buf())) }
+            }
+            other => other,
         }
     }
 

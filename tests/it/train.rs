@@ -118,7 +118,7 @@ fn another_labeler_is_refused_in_a_folder_that_was_begun() {
     assert!(train(folder.path(), &["--set", "train.rounds=1", "--set", "policy.updates=1"]).status.success());
     let output = train(folder.path(), &["--ask", "--instructions", "descriptiveness"]);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && text.contains("was begun with another seed or other files"), "{text}");
+    assert!(output.status.code() == Some(2) && text.contains("was begun with another seed, labeler"), "{text}");
 }
 
 #[cfg(feature = "web")]
