@@ -261,7 +261,14 @@ fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
 /// A model by the name of one that is inside the program, by its folder, or by the name under which
 /// it was fetched.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
-    with_files_of(name, |files| LanguageModel::load(files, device))
+    with_files_of(name, |files| {
+        let heads = files.folder.join(hugging_face::HEADS_FILE);
+        if heads.exists() && RewardModel::has_heads(&files::read(&heads)?, &heads)? {
+            let hint = "give the model that it was fitted from, or the one that was tuned towards it";
+            return Err(Error::input(&files.folder, "this is a reward model: it scores text and writes none", hint));
+        }
+        LanguageModel::load(files, device)
+    })
 }
 
 /// The tokenizer of such a model.

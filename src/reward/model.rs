@@ -167,6 +167,14 @@ impl RewardModel {
         Ok(Self::new(transformer, head).with_gain_and_bias(set))
     }
 
+    /// Whether these heads are a reward model's, and not a policy's; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the file is none of heads.
+    pub fn has_heads(heads: &[u8], path: &Path) -> Result<bool> {
+        Ok(read_safetensors(heads, path)?.contains_key("reward.weight"))
+    }
+
     /// The network below the head.
     pub fn transformer(&self) -> &Transformer {
         &self.transformer

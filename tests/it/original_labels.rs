@@ -179,6 +179,10 @@ fn labels_are_exported_and_come_in_again() {
     let size = "--set reward.normalize_samples=8 --model model --run reward --out reward/model";
     let fit = printed(folder, &format!("train-reward pairs.jsonl --preset details/sentiment {size}"));
     assert_eq!(fit["chance"].as_f64(), Some(0.5));
+
+    let output = preftune(folder, "sample --model reward/model");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(4) && text.contains("this is a reward model"), "{text}");
 }
 
 #[test]
