@@ -18,8 +18,7 @@ pub const ROWS_AT_ONCE: usize = 256;
 /// Fewer rows than this go together: each part of a batch reads all weights for each of its tokens.
 const ROWS_A_PART: usize = 32;
 
-/// The same for models of more parameters than caches hold.
-const ROWS_A_PART_OF_LARGE_MODELS: usize = 64;
+/// The rows of a model of more parameters all go together: caches do not hold it.
 const LARGE_MODEL_PARAMETERS: usize = 1 << 24;
 
 /// What to draw.
@@ -61,9 +60,8 @@ pub fn sample(
     let mut passes = Vec::new();
     let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
     let room = config.n_positions.saturating_sub(sampling.response_length);
-    let rows_a_part =
-        if model.num_params() > LARGE_MODEL_PARAMETERS { ROWS_A_PART_OF_LARGE_MODELS } else { ROWS_A_PART };
-    let parts = (queries.len() * sampling.responses_per_query / rows_a_part).max(1);
+    let rows = queries.len() * sampling.responses_per_query;
+    let parts = if model.num_params() > LARGE_MODEL_PARAMETERS { 1 } else { (rows / ROWS_A_PART).max(1) };
     for (pass, queries) in queries.chunks(queries_at_once).enumerate() {
         let parts = in_parts(&model.device(), queries.len(), parts, |part| {
             let first_query = pass * queries_at_once + part.start;
