@@ -196,7 +196,7 @@ fn ask_at_terminal(labelling: &Labelling<'_>, desk: &SharedDesk, name: &str, ins
         let screen = &mut std::io::stderr();
         let labeler = TerminalLabeler { name, instructions, desk, keys: Keys::of_standard_input(), screen };
         let asked = labeler.run(|| supply.is_finished());
-        // Whoever leaves in the middle is done for now.
+        // The person has left, so that no more questions are wanted.
         desk.with(Desk::finish);
         let supplied = supply.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         asked.and(supplied)

@@ -113,6 +113,14 @@ impl Record {
         line.unwrap_or_default() + "\n"
     }
 
+    /// What it answers, whether it chooses or not.
+    pub fn answer(&self) -> Option<&Comparison> {
+        match self {
+            Self::Judged(answer) | Self::Undecided(answer) => Some(answer),
+            Self::Undone(_) => None,
+        }
+    }
+
     /// Adds what was decided to the comparisons before it, or removes what was taken back from them.
     pub fn count_among(self, standing: &mut Vec<Comparison>) {
         match self {

@@ -3,20 +3,17 @@
 //! Whoever draws responses puts questions on the desk ahead of time; any number of labelers take them,
 //! each under a name. A terminal and a web page are two ways to sit here.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use serde::Serialize;
 
 use super::agreement::{Agreement, Agreements};
 use super::log::LabelLog;
-use super::question::{Answer, Question, Signature};
+use super::question::{Answer, Asked, Question, Signature};
+use super::repeats;
 use crate::data::comparisons::{Comparison, Record, Undone};
 use crate::error::{Error, Result};
 use crate::run::interrupt::Interrupt;
-use crate::run::random::{Stream, below, generator, shuffled, uniform};
-
-/// A labeler does not see a question again before this many others.
-const APART: usize = 5;
 
 /// How labelling goes.
 #[derive(Debug, Clone)]
@@ -74,9 +71,6 @@ struct Place {
     before: Option<Question>,
     skipped: HashSet<Asked>,
 }
-
-/// What makes two questions the same: the query and the responses.
-type Asked = (String, Vec<String>);
 
 impl Desk {
     /// A desk with nothing on it.
@@ -147,28 +141,11 @@ impl Desk {
 
     /// Questions to be drawn, so that every labeler has `ahead` to come: no more than labels are wanted.
     pub fn lacks(&self, ahead: usize) -> usize {
-        let open = |place: &Place| self.waiting.iter().filter(|one| !place.skipped.contains(&asked(one))).count();
+        let open = |place: &Place| self.waiting.iter().filter(|one| !place.skipped.contains(&one.asked())).count();
         let fewest = self.labelers.values().map(open).min().unwrap_or(self.waiting.len());
         let skipped = self.waiting.len() - fewest;
         let left = self.plan.wanted.saturating_sub(self.log.comparisons().len()) + skipped;
         (ahead * self.labelers.len().max(1)).min(left).saturating_sub(fewest)
-    }
-
-    /// The last answer to a question that was not taken back.
-    pub fn answer_to(&self, question: &Question) -> Option<&Record> {
-        let mut taken_back = 0;
-        self.log.records().iter().rev().find(|record| match record {
-            Record::Undone(undone) if undone.undo == question.id => {
-                taken_back += 1;
-                false
-            }
-            Record::Judged(answer) | Record::Undecided(answer) if answer.id == question.id => {
-                let stands = taken_back == 0;
-                taken_back -= usize::from(!stands);
-                stands && answer.query == question.query && answer.responses == question.responses
-            }
-            _ => false,
-        })
     }
 
     /// Puts questions on the desk.
@@ -201,7 +178,7 @@ impl Desk {
     pub fn answer(&mut self, id: &str, answer: Answer, signature: Signature) -> Result<()> {
         let labeler = signature.labeler.clone();
         let Some(question) = self.before(&labeler, id) else {
-            let is_there = self.last_answer(&labeler).is_some_and(|last| is_same_answer(last, id, answer));
+            let is_there = self.log.answers_of(&labeler).next().is_some_and(|last| is_same_answer(last, id, answer));
             return if is_there { Ok(()) } else { Err(not_before()) };
         };
         self.log.append(question.answered(answer, signature)?)?;
@@ -216,7 +193,7 @@ impl Desk {
     pub fn skip(&mut self, labeler: &str, id: &str) -> Result<()> {
         let question = self.before(labeler, id).ok_or_else(not_before)?;
         self.clear(labeler);
-        self.labelers.entry(labeler.into()).or_default().skipped.insert(asked(&question));
+        self.labelers.entry(labeler.into()).or_default().skipped.insert(question.asked());
         if !self.was_asked(&question) {
             self.waiting.push_back(question);
         }
@@ -228,7 +205,7 @@ impl Desk {
     /// # Errors
     /// [`Error::Usage`] if they have not answered anything, and as [`LabelLog::append`].
     pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<()> {
-        let last = self.last_answer(labeler).and_then(answered).map(Question::from);
+        let last = self.log.answers_of(labeler).next().and_then(Record::answer).map(Question::from);
         let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
         self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
         if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
@@ -268,8 +245,14 @@ impl Desk {
 
     fn take_from_waiting(&mut self, labeler: &str) -> Option<Question> {
         let skipped = &self.labelers.get(labeler)?.skipped;
-        let place = self.waiting.iter().position(|question| !skipped.contains(&asked(question)))?;
+        let place = self.waiting.iter().position(|question| !skipped.contains(&question.asked()))?;
         self.waiting.remove(place)
+    }
+
+    /// Now and then, one that was answered before.
+    fn to_repeat(&self, labeler: &str) -> Option<Question> {
+        let Plan { repeated, seed, .. } = self.plan;
+        repeats::draw(&self.log, labeler, &self.labelers.get(labeler)?.skipped, repeated, seed)
     }
 
     /// Whether a question was answered before, so that it is one that is asked again.
@@ -277,74 +260,10 @@ impl Desk {
         let asks = |one: &Comparison| one.query == question.query && one.responses == question.responses;
         self.log.comparisons().iter().any(asks)
     }
-
-    /// The last answer of a labeler that was not taken back.
-    fn last_answer(&self, labeler: &str) -> Option<&Record> {
-        self.answers_of(labeler).next()
-    }
-
-    /// The answers of a labeler that were not taken back, the last first.
-    fn answers_of(&self, labeler: &str) -> impl Iterator<Item = &Record> {
-        let mut taken_back: Vec<&str> = Vec::new();
-        self.log.records().iter().rev().filter(move |record| match record {
-            Record::Undone(undone) if undone.labeler == labeler => {
-                taken_back.push(&undone.undo);
-                false
-            }
-            Record::Judged(answer) | Record::Undecided(answer) if answer.labeler == labeler => {
-                let place = taken_back.iter().position(|id| *id == answer.id);
-                place.map(|place| taken_back.swap_remove(place)).is_none()
-            }
-            _ => false,
-        })
-    }
-
-    /// Now and then a question that was answered: by another labeler, or by this one a while ago; no
-    /// labeler sees one more than twice.
-    fn to_repeat(&self, labeler: &str) -> Option<Question> {
-        let number = self.log.records().len() as u64;
-        let drawn = uniform(self.plan.seed, Stream::Labels, 2, number, 1);
-        if drawn.first().is_none_or(|&drawn| f64::from(drawn) >= self.plan.repeated) {
-            return None;
-        }
-        let all: Vec<Question> = self.log.comparisons().iter().map(Question::from).collect();
-        let own: Vec<Asked> =
-            self.answers_of(labeler).filter_map(answered).map(|one| asked(&Question::from(one))).collect();
-        let mut times: HashMap<&Asked, usize> = HashMap::new();
-        own.iter().for_each(|question| *times.entry(question).or_default() += 1);
-        let recent = own.get(..APART).unwrap_or(&own);
-        let skipped = &self.labelers.get(labeler)?.skipped;
-        let may_come = |question: &&Question| {
-            let question = asked(question);
-            times.get(&question).is_none_or(|&times| times < 2)
-                && !recent.contains(&question)
-                && !skipped.contains(&question)
-        };
-        let candidates: Vec<&Question> = all.iter().filter(may_come).collect();
-        let mut rng = generator(self.plan.seed, Stream::Labels, 3, number);
-        let question = *candidates.get(below(candidates.len(), &mut rng))?;
-        Some(Question {
-            id: format!("{}-again-{number}", question.id),
-            order: shuffled(question.responses.len(), &mut rng),
-            ..question.clone()
-        })
-    }
-}
-
-fn asked(question: &Question) -> Asked {
-    (question.query.clone(), question.responses.clone())
 }
 
 fn not_before() -> Error {
     Error::usage("that question is no longer before you", "ask for the next question")
-}
-
-/// What a record answers, whether it chooses or not.
-fn answered(record: &Record) -> Option<&Comparison> {
-    match record {
-        Record::Judged(answer) | Record::Undecided(answer) => Some(answer),
-        Record::Undone(_) => None,
-    }
 }
 
 /// Whether this is what a record says of the question with this id.

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::question::Question;
 use crate::data::comparisons::{Comparison, Record, parse_records, standing};
 use crate::error::{Error, Result};
 use crate::run::files::sync_folder;
@@ -59,6 +60,39 @@ impl LabelLog {
     /// Every line of the log: what was there and what was appended, oldest first.
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// The answers of a labeler that were not taken back, the last first.
+    pub fn answers_of(&self, labeler: &str) -> impl Iterator<Item = &Record> {
+        let mut taken_back: Vec<&str> = Vec::new();
+        self.records.iter().rev().filter(move |record| match record {
+            Record::Undone(undone) if undone.labeler == labeler => {
+                taken_back.push(&undone.undo);
+                false
+            }
+            Record::Judged(answer) | Record::Undecided(answer) if answer.labeler == labeler => {
+                let place = taken_back.iter().position(|id| *id == answer.id);
+                place.map(|place| taken_back.swap_remove(place)).is_none()
+            }
+            _ => false,
+        })
+    }
+
+    /// The last answer to a question that was not taken back.
+    pub fn answer_to(&self, question: &Question) -> Option<&Record> {
+        let mut taken_back = 0;
+        self.records.iter().rev().find(|record| match record {
+            Record::Undone(undone) if undone.undo == question.id => {
+                taken_back += 1;
+                false
+            }
+            Record::Judged(answer) | Record::Undecided(answer) if answer.id == question.id => {
+                let stands = taken_back == 0;
+                taken_back -= usize::from(!stands);
+                stands && answer.query == question.query && answer.responses == question.responses
+            }
+            _ => false,
+        })
     }
 
     /// Where the log is.

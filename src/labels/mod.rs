@@ -10,6 +10,7 @@ pub mod desk;
 pub mod log;
 pub mod people;
 pub mod question;
+mod repeats;
 pub mod shared_desk;
 pub mod simulated;
 pub mod terminal;

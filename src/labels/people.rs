@@ -25,7 +25,7 @@ impl<'a> People<'a> {
 
     /// What the log says of this question. "Cannot tell" is a tie.
     fn answer(&self, question: &Question) -> Option<Judgment> {
-        self.desk.with(|desk| match desk.answer_to(question)? {
+        self.desk.with(|desk| match desk.log().answer_to(question)? {
             Record::Judged(answer) => Some(Judgment { best: answer.best, tied: false }),
             _ => Some(Judgment { best: 0, tied: true }),
         })

@@ -17,6 +17,9 @@ pub struct Question {
     pub policy: String,
 }
 
+/// The query and the responses of a question.
+pub type Asked = (String, Vec<String>);
+
 /// What a labeler said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -36,6 +39,11 @@ pub struct Signature {
 }
 
 impl Question {
+    /// What makes two questions the same.
+    pub fn asked(&self) -> Asked {
+        (self.query.clone(), self.responses.clone())
+    }
+
     /// The responses in the order on the screen.
     pub fn shown(&self) -> Vec<String> {
         self.order.iter().filter_map(|&index| self.responses.get(index)).cloned().collect()

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::fit::NormalizationSamples;
-use crate::data::comparisons::Record;
+use crate::data::comparisons::{Comparison, Record};
 use crate::error::Result;
 use crate::labels::Question;
 use crate::lm::{LanguageModel, Sampling, Task, sample};
@@ -41,11 +41,8 @@ impl<'a> Questions<'a> {
 
     /// The numbers of questions that a log does not hold, from the lowest on.
     pub fn open_numbers(&self, records: &[Record]) -> impl Iterator<Item = usize> + use<> {
-        let id = |record: &Record| match record {
-            Record::Judged(comparison) | Record::Undecided(comparison) => number_of(self.seed, &comparison.id),
-            Record::Undone(_) => None,
-        };
-        let answered: HashSet<usize> = records.iter().filter_map(id).collect();
+        let number = |answer: &Comparison| number_of(self.seed, &answer.id);
+        let answered: HashSet<usize> = records.iter().filter_map(Record::answer).filter_map(number).collect();
         (0..).filter(move |number| !answered.contains(number))
     }
 
