@@ -16,9 +16,10 @@
 //!   reward model learns the choice ── reward    score − β · KL, PPO step ── policy
 //! ```
 //!
-//! [`online`] is the arrow between the two: labels and fits in rounds, while the policy trains.
+//! [`stages`] goes through them one after the other: once, or in rounds of labels and fits while the policy
+//! trains, which is the arrow between the two.
 //!
-//! Data flows `data → lm → labels → reward → policy → eval → report`; [`run`], [`config`] and
+//! Data flows `data → lm → labels → reward → policy → eval → stages → report`; [`run`], [`config`] and
 //! [`device`] stand below them all; [`cli`] stands above. [`supervised`] makes language models
 //! from text, [`fetch`] brings models, labels and books from public servers, [`bench`] measures the
 //! work of an update; nothing but [`cli`] uses these three.
@@ -47,12 +48,12 @@ pub mod eval;
 pub mod fetch;
 pub mod labels;
 pub mod lm;
-pub mod online;
 pub mod parallel;
 pub mod policy;
 pub mod report;
 pub mod reward;
 pub mod run;
+pub mod stages;
 pub mod statistics;
 pub mod supervised;
 pub mod visible;

@@ -20,6 +20,7 @@ use crate::lm::{
 };
 use crate::reward::RewardModel;
 use crate::run::{Interrupt, Mode, RunDirectory, files};
+use crate::stages::Session;
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -137,6 +138,17 @@ impl Common {
         facts.map(|(name, value)| (name.into(), value.into())).into()
     }
 
+    /// What the stages of a command work with.
+    pub(super) fn session<'a>(
+        &self,
+        model: &'a LanguageModel,
+        settings: &'a Config,
+        room: Room,
+        interrupt: &'a Interrupt,
+    ) -> Session<'a> {
+        Session { model, settings, seed: self.seed, room, interrupt, progress: self.progress() }
+    }
+
     /// Whether progress is shown.
     pub fn progress(&self) -> Mode {
         if self.quiet { Mode::Quiet } else { Mode::Shown }
@@ -144,10 +156,7 @@ impl Common {
 
     /// A line for the person at the terminal, on stderr.
     pub fn say(&self, line: &str) {
-        if !self.quiet {
-            // Unlike `eprintln!`, this does not panic when nobody reads.
-            writeln!(std::io::stderr(), "{line}").ok();
-        }
+        self.progress().say(line);
     }
 
     /// The result on stdout: as JSON, or as the text given.
@@ -193,16 +202,6 @@ pub(super) fn report_failure(error: &Error) -> ExitCode {
     let hint = if error.hint().is_empty() { String::new() } else { format!("hint: {}\n", error.hint()) };
     write!(std::io::stderr(), "error: {error}\n{hint}").ok();
     ExitCode::from(error.exit_code())
-}
-
-/// What every stage works with.
-pub(super) struct Session<'a> {
-    pub(super) model: &'a LanguageModel,
-    pub(super) settings: &'a Config,
-    pub(super) interrupt: &'a Interrupt,
-    pub(super) common: &'a Common,
-    /// What the device can hold.
-    pub(super) room: Room,
 }
 
 /// A file by its path, or label files by the name under which they were fetched.
@@ -344,12 +343,6 @@ pub(super) fn refuse_to_overwrite(out: &Path, directory: &RunDirectory) -> Resul
         )),
         false => Ok(()),
     }
-}
-
-/// Writes the files of a model, each whole or not at all.
-pub(super) fn write_model(folder: &Path, contents: Vec<(String, Vec<u8>)>) -> Result<()> {
-    files::create_folder(folder)?;
-    contents.iter().try_for_each(|(name, bytes)| files::write_atomically(&folder.join(name), bytes))
 }
 
 /// The simulated labeler with its shipped classifier, or with another.

@@ -6,17 +6,15 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{Session, load_labeler, load_model, remembered_model, write_model};
-use super::{Common, eval, label, report, train_policy, train_reward};
+use super::common::{load_labeler, load_model, remembered_model};
+use super::{Common, report, table};
 use crate::data::queries::openings;
-use crate::error::Result;
-use crate::eval::{Contest, Judging};
-use crate::lm::{Queries, STORYTELLER, Task};
-use crate::policy::Judges;
+use crate::error::{Error, Result};
+use crate::eval::{Contest, Contestant, Entry, WinRate};
+use crate::lm::STORYTELLER;
 use crate::report::Judgment;
-use crate::reward::token_comparisons;
-use crate::run::{Interrupt, files};
-use crate::statistics::mean;
+use crate::run::{Interrupt, RunDirectory};
+use crate::stages::{Judged, Stylistic};
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
 ///
@@ -27,11 +25,16 @@ use crate::statistics::mean;
 #[command(after_help = "Examples:
   preftune demo
   preftune demo --quick
+  preftune demo --table
   preftune demo --seed 2 --json > result.json")]
 pub struct Arguments {
     /// The same stages at the smallest size
     #[arg(long)]
     quick: bool,
+    /// The paper's first table: 4,992 labels, and the tuned model against the pretrained one, against
+    /// supervised training on the same labels, the best of four, and models tuned on fewer labels
+    #[arg(long)]
+    table: bool,
 }
 
 /// The object that `--json` prints.
@@ -54,70 +57,71 @@ struct Outcome {
     report: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let started = Instant::now();
     let mut common = common.clone();
-    if arguments.quick {
-        common.preset.get_or_insert_with(|| "quick".into());
-    }
+    let preset = if arguments.quick { Some("quick") } else { arguments.table.then_some("table") };
+    common.preset = common.preset.or(preset.map(String::from));
     let common = &common;
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let name = format!("demo{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
+    let kind = if arguments.table { "table" } else { "demo" };
+    let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
     let directory = common.run_directory(&name, &settings, &[remembered_model(STORYTELLER)?])?;
     let interrupt = Interrupt::install()?;
     let model = load_model(STORYTELLER, &opened.device)?;
-    let mut labeler = load_labeler(None)?;
-    let queries = openings()?;
-
-    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room: opened.room };
-    let path = directory.comparisons();
-    label::write_comparisons(&session, STORYTELLER, &queries.train, &mut labeler, &path)?;
-    let task = Task::new(&settings.task, &model)?;
-    let comparisons = token_comparisons(&files::read_text(&path)?, &path, &model, &task)?;
-    let tokens = Queries::Text(queries.train.clone()).tokens(&model, &task)?;
-    let stage = directory.stage("reward")?;
-    let (fitted, fit) = train_reward::fit(&session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
-    let stage = directory.stage("policy")?;
-    let policy = train_policy::tune(&session, &fitted.model, &tokens, settings.policy.updates, &stage)?;
-    write_model(&stage.path().join("model"), policy.to_files(&model)?)?;
-    let tuned = model.with_transformer(policy.transformer.clone());
-    let judging = Judging {
-        candidate: &tuned,
-        baseline: &model,
-        queries: &queries.held_out,
-        task: &settings.task,
-        pairs: settings.eval.pairs,
-        seed: common.seed,
-        progress: common.progress(),
+    let experiment = Stylistic {
+        session: common.session(&model, &settings, opened.room, &interrupt),
+        queries: &openings()?,
+        directory: &directory,
     };
-    let contest = judging.run(&mut labeler)?;
-    let rows_at_once = settings.policy.micro_batch_size;
-    let judges = Judges { reference: &model, reward_model: &fitted.model, task, rows_at_once };
-    let scores = contest.scores(&judges)?;
-    let win_rate = contest.win_rate.clone();
+    if arguments.table {
+        return table::run(&experiment, &opened.name, started, common);
+    }
+    let mut labeler = load_labeler(None)?;
+    let labels = experiment.labels(&mut labeler)?;
+    let tuned = experiment.tune_on(&labels, "")?;
+    let contestant = |name: &str, model| Contestant { name: name.into(), model, best_of: 1 };
+    let contestants = [contestant("tuned", &tuned.model), contestant(STORYTELLER, &model)];
+    let Judged { entries, contests } = experiment.judge(&tuned, &contestants, &mut labeler)?;
+    let ([contest], [after, before]) = (contests.as_slice(), entries.as_slice()) else {
+        return Err(Error::failed("one contest between two was expected", ""));
+    };
+    let win_rate = &contest.win_rate;
     let outcome = Outcome {
-        reward_model_accuracy: fit.held_out_accuracy,
+        reward_model_accuracy: tuned.fit.fitted.held_out.map(|step| step.accuracy),
         win_rate: win_rate.rate,
         win_rate_low: win_rate.low,
         win_rate_high: win_rate.high,
         pairs: win_rate.pairs,
         ties: win_rate.ties,
-        kl: contest.kl,
+        kl: after.kl,
         kl_target: settings.policy.kl.target,
-        score_before: mean(&scores.baseline).unwrap_or(f64::NAN),
-        score_after: mean(&scores.candidate).unwrap_or(f64::NAN),
+        score_before: before.mean_score().unwrap_or(f64::NAN),
+        score_after: after.mean_score().unwrap_or(f64::NAN),
         updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
         device: opened.name.clone(),
         seed: common.seed,
         report: directory.report(),
     };
-    let mut environment = common.environment(&opened.name);
-    environment.push(("seconds".into(), format!("{:.0}", outcome.seconds)));
-    Judgment::new(&contest, Some(&scores), environment).write(directory.path())?;
-    report::write(directory.path(), &directory.report())?;
-    print(&outcome, &contest, fit.chance, common)
+    write_report(&directory, &contests, &entries, &opened.name, outcome.seconds, common)?;
+    print(&outcome, contest, tuned.fit.chance, common)
+}
+
+/// The verdicts and the page that shows them.
+pub fn write_report(
+    directory: &RunDirectory,
+    contests: &[Contest],
+    entries: &[Entry],
+    device: &str,
+    seconds: f64,
+    common: &Common,
+) -> Result<()> {
+    let mut environment = common.environment(device);
+    environment.push(("seconds".into(), format!("{seconds:.0}")));
+    Judgment::new(contests, entries, environment).write(directory.path())?;
+    report::write(directory.path(), &directory.report()).map(drop)
 }
 
 fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> Result<()> {
@@ -144,7 +148,7 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
          report         {}",
         examples.join("\n"),
         reward_model,
-        eval::describe(&contest.win_rate),
+        describe(&contest.win_rate),
         outcome.score_before,
         outcome.score_after,
         outcome.kl,
@@ -154,4 +158,18 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
         outcome.report.display(),
     );
     common.print(outcome, &text)
+}
+
+/// The win rate in words.
+fn describe(win_rate: &WinRate) -> String {
+    format!(
+        "preferred in {:.1}% of {} pairs (95% interval {:.1} to {:.1}), {} {} counted half; judged by {}",
+        100.0 * win_rate.rate,
+        win_rate.pairs,
+        100.0 * win_rate.low,
+        100.0 * win_rate.high,
+        win_rate.ties,
+        if win_rate.ties == 1 { "tie" } else { "ties" },
+        win_rate.labeler,
+    )
 }

@@ -1,48 +1,56 @@
-//! `preftune eval`: how often a tuned model is preferred.
+//! `preftune eval`: how often models are preferred to each other.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use serde::Serialize;
+use clap::builder::RangedU64ValueParser;
 
 use super::common::{load_labeler, load_model, load_reward_model, read_queries};
+use super::standings::Standings;
 use super::{Common, label};
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contest, Judging, Pair, Scores, WinRate};
+use crate::eval::{Contest, Contestant, Entry, Judging};
 use crate::labels::{Desk, People, Plan, SharedDesk};
-use crate::lm::{STORYTELLER, Task};
+use crate::lm::{LanguageModel, STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::report::Judgment;
 use crate::reward::RewardLabeler;
 use crate::run::{Interrupt, RunDirectory, files};
-use crate::statistics::mean;
+use crate::stages;
 
-/// Judge a tuned model against the model from before, blind
+/// Judge a tuned model against others, blind
 ///
-/// Both continue the same queries; the labeler sees each pair in random order. With --run, the
-/// verdict goes into that run's folder, for `report`.
+/// All continue the same queries; the labeler sees two responses at a time, in random order, those of
+/// several contests mixed. With --run, the verdict goes into that run's folder, for `report`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune eval --model runs/demo-seed-1/policy/model
   preftune eval --model models/mine --baseline storyteller --queries queries.txt --json
+  preftune eval --model policy --baseline storyteller --baseline sft --reward reward --best-of 4
   preftune eval --model policy --reward reward --run runs/mine && preftune report runs/mine
   preftune eval --model policy --ask --set eval.pairs=50 --judgments runs/mine/judgments.jsonl")]
 pub struct Arguments {
     /// The tuned model
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// The model to compare with
-    #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
-    baseline: String,
+    /// A model to compare it with, KL being measured from the first; may be repeated
+    #[arg(long, value_name = "MODEL", default_values_t = [STORYTELLER.to_string()])]
+    baseline: Vec<String>,
+    /// Compare it with the best of N responses of the first baseline, too, by the reward model
+    #[arg(long, value_name = "N", requires = "reward", value_parser = RangedU64ValueParser::<usize>::new().range(2..))]
+    best_of: Option<usize>,
+    /// Compare the others with each other, too
+    #[arg(long)]
+    all_pairs: bool,
     /// Queries that training did not use, as `train-policy` takes them; without it, the held-out story openings
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
     #[arg(long, value_name = "FILE")]
     classifier: Option<PathBuf>,
-    /// A reward model, as `train-reward` writes it, to score the responses of both
+    /// A reward model, as `train-reward` writes it, to score the responses of all
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
     /// Let that reward model choose in each pair, too
@@ -60,116 +68,99 @@ pub struct Arguments {
     /// Where people's choices go, and are found again after an interruption
     #[arg(long, value_name = "FILE", default_value = "judgments.jsonl", requires = "ask")]
     judgments: PathBuf,
-    /// Also write every pair there, one a line, as JSONL
+    /// Also write every pair with its verdict there, one a line, as JSONL
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
-}
-
-#[derive(Serialize)]
-struct Outcome {
-    win_rate: f64,
-    win_rate_low: f64,
-    win_rate_high: f64,
-    pairs: usize,
-    wins: usize,
-    losses: usize,
-    ties: usize,
-    first_shown_rate: f64,
-    kl: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score_before: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score_after: Option<f64>,
-    labeler: String,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let tuned = load_model(&arguments.model, &opened.device)?;
-    let baseline = load_model(&arguments.baseline, &opened.device)?;
-    if !tuned.tokenizer.is_same_as(&baseline.tokenizer) {
-        return Err(Error::input(
-            Path::new(&arguments.model),
-            format!("this model reads other tokens than the baseline, {}", arguments.baseline),
-            "give --baseline the model that it was tuned from",
-        ));
-    }
-    let load_reward_model = |folder: &PathBuf| load_reward_model(folder, &baseline, &opened.device);
+    let names: Vec<&String> = std::iter::once(&arguments.model).chain(&arguments.baseline).collect();
+    let models = names.iter().map(|name| load_model(name, &opened.device)).collect::<Result<Vec<_>>>()?;
+    let [_, reference, ..] = models.as_slice() else {
+        return Err(Error::usage("there is nothing to compare with", "give --baseline a model"));
+    };
+    check_tokens(&models, reference, &names)?;
+    let load_reward_model = |folder: &PathBuf| load_reward_model(folder, reference, &opened.device);
     let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
+    let task = Task::new(&settings.task, reference)?;
     let queries = match &arguments.queries {
-        Some(path) => {
-            read_queries(Some(path), &baseline, &Task::new(&settings.task, &baseline)?)?.texts(&baseline.tokenizer)?
-        }
+        Some(path) => read_queries(Some(path), reference, &task)?.texts(&reference.tokenizer)?,
         None => openings()?.held_out,
     };
+    let judges = reward_model.as_ref().map(|reward_model| Judges {
+        reference,
+        reward_model,
+        task: task.clone(),
+        rows_at_once: settings.policy.micro_batch_size,
+    });
     let judging = Judging {
-        candidate: &tuned,
-        baseline: &baseline,
+        reference,
+        judges: judges.as_ref(),
         queries: &queries,
         task: &settings.task,
         pairs: settings.eval.pairs,
         seed: common.seed,
         progress: common.progress(),
     };
-    let judged = match &reward_model {
-        _ if arguments.ask => ask_people(&judging, &arguments, common)?,
+    let contestant = |(model, name): (_, &&String)| Contestant { name: (*name).clone(), model, best_of: 1 };
+    let mut contestants: Vec<Contestant<'_>> = models.iter().zip(&names).map(contestant).collect();
+    contestants.extend(arguments.best_of.map(|best_of| {
+        let name = format!("best of {best_of} of {}", arguments.baseline.first().map_or("", String::as_str));
+        Contestant { name, model: reference, best_of }
+    }));
+    let entries = judging.draw(&contestants)?;
+    let matches = matches(entries.len(), arguments.all_pairs);
+    let contests = match &reward_model {
+        _ if arguments.ask => ask_people(&judging, &entries, &matches, &arguments, common)?,
         Some(reward_model) if arguments.by_reward => {
-            let task = Task::new(&settings.task, &baseline)?;
-            judging.run(&mut RewardLabeler { reward_model, model: &baseline, task })?
+            judging.judge(&entries, &matches, &mut RewardLabeler { reward_model, model: reference, task })?
         }
-        _ => judging.run(&mut load_labeler(arguments.classifier.as_deref())?)?,
-    };
-    let scores = match &reward_model {
-        Some(reward_model) => {
-            let task = Task::new(&settings.task, &baseline)?;
-            let rows_at_once = settings.policy.micro_batch_size;
-            Some(judged.scores(&Judges { reference: &baseline, reward_model, task, rows_at_once })?)
-        }
-        None => None,
+        _ => judging.judge(&entries, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
     };
     if let Some(path) = &arguments.pairs {
-        write_pairs(path, &judged.pairs)?;
+        write_pairs(path, &contests)?;
     }
     if let Some(run) = &common.run {
         let run = RunDirectory::open(run)?;
-        Judgment::new(&judged, scores.as_ref(), common.environment(&opened.name)).write(run.path())?;
+        Judgment::new(&contests, &entries, common.environment(&opened.name)).write(run.path())?;
     }
-    let Contest { win_rate, kl, .. } = judged;
-    let mut text = format!("{}\nKL to the baseline {kl:.2} nats a response", describe(&win_rate));
-    let [score_before, score_after] = [|s: &Scores| mean(&s.baseline), |s: &Scores| mean(&s.candidate)]
-        .map(|mean_of| scores.as_ref().and_then(mean_of));
-    if let (Some(before), Some(after)) = (score_before, score_after) {
-        text += &format!("\nscore {before:.2} of the baseline, {after:.2} of the tuned model");
+    let standings = Standings::of(&entries, &contests);
+    common.print(&standings, &standings.to_text())
+}
+
+fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&String]) -> Result<()> {
+    match models.iter().zip(names).find(|(model, _)| !model.tokenizer.is_same_as(&reference.tokenizer)) {
+        None => Ok(()),
+        Some((_, name)) => Err(Error::input(
+            Path::new(name),
+            format!("this model reads other tokens than {}", names.get(1).map_or("", |name| name)),
+            "give --baseline the model that --model was tuned from, and others with its tokenizer",
+        )),
     }
-    let outcome = Outcome {
-        win_rate: win_rate.rate,
-        win_rate_low: win_rate.low,
-        win_rate_high: win_rate.high,
-        pairs: win_rate.pairs,
-        wins: win_rate.wins,
-        losses: win_rate.losses,
-        ties: win_rate.ties,
-        first_shown_rate: win_rate.first_shown_rate,
-        kl,
-        score_before,
-        score_after,
-        labeler: win_rate.labeler,
-    };
-    common.print(&outcome, &text)
+}
+
+/// The first against each of the others, or all.
+fn matches(count: usize, all: bool) -> Vec<(usize, usize)> {
+    let firsts = if all { count } else { count.min(1) };
+    (0..firsts).flat_map(|one| (one + 1..count).map(move |other| (one, other))).collect()
 }
 
 /// The same page as for `label`. Choices may be taken back until the last is made.
-fn ask_people(judging: &Judging<'_>, arguments: &Arguments, common: &Common) -> Result<Contest> {
+fn ask_people(
+    judging: &Judging<'_>,
+    entries: &[Entry],
+    matches: &[(usize, usize)],
+    arguments: &Arguments,
+    common: &Common,
+) -> Result<Vec<Contest>> {
     let interrupt = Interrupt::install()?;
     let instructions = label::read_instructions(&arguments.instructions)?;
-    let plan = Plan { wanted: judging.pairs, repeated: 0.0, seed: judging.seed };
-    let desk = Arc::new(SharedDesk::new(Desk::new(label::open_log(&arguments.judgments)?, plan)));
+    let plan = Plan { wanted: judging.pairs * matches.len(), repeated: 0.0, seed: judging.seed };
+    let desk = Arc::new(SharedDesk::new(Desk::new(stages::open_log(&arguments.judgments)?, plan)));
     let page = label::open_page(&desk, &instructions, arguments.port, common)?;
-    let judged = judging.run(&mut People::at(&desk, interrupt.clone())).and_then(|mut contest| {
-        contest.win_rate = judging.judge(&contest.pairs, &mut People::at(&desk, interrupt))?;
-        Ok(contest)
-    });
+    let judged = judging.judge(entries, matches, &mut People::at(&desk, interrupt, common.progress()));
     if judged.is_ok() {
         desk.with(Desk::finish);
     }
@@ -177,22 +168,19 @@ fn ask_people(judging: &Judging<'_>, arguments: &Arguments, common: &Common) -> 
     judged
 }
 
-/// The win rate in words.
-pub fn describe(win_rate: &WinRate) -> String {
-    format!(
-        "preferred in {:.1}% of {} pairs (95% interval {:.1} to {:.1}), {} {} counted half; judged by {}",
-        100.0 * win_rate.rate,
-        win_rate.pairs,
-        100.0 * win_rate.low,
-        100.0 * win_rate.high,
-        win_rate.ties,
-        if win_rate.ties == 1 { "tie" } else { "ties" },
-        win_rate.labeler,
-    )
-}
-
-fn write_pairs(path: &Path, pairs: &[Pair]) -> Result<()> {
-    let lines: Vec<String> = pairs.iter().filter_map(|pair| serde_json::to_string(pair).ok()).collect();
+fn write_pairs(path: &Path, contests: &[Contest]) -> Result<()> {
+    let of_contest = |Contest { candidate, baseline, win_rate, pairs }: &Contest| {
+        let line = |(pair, judged): (&crate::eval::Pair, &crate::eval::JudgedPair)| {
+            let mut line = serde_json::json!({ "models": { "candidate": candidate, "baseline": baseline } });
+            for part in [serde_json::to_value(pair), serde_json::to_value(judged)] {
+                if let (Some(line), Ok(serde_json::Value::Object(part))) = (line.as_object_mut(), part) {
+                    line.extend(part);
+                }
+            }
+            format!("{line}\n")
+        };
+        pairs.iter().zip(&win_rate.judged).map(line).collect::<String>()
+    };
     files::create_folder_of(path)?;
-    files::write_atomically(path, (lines.join("\n") + "\n").as_bytes())
+    files::write_atomically(path, contests.iter().map(of_contest).collect::<String>().as_bytes())
 }

@@ -7,16 +7,17 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{Session, load_labeler, load_model, read_queries, remembered, remembered_model};
+use super::common::{load_labeler, load_model, read_queries, remembered, remembered_model};
 use crate::config::Config;
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
-use crate::labels::{Agreements, Desk, LabelLog, Labeler, Plan, SharedDesk, instructions};
+use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
 use crate::lm::{STORYTELLER, Task};
-use crate::reward::{Labelling, Questions};
+use crate::reward::Labelling;
 use crate::run::{Interrupt, Mode, files};
+use crate::stages::{self, Session, labelling, open_log};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
 ///
@@ -93,13 +94,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
             common.run_directory("label", &settings, &inputs)?.comparisons()
         }
     };
-    let session = Session { model: &model, settings: &settings, interrupt: &Interrupt::install()?, common, room };
+    let interrupt = Interrupt::install()?;
+    let session = common.session(&model, &settings, room, &interrupt);
     let log = match arguments.simulated {
         true => {
             let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-            write_comparisons(&session, &arguments.model, &queries, &mut labeler, &out)?
+            stages::label(&session, &arguments.model, &queries, &mut labeler, &out)?
         }
-        false => ask_people(&session, &arguments, &queries, &out)?,
+        false => ask_people(&session, &arguments, &queries, &out, common)?,
     };
     let comparisons = log.comparisons().len();
     let agreements = Agreements::of(log.comparisons());
@@ -107,50 +109,22 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     common.print(&Outcome { comparisons, out, agreements }, &text)
 }
 
-/// Adds comparisons to the file until it holds as many as the settings ask for.
-pub fn write_comparisons(
+/// Has people choose, who answer while more questions are drawn.
+fn ask_people(
     session: &Session<'_>,
-    model_name: &str,
+    arguments: &Arguments,
     queries: &[String],
-    labeler: &mut dyn Labeler,
     out: &Path,
+    common: &Common,
 ) -> Result<LabelLog> {
-    let mut log = open_log(out)?;
-    labelling(session, model_name, queries, session.common.progress())?.run(labeler, &mut log)?;
-    Ok(log)
-}
-
-/// The log at this path, in a folder that is made if need be.
-pub fn open_log(out: &Path) -> Result<LabelLog> {
-    files::create_folder_of(out)?;
-    LabelLog::open(out)
-}
-
-/// A run of the labels that the settings ask for.
-pub fn labelling<'a>(
-    session: &Session<'a>,
-    model_name: &'a str,
-    queries: &'a [String],
-    progress: Mode,
-) -> Result<Labelling<'a>> {
-    let Session { model, settings, interrupt, common, .. } = *session;
-    let task = Task::new(&settings.task, model)?;
-    let count = settings.labels.responses_per_query;
-    let questions = Questions::new((model, model_name), task, queries, count, common.seed)?;
-    let wanted = settings.labels.comparisons;
-    Ok(Labelling { questions, wanted, patience: None, interrupt: interrupt.clone(), progress })
-}
-
-/// The same with people, who answer while more questions are drawn.
-fn ask_people(session: &Session<'_>, arguments: &Arguments, queries: &[String], out: &Path) -> Result<LabelLog> {
     let instructions = read_instructions(&arguments.instructions)?;
     let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan(session))));
-    let progress = if arguments.terminal { Mode::Quiet } else { session.common.progress() };
+    let progress = if arguments.terminal { Mode::Quiet } else { session.progress };
     let labelling = labelling(session, &arguments.model, queries, progress)?;
     match arguments.terminal {
         true => ask_at_terminal(&labelling, &desk, &arguments.name, &instructions)?,
         false => {
-            let page = open_page(&desk, &instructions, arguments.port, session.common)?;
+            let page = open_page(&desk, &instructions, arguments.port, common)?;
             let supplied = labelling.supply(&desk);
             page.stop();
             supplied?;
@@ -186,7 +160,7 @@ pub fn remembered_labeler(instructions: Option<&String>) -> Result<String> {
 /// How people are to be asked.
 pub fn plan(session: &Session<'_>) -> Plan {
     let labels = &session.settings.labels;
-    Plan { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.common.seed }
+    Plan { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.seed }
 }
 
 /// The questions are drawn in another thread, so that this one may leave the terminal as it was.

@@ -13,6 +13,9 @@ mod presets;
 mod pretrain;
 mod report;
 mod sample;
+mod sft;
+mod standings;
+mod table;
 mod train;
 mod train_labeler;
 mod train_policy;
@@ -49,6 +52,7 @@ enum Command {
     Export(export::Arguments),
     Fetch(fetch::Arguments),
     Pretrain(pretrain::Arguments),
+    Sft(sft::Arguments),
     TrainLabeler(train_labeler::Arguments),
     Presets(presets::Arguments),
     Doctor(doctor::Arguments),
@@ -69,7 +73,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, common: &Common) -> Result<()> {
     match command {
-        Command::Demo(arguments) => demo::run(arguments, common),
+        Command::Demo(arguments) => demo::run(&arguments, common),
         Command::Sample(arguments) => sample::run(arguments, common),
         Command::Label(arguments) => label::run(arguments, common),
         Command::Train(arguments) => train::run(arguments, common),
@@ -80,6 +84,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Report(arguments) => report::run(arguments, common),
         Command::Fetch(arguments) => fetch::run(arguments, common),
         Command::Pretrain(arguments) => pretrain::run(arguments, common),
+        Command::Sft(arguments) => sft::run(arguments, common),
         Command::TrainLabeler(arguments) => train_labeler::run(arguments, common),
         Command::Presets(arguments) => presets::run(&arguments, common),
         Command::Doctor(arguments) => doctor::run(arguments, common),

@@ -6,12 +6,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, remembered, remembered_model, write_model};
+use super::common::{load_model, remembered, remembered_model};
 use crate::error::Result;
-use crate::lm::{LanguageModel, Precision, Tokenizer};
+use crate::lm::{Backward, LanguageModel, Precision, Tokenizer};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{Interrupt, files};
-use crate::supervised::{HeldOut, Pretrained, Pretraining, Texts};
+use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 
 /// Train a language model on text, with its tokenizer
 ///
@@ -41,7 +41,7 @@ pub struct Arguments {
 struct Outcome {
     parameters: usize,
     #[serde(flatten)]
-    held_out: HeldOut,
+    held_out: Option<HeldOut>,
     out: PathBuf,
 }
 
@@ -53,43 +53,50 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
-    let start = arguments.model.as_deref().map(|model| load_model(model, &opened.device)).transpose()?;
-    let tokenizer = match &start {
-        Some(start) => start.tokenizer.clone(),
-        None => trained_tokenizer(&directory.path().join("tokenizer.json"), &texts, &settings.pretrain, common)?,
+    let pretrain = &settings.pretrain;
+    let start = match &arguments.model {
+        Some(model) => load_model(model, &opened.device)?,
+        None => {
+            let tokenizer = trained_tokenizer(&directory.path().join("tokenizer.json"), &texts, pretrain, common)?;
+            pretrain.new_model(tokenizer, common.seed, &opened.device)?
+        }
     };
-    let training = Pretraining {
-        settings: &settings.pretrain,
-        texts: &texts,
-        tokenizer,
+    pretrain.check_context(&start)?;
+    let corpus = Corpus::new(&texts.train, &start.tokenizer, pretrain.context_tokens, common.progress())?;
+    let (shown, sampling) = pretrain.shown(&start.tokenizer)?;
+    let training = NextTokenTraining {
+        name: "pretraining",
+        schedule: pretrain.schedule(),
+        examples: &corpus,
+        held_out: &HeldOutExamples::of_texts(&texts.held_out, &start.tokenizer, pretrain.context_tokens)?,
         start,
+        optimizer: muon_and_adamw,
+        weight_decay: pretrain.weight_decay,
+        backward: Backward::in_passes_of(pretrain.batch_size),
+        shown,
+        sampling,
         seed: common.seed,
-        device: opened.device,
         checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
         metrics_path: directory.metrics(),
         samples_path: directory.samples(),
         interrupt: Interrupt::install()?,
         progress: common.progress(),
     };
-    let Pretrained { model, held_out } = training.run()?;
+    let Trained { model, held_out } = training.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
-    write_model(&arguments.out, model.to_files(precision)?)?;
+    files::write_folder(&arguments.out, model.to_files(precision)?)?;
     print(&model, held_out, &arguments.out, common)
 }
 
-fn print(model: &LanguageModel, held_out: HeldOut, out: &Path, common: &Common) -> Result<()> {
+fn print(model: &LanguageModel, held_out: Option<HeldOut>, out: &Path, common: &Common) -> Result<()> {
     let outcome = Outcome { parameters: model.parameters(), held_out, out: out.to_path_buf() };
-    let text = format!(
-        "{} parameters; held out {} tokens, {} bytes: loss {:.4} nats, perplexity {:.1} a token, {:.3} bits per byte\n\
-         model written to {}",
-        outcome.parameters,
-        held_out.tokens,
-        held_out.bytes,
-        held_out.loss,
-        held_out.perplexity,
-        held_out.bits_per_byte,
-        out.display(),
-    );
+    let measured = held_out.map_or("nothing was held out".into(), |held_out| {
+        format!(
+            "held out {} tokens, {} bytes: loss {:.4} nats, perplexity {:.1} a token, {:.3} bits per byte",
+            held_out.tokens, held_out.bytes, held_out.loss, held_out.perplexity, held_out.bits_per_byte,
+        )
+    });
+    let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, out.display());
     common.print(&outcome, &text)
 }
 

@@ -6,17 +6,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{
-    Session, load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered, remembered_model,
-    write_model,
-};
+use super::common::{load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
-use crate::policy::{self, Judges, Policy, PolicyTraining};
-use crate::reward::RewardModel;
-use crate::run::checkpoints::Checkpoints;
-use crate::run::{Interrupt, RunDirectory};
+use crate::run::{Interrupt, files};
+use crate::stages::tune;
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
 ///
@@ -63,38 +58,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train-policy", &settings, &inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
-    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
+    let session = common.session(&model, &settings, room, &interrupt);
     let policy = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
-    write_model(&arguments.out, policy.to_files(&model)?)?;
+    files::write_folder(&arguments.out, policy.to_files(&model)?)?;
     let text = format!("tuned model written to {}", arguments.out.display());
     common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
-}
-
-/// Tunes for so many updates, those before counted.
-pub fn tune(
-    session: &Session<'_>,
-    reward_model: &RewardModel,
-    queries: &[Vec<u32>],
-    stop_at: usize,
-    directory: &RunDirectory,
-) -> Result<Policy> {
-    let Session { model, settings, interrupt, common, room } = *session;
-    let task = Task::new(&settings.task, model)?;
-    let (backward, memory) = policy::backward_that_fits(&settings.policy, &task, queries, model, room)?;
-    common.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
-    let training = PolicyTraining {
-        settings: &settings.policy,
-        health: &settings.health,
-        stop_at,
-        backward,
-        judges: Judges { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
-        queries,
-        seed: common.seed,
-        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
-        metrics_path: directory.metrics(),
-        samples_path: directory.samples(),
-        interrupt: interrupt.clone(),
-        progress: common.progress(),
-    };
-    training.run().inspect_err(|error| directory.note_stop(error))
 }

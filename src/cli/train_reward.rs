@@ -1,20 +1,18 @@
 //! `preftune train-reward`: a reward model from comparisons.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{
-    Session, fetched_file, load_model, read_queries, refuse_to_overwrite, remembered, remembered_model, write_model,
-};
+use super::common::{fetched_file, load_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
-use crate::reward::{self, FittedReward, RewardData, RewardTraining, TokenComparison, token_comparisons};
-use crate::run::checkpoints::Checkpoints;
-use crate::run::{Interrupt, RunDirectory, files};
+use crate::reward::token_comparisons;
+use crate::run::{Interrupt, files};
+use crate::stages::{RewardFit, fit};
 
 /// Fit a reward model to comparisons
 #[derive(Args)]
@@ -38,19 +36,18 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-/// What fitting printed.
-#[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
+#[derive(Serialize)]
+struct Outcome {
     /// `None` where no comparison was held out.
-    pub held_out_accuracy: Option<f64>,
-    pub held_out_loss: Option<f64>,
+    held_out_accuracy: Option<f64>,
+    held_out_loss: Option<f64>,
     /// Accuracy of guessing.
-    pub chance: f64,
-    pub comparisons: usize,
-    pub held_out_comparisons: usize,
-    pub gain: f64,
-    pub bias: f64,
-    pub out: PathBuf,
+    chance: f64,
+    comparisons: usize,
+    held_out_comparisons: usize,
+    gain: f64,
+    bias: f64,
+    out: PathBuf,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
@@ -73,8 +70,19 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train-reward", &settings, &inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
-    let session = Session { model: &model, settings: &settings, interrupt: &interrupt, common, room };
-    let outcome = fit(&session, comparisons, &queries, &arguments.out, &directory)?.1;
+    let session = common.session(&model, &settings, room, &interrupt);
+    let RewardFit { fitted, chance, comparisons, held_out_comparisons } =
+        fit(&session, comparisons, &queries, &arguments.out, &directory)?;
+    let outcome = Outcome {
+        held_out_accuracy: fitted.held_out.map(|step| step.accuracy),
+        held_out_loss: fitted.held_out.map(|step| step.loss),
+        chance,
+        comparisons,
+        held_out_comparisons,
+        gain: fitted.gain_and_bias.gain,
+        bias: fitted.gain_and_bias.bias,
+        out: arguments.out,
+    };
     let accuracy = match outcome.held_out_accuracy {
         Some(accuracy) => format!(
             "held-out accuracy {:.1}% on {} comparisons of queries not trained on (guessing: {:.0}%)",
@@ -84,46 +92,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         ),
         None => "no held-out accuracy: every query trains".to_string(),
     };
-    let text = format!("{accuracy}\nreward model written to {}", arguments.out.display());
+    let text = format!("{accuracy}\nreward model written to {}", outcome.out.display());
     common.print(&outcome, &text)
-}
-
-/// Fits, and writes the model to `out`.
-pub fn fit(
-    session: &Session<'_>,
-    comparisons: Vec<TokenComparison>,
-    queries: &[Vec<u32>],
-    out: &Path,
-    directory: &RunDirectory,
-) -> Result<(FittedReward, Outcome)> {
-    let Session { model, settings, interrupt, common, room } = *session;
-    let task = Task::new(&settings.task, model)?;
-    let (backward, memory) = reward::backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
-    common.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
-    let data = RewardData::new(model, &task, comparisons, queries, settings, common.seed)?;
-    let training = RewardTraining {
-        settings: &settings.reward,
-        backward,
-        pretrained: model,
-        data: &data,
-        seed: common.seed,
-        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
-        metrics_path: directory.metrics(),
-        samples_path: directory.samples(),
-        interrupt: interrupt.clone(),
-        progress: common.progress(),
-    };
-    let fitted = training.run()?;
-    write_model(out, fitted.model.to_files(model)?)?;
-    let outcome = Outcome {
-        held_out_accuracy: fitted.held_out.map(|step| step.accuracy),
-        held_out_loss: fitted.held_out.map(|step| step.loss),
-        chance: data.chance(),
-        comparisons: data.train.len(),
-        held_out_comparisons: data.held_out.len(),
-        gain: fitted.gain_and_bias.gain,
-        bias: fitted.gain_and_bias.bias,
-        out: out.to_path_buf(),
-    };
-    Ok((fitted, outcome))
 }

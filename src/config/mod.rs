@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use presets::{Preset, preset, presets};
 pub use sections::{
-    AdamForm, Eval, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Task, Train,
+    AdamForm, Eval, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Sft, Task, Train,
 };
 
 /// All settings; the defaults are the demo's.
@@ -31,6 +31,8 @@ pub struct Config {
     pub train: Train,
     /// Training a language model from text.
     pub pretrain: Pretrain,
+    /// Training one on the responses that were chosen.
+    pub sft: Sft,
     /// Judging a policy.
     pub eval: Eval,
 }

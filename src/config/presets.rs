@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 
 const PRESETS: &[(&str, &str)] = &[
     ("quick", include_str!("../../examples/presets/quick.toml")),
+    ("table", include_str!("../../examples/presets/table.toml")),
     ("openai/sentiment", include_str!("../../examples/presets/openai/sentiment.toml")),
     ("openai/descriptiveness", include_str!("../../examples/presets/openai/descriptiveness.toml")),
     ("openai/tldr", include_str!("../../examples/presets/openai/tldr.toml")),
@@ -80,7 +81,7 @@ mod tests {
             preset.config().unwrap();
             assert!(preset.description().len() > 30 && preset.description().ends_with('.'), "{}", preset.name);
         }
-        assert!(preset("slow").unwrap_err().hint().starts_with("there are: quick, openai/sentiment, "));
+        assert!(preset("slow").unwrap_err().hint().starts_with("there are: quick, table, openai/sentiment, "));
     }
 
     #[test]

@@ -299,6 +299,40 @@ impl Default for Pretrain {
     }
 }
 
+/// Supervised fine-tuning on the responses that were chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sft {
+    /// Passes over the chosen responses.
+    pub epochs: usize,
+    /// Responses a step.
+    pub batch_size: usize,
+    /// Responses in one backward pass, at most: halved until it fits. Changes memory, not results.
+    pub micro_batch_size: usize,
+    /// As in `policy`.
+    pub gradient_checkpointing: bool,
+    /// Falls linearly to 0.
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub checkpoint_every_steps: usize,
+    pub evaluate_every_steps: usize,
+}
+
+impl Default for Sft {
+    fn default() -> Self {
+        Self {
+            epochs: 2,
+            batch_size: 32,
+            micro_batch_size: 32,
+            gradient_checkpointing: false,
+            learning_rate: 1e-4,
+            weight_decay: 0.0,
+            checkpoint_every_steps: 50,
+            evaluate_every_steps: 50,
+        }
+    }
+}
+
 /// What stops a policy run by itself, before it makes anything worse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

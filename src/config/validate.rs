@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Config, Health, Kl, Labels, Policy, Pretrain, Reward, Task};
+use super::{Config, Health, Kl, Labels, Policy, Pretrain, Reward, Sft, Task};
 use crate::error::{Error, Result};
 
 /// The 256 bytes and the end of a text.
@@ -23,6 +23,7 @@ impl Config {
         at_least("train.rounds", self.train.rounds, 1)?;
         inner_fraction("train.first_share", self.train.first_share)?;
         pretrain(&self.pretrain)?;
+        sft(&self.sft)?;
         at_least("eval.pairs", self.eval.pairs, 1)
     }
 }
@@ -93,6 +94,16 @@ fn kl(policy: &Policy) -> Result<()> {
         horizon_episodes,
         &format!("more than a fifth of policy.batch_size, {}", policy.batch_size),
     )
+}
+
+fn sft(sft: &Sft) -> Result<()> {
+    at_least("sft.epochs", sft.epochs, 1)?;
+    at_least("sft.batch_size", sft.batch_size, 1)?;
+    at_least("sft.micro_batch_size", sft.micro_batch_size, 1)?;
+    positive("sft.learning_rate", sft.learning_rate)?;
+    not_negative("sft.weight_decay", sft.weight_decay)?;
+    at_least("sft.checkpoint_every_steps", sft.checkpoint_every_steps, 1)?;
+    at_least("sft.evaluate_every_steps", sft.evaluate_every_steps, 1)
 }
 
 fn pretrain(pretrain: &Pretrain) -> Result<()> {

@@ -1,11 +1,11 @@
-//! Judging a tuned model: how often it is preferred, and how sure that number is.
+//! Judging tuned models: how often each is preferred to others, and how sure that number is.
 //!
-//! [`win_rate`] shows a labeler one response of the tuned model and one of the model
-//! before tuning, blind; [`crate::statistics`] turns the verdicts into a rate with an interval.
+//! [`Judging`] lets contestants continue the same queries, and shows a labeler two of them at a time, blind;
+//! [`crate::statistics`] turns the verdicts into rates with intervals.
 
 mod contest;
 mod win_rate;
 
 pub use crate::statistics::Interval;
-pub use contest::{Contest, Judging, Scores};
+pub use contest::{Contest, Contestant, Entry, Judging};
 pub use win_rate::{JudgedPair, Outcome, Pair, WinRate, judge_pairs};

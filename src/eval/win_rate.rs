@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
+use crate::run::random::shuffled;
 use crate::statistics::wilson_interval;
 
 /// Two responses to one query.
@@ -56,42 +57,53 @@ pub struct WinRate {
     pub judged: Vec<JudgedPair>,
 }
 
-/// Shows every pair to the labeler in random order, without saying which model wrote what.
+/// Shows the pairs of all contests to the labeler, one contest's among those of the others, each in random
+/// order and without saying which model wrote what.
 ///
 /// # Errors
 /// [`Error::Usage`] when there are no pairs, [`Error::Failed`] when the labeler picks a
 /// response that it was not shown, and whatever the labeler itself fails with.
-pub fn judge_pairs(pairs: &[Pair], labeler: &mut dyn Labeler, rng: &mut ChaCha8Rng) -> Result<WinRate> {
-    if pairs.is_empty() {
+pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, rng: &mut ChaCha8Rng) -> Result<Vec<WinRate>> {
+    if contests.is_empty() || contests.iter().any(Vec::is_empty) {
         return Err(Error::usage(
             "a win rate needs at least one pair of responses",
             "give a file with at least one query",
         ));
     }
-    let judged = pairs.iter().map(|pair| judge_pair(pair, labeler, rng)).collect::<Result<Vec<_>>>()?;
-    Ok(count(labeler.name(), judged))
+    let pairs: Vec<&Pair> = contests.iter().flatten().collect();
+    let candidate_first: Vec<bool> = pairs.iter().map(|_| rng.next_u32().is_multiple_of(2)).collect();
+    // A person who sees a contestant again and again beside changing others would know it.
+    let order = shuffled(pairs.len(), rng);
+    let asked = |&index: &usize| {
+        let (pair, first) = (pairs.get(index)?, candidate_first.get(index)?);
+        let mut shown = vec![pair.candidate.clone(), pair.baseline.clone()];
+        if !first {
+            shown.reverse();
+        }
+        Some((pair.query.clone(), shown))
+    };
+    let judgments = labeler.judge_all(&order.iter().filter_map(asked).collect::<Vec<_>>())?;
+    let mut judged = vec![None; pairs.len()];
+    for (&index, judgment) in order.iter().zip(judgments) {
+        if let (Some(place), Some(&first)) = (judged.get_mut(index), candidate_first.get(index)) {
+            *place = Some(JudgedPair { outcome: outcome(judgment, first, labeler)?, candidate_shown_first: first });
+        }
+    }
+    let mut judged = judged.into_iter().flatten();
+    Ok(contests.iter().map(|pairs| count(labeler.name(), judged.by_ref().take(pairs.len()).collect())).collect())
 }
 
-fn judge_pair(pair: &Pair, labeler: &mut dyn Labeler, rng: &mut ChaCha8Rng) -> Result<JudgedPair> {
-    let candidate_shown_first = rng.next_u32().is_multiple_of(2);
-    let mut shown = [pair.candidate.clone(), pair.baseline.clone()];
-    if !candidate_shown_first {
-        shown.reverse();
+fn outcome(judgment: Judgment, candidate_shown_first: bool, labeler: &dyn Labeler) -> Result<Outcome> {
+    match judgment {
+        Judgment { tied: true, .. } => Ok(Outcome::Tie),
+        Judgment { best: 0, .. } if candidate_shown_first => Ok(Outcome::Win),
+        Judgment { best: 1, .. } if !candidate_shown_first => Ok(Outcome::Win),
+        Judgment { best: 0 | 1, .. } => Ok(Outcome::Loss),
+        Judgment { best, .. } => Err(Error::failed(
+            format!("labeler {:?} picked response {best} (counting from 0) of 2", labeler.name()),
+            "a labeler must answer 0 or 1 when it is shown two responses",
+        )),
     }
-    let judgment = labeler.judge(&pair.query, &shown)?;
-    let outcome = match judgment {
-        Judgment { tied: true, .. } => Outcome::Tie,
-        Judgment { best: 0, .. } if candidate_shown_first => Outcome::Win,
-        Judgment { best: 1, .. } if !candidate_shown_first => Outcome::Win,
-        Judgment { best: 0 | 1, .. } => Outcome::Loss,
-        Judgment { best, .. } => {
-            return Err(Error::failed(
-                format!("labeler {:?} picked response {best} (counting from 0) of 2", labeler.name()),
-                "a labeler must answer 0 or 1 when it is shown two responses",
-            ));
-        }
-    };
-    Ok(JudgedPair { outcome, candidate_shown_first })
 }
 
 fn count(labeler: &str, judged: Vec<JudgedPair>) -> WinRate {
@@ -151,7 +163,8 @@ mod tests {
     }
 
     fn judge(pairs: &[Pair], rule: fn(&[String]) -> Judgment) -> Result<WinRate> {
-        judge_pairs(pairs, &mut Rule(rule), &mut ChaCha8Rng::seed_from_u64(7))
+        let rates = judge_pairs(&[pairs.to_vec()], &mut Rule(rule), &mut ChaCha8Rng::seed_from_u64(7))?;
+        Ok(rates.into_iter().next().unwrap())
     }
 
     fn prefer_good(responses: &[String]) -> Judgment {
@@ -189,6 +202,34 @@ mod tests {
     #[test]
     fn the_same_seed_shows_the_same_order() {
         assert_eq!(judge(&pairs(50), prefer_good).unwrap(), judge(&pairs(50), prefer_good).unwrap());
+    }
+
+    #[test]
+    fn several_contests_are_mixed_and_each_keeps_its_own_verdicts() {
+        let [good, bad] = ["good", "bad"].map(|word| word.to_string());
+        let contest = |candidate: &String, baseline: &String, count| {
+            let pair = Pair { query: "query".into(), candidate: candidate.clone(), baseline: baseline.clone() };
+            vec![pair; count]
+        };
+        /// Notes what it is asked.
+        struct Noting(Vec<Vec<String>>);
+        impl Labeler for Noting {
+            fn name(&self) -> &str {
+                "noting"
+            }
+
+            fn judge(&mut self, _: &str, responses: &[String]) -> Result<Judgment> {
+                self.0.push(responses.to_vec());
+                Ok(prefer_good(responses))
+            }
+        }
+        let contests = [contest(&good, &bad, 30), contest(&"ugly".into(), &good, 50)];
+        let mut labeler = Noting(Vec::new());
+        let rates = judge_pairs(&contests, &mut labeler, &mut ChaCha8Rng::seed_from_u64(7)).unwrap();
+        assert_eq!((rates[0].wins, rates[0].pairs, rates[1].losses, rates[1].pairs), (30, 30, 50, 50));
+        let first_contest = |asked: &Vec<String>| asked.contains(&bad);
+        let changes = labeler.0.windows(2).filter(|two| first_contest(&two[0]) != first_contest(&two[1])).count();
+        assert!(changes > 20, "not mixed: {changes}");
     }
 
     #[test]

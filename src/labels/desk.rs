@@ -60,6 +60,8 @@ pub struct Desk {
     log: LabelLog,
     waiting: VecDeque<Question>,
     labelers: BTreeMap<String, Place>,
+    /// No more questions will come than there are.
+    all_offered: bool,
     another_round: bool,
     cord: Option<Interrupt>,
     pulled_by: Option<String>,
@@ -80,6 +82,7 @@ impl Desk {
             log,
             waiting: VecDeque::new(),
             labelers: BTreeMap::new(),
+            all_offered: false,
             another_round: false,
             cord: None,
             pulled_by: None,
@@ -153,6 +156,13 @@ impl Desk {
         self.waiting.extend(questions);
     }
 
+    /// Puts the last questions on the desk: each is asked until somebody has answered it, whoever took it
+    /// before or skipped it.
+    pub fn offer_last(&mut self, questions: impl IntoIterator<Item = Question>) {
+        self.offer(questions);
+        self.all_offered = true;
+    }
+
     /// The question before this labeler: the same one until it is answered or skipped.
     pub fn next(&mut self, labeler: &str) -> Next {
         let place = self.labelers.entry(labeler.into()).or_default();
@@ -166,6 +176,7 @@ impl Desk {
             return if self.another_round { Next::Later } else { Next::Done };
         }
         let question = self.to_repeat(labeler).or_else(|| self.take_from_waiting(labeler));
+        let question = question.or_else(|| self.all_offered.then(|| self.take_what_is_left(labeler)).flatten());
         let Some(question) = question else { return Next::Wait };
         self.labelers.entry(labeler.into()).or_default().before = Some(question.clone());
         Next::Answer(question)
@@ -183,6 +194,10 @@ impl Desk {
         };
         self.log.append(question.answered(answer, signature)?)?;
         self.clear(&labeler);
+        if self.all_offered {
+            let is_it = |before: &mut Question| before.id == id;
+            self.labelers.values_mut().for_each(|place| drop(place.before.take_if(is_it)));
+        }
         Ok(())
     }
 
@@ -247,6 +262,12 @@ impl Desk {
         let skipped = &self.labelers.get(labeler)?.skipped;
         let place = self.waiting.iter().position(|question| !skipped.contains(&question.asked()))?;
         self.waiting.remove(place)
+    }
+
+    /// One that this labeler skipped, or that another has before them and may have left.
+    fn take_what_is_left(&mut self, labeler: &str) -> Option<Question> {
+        let others = || self.labelers.iter().filter(|(name, _)| *name != labeler);
+        self.waiting.pop_front().or_else(|| others().find_map(|(_, place)| place.before.clone()))
     }
 
     /// Now and then, one that was answered before.
@@ -317,6 +338,23 @@ mod tests {
             self.desk.answer(&id, answer, signature).unwrap();
             id
         }
+    }
+
+    #[test]
+    fn the_last_questions_are_answered_whoever_took_or_skipped_them() {
+        let mut sitting = sitting(3, 0.0, 0);
+        sitting.desk.offer_last((0..3).map(question));
+        assert_eq!(sitting.id("ada"), "1-0");
+        assert_eq!(sitting.id("bob"), "1-1");
+        sitting.desk.skip("bob", "1-1").unwrap();
+        assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-2");
+        // Skipped, but nobody else takes it; then what Ada has before her, who is gone.
+        assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-1");
+        assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
+        assert_eq!(sitting.desk.next("ada"), Next::Done);
+        let late = Signature { labeler: "ada".into(), ..Signature::default() };
+        assert!(sitting.desk.answer("1-0", Answer::Best(1), late).is_err());
+        assert_eq!(sitting.desk.log().comparisons().len(), 3);
     }
 
     #[test]

@@ -47,6 +47,14 @@ pub trait Labeler {
     /// # Errors
     /// When there is nothing to choose from, or when a person stops labelling.
     fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment>;
+
+    /// The same for many queries with their responses, in any order.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    fn judge_all(&mut self, asked: &[(String, Vec<String>)]) -> Result<Vec<Judgment>> {
+        asked.iter().map(|(query, responses)| self.judge(query, responses)).collect()
+    }
 }
 
 /// A labeler's choice among responses.

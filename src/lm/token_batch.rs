@@ -100,14 +100,23 @@ impl TokenBatch {
     /// The whole batch, where the outputs of the original positions `range(row length)` of each row are
     /// wanted, row after row.
     pub fn input(&self, device: &Device, range: impl Fn(usize) -> std::ops::Range<usize>) -> Input {
-        Input { tokens: self.tokens(device), wanted: indices(&self.outputs(range), device) }
+        self.input_of_rows(device, |_, length| range(length))
+    }
+
+    /// The same with a range for each row, by its number and length.
+    pub fn input_of_rows(&self, device: &Device, range: impl Fn(usize, usize) -> std::ops::Range<usize>) -> Input {
+        Input { tokens: self.tokens(device), wanted: indices(&self.outputs_of_rows(range), device) }
     }
 
     /// Indices into the flattened outputs `[batch · width]` of the original positions
     /// `range(row length)` of each row, row after row.
     pub fn outputs(&self, range: impl Fn(usize) -> std::ops::Range<usize>) -> Vec<usize> {
+        self.outputs_of_rows(|_, length| range(length))
+    }
+
+    fn outputs_of_rows(&self, range: impl Fn(usize, usize) -> std::ops::Range<usize>) -> Vec<usize> {
         let row = |(number, outputs): (usize, &Vec<usize>)| {
-            let places = outputs.get(range(outputs.len())).unwrap_or_default();
+            let places = outputs.get(range(number, outputs.len())).unwrap_or_default();
             places.iter().map(move |place| number * self.width + place).collect::<Vec<_>>()
         };
         self.outputs.iter().enumerate().flat_map(row).collect()

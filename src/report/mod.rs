@@ -16,7 +16,7 @@ mod text;
 
 pub use chart::{Chart, Series};
 pub use interval_chart::IntervalChart;
-pub use run_folder::Judgment;
+pub use run_folder::{Judgment, Verdict};
 pub use run_report::{MetricsRow, RunReportInput, run_report};
 pub use text::escape;
 
@@ -28,7 +28,7 @@ pub struct Report {
     pub summary: String,
     pub key_figures: Vec<KeyFigure>,
     pub charts: Vec<Chart>,
-    pub win_rate: Option<IntervalChart>,
+    pub win_rates: Vec<IntervalChart>,
     pub samples: Vec<SampleRow>,
     /// The configuration the run had, as TOML.
     pub settings: String,

@@ -33,7 +33,8 @@ impl Report {
     fn figures(&self) -> String {
         let mut figures: Vec<String> =
             self.charts.iter().enumerate().map(|(index, chart)| chart.to_figure(&format!("chart-{index}"))).collect();
-        figures.extend(self.win_rate.iter().map(|chart| chart.to_figure("win-rate")));
+        let win_rates = self.win_rates.iter().enumerate();
+        figures.extend(win_rates.map(|(index, chart)| chart.to_figure(&format!("win-rate-{index}"))));
         section("Charts", "charts", &figures.concat())
     }
 }
@@ -114,7 +115,7 @@ mod tests {
             summary: "It \"worked\".".into(),
             key_figures: vec![KeyFigure { label: "KL".into(), value: "5.9".into(), note: "<i>".into() }],
             charts: vec![Chart { title: "Score".into(), series: vec![series], ..Chart::default() }],
-            win_rate: None,
+            win_rates: Vec::new(),
             samples: vec![SampleRow {
                 query: "Once\nupon".into(),
                 before: "<script>alert(1)</script>\u{1b}[2J".into(),

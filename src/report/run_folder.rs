@@ -8,7 +8,7 @@ use super::{MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
 use crate::data::comparisons::parse_comparisons;
 use crate::error::{Error, Result};
-use crate::eval::{Contest, Scores, WinRate};
+use crate::eval::{Contest, Entry, WinRate};
 use crate::run::{files, metrics};
 use crate::statistics::mean;
 
@@ -19,27 +19,44 @@ const JUDGMENT_FILE: &str = "judgment.json";
 const SAMPLES: usize = 24;
 
 /// What judging a run found, as `judgment.json` keeps it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Judgment {
-    win_rate: WinRate,
+    contests: Vec<Verdict>,
+    /// Of the first contest.
     samples: Vec<SampleRow>,
     /// What it ran on, as (name, value).
     environment: Vec<(String, String)>,
 }
 
+/// One contest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verdict {
+    pub candidate: String,
+    pub baseline: String,
+    pub win_rate: WinRate,
+}
+
 impl Judgment {
-    /// What a contest found; `scores` are the reward model's, where there is one.
-    pub fn new(contest: &Contest, scores: Option<&Scores>, environment: Vec<(String, String)>) -> Self {
-        let score = |side: fn(&Scores) -> &Vec<f64>, index| scores.and_then(|scores| side(scores).get(index).copied());
-        let sample = |(index, pair): (usize, &crate::eval::Pair)| SampleRow {
-            query: pair.query.clone(),
-            before: pair.baseline.clone(),
-            after: pair.candidate.clone(),
-            before_score: score(|scores| &scores.baseline, index),
-            after_score: score(|scores| &scores.candidate, index),
+    /// What contests among these entries found.
+    pub fn new(contests: &[Contest], entries: &[Entry], environment: Vec<(String, String)>) -> Self {
+        let score = |name: &str, index| {
+            entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.scores.get(index).copied())
         };
-        let samples = contest.pairs.iter().enumerate().take(SAMPLES).map(sample).collect();
-        Self { win_rate: contest.win_rate.clone(), samples, environment }
+        let samples = contests.iter().take(1).flat_map(|contest| {
+            contest.pairs.iter().enumerate().take(SAMPLES).map(|(index, pair)| SampleRow {
+                query: pair.query.clone(),
+                before: pair.baseline.clone(),
+                after: pair.candidate.clone(),
+                before_score: score(&contest.baseline, index),
+                after_score: score(&contest.candidate, index),
+            })
+        });
+        let verdict = |contest: &Contest| Verdict {
+            candidate: contest.candidate.clone(),
+            baseline: contest.baseline.clone(),
+            win_rate: contest.win_rate.clone(),
+        };
+        Self { contests: contests.iter().map(verdict).collect(), samples: samples.collect(), environment }
     }
 
     /// Writes it into the folder of a run.
@@ -85,17 +102,14 @@ impl RunReportInput {
         let own = metrics_of(run)?;
         let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
         let judgment = Judgment::read(run)?;
-        let (win_rate, samples, environment) = match judgment {
-            Some(Judgment { win_rate, samples, environment }) => (Some(win_rate), samples, environment),
-            None => Default::default(),
-        };
+        let Judgment { contests, samples, environment } = judgment.unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
             reward_metrics: [metrics_of(&reward_stage(run))?, own_reward].concat(),
             kl_target: kl.adaptive.then_some(kl.target),
             chance: chance_of(run, settings.labels.responses_per_query)?,
-            win_rate,
+            contests,
             samples,
             settings: settings_text,
             environment,

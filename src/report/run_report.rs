@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::summary::{key_figures, summary};
 use super::text::{number, percent};
-use super::{Chart, IntervalChart, Report, SampleRow, Series};
-use crate::eval::WinRate;
+use super::{Chart, IntervalChart, Report, SampleRow, Series, Verdict};
 
 /// One line of a metrics file: the numbers by name, with the step under `step`.
 pub type MetricsRow = BTreeMap<String, f64>;
@@ -25,7 +24,8 @@ pub struct RunReportInput {
     pub kl_target: Option<f64>,
     /// The accuracy of guessing, 1/N with N responses a comparison.
     pub chance: f64,
-    pub win_rate: Option<WinRate>,
+    /// The first is against the model from before tuning.
+    pub contests: Vec<Verdict>,
     pub samples: Vec<SampleRow>,
     /// The configuration the run had, as TOML.
     pub settings: String,
@@ -46,7 +46,7 @@ pub fn run_report(input: &RunReportInput) -> Report {
         summary: summary(input),
         key_figures: key_figures(input),
         charts: charts.into_iter().filter(Chart::has_points).collect(),
-        win_rate: input.win_rate.as_ref().map(win_rate_chart),
+        win_rates: win_rate_charts(&input.contests),
         samples: input.samples.clone(),
         settings: input.settings.clone(),
         environment: input.environment.clone(),
@@ -111,21 +111,27 @@ fn accuracy_chart(input: &RunReportInput) -> Chart {
     }
 }
 
-fn win_rate_chart(win_rate: &WinRate) -> IntervalChart {
-    IntervalChart {
-        title: "Preferred to the model before tuning".into(),
-        rate: win_rate.rate,
-        low: win_rate.low,
-        high: win_rate.high,
-        wins: win_rate.wins,
-        ties: win_rate.ties,
-        losses: win_rate.losses,
-        reference_lines: vec![("even 50%".into(), 0.5), ("paper 88%".into(), PAPER_WIN_RATE)],
-        note: format!(
-            "Judged blind by the labeler \"{}\". The paper's 88% are people's verdicts on its sentiment policy, a larger model.",
-            win_rate.labeler
-        ),
-    }
+fn win_rate_charts(contests: &[Verdict]) -> Vec<IntervalChart> {
+    let chart = |(number, Verdict { candidate, baseline, win_rate }): (usize, &Verdict)| {
+        let mut reference_lines = vec![("even 50%".into(), 0.5)];
+        let mut note = format!("Judged blind by the labeler \"{}\".", win_rate.labeler);
+        if number == 0 {
+            reference_lines.push(("paper 88%".into(), PAPER_WIN_RATE));
+            note += " The paper's 88% are people's verdicts on its sentiment policy, a larger model.";
+        }
+        IntervalChart {
+            title: format!("{candidate}, preferred to {baseline}"),
+            rate: win_rate.rate,
+            low: win_rate.low,
+            high: win_rate.high,
+            wins: win_rate.wins,
+            ties: win_rate.ties,
+            losses: win_rate.losses,
+            reference_lines,
+            note,
+        }
+    };
+    contests.iter().enumerate().map(chart).collect()
 }
 
 /// One series for each (name, metric, factor) that the rows have.

@@ -34,7 +34,7 @@ fn kl_sentence(input: &RunReportInput) -> Option<String> {
 }
 
 fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
-    let WinRate { labeler, rate, low, high, pairs, .. } = input.win_rate.as_ref()?;
+    let WinRate { labeler, rate, low, high, pairs, .. } = &input.contests.first()?.win_rate;
     Some(format!(
         "In {pairs} blind comparisons with responses from before, the labeler \"{labeler}\" preferred the tuned policy in {} (95% interval {} to {}, a tie counting one half).",
         percent(*rate),
@@ -52,7 +52,7 @@ pub fn key_figures(input: &RunReportInput) -> Vec<KeyFigure> {
 }
 
 fn win_rate_figure(input: &RunReportInput) -> Option<KeyFigure> {
-    let win_rate = input.win_rate.as_ref()?;
+    let win_rate = &input.contests.first()?.win_rate;
     Some(KeyFigure {
         label: "Win rate".into(),
         value: percent(win_rate.rate),

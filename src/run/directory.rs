@@ -83,7 +83,7 @@ impl RunDirectory {
 
     /// Whether anything was done here: a judgment made, or a step of training kept.
     pub fn has_work(&self) -> bool {
-        let stages = ["", "reward", "policy"].map(|stage| self.path.join(stage).join("checkpoints"));
+        let stages = ["", "reward", "policy", "sft"].map(|stage| self.path.join(stage).join("checkpoints"));
         let kept = |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         self.comparisons().exists() || stages.iter().any(kept)
     }

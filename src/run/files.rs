@@ -48,6 +48,12 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>> {
     found.iter().map(|path| read_text(path)).collect()
 }
 
+/// Writes files into a folder, which is made if need be; each whole or not at all.
+pub fn write_folder(folder: &Path, contents: Vec<(String, Vec<u8>)>) -> Result<()> {
+    create_folder(folder)?;
+    contents.iter().try_for_each(|(name, bytes)| write_atomically(&folder.join(name), bytes))
+}
+
 /// Writes a file so that after a crash it holds either its old bytes or the new ones, whole.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |source| Error::file("write", path, source);

@@ -21,6 +21,15 @@ pub enum Mode {
     Quiet,
 }
 
+impl Mode {
+    /// A line on stderr, unless nothing is shown.
+    pub fn say(self, line: &str) {
+        if self == Self::Shown {
+            write_line(line);
+        }
+    }
+}
+
 /// The progress of one task.
 #[derive(Debug)]
 pub struct Progress {

@@ -1,7 +1,6 @@
 //! Books as one long row of tokens, and the windows that training reads from it.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-
+use super::examples::{Example, Examples};
 use crate::data::books;
 use crate::error::{Error, Result};
 use crate::lm::{END_OF_TEXT, Tokenizer};
@@ -34,13 +33,6 @@ impl Texts {
 pub struct Corpus {
     tokens: Vec<u32>,
     context: usize,
-}
-
-/// A batch of windows: inputs `[batch, context]`, and the token after each as targets
-/// `[batch · context, 1]`.
-pub struct Windows {
-    pub inputs: Tensor<2, Int>,
-    pub targets: Tensor<2, Int>,
 }
 
 impl Corpus {
@@ -98,17 +90,15 @@ impl Corpus {
         }
         starts
     }
+}
 
-    /// The windows that start there.
-    pub fn windows_at(&self, starts: &[usize], device: &Device) -> Windows {
-        let rows = |shift: usize| -> Vec<i64> {
-            let row = |&start: &usize| self.tokens.iter().skip(start + shift).take(self.context);
-            starts.iter().flat_map(row).map(|&id| i64::from(id)).collect()
+impl Examples for Corpus {
+    /// Windows, of which all tokens but the first are predicted.
+    fn of_step(&self, seed: u64, step: usize, size: usize) -> Vec<Example> {
+        let window = |start: usize| {
+            let tokens = |from: usize, to: usize| self.tokens.get(from..to).unwrap_or_default().to_vec();
+            Example { context: tokens(start, start + 1), continuation: tokens(start + 1, start + self.context + 1) }
         };
-        let count = starts.len();
-        Windows {
-            inputs: Tensor::from_data(TensorData::new(rows(0), [count, self.context]), device),
-            targets: Tensor::from_data(TensorData::new(rows(1), [count * self.context, 1]), device),
-        }
+        self.starts(seed, step, size).into_iter().map(window).collect()
     }
 }

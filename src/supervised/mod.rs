@@ -1,10 +1,17 @@
-//! Next-token training: `pretrain` makes a language model from text.
+//! Next-token training, one loop: `pretrain` makes a language model from text, `sft` trains one on the
+//! responses that were chosen.
 
+mod chosen;
 mod corpus;
+mod examples;
 mod held_out;
 mod optimizer;
 mod pretrain;
+mod train;
 
-pub use corpus::{Corpus, Texts, Windows};
-pub use held_out::{HeldOut, evaluate};
-pub use pretrain::{Pretrained, Pretraining};
+pub use chosen::Chosen;
+pub use corpus::{Corpus, Texts};
+pub use examples::{Example, ExampleBatch, Examples};
+pub use held_out::{HeldOut, HeldOutExamples};
+pub use optimizer::{adamw, muon_and_adamw};
+pub use train::{NextTokenTraining, Schedule, Trained};

@@ -24,6 +24,12 @@ pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer
     everything.with_group(ParamGroup::from_ids(matrices.ids), WithHostState(muon), None)
 }
 
+/// AdamW with β₂ 0.999, for a model that is trained already.
+pub fn adamw(_: &Transformer, weight_decay: f64) -> ModuleOptimizer {
+    let adamw = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay as f32).build();
+    WithHostState(adamw).into()
+}
+
 #[derive(Default)]
 struct BlockMatrices {
     in_blocks: bool,

@@ -171,9 +171,10 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     running.answer(1);
     let output = running.program.wait_with_output().unwrap();
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&outcome["pairs"], &outcome["ties"], &outcome["labeler"]), (&6.into(), &1.into(), &"people".into()));
+    let contest = &outcome["contests"][0];
+    assert_eq!((&contest["pairs"], &contest["ties"], &outcome["labeler"]), (&6.into(), &1.into(), &"people".into()));
     // First, second, first; first, then a tie; first: of five choices, four for what was shown first.
-    assert_eq!(outcome["first_shown_rate"], (4.0 + 0.5) / 6.0);
+    assert_eq!(contest["first_shown_rate"], (4.0 + 0.5) / 6.0);
     let judgments = fs::read_to_string(folder.join("judgments.jsonl")).unwrap();
     assert!(!judgments.contains("storyteller") && !judgments.contains("\"policy\""), "not blind: {judgments}");
     assert!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count() == 6);

@@ -19,6 +19,7 @@ mod parity;
 mod policy;
 mod program;
 mod reward;
+mod supervised;
 mod tiny;
 mod tokenizer;
 mod train;

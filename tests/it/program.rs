@@ -303,4 +303,35 @@ fn the_demo_at_its_smallest_makes_a_model_that_is_preferred() {
     let report = fs::read_to_string(folder.path().join("demo/report.html")).unwrap();
     assert!(report.contains("<svg") && !report.contains("<script"));
     assert!(folder.path().join("demo/policy/model/model.safetensors").exists());
+    the_tuned_model_meets_others(folder.path());
+}
+
+/// Trained on the same choices without a reward, and the best of four by the reward model.
+fn the_tuned_model_meets_others(folder: &Path) {
+    let json = |arguments: &str| -> serde_json::Value {
+        let output = preftune(folder, &arguments.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let sft = json("sft demo/comparisons.jsonl --preset quick --json --run sft --out sft/model");
+    let loss = |name: &str| sft[name].as_f64().unwrap();
+    assert!(loss("held_out_loss") < loss("held_out_loss_before"), "{sft}");
+    let contestants = "--model demo/policy/model --baseline storyteller --baseline sft/model --best-of 4";
+    let eval =
+        format!("eval {contestants} --reward demo/reward/model --preset quick --json --run demo --pairs pairs.jsonl");
+    let outcome = json(&eval);
+    let contests = outcome["contests"].as_array().unwrap();
+    let pairs: u64 = contests.iter().map(|contest| contest["pairs"].as_u64().unwrap()).sum();
+    assert_eq!((contests.len() as u64, pairs), (3, 3 * contests[0]["pairs"].as_u64().unwrap()));
+    let [_, zero_shot, sft, best_of_4] = outcome["contestants"].as_array().unwrap().as_slice() else {
+        panic!("{outcome}")
+    };
+    assert_eq!(best_of_4["name"], "best of 4 of storyteller");
+    assert!(best_of_4["score"].as_f64() > zero_shot["score"].as_f64(), "{outcome}");
+    assert!(zero_shot["kl"].as_f64().unwrap().abs() < 1e-3 && sft["kl"].as_f64().unwrap() > 0.0, "{outcome}");
+    let lines = fs::read_to_string(folder.join("pairs.jsonl")).unwrap();
+    assert_eq!(lines.lines().count() as u64, pairs);
+    let everybody = json(&format!("{eval} --by-reward --all-pairs"));
+    assert_eq!(everybody["contests"].as_array().unwrap().len(), 6);
+    assert_eq!(everybody["labeler"], "the reward model");
 }

@@ -1,0 +1,78 @@
+//! `preftune sft`: a model from the responses that were chosen.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Common;
+use super::common::{fetched_file, load_model, refuse_to_overwrite, remembered, remembered_model};
+use crate::device::Opened;
+use crate::error::Result;
+use crate::lm::{Precision, STORYTELLER, Task};
+use crate::reward::token_comparisons;
+use crate::run::{Interrupt, files};
+use crate::stages::{Supervised, fine_tune};
+
+/// Train a model on the responses that were chosen, without a reward
+///
+/// What the tuned model is compared with: the same labels, and next-token training on the best of each. Run
+/// the same command again to go on after an interruption.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  preftune sft runs/mine/comparisons.jsonl --run runs/mine/sft --out runs/mine/sft/model
+  preftune eval --model runs/mine/policy/model --baseline storyteller --baseline runs/mine/sft/model")]
+pub struct Arguments {
+    /// Comparisons, as `train-reward` takes them
+    #[arg(value_name = "COMPARISONS")]
+    comparisons: PathBuf,
+    /// The pretrained model to start from
+    #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
+    model: String,
+    /// Where the model goes, in Hugging Face layout
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    examples: usize,
+    /// Mean negative log-likelihood of held-out chosen responses, nats a token; `None` if there are none.
+    held_out_loss_before: Option<f64>,
+    held_out_loss: Option<f64>,
+    held_out_tokens: usize,
+    out: PathBuf,
+}
+
+pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+    let settings = common.settings()?;
+    let Opened { device, room, .. } = common.open_device()?;
+    let model = load_model(&arguments.model, &device)?;
+    let path = &fetched_file(&arguments.comparisons)?;
+    let task = Task::new(&settings.task, &model)?;
+    let comparisons = token_comparisons(&files::read_text(path)?, path, &model, &task)?;
+    let inputs = [remembered_model(&arguments.model)?, remembered(Some(path))?];
+    let directory = common.run_directory("sft", &settings, &inputs)?;
+    refuse_to_overwrite(&arguments.out, &directory)?;
+    let interrupt = Interrupt::install()?;
+    let session = common.session(&model, &settings, room, &interrupt);
+    let Supervised { trained, before, examples } = fine_tune(&session, comparisons, &directory)?;
+    files::write_folder(&arguments.out, trained.model.to_files(Precision::F32)?)?;
+    let outcome = Outcome {
+        examples,
+        held_out_loss_before: before.map(|before| before.loss),
+        held_out_loss: trained.held_out.map(|after| after.loss),
+        held_out_tokens: trained.held_out.map_or(0, |after| after.tokens),
+        out: arguments.out,
+    };
+    let measured = match (outcome.held_out_loss_before, outcome.held_out_loss) {
+        (Some(before), Some(after)) => format!(
+            "loss on chosen responses to other queries: {before:.3} nats a token before, {after:.3} after ({} tokens)",
+            outcome.held_out_tokens
+        ),
+        _ => "nothing measured: every query trains".into(),
+    };
+    let text =
+        format!("{measured}\ntrained on {examples} chosen responses; model written to {}", outcome.out.display());
+    common.print(&outcome, &text)
+}

@@ -1,0 +1,117 @@
+//! How contests ended, as tables and as JSON.
+
+use serde::Serialize;
+
+use crate::eval::{Contest, Entry};
+
+/// All contests of an evaluation.
+#[derive(Serialize)]
+pub struct Standings {
+    pub labeler: String,
+    contestants: Vec<Standing>,
+    contests: Vec<Outcome>,
+}
+
+#[derive(Serialize)]
+struct Standing {
+    name: String,
+    /// From the reference, nats a response.
+    kl: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    candidate: String,
+    baseline: String,
+    win_rate: f64,
+    win_rate_low: f64,
+    win_rate_high: f64,
+    pairs: usize,
+    wins: usize,
+    losses: usize,
+    ties: usize,
+    first_shown_rate: f64,
+}
+
+impl Standings {
+    pub fn of(entries: &[Entry], contests: &[Contest]) -> Self {
+        let standing = |entry: &Entry| Standing { name: entry.name.clone(), kl: entry.kl, score: entry.mean_score() };
+        let outcome = |Contest { candidate, baseline, win_rate, .. }: &Contest| Outcome {
+            candidate: candidate.clone(),
+            baseline: baseline.clone(),
+            win_rate: win_rate.rate,
+            win_rate_low: win_rate.low,
+            win_rate_high: win_rate.high,
+            pairs: win_rate.pairs,
+            wins: win_rate.wins,
+            losses: win_rate.losses,
+            ties: win_rate.ties,
+            first_shown_rate: win_rate.first_shown_rate,
+        };
+        Self {
+            labeler: contests.first().map_or_else(String::new, |contest| contest.win_rate.labeler.clone()),
+            contestants: entries.iter().map(standing).collect(),
+            contests: contests.iter().map(outcome).collect(),
+        }
+    }
+
+    /// Two tables: who was preferred to whom, and what each contestant is.
+    pub fn to_text(&self) -> String {
+        let percent = |rate: f64| format!("{:.1}%", 100.0 * rate);
+        let contest = |one: &Outcome| {
+            vec![
+                one.candidate.clone(),
+                one.baseline.clone(),
+                percent(one.win_rate),
+                format!("{:.1} to {:.1}", 100.0 * one.win_rate_low, 100.0 * one.win_rate_high),
+                one.pairs.to_string(),
+                one.ties.to_string(),
+                percent(one.first_shown_rate),
+            ]
+        };
+        let heading = ["", "against", "preferred", "95% interval", "pairs", "ties", "first shown"];
+        let contests = table(&heading, 2, &self.contests.iter().map(contest).collect::<Vec<_>>());
+        let scored = self.contestants.iter().any(|one| one.score.is_some());
+        let contestant = |one: &Standing| {
+            // The reference's own is 0, of either sign.
+            let kl = format!("{:.2}", if one.kl.abs() < 0.005 { 0.0 } else { one.kl });
+            let score = one.score.map_or_else(String::new, |score| format!("{score:.2}"));
+            [vec![one.name.clone(), kl], if scored { vec![score] } else { Vec::new() }].concat()
+        };
+        let heading: &[&str] = if scored { &["", "KL", "score"] } else { &["", "KL"] };
+        let contestants = table(heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
+        format!("{contests}\njudged by {}; a tie counts half\n\n{contestants}", self.labeler)
+    }
+}
+
+/// Columns as wide as they must be: the first `words` begin, the others end where their heading does.
+fn table(heading: &[&str], words: usize, rows: &[Vec<String>]) -> String {
+    let heading: Vec<String> = heading.iter().map(|name| (*name).into()).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&heading).chain(rows).collect();
+    let width = |column: usize| {
+        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let line = |cells: &&Vec<String>| {
+        let cell = |(column, cell): (usize, &String)| match column < words {
+            true => format!("{cell:<width$}", width = width(column)),
+            false => format!("{cell:>width$}", width = width(column)),
+        };
+        cells.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_words_begin_and_columns_of_numbers_end_in_one_place() {
+        let rows = [["tuned", "storyteller", "97.9%"], ["ä", "b", "5.0%"]];
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(String::from).to_vec()).collect();
+        let text = table(&["", "against", "preferred"], 2, &rows);
+        assert_eq!(text, "       against      preferred\ntuned  storyteller      97.9%\nä      b                 5.0%");
+    }
+}

@@ -1,0 +1,53 @@
+//! Figure 1, left, up to the labels.
+
+use std::path::Path;
+
+use super::Session;
+use crate::error::Result;
+use crate::labels::{LabelLog, Labeler};
+use crate::lm::Task;
+use crate::reward::{Labelling, Questions};
+use crate::run::{Mode, files};
+
+/// Adds comparisons to the file until it holds as many as the settings ask for. They will know the model
+/// as `name`.
+///
+/// # Errors
+/// As [`Labelling::run`] and [`LabelLog::open`].
+pub fn label(
+    session: &Session<'_>,
+    name: &str,
+    queries: &[String],
+    labeler: &mut dyn Labeler,
+    out: &Path,
+) -> Result<LabelLog> {
+    let mut log = open_log(out)?;
+    labelling(session, name, queries, session.progress)?.run(labeler, &mut log)?;
+    Ok(log)
+}
+
+/// The log at this path, in a folder that is made if need be.
+///
+/// # Errors
+/// As [`LabelLog::open`].
+pub fn open_log(out: &Path) -> Result<LabelLog> {
+    files::create_folder_of(out)?;
+    LabelLog::open(out)
+}
+
+/// A run of the labels that the settings ask for.
+///
+/// # Errors
+/// For a query the model cannot read.
+pub fn labelling<'a>(
+    session: &Session<'a>,
+    name: &'a str,
+    queries: &'a [String],
+    progress: Mode,
+) -> Result<Labelling<'a>> {
+    let Session { model, settings, interrupt, seed, .. } = *session;
+    let task = Task::new(&settings.task, model)?;
+    let questions = Questions::new((model, name), task, queries, settings.labels.responses_per_query, seed)?;
+    let wanted = settings.labels.comparisons;
+    Ok(Labelling { questions, wanted, patience: None, interrupt: interrupt.clone(), progress })
+}

@@ -1,0 +1,39 @@
+//! The stages of Figure 1, one after the other: what a command does that goes through several of them.
+//!
+//! [`label`], [`fit`] and [`tune`] are one stage each, from the settings to what it leaves in its folder of
+//! a run. [`Rounds`] is the arrow between the two loops: labels and fits, while the policy trains.
+//! [`Stylistic`] is the paper's experiment, with everything it compares.
+
+mod labels;
+mod policy;
+mod reward;
+mod rounds;
+mod schedule;
+mod stylistic;
+mod supervised;
+
+pub use labels::{label, labelling, open_log};
+pub use policy::tune;
+pub use reward::{RewardFit, fit};
+pub use rounds::{Choosers, RoundOutcome, Rounds};
+pub use schedule::{Round, rounds};
+pub use stylistic::{Judged, Stylistic, Tuned};
+pub use supervised::{Supervised, fine_tune};
+
+use crate::config::Config;
+use crate::device::Room;
+use crate::lm::LanguageModel;
+use crate::run::{Interrupt, Mode};
+
+/// What every stage works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// The pretrained model.
+    pub model: &'a LanguageModel,
+    pub settings: &'a Config,
+    pub seed: u64,
+    /// What the device can hold.
+    pub room: Room,
+    pub interrupt: &'a Interrupt,
+    pub progress: Mode,
+}

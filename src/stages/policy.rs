@@ -1,0 +1,41 @@
+//! Figure 1, right.
+
+use super::Session;
+use crate::error::Result;
+use crate::lm::Task;
+use crate::policy::{Judges, Policy, PolicyTraining, backward_that_fits};
+use crate::reward::RewardModel;
+use crate::run::RunDirectory;
+use crate::run::checkpoints::Checkpoints;
+
+/// Tunes the pretrained model for so many updates, those before counted.
+///
+/// # Errors
+/// As [`PolicyTraining::run`]; why a run stopped itself is noted in its folder.
+pub fn tune(
+    session: &Session<'_>,
+    reward_model: &RewardModel,
+    queries: &[Vec<u32>],
+    stop_at: usize,
+    directory: &RunDirectory,
+) -> Result<Policy> {
+    let Session { model, settings, interrupt, seed, room, progress } = *session;
+    let task = Task::new(&settings.task, model)?;
+    let (backward, memory) = backward_that_fits(&settings.policy, &task, queries, model, room)?;
+    progress.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
+    let training = PolicyTraining {
+        settings: &settings.policy,
+        health: &settings.health,
+        stop_at,
+        backward,
+        judges: Judges { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
+        queries,
+        seed,
+        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
+        metrics_path: directory.metrics(),
+        samples_path: directory.samples(),
+        interrupt: interrupt.clone(),
+        progress,
+    };
+    training.run().inspect_err(|error| directory.note_stop(error))
+}

@@ -1,0 +1,59 @@
+//! Figure 1, left, from the labels on.
+
+use std::path::Path;
+
+use super::Session;
+use crate::error::Result;
+use crate::lm::Task;
+use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, backward_that_fits};
+use crate::run::checkpoints::Checkpoints;
+use crate::run::{RunDirectory, files};
+
+/// What a fit came to.
+#[derive(Debug)]
+pub struct RewardFit {
+    pub fitted: FittedReward,
+    /// Accuracy of guessing.
+    pub chance: f64,
+    /// Comparisons trained on.
+    pub comparisons: usize,
+    pub held_out_comparisons: usize,
+}
+
+/// Fits a reward model from the pretrained one, and writes it to `out`.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`] with the checkpoint it left, or what went wrong.
+pub fn fit(
+    session: &Session<'_>,
+    comparisons: Vec<TokenComparison>,
+    queries: &[Vec<u32>],
+    out: &Path,
+    directory: &RunDirectory,
+) -> Result<RewardFit> {
+    let Session { model, settings, interrupt, seed, room, progress } = *session;
+    let task = Task::new(&settings.task, model)?;
+    let (backward, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
+    progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
+    let data = RewardData::new(model, &task, comparisons, queries, settings, seed)?;
+    let training = RewardTraining {
+        settings: &settings.reward,
+        backward,
+        pretrained: model,
+        data: &data,
+        seed,
+        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
+        metrics_path: directory.metrics(),
+        samples_path: directory.samples(),
+        interrupt: interrupt.clone(),
+        progress,
+    };
+    let fitted = training.run()?;
+    files::write_folder(out, fitted.model.to_files(model)?)?;
+    Ok(RewardFit {
+        fitted,
+        chance: data.chance(),
+        comparisons: data.train.len(),
+        held_out_comparisons: data.held_out.len(),
+    })
+}

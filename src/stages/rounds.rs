@@ -1,0 +1,204 @@
+//! The arrow between the two loops: in each round people or a classifier label what the policy writes
+//! then, the reward model is fitted anew from the pretrained model to all labels, and the policy trains on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::schedule::{Round, rounds};
+use super::{RewardFit, Session, fit, open_log, tune};
+use crate::config::Config;
+use crate::data::comparisons::{Comparison, Record, standing};
+use crate::error::{Error, Result};
+use crate::labels::{Labeler, SharedDesk};
+use crate::lm::{Queries, Task};
+use crate::policy::{Policy, latest_policy};
+use crate::reward::{Labelling, Questions, encode_comparisons};
+use crate::run::checkpoints::{Checkpoints, latest};
+use crate::run::{RunDirectory, files};
+
+/// Who chooses in every round.
+pub enum Choosers<'a> {
+    /// At once.
+    Labeler(&'a mut dyn Labeler),
+    /// In their own time.
+    People {
+        desk: Arc<SharedDesk>,
+        /// After so long, a round goes on with the labels that there are.
+        patience: Option<Duration>,
+    },
+}
+
+impl Choosers<'_> {
+    /// Every line of the log, which people's desk holds.
+    fn records(&self, path: &Path) -> Result<Vec<Record>> {
+        match self {
+            Self::Labeler(_) => Ok(open_log(path)?.records().to_vec()),
+            Self::People { desk, .. } => Ok(desk.with(|desk| desk.log().records().to_vec())),
+        }
+    }
+
+    fn pulled_by(&self) -> Option<String> {
+        match self {
+            Self::Labeler(_) => None,
+            Self::People { desk, .. } => desk.with(|desk| desk.pulled_by().map(String::from)),
+        }
+    }
+}
+
+/// What a round came to.
+#[derive(Debug, Serialize)]
+pub struct RoundOutcome {
+    pub round: usize,
+    pub comparisons: usize,
+    pub held_out_accuracy: Option<f64>,
+    pub updates: usize,
+}
+
+/// Both loops together, in the folder of a run.
+pub struct Rounds<'a> {
+    pub session: Session<'a>,
+    pub queries: &'a [String],
+    pub directory: &'a RunDirectory,
+}
+
+impl Rounds<'_> {
+    /// All rounds that are not done; the policy, and what each of them came to. Where a labeler stopped the
+    /// run, that is noted in its folder.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] with what there is to go on from, [`Error::Failed`] with the limit that was
+    /// passed, or what else went wrong.
+    pub fn run(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
+        let outcome = self.run_those_left(choosers);
+        if let (Some(name), Err(Error::Interrupted { .. })) = (choosers.pulled_by(), &outcome) {
+            let why = format!("{name} stopped the run: it was getting worse");
+            self.directory.note_stop(&why);
+            self.session.progress.say(&why);
+        }
+        outcome
+    }
+
+    fn run_those_left(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
+        let Config { train, labels, policy, .. } = self.session.settings;
+        let rounds = rounds(train, labels.comparisons, policy.updates)?;
+        let stage = self.directory.stage("policy")?;
+        let mut done = latest(&stage.checkpoints())?.checkpoint.map_or(0, |checkpoint| checkpoint.step() as usize);
+        let count = rounds.len();
+        // The last round is looked at again where all are done: it gives the policy.
+        let open = |(number, round): &(usize, Round)| round.updates > done || number + 1 == count;
+        let open: Vec<(usize, Round)> = rounds.into_iter().enumerate().filter(open).collect();
+        let mut outcomes = Vec::new();
+        let mut tuned = None;
+        for (number, round) in open {
+            if self.session.interrupt.requested() {
+                return Err(Error::Interrupted { checkpoint: Some(stage.checkpoints()) });
+            }
+            self.session.progress.say(&format!(
+                "round {} of {count}: {} labels, then up to update {}",
+                number + 1,
+                round.labels,
+                round.updates
+            ));
+            let (policy, outcome) = self.run_round(number, round, number + 1 < count, choosers, done)?;
+            done = done.max(round.updates);
+            tuned = Some(policy);
+            outcomes.push(outcome);
+        }
+        let policy = tuned.ok_or_else(|| Error::failed("there is no round", "train.rounds must be at least 1"))?;
+        Ok((policy, outcomes))
+    }
+
+    /// One round, before which `done` updates are done.
+    fn run_round(
+        &self,
+        number: usize,
+        round: Round,
+        another: bool,
+        choosers: &mut Choosers<'_>,
+        done: usize,
+    ) -> Result<(Policy, RoundOutcome)> {
+        let Session { model, settings, progress, .. } = self.session;
+        let task = Task::new(&settings.task, model)?;
+        let stage = self.directory.stage(&format!("reward-at-{:06}", round.first_update))?;
+        let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
+        let comparisons = encode_comparisons(&comparisons, model, &task)?;
+        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
+        let RewardFit { fitted, chance, comparisons, held_out_comparisons } =
+            fit(&self.session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
+        let held_out_accuracy = fitted.held_out.map(|step| step.accuracy);
+        if let Some(accuracy) = held_out_accuracy {
+            let (accuracy, chance) = (100.0 * accuracy, 100.0 * chance);
+            progress.say(&format!("held-out accuracy {accuracy:.1}% (guessing: {chance:.0}%)"));
+        }
+        if let Err(stop) = fitted.check(&settings.health, chance, held_out_comparisons) {
+            stage.note_stop(&stop);
+            stage.forget_work()?;
+            return Err(stop);
+        }
+        let stage = self.directory.stage("policy")?;
+        let policy = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
+        let comparisons = comparisons + held_out_comparisons;
+        Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates: round.updates }))
+    }
+
+    /// The labels that a round's reward model is fitted to. Once the fit has begun, they are settled, even
+    /// if somebody takes one back.
+    fn comparisons(
+        &self,
+        stage: &RunDirectory,
+        round: Round,
+        another: bool,
+        choosers: &mut Choosers<'_>,
+        done: usize,
+    ) -> Result<Vec<Comparison>> {
+        let note = stage.path().join("lines-of-labels.txt");
+        if !(note.exists() && stage.checkpoints().exists()) {
+            let lines = self.label(round, another, choosers, done)?;
+            files::write_atomically(&note, format!("{lines}\n").as_bytes())?;
+        }
+        let lines: usize = files::read_text(&note)?.trim().parse().map_err(|_| {
+            Error::input(&note, "not a number", "delete it, so that the labels that there are now count")
+        })?;
+        let mut records = choosers.records(&self.directory.comparisons())?;
+        records.truncate(lines);
+        let settled = standing(records);
+        if let Choosers::People { desk, .. } = choosers {
+            desk.with(|desk| desk.begin_round(settled.len(), another));
+        }
+        Ok(settled)
+    }
+
+    /// Has the labels of a round made that are missing; how many lines the log has then.
+    fn label(&self, round: Round, another: bool, choosers: &mut Choosers<'_>, done: usize) -> Result<usize> {
+        let Session { model, settings, seed, interrupt, progress, .. } = self.session;
+        let checkpoints = Checkpoints::new(&self.directory.stage("policy")?.checkpoints(), 2)?;
+        let policy = latest_policy(&settings.policy, model, seed, &checkpoints)?;
+        let name = if policy.is_some() { format!("update-{done}") } else { "pretrained".into() };
+        let sampler = policy.map_or_else(|| model.clone(), |policy| model.with_transformer(policy.transformer));
+        let task = Task::new(&settings.task, &sampler)?;
+        let count = settings.labels.responses_per_query;
+        let labelling = |patience| -> Result<Labelling<'_>> {
+            let questions = Questions::new((&sampler, &name), task.clone(), self.queries, count, seed)?;
+            Ok(Labelling { questions, wanted: round.labels, patience, interrupt: interrupt.clone(), progress })
+        };
+        match choosers {
+            Choosers::Labeler(labeler) => {
+                let mut log = open_log(&self.directory.comparisons())?;
+                labelling(None)?.run(&mut **labeler, &mut log)?;
+                Ok(log.records().len())
+            }
+            Choosers::People { desk, patience } => {
+                desk.with(|desk| desk.begin_round(round.labels, another));
+                labelling(*patience)?.supply(desk)?;
+                let labels = desk.with(|desk| desk.log().comparisons().len());
+                if labels < round.labels {
+                    progress.say(&format!("going on with {labels} of {} labels", round.labels));
+                }
+                Ok(desk.with(|desk| desk.log().records().len()))
+            }
+        }
+    }
+}
