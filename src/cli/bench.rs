@@ -74,7 +74,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let (config, transformer) = match shape {
         Some(shape) => random_model(shape, arguments.query + arguments.response, &opened.device)?,
         None => {
-            let model = load_model(&arguments.model, &opened.device)?;
+            let model = load_model(&arguments.model, &opened.device).map_err(|error| match error {
+                Error::Input { path, line, what, hint } => {
+                    let hint = format!("{hint}; or use `tiny` or `gpt2-124m`, whose weights are random");
+                    Error::Input { path, line, what, hint }
+                }
+                other => other,
+            })?;
             (model.config, model.transformer)
         }
     };

@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     };
     let win_rate = &contest.win_rate;
     let outcome = Outcome {
-        reward_model_accuracy: tuned.fit.fitted.held_out.map(|step| step.accuracy),
+        reward_model_accuracy: tuned.fit.held_out_accuracy(),
         win_rate: win_rate.rate,
         win_rate_low: win_rate.low,
         win_rate_high: win_rate.high,

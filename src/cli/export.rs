@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Common;
 use super::common::{fetched_file, load_tokenizer};
 use crate::data::comparisons::Comparison;
-use crate::data::openai;
+use crate::data::openai::{self, Labels};
 use crate::data::preferences::{Preferences, to_trl};
 use crate::error::{Error, Result};
 use crate::lm::{comparisons_to_labels, labels_to_comparisons, original_labels};
@@ -52,6 +52,8 @@ enum Format {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
+    /// Lines or entries of the file.
+    entries: usize,
     out: PathBuf,
 }
 
@@ -62,27 +64,41 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         return Err(Error::usage(what, "choose another --out, or delete it"));
     }
     let Preferences { comparisons, fault } = read(&path, &arguments.model)?;
-    let contents = match arguments.format {
+    if comparisons.is_empty() {
+        return Err(fault.unwrap_or_else(|| Error::input(&path, "no comparisons", "give a file that has some")));
+    }
+    let (entries, contents) = written(&comparisons, &arguments, &path)?;
+    files::create_folder_of(&arguments.out)?;
+    files::write_atomically(&arguments.out, contents.as_bytes())?;
+    let what = match arguments.format {
+        Format::Trl => format!("{entries} pairs of {} comparisons", comparisons.len()),
+        _ => format!("{entries} comparisons"),
+    };
+    let text = format!("{what} written to {}", arguments.out.display());
+    common.print(&Outcome { comparisons: comparisons.len(), entries, out: arguments.out }, &text)?;
+    fault.map_or(Ok(()), Err)
+}
+
+/// How many entries there are, and the file.
+fn written(comparisons: &[Comparison], arguments: &Arguments, path: &Path) -> Result<(usize, String)> {
+    let lines: String = match arguments.format {
         Format::Comparisons => comparisons.iter().map(Comparison::to_line).collect(),
         Format::Trl => comparisons.iter().map(to_trl).collect(),
         Format::Openai => {
             let tokenizer = load_tokenizer(&arguments.model)?;
-            openai::to_json(&comparisons_to_labels(&comparisons, &path, &tokenizer)?)
+            let labels = comparisons_to_labels(comparisons, path, &tokenizer)?;
+            return Ok((labels.len(), openai::to_json(&labels)));
         }
     };
-    files::create_folder_of(&arguments.out)?;
-    files::write_atomically(&arguments.out, contents.as_bytes())?;
-    let text = format!("{} comparisons written to {}", comparisons.len(), arguments.out.display());
-    common.print(&Outcome { comparisons: comparisons.len(), out: arguments.out }, &text)?;
-    fault.map_or(Ok(()), Err)
+    Ok((lines.lines().count(), lines))
 }
 
 fn read(path: &Path, model: &str) -> Result<Preferences> {
     let text = files::read_text(path)?;
     if openai::is_original(&text) {
         let tokenizer = load_tokenizer(model)?;
-        let labels = original_labels(&text, path, &tokenizer)?;
-        return Ok(Preferences { comparisons: labels_to_comparisons(&labels, path, &tokenizer)?, fault: None });
+        let Labels { labels, fault } = original_labels(&text, path, &tokenizer)?;
+        return Ok(Preferences { comparisons: labels_to_comparisons(&labels, path, &tokenizer)?, fault });
     }
     Ok(Preferences::read(&text, path))
 }

@@ -34,7 +34,7 @@ Keys, on the page and at the terminal: 1 to 9 choose, 0 cannot tell, S skip, U u
 the instructions and Q to quit.")]
 pub struct Arguments {
     /// Let the sentiment classifier that ships with the program choose
-    #[arg(long, conflicts_with_all = ["terminal", "port", "instructions"])]
+    #[arg(long, conflicts_with_all = ["terminal", "port", "instructions", "name"])]
     pub simulated: bool,
     /// Ask at this terminal, one key an answer, in place of a browser
     #[arg(long, conflicts_with = "port")]

@@ -65,7 +65,7 @@ pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &
 
     let fit = |tuned: &Tuned| Fit {
         labels: tuned.labels,
-        held_out_accuracy: tuned.fit.fitted.held_out.map(|step| step.accuracy),
+        held_out_accuracy: tuned.fit.held_out_accuracy(),
         held_out_comparisons: tuned.fit.held_out_comparisons,
     };
     let outcome = Outcome {

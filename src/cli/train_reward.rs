@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::lm::{STORYTELLER, Task};
 use crate::reward::token_comparisons;
 use crate::run::{Interrupt, files};
-use crate::stages::{RewardFit, fit};
+use crate::stages::fit;
+use crate::statistics::Interval;
 
 /// Fit a reward model to comparisons
 #[derive(Args)]
@@ -40,6 +41,9 @@ pub struct Arguments {
 struct Outcome {
     /// `None` where no comparison was held out.
     held_out_accuracy: Option<f64>,
+    /// The 95% interval around it.
+    held_out_accuracy_low: f64,
+    held_out_accuracy_high: f64,
     held_out_loss: Option<f64>,
     /// Accuracy of guessing.
     chance: f64,
@@ -71,22 +75,26 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let RewardFit { fitted, chance, comparisons, held_out_comparisons } =
-        fit(&session, comparisons, &queries, &arguments.out, &directory)?;
+    let fit = fit(&session, comparisons, &queries, &arguments.out, &directory)?;
+    let Interval { low, high } = fit.held_out_interval();
     let outcome = Outcome {
-        held_out_accuracy: fitted.held_out.map(|step| step.accuracy),
-        held_out_loss: fitted.held_out.map(|step| step.loss),
-        chance,
-        comparisons,
-        held_out_comparisons,
-        gain: fitted.gain_and_bias.gain,
-        bias: fitted.gain_and_bias.bias,
+        held_out_accuracy: fit.held_out_accuracy(),
+        held_out_accuracy_low: low,
+        held_out_accuracy_high: high,
+        held_out_loss: fit.fitted.held_out.map(|step| step.loss),
+        chance: fit.chance,
+        comparisons: fit.comparisons,
+        held_out_comparisons: fit.held_out_comparisons,
+        gain: fit.fitted.gain_and_bias.gain,
+        bias: fit.fitted.gain_and_bias.bias,
         out: arguments.out,
     };
     let accuracy = match outcome.held_out_accuracy {
         Some(accuracy) => format!(
-            "held-out accuracy {:.1}% on {} comparisons of queries not trained on (guessing: {:.0}%)",
+            "held-out accuracy {:.1}% (95% interval {:.1} to {:.1}) on {} comparisons of queries not trained on (guessing: {:.0}%)",
             100.0 * accuracy,
+            100.0 * low,
+            100.0 * high,
             outcome.held_out_comparisons,
             100.0 * outcome.chance,
         ),

@@ -51,30 +51,54 @@ pub fn without_padding(ids: &[u32]) -> Vec<u32> {
     ids.iter().copied().filter(|&id| id != PADDING).collect()
 }
 
-/// Whether a file of comparisons or queries is one of the original's.
+/// Whether a file of comparisons or queries is one of the original's, even if it is damaged.
 pub fn is_original(text: &str) -> bool {
     let text = without_byte_order_mark(text);
-    let first = entries(text, Path::new("")).next();
-    let holds_ids = |entry: &Value| entry.get("query").is_some_and(Value::is_array);
-    text.trim_start().starts_with('[') && first.is_some_and(|first| first.is_ok_and(|(_, entry)| holds_ids(&entry)))
-}
-
-/// Reads a label file, leaving nothing out.
-///
-/// # Errors
-/// [`Error::Input`] for what is not such a file, with line and column, and for a judgment that
-/// cannot be, with its number in the file, from 1.
-pub fn parse_labels(text: &str, path: &Path) -> Result<Vec<PickBest>> {
-    let hint = "each entry is {\"query\": [ids], \"sample0\": [ids], …, \"sample3\": [ids], \"best\": 0}";
-    let labels: Vec<PickBest> = serde_json::from_str(without_byte_order_mark(text))
-        .map_err(|fault| Error::line(path, fault.line(), format!("not a file of best-of-4 labels: {fault}"), hint))?;
-    match (1..).zip(&labels).find_map(|(number, label)| Some((number, label.fault()?))) {
-        Some((number, what)) => Err(Error::input(path, format!("judgment {number}: {what}"), hint)),
-        None => Ok(labels),
+    if !text.trim_start().starts_with('[') {
+        return false;
+    }
+    match entries(text, Path::new("")).next() {
+        Some(Ok((_, entry))) => entry.get("query").is_some_and(Value::is_array) || entry.get("sample0").is_some(),
+        Some(Err(_)) => text.contains("\"sample0\""),
+        None => false,
     }
 }
 
-/// The file that [`parse_labels`] reads.
+/// What a label file holds, up to its first bad entry.
+#[derive(Debug)]
+pub struct Labels {
+    pub labels: Vec<PickBest>,
+    /// What is wrong with the entry after these, if anything.
+    pub fault: Option<Error>,
+}
+
+const HINT: &str = "each entry is {\"query\": [ids], \"sample0\": [ids], …, \"sample3\": [ids], \"best\": 0}";
+
+impl Labels {
+    /// Reads a label file, leaving nothing out; `path` is named in errors.
+    pub fn read(text: &str, path: &Path) -> Self {
+        let mut labels = Vec::new();
+        let read = (1..).zip(entries(without_byte_order_mark(text), path)).map(|(number, entry)| {
+            let (line, entry) = entry?;
+            let fault = |what: String| Error::line(path, line, format!("judgment {number}: {what}"), HINT);
+            let label: PickBest = serde_json::from_value(entry).map_err(|error| fault(error.to_string()))?;
+            label.fault().map_or(Ok(label), |what| Err(fault(what)))
+        });
+        let fault = read.map(|label| label.map(|label| labels.push(label))).find_map(Result::err);
+        Self { labels, fault }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for the first entry that is no judgment or cannot be one, with its line and its
+    /// number in the file, from 1.
+    pub fn whole(self) -> Result<Vec<PickBest>> {
+        self.fault.map_or(Ok(self.labels), Err)
+    }
+}
+
+/// The file that [`Labels::read`] reads.
 pub fn to_json(labels: &[PickBest]) -> String {
     // Cannot fail: serde_json refuses only keys that are not strings.
     serde_json::to_string(labels).unwrap_or_default()
@@ -93,7 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Vec<PickBest>> {
-        parse_labels(text, Path::new("offline_5k.json"))
+        Labels::read(text, Path::new("offline_5k.json")).whole()
     }
 
     fn padded(length: usize) -> impl Strategy<Value = Vec<u32>> {
@@ -126,6 +150,8 @@ mod tests {
             "sample3": [4], "best": 2}]"#;
         let labels = parse(text).unwrap();
         assert!(is_original(text) && !is_original("{\"query\": \"a\"}"));
+        assert!(is_original(&text.replacen("464,", "464;", 1)), "damaged in its first entry");
+        assert!(!is_original("[The door opened.\n"), "a query that begins with a bracket");
         assert_eq!((labels[0].samples()[1], labels[0].best), ([2, 50259].as_slice(), 2));
         assert_eq!(distinct_queries(&[labels.clone(), labels].concat()), [[464, 13]]);
     }
@@ -135,11 +161,12 @@ mod tests {
         let good = r#"{"query":[1],"sample0":[1],"sample1":[2],"sample2":[3],"sample3":[4],"best":0}"#;
         let says = |text: &str| parse(text).unwrap_err().to_string();
         let four = says(&format!("[{good},{}]", good.replace("\"best\":0", "\"best\":4")));
-        assert_eq!(four, "offline_5k.json: judgment 2: best is 4, but the samples are numbered 0 to 3");
+        assert_eq!(four, "offline_5k.json:1: judgment 2: best is 4, but the samples are numbered 0 to 3");
         assert!(says(&format!("[{}]", good.replace("[1]", "[50260]"))).contains("50260 is neither"));
         assert!(says(&format!("[{}]", good.replace("\"query\":[1]", "\"query\":[50259]"))).contains("but padding"));
         let torn = says(&format!("[{good},\n{{\"query\":"));
-        assert!(torn.starts_with("offline_5k.json:2: not a file of best-of-4 labels"), "{torn}");
+        assert!(torn.starts_with("offline_5k.json:2: not the JSON expected here"), "{torn}");
+        assert_eq!(Labels::read(&format!("[{good},\n{{\"query\":"), Path::new("")).labels.len(), 1);
         assert!(says("[{\"query\":[1]}]").contains("missing field `sample0`"));
     }
 }

@@ -39,7 +39,7 @@ impl Keys {
                 Key::Char(key) => Some(key),
                 Key::Backspace => Some('u'),
                 Key::Escape => None,
-                _ => Some(' '),
+                _ => Some('?'),
             }),
             Self::Pipe(pipe) => {
                 let mut byte = [0];
@@ -116,7 +116,11 @@ impl TerminalLabeler<'_> {
                 '0' => Answer::CannotTell,
                 key => match key.to_digit(10).map(|digit| digit as usize) {
                     Some(number) if number <= question.order.len() => Answer::Best(number - 1),
-                    _ => continue,
+                    _ if key.is_whitespace() => continue,
+                    _ => {
+                        self.write(&format!("{KEYS}; here 1-{} choose\n> ", question.order.len()));
+                        continue;
+                    }
                 },
             };
             let signature = Signature {

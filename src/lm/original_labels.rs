@@ -4,16 +4,16 @@ use std::path::Path;
 
 use super::tokenizer::Tokenizer;
 use crate::data::comparisons::Comparison;
-use crate::data::openai::{PADDING, PickBest, parse_labels, without_padding};
+use crate::data::openai::{Labels, PADDING, PickBest, without_padding};
 use crate::error::{Error, Result};
 
 /// A label file of the original, for a model whose tokens are GPT-2's.
 ///
 /// # Errors
-/// As [`parse_labels`], and [`Error::Input`] for another tokenizer.
-pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Vec<PickBest>> {
+/// [`Error::Input`] for another tokenizer.
+pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Labels> {
     demand_gpt2(tokenizer, path, "this file holds token ids of GPT-2")?;
-    parse_labels(text, path)
+    Ok(Labels::read(text, path))
 }
 
 // What the original's tasks look for (`lm_tasks.py`): a period, and an end of line.

@@ -27,7 +27,7 @@ impl Queries {
     /// As [`parse_queries`] and [`original_labels`].
     pub fn from_file(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Self> {
         match is_original(text) {
-            true => Ok(Self::Tokens(distinct_queries(&original_labels(text, path, tokenizer)?))),
+            true => Ok(Self::Tokens(distinct_queries(&original_labels(text, path, tokenizer)?.whole()?))),
             false => Ok(Self::Text(parse_queries(text, path)?)),
         }
     }

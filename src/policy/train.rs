@@ -90,12 +90,7 @@ impl PolicyTraining<'_> {
             let kl_coefficient = state.kl_coefficient;
             let done_updates = state.updates as u64;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
-            let vitals = Vitals::of(&rollout, shaped.kl);
-            if let Err(stop) = vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy)) {
-                // What these responses show is what the update before them did.
-                self.checkpoints.give_up(done_updates)?;
-                return Err(stop);
-            }
+            self.check_health(&rollout, shaped.kl, &mut state)?;
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
             let orders = self.orders(state.updates);
             let config = &self.judges.reference.config;
@@ -122,8 +117,24 @@ impl PolicyTraining<'_> {
                 self.checkpoint(&policy, &optimizer, &state)?;
             }
         }
+        if first_update < state.updates && state.updates == self.settings.updates {
+            let rollout = self.roll_out(&policy, state.updates)?;
+            let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.0);
+            self.check_health(&rollout, shaped.kl, &mut state)?;
+        }
         progress.finish();
         Ok(lora::merge(policy.valid()))
+    }
+
+    /// What these responses show is what the update before them did: where that is too much, its checkpoint
+    /// goes.
+    fn check_health(&self, rollout: &Rollout, kl: f64, state: &mut State) -> Result<()> {
+        let vitals = Vitals::of(rollout, kl);
+        let checked = vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy));
+        if checked.is_err() {
+            self.checkpoints.give_up(state.updates as u64)?;
+        }
+        checked
     }
 
     fn roll_out(&self, policy: &Policy, updates: usize) -> Result<Rollout> {

@@ -110,6 +110,7 @@ impl RunReportInput {
             kl_target: kl.adaptive.then_some(kl.target),
             chance: chance_of(run, settings.labels.responses_per_query)?,
             contests,
+            stops: [stops_of(run)?, stops_of(&run.join("policy"))?, stops_of(&reward_stage(run))?].concat(),
             samples,
             settings: settings_text,
             environment,
@@ -135,6 +136,17 @@ fn chance_of(run: &Path, responses_per_query: usize) -> Result<f64> {
     let comparisons = if path.exists() { parse_comparisons(&files::read_text(&path)?, &path)? } else { Vec::new() };
     let guesses: Vec<f64> = comparisons.iter().map(|one| 1.0 / one.responses.len() as f64).collect();
     Ok(mean(&guesses).unwrap_or(1.0 / responses_per_query as f64))
+}
+
+/// Why the run stopped, each time, as `events.jsonl` has it.
+fn stops_of(folder: &Path) -> Result<Vec<String>> {
+    let path = folder.join("events.jsonl");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let stop =
+        |line: &str| Some(serde_json::from_str::<serde_json::Value>(line).ok()?.get("stopped")?.as_str()?.into());
+    Ok(files::read_text(&path)?.lines().filter_map(stop).collect())
 }
 
 fn metrics_of(folder: &Path) -> Result<Vec<MetricsRow>> {

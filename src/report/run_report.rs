@@ -26,6 +26,8 @@ pub struct RunReportInput {
     pub chance: f64,
     /// The first is against the model from before tuning.
     pub contests: Vec<Verdict>,
+    /// Why the run stopped before its end, each time.
+    pub stops: Vec<String>,
     pub samples: Vec<SampleRow>,
     /// The configuration the run had, as TOML.
     pub settings: String,

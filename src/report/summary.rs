@@ -7,7 +7,13 @@ use crate::eval::WinRate;
 
 /// What happened, in plain sentences about the parts that the run has.
 pub fn summary(input: &RunReportInput) -> String {
-    let sentences = [reward_model_sentence(input), score_sentence(input), kl_sentence(input), win_rate_sentence(input)];
+    let sentences = [
+        reward_model_sentence(input),
+        score_sentence(input),
+        kl_sentence(input),
+        stops_sentence(input),
+        win_rate_sentence(input),
+    ];
     sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
@@ -31,6 +37,14 @@ fn score_sentence(input: &RunReportInput) -> Option<String> {
 fn kl_sentence(input: &RunReportInput) -> Option<String> {
     let (_, (_, kl)) = first_and_last(&input.policy_metrics, "objective/kl")?;
     Some(format!("The policy ended {} nats a response away from the reference it started from.", number(kl)))
+}
+
+fn stops_sentence(input: &RunReportInput) -> Option<String> {
+    let last = input.stops.last()?;
+    Some(match input.stops.len() {
+        1 => format!("Once it stopped before its end: {last}."),
+        times => format!("It stopped {times} times before its end, the last time: {last}."),
+    })
 }
 
 fn win_rate_sentence(input: &RunReportInput) -> Option<String> {

@@ -57,7 +57,7 @@ impl RewardData {
 /// As [`Preferences::whole`] and [`original_labels`].
 pub fn token_comparisons(text: &str, path: &Path, model: &LanguageModel, task: &Task) -> Result<Vec<TokenComparison>> {
     if is_original(text) {
-        return Ok(original_labels(text, path, &model.tokenizer)?.iter().map(TokenComparison::from).collect());
+        return Ok(original_labels(text, path, &model.tokenizer)?.whole()?.iter().map(TokenComparison::from).collect());
     }
     encode_comparisons(&Preferences::read(text, path).whole()?, model, task)
 }

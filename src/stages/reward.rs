@@ -8,6 +8,7 @@ use crate::lm::Task;
 use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, backward_that_fits};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{RunDirectory, files};
+use crate::statistics::{Interval, wilson_interval};
 
 /// What a fit came to.
 #[derive(Debug)]
@@ -18,6 +19,19 @@ pub struct RewardFit {
     /// Comparisons trained on.
     pub comparisons: usize,
     pub held_out_comparisons: usize,
+}
+
+impl RewardFit {
+    /// On comparisons of queries that it was not fitted to; `None` where there are none.
+    pub fn held_out_accuracy(&self) -> Option<f64> {
+        self.fitted.held_out.map(|step| step.accuracy)
+    }
+
+    /// The 95% interval around that accuracy: few comparisons say little.
+    pub fn held_out_interval(&self) -> Interval {
+        let count = self.held_out_comparisons;
+        wilson_interval(self.held_out_accuracy().unwrap_or(0.0) * count as f64, count)
+    }
 }
 
 /// Fits a reward model from the pretrained one, and writes it to `out`.

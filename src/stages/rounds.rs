@@ -18,6 +18,7 @@ use crate::policy::{Policy, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
 use crate::run::checkpoints::{Checkpoints, latest};
 use crate::run::{RunDirectory, files};
+use crate::statistics::Interval;
 
 /// Who chooses in every round.
 pub enum Choosers<'a> {
@@ -126,13 +127,16 @@ impl Rounds<'_> {
         let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
         let comparisons = encode_comparisons(&comparisons, model, &task)?;
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
-        let RewardFit { fitted, chance, comparisons, held_out_comparisons } =
-            fit(&self.session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
-        let held_out_accuracy = fitted.held_out.map(|step| step.accuracy);
+        let fit = fit(&self.session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
+        let held_out_accuracy = fit.held_out_accuracy();
         if let Some(accuracy) = held_out_accuracy {
-            let (accuracy, chance) = (100.0 * accuracy, 100.0 * chance);
-            progress.say(&format!("held-out accuracy {accuracy:.1}% (guessing: {chance:.0}%)"));
+            let Interval { low, high } = fit.held_out_interval();
+            let [accuracy, low, high, chance] = [accuracy, low, high, fit.chance].map(|share| 100.0 * share);
+            progress.say(&format!(
+                "held-out accuracy {accuracy:.1}% (95% interval {low:.1} to {high:.1}; guessing: {chance:.0}%)"
+            ));
         }
+        let RewardFit { fitted, chance, comparisons, held_out_comparisons } = fit;
         if let Err(stop) = fitted.check(&settings.health, chance, held_out_comparisons) {
             stage.note_stop(&stop);
             stage.forget_work()?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use preftune::data::comparisons::Comparison;
-use preftune::data::openai::{PADDING, PickBest, parse_labels, to_json, without_padding};
+use preftune::data::openai::{Labels, PADDING, PickBest, to_json, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{
     LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, comparisons_to_labels,
@@ -147,7 +147,7 @@ fn comparisons_come_back_from_label_files_as_they_went() {
         });
     let run = |comparisons: Vec<Comparison>| {
         let labels = comparisons_to_labels(&comparisons, path, &tokenizer).unwrap();
-        let read = parse_labels(&to_json(&labels), path).unwrap();
+        let read = Labels::read(&to_json(&labels), path).whole().unwrap();
         let mut back = labels_to_comparisons(&read, path, &tokenizer).unwrap();
         prop_assert_eq!(&back[0].id, "labels.json:1");
         back.iter_mut().for_each(|comparison| comparison.id.clear());
@@ -196,4 +196,10 @@ fn what_comes_before_a_bad_line_is_exported() {
     assert_eq!(output.status.code(), Some(4), "{text}");
     assert!(text.contains("pairs.jsonl:3: missing field `chosen`"), "{text}");
     assert_eq!(fs::read_to_string(folder.join("c.jsonl")).unwrap().lines().count(), 2);
+    let output = preftune(folder, "export c.jsonl --format trl --out again.jsonl --json");
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&outcome["comparisons"], &outcome["entries"]), (&2.into(), &2.into()));
+    fs::write(folder.join("bad.jsonl"), "{\"prompt\": \"a\"}\n").unwrap();
+    assert_eq!(preftune(folder, "export bad.jsonl --format trl --out none.jsonl").status.code(), Some(4));
+    assert!(!folder.join("none.jsonl").exists(), "nothing was read, and something written");
 }

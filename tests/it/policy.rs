@@ -176,6 +176,24 @@ fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
 }
 
 #[test]
+fn what_the_last_update_did_stops_the_run_too() {
+    let models = Models::new();
+    let folder = tempfile::tempdir().unwrap();
+    let [limits, none] = [5.0, 1e9].map(|largest_kl| config::Health {
+        largest_kl,
+        smallest_entropy: 0.0,
+        most_repetition: 1.0,
+        ..config::Health::default()
+    });
+    models.train_until(3, folder.path(), Interrupt::new(), config::Policy::default(), &none).unwrap();
+    let wild = config::Policy { learning_rate: 20.0, ..config::Policy::default() };
+    let error = models.train_until(4, folder.path(), Interrupt::new(), wild, &limits).unwrap_err();
+    assert!(error.to_string().contains("stopped, because the KL is"), "{error}");
+    let latest = preftune::run::checkpoints::latest(&folder.path().join("checkpoints")).unwrap().checkpoint;
+    assert_eq!(latest.map(|checkpoint| checkpoint.step()), Some(3));
+}
+
+#[test]
 fn another_kl_setting_holds_from_the_resume_on() {
     let models = Models::new();
     let folder = tempfile::tempdir().unwrap();
