@@ -100,7 +100,7 @@ impl Desk {
 
     /// Ends the round with the labels that there are.
     pub fn end_round(&mut self) {
-        self.plan.wanted = self.log.comparisons().len();
+        self.plan.wanted = self.labels();
     }
 
     /// Ends all rounds.
@@ -139,7 +139,17 @@ impl Desk {
 
     /// Whether there are as many labels as are wanted.
     pub fn is_done(&self) -> bool {
-        self.log.comparisons().len() >= self.plan.wanted
+        self.labels() >= self.plan.wanted
+    }
+
+    /// Answers that count: those that choose, and of questions that were the last ones all.
+    fn labels(&self) -> usize {
+        if !self.all_offered {
+            return self.log.comparisons().len();
+        }
+        let before = self.labelers.values().filter_map(|place| place.before.as_ref());
+        let open: HashSet<&str> = self.waiting.iter().chain(before).map(|question| question.id.as_str()).collect();
+        self.plan.wanted.saturating_sub(open.len())
     }
 
     /// Questions to be drawn, so that every labeler has `ahead` to come: no more than labels are wanted.
@@ -195,8 +205,8 @@ impl Desk {
         self.log.append(question.answered(answer, signature)?)?;
         self.clear(&labeler);
         if self.all_offered {
-            let is_it = |before: &mut Question| before.id == id;
-            self.labelers.values_mut().for_each(|place| drop(place.before.take_if(is_it)));
+            self.labelers.values_mut().for_each(|place| drop(place.before.take_if(|before| before.id == id)));
+            self.waiting.retain(|waiting| waiting.id != id);
         }
         Ok(())
     }
@@ -209,7 +219,7 @@ impl Desk {
         let question = self.before(labeler, id).ok_or_else(not_before)?;
         self.clear(labeler);
         self.labelers.entry(labeler.into()).or_default().skipped.insert(question.asked());
-        if !self.was_asked(&question) {
+        if self.all_offered || !self.was_asked(&question) {
             self.waiting.push_back(question);
         }
         Ok(())
@@ -224,7 +234,7 @@ impl Desk {
         let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
         self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
         if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
-            && !self.was_asked(&put_off)
+            && (self.all_offered || !self.was_asked(&put_off))
         {
             self.waiting.push_front(put_off);
         }
@@ -239,7 +249,7 @@ impl Desk {
         ms.sort_unstable();
         let agreements = Agreements::of(comparisons);
         Standing {
-            labels: comparisons.len(),
+            labels: self.labels(),
             wanted: self.plan.wanted,
             yours: yours.count(),
             seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
@@ -347,14 +357,17 @@ mod tests {
         assert_eq!(sitting.id("ada"), "1-0");
         assert_eq!(sitting.id("bob"), "1-1");
         sitting.desk.skip("bob", "1-1").unwrap();
-        assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-2");
+        assert_eq!(sitting.answer("bob", Answer::CannotTell), "1-2");
+        assert_eq!(sitting.desk.standing("bob").labels, 1);
         // Skipped, but nobody else takes it; then what Ada has before her, who is gone.
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-1");
+        assert_eq!(sitting.id("bob"), "1-0");
+        sitting.desk.skip("bob", "1-0").unwrap();
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
         assert_eq!(sitting.desk.next("ada"), Next::Done);
         let late = Signature { labeler: "ada".into(), ..Signature::default() };
         assert!(sitting.desk.answer("1-0", Answer::Best(1), late).is_err());
-        assert_eq!(sitting.desk.log().comparisons().len(), 3);
+        assert_eq!((sitting.desk.standing("bob").labels, sitting.desk.log().comparisons().len()), (3, 2));
     }
 
     #[test]

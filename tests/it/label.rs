@@ -162,6 +162,9 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     running.program.kill().unwrap();
     running.program.wait().unwrap();
     let running = Running::start(command());
+    // Takes a question and is never seen again: it comes to Ada at last.
+    let bob = running.post("/api/next", &serde_json::json!({"labeler": "bob"}));
+    assert_eq!(bob["state"], "question");
     let ada = serde_json::json!({"labeler": "ada"});
     running.answer(2);
     running.post("/api/undo", &ada);
