@@ -35,7 +35,7 @@ pub enum Error {
     },
 
     /// The user asked to stop.
-    #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; checkpoint written to {}", p.display())).unwrap_or_default())]
+    #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; what was done is in {}", p.display())).unwrap_or_default())]
     Interrupted { checkpoint: Option<PathBuf> },
 
     /// The work itself failed: a number that is not finite, a check that does not hold.
@@ -83,6 +83,7 @@ impl Error {
             | Self::Failed { hint, .. } => hint.clone(),
             Self::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => "check the path".into(),
+                std::io::ErrorKind::IsADirectory => "name a file in it".into(),
                 std::io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder".into(),
                 std::io::ErrorKind::StorageFull
                 | std::io::ErrorKind::QuotaExceeded

@@ -20,9 +20,9 @@
 //! trains, which is the arrow between the two.
 //!
 //! Data flows `data → lm → labels → reward → policy → eval → stages → report`; [`run`], [`config`] and
-//! [`device`] stand below them all; [`cli`] stands above. [`supervised`] makes language models
-//! from text, [`fetch`] brings models, labels and books from public servers, [`bench`] measures the
-//! work of an update; nothing but [`cli`] uses these three.
+//! [`device`] stand below them all; [`cli`] stands above. [`supervised`] is
+//! next-token training, on text and on chosen responses. [`fetch`] brings models, labels and books from
+//! public servers, [`bench`] measures the work of an update; nothing but [`cli`] uses these two.
 // Allowed in one module: products of matrices on `flex`.
 #![deny(unsafe_code)]
 #![cfg_attr(

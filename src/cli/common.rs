@@ -133,9 +133,10 @@ impl Common {
     }
 
     /// What a run ran on, as (name, value), for its report.
-    pub fn environment(&self, device: &str) -> Vec<(String, String)> {
+    pub fn environment(&self, device: &str, seconds: Option<f64>) -> Vec<(String, String)> {
         let facts = [("preftune", env!("CARGO_PKG_VERSION")), ("device", device), ("seed", &self.seed.to_string())];
-        facts.map(|(name, value)| (name.into(), value.into())).into()
+        let facts = facts.map(|(name, value)| (name.to_string(), value.to_string()));
+        facts.into_iter().chain(seconds.map(|seconds| ("seconds".into(), format!("{seconds:.0}")))).collect()
     }
 
     /// What the stages of a command work with.
@@ -315,6 +316,12 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
 }
 
 fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
+    let has_model = |folder: &Path| folder.join(hugging_face::CONFIG_FILE).exists();
+    let inside = folder.join("model");
+    if !has_model(folder) && has_model(&inside) {
+        let hint = format!("there is one in {}", inside.display());
+        return Err(Error::input(folder, "no model is in this folder itself", hint));
+    }
     let read = |file: &str| files::read(&folder.join(file));
     let weights = folder.join(hugging_face::WEIGHTS_FILE);
     let with = |tokenizer| {
@@ -333,9 +340,10 @@ fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T
     with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
 }
 
-/// A new run does not write over a model that is there; one that goes on does.
+/// A new run writes into a folder that is empty or not there; one that goes on writes where it did.
 pub(super) fn refuse_to_overwrite(out: &Path, directory: &RunDirectory) -> Result<()> {
-    let is_taken = out.is_file() || out.join(hugging_face::WEIGHTS_FILE).exists();
+    let has_entries = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    let is_taken = out.is_file() || has_entries(out);
     match is_taken && !directory.has_work() {
         true => Err(Error::usage(
             format!("{} is there already", out.display()),

@@ -10,11 +10,11 @@ use super::common::{load_labeler, load_model, remembered_model};
 use super::{Common, report, table};
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contest, Contestant, Entry, WinRate};
+use crate::eval::{Contest, Contestant, WinRate};
 use crate::lm::STORYTELLER;
 use crate::report::Judgment;
-use crate::run::{Interrupt, RunDirectory};
-use crate::stages::{Judged, Stylistic};
+use crate::run::Interrupt;
+use crate::stages::Stylistic;
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
 ///
@@ -83,8 +83,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let tuned = experiment.tune_on(&labels, "")?;
     let contestant = |name: &str, model| Contestant { name: name.into(), model, best_of: 1 };
     let contestants = [contestant("tuned", &tuned.model), contestant(STORYTELLER, &model)];
-    let Judged { entries, contests } = experiment.judge(&tuned, &contestants, &mut labeler)?;
-    let ([contest], [after, before]) = (contests.as_slice(), entries.as_slice()) else {
+    let judged = experiment.judge(&tuned, &contestants, &mut labeler)?;
+    let ([contest], [after, before]) = (judged.contests.as_slice(), judged.standings.as_slice()) else {
         return Err(Error::failed("one contest between two was expected", ""));
     };
     let win_rate = &contest.win_rate;
@@ -97,31 +97,18 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         ties: win_rate.ties,
         kl: after.kl,
         kl_target: settings.policy.kl.target,
-        score_before: before.mean_score().unwrap_or(f64::NAN),
-        score_after: after.mean_score().unwrap_or(f64::NAN),
+        score_before: before.score.unwrap_or(f64::NAN),
+        score_after: after.score.unwrap_or(f64::NAN),
         updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
         device: opened.name.clone(),
         seed: common.seed,
         report: directory.report(),
     };
-    write_report(&directory, &contests, &entries, &opened.name, outcome.seconds, common)?;
+    let environment = common.environment(&opened.name, Some(outcome.seconds));
+    Judgment::of_experiment(&judged, environment).write(directory.path())?;
+    report::write(directory.path(), &directory.report())?;
     print(&outcome, contest, tuned.fit.chance, common)
-}
-
-/// The verdicts and the page that shows them.
-pub fn write_report(
-    directory: &RunDirectory,
-    contests: &[Contest],
-    entries: &[Entry],
-    device: &str,
-    seconds: f64,
-    common: &Common,
-) -> Result<()> {
-    let mut environment = common.environment(device);
-    environment.push(("seconds".into(), format!("{seconds:.0}")));
-    Judgment::new(contests, entries, environment).write(directory.path())?;
-    report::write(directory.path(), &directory.report()).map(drop)
 }
 
 fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> Result<()> {

@@ -11,7 +11,7 @@ use super::standings::Standings;
 use super::{Common, label};
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contest, Contestant, Entry, Judging};
+use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines};
 use crate::labels::{Desk, People, Plan, SharedDesk};
 use crate::lm::{LanguageModel, STORYTELLER, Task};
 use crate::policy::Judges;
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "MODEL", default_values_t = [STORYTELLER.to_string()])]
     baseline: Vec<String>,
     /// Compare it with the best of N responses of the first baseline, too, by the reward model
-    #[arg(long, value_name = "N", requires = "reward", value_parser = RangedU64ValueParser::<usize>::new().range(2..))]
+    #[arg(long, value_name = "N", requires = "reward", value_parser = RangedU64ValueParser::<usize>::new().range(2..=1024))]
     best_of: Option<usize>,
     /// Compare the others with each other, too
     #[arg(long)]
@@ -65,9 +65,10 @@ pub struct Arguments {
     /// The port of the page, on this computer only; 0 is any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
-    /// Where people's choices go, and are found again after an interruption
-    #[arg(long, value_name = "FILE", default_value = "judgments.jsonl", requires = "ask")]
-    judgments: PathBuf,
+    /// Where people's choices go, and are found again; judgments.jsonl in the run folder, or here without one,
+    /// if not given
+    #[arg(long, value_name = "FILE", requires = "ask")]
+    judgments: Option<PathBuf>,
     /// Also write every pair with its verdict there, one a line, as JSONL
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
@@ -104,30 +105,39 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         seed: common.seed,
         progress: common.progress(),
     };
+    if judging.pairs > queries.len() {
+        common.say(&format!(
+            "{} pairs of {} queries: several share a query, so that the intervals are too narrow",
+            judging.pairs,
+            queries.len()
+        ));
+    }
     let contestant = |(model, name): (_, &&String)| Contestant { name: (*name).clone(), model, best_of: 1 };
     let mut contestants: Vec<Contestant<'_>> = models.iter().zip(&names).map(contestant).collect();
     contestants.extend(arguments.best_of.map(|best_of| {
         let name = format!("best of {best_of} of {}", arguments.baseline.first().map_or("", String::as_str));
         Contestant { name, model: reference, best_of }
     }));
-    let entries = judging.draw(&contestants)?;
-    let matches = matches(entries.len(), arguments.all_pairs);
-    let contests = match &reward_model {
-        _ if arguments.ask => ask_people(&judging, &entries, &matches, &arguments, common)?,
+    let matches = matches(contestants.len(), arguments.all_pairs);
+    // What could fail, before the work.
+    arguments.pairs.as_ref().map_or(Ok(()), |path| files::create_folder_of(path))?;
+    let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
+    let judged = match &reward_model {
+        _ if arguments.ask => ask_people(&judging, &contestants, &matches, &arguments, common)?,
         Some(reward_model) if arguments.by_reward => {
-            judging.judge(&entries, &matches, &mut RewardLabeler { reward_model, model: reference, task })?
+            judging.run(&contestants, &matches, &mut RewardLabeler { reward_model, model: reference, task })?
         }
-        _ => judging.judge(&entries, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
+        _ => judging.run(&contestants, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
     };
+    let standings = Standings::of(&judged);
+    common.print(&standings, &standings.to_text())?;
     if let Some(path) = &arguments.pairs {
-        write_pairs(path, &contests)?;
+        files::write_atomically(path, pair_lines(&judged.contests).as_bytes())?;
     }
-    if let Some(run) = &common.run {
-        let run = RunDirectory::open(run)?;
-        Judgment::new(&contests, &entries, common.environment(&opened.name)).write(run.path())?;
+    if let Some(run) = run {
+        Judgment::new(&judged, common.environment(&opened.name, None)).write(run.path())?;
     }
-    let standings = Standings::of(&entries, &contests);
-    common.print(&standings, &standings.to_text())
+    Ok(())
 }
 
 fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&String]) -> Result<()> {
@@ -141,46 +151,26 @@ fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&S
     }
 }
 
-/// The first against each of the others, or all.
-fn matches(count: usize, all: bool) -> Vec<(usize, usize)> {
-    let firsts = if all { count } else { count.min(1) };
-    (0..firsts).flat_map(|one| (one + 1..count).map(move |other| (one, other))).collect()
-}
-
-/// The same page as for `label`. Choices may be taken back until the last is made.
+/// The same page as for `label`, open from before the responses are drawn. Choices may be taken back until
+/// the last is made.
 fn ask_people(
     judging: &Judging<'_>,
-    entries: &[Entry],
-    matches: &[(usize, usize)],
+    contestants: &[Contestant<'_>],
+    matches: &[Match],
     arguments: &Arguments,
     common: &Common,
-) -> Result<Vec<Contest>> {
+) -> Result<Judged> {
     let interrupt = Interrupt::install()?;
     let instructions = label::read_instructions(&arguments.instructions)?;
-    let plan = Plan { wanted: judging.pairs * matches.len(), repeated: 0.0, seed: judging.seed };
-    let desk = Arc::new(SharedDesk::new(Desk::new(stages::open_log(&arguments.judgments)?, plan)));
+    let plan = Plan { wanted: 0, repeated: 0.0, seed: judging.seed };
+    let here = || common.run.clone().unwrap_or_default().join("judgments.jsonl");
+    let log = stages::open_log(&arguments.judgments.clone().unwrap_or_else(here))?;
+    let mut desk = Desk::new(log, plan);
+    desk.offer_last(&[]);
+    let desk = Arc::new(SharedDesk::new(desk));
     let page = label::open_page(&desk, &instructions, arguments.port, common)?;
-    let judged = judging.judge(entries, matches, &mut People::at(&desk, interrupt, common.progress()));
-    if judged.is_ok() {
-        desk.with(Desk::finish);
-    }
+    let mut people = People::at(&desk, &instructions, interrupt, common.progress());
+    let judged = judging.run(contestants, matches, &mut people);
     page.stop();
     judged
-}
-
-fn write_pairs(path: &Path, contests: &[Contest]) -> Result<()> {
-    let of_contest = |Contest { candidate, baseline, win_rate, pairs }: &Contest| {
-        let line = |(pair, judged): (&crate::eval::Pair, &crate::eval::JudgedPair)| {
-            let mut line = serde_json::json!({ "models": { "candidate": candidate, "baseline": baseline } });
-            for part in [serde_json::to_value(pair), serde_json::to_value(judged)] {
-                if let (Some(line), Ok(serde_json::Value::Object(part))) = (line.as_object_mut(), part) {
-                    line.extend(part);
-                }
-            }
-            format!("{line}\n")
-        };
-        pairs.iter().zip(&win_rate.judged).map(line).collect::<String>()
-    };
-    files::create_folder_of(path)?;
-    files::write_atomically(path, contests.iter().map(of_contest).collect::<String>().as_bytes())
 }

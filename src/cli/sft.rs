@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Common;
 use super::common::{fetched_file, load_model, refuse_to_overwrite, remembered, remembered_model};
 use crate::device::Opened;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::{Precision, STORYTELLER, Task};
 use crate::reward::token_comparisons;
 use crate::run::{Interrupt, files};
@@ -51,6 +51,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let path = &fetched_file(&arguments.comparisons)?;
     let task = Task::new(&settings.task, &model)?;
     let comparisons = token_comparisons(&files::read_text(path)?, path, &model, &task)?;
+    if comparisons.is_empty() {
+        return Err(Error::input(path, "no comparisons", "make some with `preftune label`"));
+    }
     let inputs = [remembered_model(&arguments.model)?, remembered(Some(path))?];
     let directory = common.run_directory("sft", &settings, &inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;

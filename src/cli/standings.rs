@@ -2,23 +2,16 @@
 
 use serde::Serialize;
 
-use crate::eval::{Contest, Entry};
+use crate::eval::{Contest, Judged, Standing};
 
 /// All contests of an evaluation.
 #[derive(Serialize)]
 pub struct Standings {
     pub labeler: String,
+    /// Different ones, that the pairs are about.
+    queries: usize,
     contestants: Vec<Standing>,
     contests: Vec<Outcome>,
-}
-
-#[derive(Serialize)]
-struct Standing {
-    name: String,
-    /// From the reference, nats a response.
-    kl: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -33,11 +26,12 @@ struct Outcome {
     losses: usize,
     ties: usize,
     first_shown_rate: f64,
+    first_shown_low: f64,
+    first_shown_high: f64,
 }
 
 impl Standings {
-    pub fn of(entries: &[Entry], contests: &[Contest]) -> Self {
-        let standing = |entry: &Entry| Standing { name: entry.name.clone(), kl: entry.kl, score: entry.mean_score() };
+    pub fn of(judged: &Judged) -> Self {
         let outcome = |Contest { candidate, baseline, win_rate, .. }: &Contest| Outcome {
             candidate: candidate.clone(),
             baseline: baseline.clone(),
@@ -49,10 +43,14 @@ impl Standings {
             losses: win_rate.losses,
             ties: win_rate.ties,
             first_shown_rate: win_rate.first_shown_rate,
+            first_shown_low: win_rate.first_shown.low,
+            first_shown_high: win_rate.first_shown.high,
         };
+        let Judged { standings, contests, queries } = judged;
         Self {
             labeler: contests.first().map_or_else(String::new, |contest| contest.win_rate.labeler.clone()),
-            contestants: entries.iter().map(standing).collect(),
+            queries: *queries,
+            contestants: standings.clone(),
             contests: contests.iter().map(outcome).collect(),
         }
     }
@@ -60,18 +58,20 @@ impl Standings {
     /// Two tables: who was preferred to whom, and what each contestant is.
     pub fn to_text(&self) -> String {
         let percent = |rate: f64| format!("{:.1}%", 100.0 * rate);
+        let interval = |low: f64, high: f64| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high);
         let contest = |one: &Outcome| {
             vec![
                 one.candidate.clone(),
                 one.baseline.clone(),
                 percent(one.win_rate),
-                format!("{:.1} to {:.1}", 100.0 * one.win_rate_low, 100.0 * one.win_rate_high),
+                interval(one.win_rate_low, one.win_rate_high),
                 one.pairs.to_string(),
                 one.ties.to_string(),
                 percent(one.first_shown_rate),
+                interval(one.first_shown_low, one.first_shown_high),
             ]
         };
-        let heading = ["", "against", "preferred", "95% interval", "pairs", "ties", "first shown"];
+        let heading = ["", "against", "preferred", "95% interval", "pairs", "ties", "first shown", "95% interval"];
         let contests = table(&heading, 2, &self.contests.iter().map(contest).collect::<Vec<_>>());
         let scored = self.contestants.iter().any(|one| one.score.is_some());
         let contestant = |one: &Standing| {
@@ -82,7 +82,8 @@ impl Standings {
         };
         let heading: &[&str] = if scored { &["", "KL", "score"] } else { &["", "KL"] };
         let contestants = table(heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
-        format!("{contests}\njudged by {}; a tie counts half\n\n{contestants}", self.labeler)
+        let Self { labeler, queries, .. } = self;
+        format!("{contests}\njudged by {labeler} on {queries} queries; a tie counts half\n\n{contestants}")
     }
 }
 

@@ -59,6 +59,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
+    reward_model: PathBuf,
     out: PathBuf,
 }
 
@@ -87,8 +88,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
     };
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
-    let text = format!("tuned model written to {}", arguments.out.display());
-    common.print(&Outcome { rounds, out: arguments.out }, &text)
+    let reward_model = loops.last_reward_model()?;
+    let [out, reward] = [arguments.out.display(), reward_model.display()];
+    let text = format!(
+        "tuned model written to {out}, the last round's reward model to {reward}\n\
+         judge it with: preftune eval --model {out} --baseline {} --reward {reward}",
+        arguments.model
+    );
+    common.print(&Outcome { rounds, reward_model, out: arguments.out.clone() }, &text)
 }
 
 /// All rounds with the same page in front of people, which stays open between them.

@@ -1,15 +1,16 @@
 //! Several models continue the same queries, and a labeler says, two by two, which did it better.
 
+use serde::{Deserialize, Serialize};
+
+use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
 use crate::lm::{LanguageModel, Sampled, Sampling, Task, sample};
 use crate::policy::{Judges, Rows, mean_of_sums, response_log_probs};
 use crate::run::progress::{Mode, Progress};
-use crate::run::random::{Stream, generator, uniform};
+use crate::run::random::{Stream, uniform};
 use crate::statistics::mean;
-
-use super::win_rate::{Pair, WinRate, judge_pairs};
 
 /// Queries continued side by side.
 const QUERIES_AT_ONCE: usize = 64;
@@ -24,24 +25,25 @@ pub struct Contestant<'a> {
     pub best_of: usize,
 }
 
-/// What a contestant wrote.
-#[derive(Debug, Clone, Default)]
-pub struct Entry {
+/// Two contestants by their place in the list: who is judged, and against whom.
+pub type Match = (usize, usize);
+
+/// The first against each of the others, or everybody against everybody.
+pub fn matches(contestants: usize, all_pairs: bool) -> Vec<Match> {
+    let firsts = if all_pairs { contestants } else { contestants.min(1) };
+    (0..firsts).flat_map(|one| (one + 1..contestants).map(move |other| (one, other))).collect()
+}
+
+/// What a contestant wrote in all its contests, in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
     pub name: String,
-    /// A response to each query, as a labeler sees it.
-    pub texts: Vec<String>,
-    /// Of each, the reward model's score, or the penalty where it cannot be cut; empty without one.
-    pub scores: Vec<f64>,
     /// KL from the reference, nats a response: estimated on the responses, or the most that the best of N
     /// can have, ln N − (N − 1)/N.
     pub kl: f64,
-}
-
-impl Entry {
-    /// The mean score, if there are any.
-    pub fn mean_score(&self) -> Option<f64> {
-        mean(&self.scores)
-    }
+    /// The reward model's mean score, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
 }
 
 /// One contestant against another.
@@ -51,9 +53,21 @@ pub struct Contest {
     pub baseline: String,
     pub win_rate: WinRate,
     pub pairs: Vec<Pair>,
+    /// The reward model's score of each response, or the penalty where it cannot be cut; empty without one.
+    pub candidate_scores: Vec<f64>,
+    pub baseline_scores: Vec<f64>,
 }
 
-/// Contestants and what they continue. All read the same tokens.
+/// How contests ended.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    pub standings: Vec<Standing>,
+    pub contests: Vec<Contest>,
+    /// Different queries: where pairs are more, several share one, and are no independent evidence.
+    pub queries: usize,
+}
+
+/// What contestants continue, and how. All read the same tokens.
 pub struct Judging<'a> {
     /// KL is measured from it.
     pub reference: &'a LanguageModel,
@@ -68,47 +82,25 @@ pub struct Judging<'a> {
     pub progress: Mode,
 }
 
-impl Judging<'_> {
-    /// Lets each contestant continue each query.
-    ///
-    /// # Errors
-    /// For a query a model cannot read, and when the device fails.
-    pub fn draw(&self, contestants: &[Contestant<'_>]) -> Result<Vec<Entry>> {
-        let texts: Vec<&String> = self.queries.iter().cycle().take(self.pairs).collect();
-        let total = (texts.len() * contestants.len()) as u64;
-        let mut progress = Progress::new("continuing", total, "queries", self.progress);
-        let mut entries = Vec::new();
-        for (side, contestant) in contestants.iter().enumerate() {
-            let mut drawn = Drawn::default();
-            for (number, texts) in texts.chunks(QUERIES_AT_ONCE).enumerate() {
-                self.continue_with(contestant, texts, (side, number * QUERIES_AT_ONCE), &mut drawn)?;
-                progress.advance(texts.len() as u64);
-            }
-            let best_of = contestant.best_of as f64;
-            let kl = match contestant.best_of {
-                1 => mean_of_sums(&drawn.log_ratios),
-                _ => best_of.ln() - (best_of - 1.0) / best_of,
-            };
-            entries.push(Entry { name: contestant.name.clone(), texts: drawn.texts, scores: drawn.scores, kl });
-        }
-        progress.finish();
-        Ok(entries)
-    }
+/// A contestant's responses in one contest.
+#[derive(Default)]
+struct Responses {
+    texts: Vec<String>,
+    scores: Vec<f64>,
+    log_ratios: Rows,
+}
 
-    /// Lets a labeler choose in each pair of each match, a match being two entries by their place.
+impl Judging<'_> {
+    /// Lets both contestants of each match continue the queries anew, and a labeler choose. A response is
+    /// shown once, so that nobody gets to know a contestant by meeting it again.
     ///
     /// # Errors
-    /// As [`judge_pairs`].
-    pub fn judge(
-        &self,
-        entries: &[Entry],
-        matches: &[(usize, usize)],
-        labeler: &mut dyn Labeler,
-    ) -> Result<Vec<Contest>> {
-        let met: Vec<(&Entry, &Entry)> =
-            matches.iter().filter_map(|&(one, other)| Some((entries.get(one)?, entries.get(other)?))).collect();
+    /// [`Error::Usage`] for a match without two contestants, and for a best of several without a reward
+    /// model; for a query a model cannot read, when the device fails, and as [`judge_pairs`].
+    pub fn run(&self, contestants: &[Contestant<'_>], matches: &[Match], labeler: &mut dyn Labeler) -> Result<Judged> {
+        let sides = self.draw(contestants, matches)?;
         let texts = || self.queries.iter().cycle().take(self.pairs);
-        let pairs = |(candidate, baseline): &(&Entry, &Entry)| -> Vec<Pair> {
+        let pairs = |(candidate, baseline): &(Responses, Responses)| -> Vec<Pair> {
             let both = candidate.texts.iter().zip(&baseline.texts).zip(texts());
             let pair = |((candidate, baseline), query): ((&String, &String), &String)| Pair {
                 query: query.clone(),
@@ -117,23 +109,67 @@ impl Judging<'_> {
             };
             both.map(pair).collect()
         };
-        let pairs: Vec<Vec<Pair>> = met.iter().map(pairs).collect();
-        let win_rates = judge_pairs(&pairs, labeler, &mut generator(self.seed, Stream::Evaluation, JUDGING, 0))?;
-        let contest = |(((candidate, baseline), win_rate), pairs): (((&Entry, &Entry), WinRate), Vec<Pair>)| Contest {
-            candidate: candidate.name.clone(),
-            baseline: baseline.name.clone(),
-            win_rate,
-            pairs,
+        let pairs: Vec<Vec<Pair>> = sides.iter().map(pairs).collect();
+        let win_rates = judge_pairs(&pairs, labeler, self.seed)?;
+        let standings = standings(contestants, matches, &sides);
+        let name = |place: usize| contestants.get(place).map_or_else(String::new, |one| one.name.clone());
+        let mut contests = Vec::new();
+        for (((&(one, other), (candidate, baseline)), win_rate), pairs) in
+            matches.iter().zip(sides).zip(win_rates).zip(pairs)
+        {
+            contests.push(Contest {
+                candidate: name(one),
+                baseline: name(other),
+                win_rate,
+                pairs,
+                candidate_scores: candidate.scores,
+                baseline_scores: baseline.scores,
+            });
+        }
+        Ok(Judged { standings, contests, queries: self.queries.len().min(self.pairs) })
+    }
+
+    fn draw(&self, contestants: &[Contestant<'_>], matches: &[Match]) -> Result<Vec<(Responses, Responses)>> {
+        let texts: Vec<&String> = self.queries.iter().cycle().take(self.pairs).collect();
+        let total = (2 * matches.len() * texts.len()) as u64;
+        let mut progress = Progress::new("continuing", total, "queries", self.progress);
+        let mut responses = |place: usize, stream: usize| {
+            let contestant = contestants
+                .get(place)
+                .ok_or_else(|| Error::usage(format!("there is no contestant {place}"), "they are numbered from 0"))?;
+            self.check(contestant)?;
+            let mut responses = Responses::default();
+            for (number, texts) in texts.chunks(QUERIES_AT_ONCE).enumerate() {
+                self.continue_with(contestant, texts, (stream, number * QUERIES_AT_ONCE), &mut responses)?;
+                progress.advance(texts.len() as u64);
+            }
+            Ok(responses)
         };
-        Ok(met.into_iter().zip(win_rates).zip(pairs).map(contest).collect())
+        let drawn = (0..).zip(matches).map(|(number, &(candidate, baseline)): (usize, &Match)| {
+            Ok((responses(candidate, 2 * number)?, responses(baseline, 2 * number + 1)?))
+        });
+        let drawn = drawn.collect();
+        progress.finish();
+        drawn
+    }
+
+    fn check(&self, contestant: &Contestant<'_>) -> Result<()> {
+        match (contestant.best_of, self.judges) {
+            (0, _) => Err(Error::usage("the best of 0 responses is none", "take the best of 1 or more")),
+            (2.., None) => Err(Error::usage(
+                format!("nobody chooses the best of {} responses", contestant.best_of),
+                "give a reward model",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn continue_with(
         &self,
         contestant: &Contestant<'_>,
         texts: &[&String],
-        (side, first): (usize, usize),
-        drawn: &mut Drawn,
+        (stream, first): (usize, usize),
+        drawn: &mut Responses,
     ) -> Result<()> {
         let Contestant { model, best_of, .. } = *contestant;
         let task = Task::new(self.task, model)?;
@@ -141,7 +177,7 @@ impl Judging<'_> {
         let sampling = Sampling { responses_per_query: best_of, ..task.sampling };
         let length = sampling.response_length;
         let numbers =
-            |row: usize| uniform(self.seed, Stream::Evaluation, side as u64, (first * best_of + row) as u64, length);
+            |row: usize| uniform(self.seed, Stream::Evaluation, stream as u64, (first * best_of + row) as u64, length);
         let contexts = task.contexts(&queries);
         let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers)?;
         let of_responses: Vec<Vec<u32>> =
@@ -182,13 +218,35 @@ impl Judging<'_> {
     }
 }
 
-/// The random numbers of judging, beside those of the contestants, which are numbered from 0.
-const JUDGING: u64 = 1 << 32;
+/// Over all that each contestant wrote.
+fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Responses, Responses)]) -> Vec<Standing> {
+    let standing = |(place, contestant): (usize, &Contestant<'_>)| {
+        let of_match = |(&(one, other), (candidate, baseline)): (&Match, &'_ (Responses, Responses))| {
+            let of_side = |is_it: bool, side: &Responses| match is_it {
+                true => (side.scores.clone(), side.log_ratios.clone()),
+                false => Default::default(),
+            };
+            [of_side(one == place, candidate), of_side(other == place, baseline)]
+        };
+        let (scores, log_ratios): (Vec<_>, Vec<_>) = matches.iter().zip(sides).flat_map(of_match).unzip();
+        let best_of = contestant.best_of as f64;
+        let kl = match contestant.best_of {
+            1 => mean_of_sums(&log_ratios.concat()),
+            _ => best_of.ln() - (best_of - 1.0) / best_of,
+        };
+        Standing { name: contestant.name.clone(), kl, score: mean(&scores.concat()) }
+    };
+    contestants.iter().enumerate().map(standing).collect()
+}
 
-/// What a contestant wrote so far.
-#[derive(Default)]
-struct Drawn {
-    texts: Vec<String>,
-    scores: Vec<f64>,
-    log_ratios: Rows,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_meets_the_others_or_everybody_meets_everybody() {
+        assert_eq!(matches(3, false), [(0, 1), (0, 2)]);
+        assert_eq!(matches(3, true), [(0, 1), (0, 2), (1, 2)]);
+        assert!(matches(1, true).is_empty() && matches(0, false).is_empty());
+    }
 }

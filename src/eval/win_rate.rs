@@ -1,13 +1,13 @@
-//! How often a labeler prefers the tuned model's response to the one from before.
+//! How often a labeler prefers one model's responses to another's.
 
-use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
-use crate::run::random::shuffled;
-use crate::statistics::wilson_interval;
+use crate::run::random::{Stream, generator, shuffled};
+use crate::statistics::{Interval, wilson_interval};
 
 /// Two responses to one query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,29 +53,32 @@ pub struct WinRate {
     /// How often the response shown first was preferred, a tie counting one half: far from
     /// 0.5, the labeler looks at the position and not at the text.
     pub first_shown_rate: f64,
+    /// The 95% interval around `first_shown_rate`.
+    pub first_shown: Interval,
     /// One verdict a pair, in the order of the pairs.
     pub judged: Vec<JudgedPair>,
 }
 
 /// Shows the pairs of all contests to the labeler, one contest's among those of the others, each in random
-/// order and without saying which model wrote what.
+/// order and without saying which model wrote what. The order of a pair depends on the pair and the seed
+/// alone, so that it stays where other pairs are added.
 ///
 /// # Errors
 /// [`Error::Usage`] when there are no pairs, [`Error::Failed`] when the labeler picks a
-/// response that it was not shown, and whatever the labeler itself fails with.
-pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, rng: &mut ChaCha8Rng) -> Result<Vec<WinRate>> {
+/// response that it was not shown or leaves a pair out, and whatever the labeler itself fails with.
+pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, seed: u64) -> Result<Vec<WinRate>> {
     if contests.is_empty() || contests.iter().any(Vec::is_empty) {
         return Err(Error::usage(
             "a win rate needs at least one pair of responses",
             "give a file with at least one query",
         ));
     }
-    let pairs: Vec<&Pair> = contests.iter().flatten().collect();
-    let candidate_first: Vec<bool> = pairs.iter().map(|_| rng.next_u32().is_multiple_of(2)).collect();
-    // A person who sees a contestant again and again beside changing others would know it.
-    let order = shuffled(pairs.len(), rng);
+    let pairs: Vec<(&Pair, bool)> =
+        contests.iter().flatten().map(|pair| (pair, candidate_is_shown_first(pair, seed))).collect();
+    // Contests one after the other would tell people when the contestant changes.
+    let order = shuffled(pairs.len(), &mut generator(seed, Stream::Evaluation, SEQUENCE, 0));
     let asked = |&index: &usize| {
-        let (pair, first) = (pairs.get(index)?, candidate_first.get(index)?);
+        let (pair, first) = pairs.get(index)?;
         let mut shown = vec![pair.candidate.clone(), pair.baseline.clone()];
         if !first {
             shown.reverse();
@@ -83,14 +86,27 @@ pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, rng: &mut 
         Some((pair.query.clone(), shown))
     };
     let judgments = labeler.judge_all(&order.iter().filter_map(asked).collect::<Vec<_>>())?;
-    let mut judged = vec![None; pairs.len()];
-    for (&index, judgment) in order.iter().zip(judgments) {
-        if let (Some(place), Some(&first)) = (judged.get_mut(index), candidate_first.get(index)) {
-            *place = Some(JudgedPair { outcome: outcome(judgment, first, labeler)?, candidate_shown_first: first });
-        }
+    if judgments.len() != pairs.len() {
+        let what = format!("labeler {:?} judged {} of {} pairs", labeler.name(), judgments.len(), pairs.len());
+        return Err(Error::failed(what, "a labeler must answer every question"));
     }
-    let mut judged = judged.into_iter().flatten();
+    let mut verdicts: Vec<(usize, Judgment)> = order.into_iter().zip(judgments).collect();
+    verdicts.sort_unstable_by_key(|(index, _)| *index);
+    let judged = verdicts.into_iter().zip(&pairs).map(|((_, judgment), &(_, candidate_shown_first))| {
+        Ok(JudgedPair { outcome: outcome(judgment, candidate_shown_first, labeler)?, candidate_shown_first })
+    });
+    let mut judged = judged.collect::<Result<Vec<_>>>()?.into_iter();
     Ok(contests.iter().map(|pairs| count(labeler.name(), judged.by_ref().take(pairs.len()).collect())).collect())
+}
+
+/// Random numbers of judging, beside those of the contestants, which are numbered from 0.
+const SEQUENCE: u64 = 1 << 32;
+const PLACES: u64 = SEQUENCE + 1;
+
+fn candidate_is_shown_first(pair: &Pair, seed: u64) -> bool {
+    let digest = Sha256::digest([pair.query.as_str(), &pair.candidate, &pair.baseline].join("\0"));
+    let number = digest.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte));
+    generator(seed, Stream::Evaluation, PLACES, number).next_u32().is_multiple_of(2)
 }
 
 fn outcome(judgment: Judgment, candidate_shown_first: bool, labeler: &dyn Labeler) -> Result<Outcome> {
@@ -130,14 +146,13 @@ fn count(labeler: &str, judged: Vec<JudgedPair>) -> WinRate {
         losses,
         ties,
         first_shown_rate: with_half_ties(first_shown_preferred) / pairs as f64,
+        first_shown: wilson_interval(with_half_ties(first_shown_preferred), pairs),
         judged,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::rand_core::SeedableRng;
-
     use super::*;
 
     /// Answers by a rule over the two responses.
@@ -163,7 +178,7 @@ mod tests {
     }
 
     fn judge(pairs: &[Pair], rule: fn(&[String]) -> Judgment) -> Result<WinRate> {
-        let rates = judge_pairs(&[pairs.to_vec()], &mut Rule(rule), &mut ChaCha8Rng::seed_from_u64(7))?;
+        let rates = judge_pairs(&[pairs.to_vec()], &mut Rule(rule), 7)?;
         Ok(rates.into_iter().next().unwrap())
     }
 
@@ -200,16 +215,40 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_shows_the_same_order() {
-        assert_eq!(judge(&pairs(50), prefer_good).unwrap(), judge(&pairs(50), prefer_good).unwrap());
+    fn a_pair_is_shown_in_the_same_order_whatever_other_pairs_there_are() {
+        let [few, many] = [50, 80].map(|count| judge(&pairs(count), prefer_good).unwrap().judged);
+        assert_eq!(few, many[..50]);
+    }
+
+    #[test]
+    fn a_labeler_that_leaves_a_pair_out_is_an_error() {
+        struct Lazy;
+        impl Labeler for Lazy {
+            fn name(&self) -> &str {
+                "lazy"
+            }
+
+            fn judge(&mut self, _: &str, _: &[String]) -> Result<Judgment> {
+                Ok(Judgment { best: 0, tied: false })
+            }
+
+            fn judge_all(&mut self, asked: &[(String, Vec<String>)]) -> Result<Vec<Judgment>> {
+                asked.iter().skip(1).map(|(query, responses)| self.judge(query, responses)).collect()
+            }
+        }
+        assert_eq!(judge_pairs(&[pairs(3)], &mut Lazy, 1).unwrap_err().exit_code(), 1);
     }
 
     #[test]
     fn several_contests_are_mixed_and_each_keeps_its_own_verdicts() {
         let [good, bad] = ["good", "bad"].map(|word| word.to_string());
         let contest = |candidate: &String, baseline: &String, count| {
-            let pair = Pair { query: "query".into(), candidate: candidate.clone(), baseline: baseline.clone() };
-            vec![pair; count]
+            let pair = |number: usize| Pair {
+                query: format!("query {number}"),
+                candidate: candidate.clone(),
+                baseline: baseline.clone(),
+            };
+            (0..count).map(pair).collect::<Vec<_>>()
         };
         /// Notes what it is asked.
         struct Noting(Vec<Vec<String>>);
@@ -225,7 +264,7 @@ mod tests {
         }
         let contests = [contest(&good, &bad, 30), contest(&"ugly".into(), &good, 50)];
         let mut labeler = Noting(Vec::new());
-        let rates = judge_pairs(&contests, &mut labeler, &mut ChaCha8Rng::seed_from_u64(7)).unwrap();
+        let rates = judge_pairs(&contests, &mut labeler, 7).unwrap();
         assert_eq!((rates[0].wins, rates[0].pairs, rates[1].losses, rates[1].pairs), (30, 30, 50, 50));
         let first_contest = |asked: &Vec<String>| asked.contains(&bad);
         let changes = labeler.0.windows(2).filter(|two| first_contest(&two[0]) != first_contest(&two[1])).count();

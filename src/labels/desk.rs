@@ -42,6 +42,8 @@ pub enum Next {
 /// How far labelling is, for one labeler.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Standing {
+    /// `labels`, of which a reward model learns, or `pairs` that are judged.
+    pub unit: &'static str,
     pub labels: usize,
     pub wanted: usize,
     pub yours: usize,
@@ -60,9 +62,11 @@ pub struct Desk {
     log: LabelLog,
     waiting: VecDeque<Question>,
     labelers: BTreeMap<String, Place>,
-    /// No more questions will come than there are.
-    all_offered: bool,
+    /// Of the last questions, the ids: no others come.
+    last: Option<HashSet<String>>,
     another_round: bool,
+    /// Nobody waits for answers any more.
+    closed: bool,
     cord: Option<Interrupt>,
     pulled_by: Option<String>,
 }
@@ -82,8 +86,9 @@ impl Desk {
             log,
             waiting: VecDeque::new(),
             labelers: BTreeMap::new(),
-            all_offered: false,
+            last: None,
             another_round: false,
+            closed: false,
             cord: None,
             pulled_by: None,
         }
@@ -103,10 +108,11 @@ impl Desk {
         self.plan.wanted = self.labels();
     }
 
-    /// Ends all rounds.
+    /// Ends all rounds: what was answered holds.
     pub fn finish(&mut self) {
         self.end_round();
         self.another_round = false;
+        self.closed = true;
     }
 
     /// Lets every labeler stop the run that this flag stops.
@@ -139,12 +145,13 @@ impl Desk {
 
     /// Whether there are as many labels as are wanted.
     pub fn is_done(&self) -> bool {
-        self.labels() >= self.plan.wanted
+        let are_drawn = self.last.as_ref().is_none_or(|last| !last.is_empty());
+        are_drawn && self.labels() >= self.plan.wanted
     }
 
     /// Answers that count: those that choose, and of questions that were the last ones all.
     fn labels(&self) -> usize {
-        if !self.all_offered {
+        if self.last.is_none() {
             return self.log.comparisons().len();
         }
         let before = self.labelers.values().filter_map(|place| place.before.as_ref());
@@ -166,27 +173,30 @@ impl Desk {
         self.waiting.extend(questions);
     }
 
-    /// Puts the last questions on the desk: each is asked until somebody has answered it, whoever took it
-    /// before or skipped it.
-    pub fn offer_last(&mut self, questions: impl IntoIterator<Item = Question>) {
-        self.offer(questions);
-        self.all_offered = true;
+    /// Puts the last questions on the desk, which differ in their ids: each is asked until somebody has
+    /// answered it, whoever took it before or skipped it. What the log has an answer to is not asked. With
+    /// none, labelers wait until they are drawn.
+    pub fn offer_last(&mut self, questions: &[Question]) {
+        self.plan.wanted = questions.len();
+        self.last = Some(questions.iter().map(|question| question.id.clone()).collect());
+        self.waiting = questions.iter().filter(|question| self.log.answer_to(question).is_none()).cloned().collect();
+        self.labelers.values_mut().for_each(|place| place.before = None);
     }
 
     /// The question before this labeler: the same one until it is answered or skipped.
     pub fn next(&mut self, labeler: &str) -> Next {
+        if self.pulled_by.is_some() {
+            return Next::Stopped;
+        }
         let place = self.labelers.entry(labeler.into()).or_default();
         if let Some(question) = &place.before {
             return Next::Answer(question.clone());
-        }
-        if self.pulled_by.is_some() {
-            return Next::Stopped;
         }
         if self.is_done() {
             return if self.another_round { Next::Later } else { Next::Done };
         }
         let question = self.to_repeat(labeler).or_else(|| self.take_from_waiting(labeler));
-        let question = question.or_else(|| self.all_offered.then(|| self.take_what_is_left(labeler)).flatten());
+        let question = question.or_else(|| self.last.is_some().then(|| self.take_what_is_left(labeler)).flatten());
         let Some(question) = question else { return Next::Wait };
         self.labelers.entry(labeler.into()).or_default().before = Some(question.clone());
         Next::Answer(question)
@@ -200,11 +210,11 @@ impl Desk {
         let labeler = signature.labeler.clone();
         let Some(question) = self.before(&labeler, id) else {
             let is_there = self.log.answers_of(&labeler).next().is_some_and(|last| is_same_answer(last, id, answer));
-            return if is_there { Ok(()) } else { Err(not_before()) };
+            return if is_there { Ok(()) } else { Err(self.not_before(id)) };
         };
         self.log.append(question.answered(answer, signature)?)?;
         self.clear(&labeler);
-        if self.all_offered {
+        if self.last.is_some() {
             self.labelers.values_mut().for_each(|place| drop(place.before.take_if(|before| before.id == id)));
             self.waiting.retain(|waiting| waiting.id != id);
         }
@@ -216,10 +226,10 @@ impl Desk {
     /// # Errors
     /// When this question is not before this labeler.
     pub fn skip(&mut self, labeler: &str, id: &str) -> Result<()> {
-        let question = self.before(labeler, id).ok_or_else(not_before)?;
+        let question = self.before(labeler, id).ok_or_else(|| self.not_before(id))?;
         self.clear(labeler);
         self.labelers.entry(labeler.into()).or_default().skipped.insert(question.asked());
-        if self.all_offered || !self.was_asked(&question) {
+        if self.last.is_some() || !self.was_asked(&question) {
             self.waiting.push_back(question);
         }
         Ok(())
@@ -230,11 +240,15 @@ impl Desk {
     /// # Errors
     /// [`Error::Usage`] if they have not answered anything, and as [`LabelLog::append`].
     pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<()> {
-        let last = self.log.answers_of(labeler).next().and_then(Record::answer).map(Question::from);
+        let is_asked = |answer: &&Comparison| self.last.as_ref().is_none_or(|last| last.contains(&answer.id));
+        let mut answers = self.log.answers_of(labeler).filter_map(Record::answer).filter(is_asked);
+        let last = answers.next().map(Question::from);
+        drop(answers);
+        let last = last.filter(|_| !self.closed);
         let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
         self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
         if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
-            && (self.all_offered || !self.was_asked(&put_off))
+            && (self.last.is_some() || !self.was_asked(&put_off))
         {
             self.waiting.push_front(put_off);
         }
@@ -246,12 +260,22 @@ impl Desk {
         let comparisons = self.log.comparisons();
         let yours = comparisons.iter().filter(|comparison| comparison.labeler == labeler);
         let mut ms: Vec<u64> = yours.clone().filter_map(|comparison| comparison.ms).collect();
+        // Among the last questions, "cannot tell" counts like any answer.
+        let is_last = |record: &&Record| {
+            let last = self.last.as_ref().zip(record.answer());
+            last.is_some_and(|(last, answer)| last.contains(&answer.id))
+        };
+        let yours = match self.last {
+            Some(_) => self.log.answers_of(labeler).filter(is_last).count(),
+            None => yours.count(),
+        };
         ms.sort_unstable();
         let agreements = Agreements::of(comparisons);
         Standing {
+            unit: if self.last.is_some() { "pairs" } else { "labels" },
             labels: self.labels(),
             wanted: self.plan.wanted,
-            yours: yours.count(),
+            yours,
             seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
             agreement_with_self: agreements.with_self.get(labeler).copied().unwrap_or_default(),
             agreement_of_all: agreements.with_others,
@@ -274,10 +298,22 @@ impl Desk {
         self.waiting.remove(place)
     }
 
-    /// One that this labeler skipped, or that another has before them and may have left.
+    /// One that this labeler skipped, or that another has before them and may have left: of these, one that
+    /// the fewest have.
     fn take_what_is_left(&mut self, labeler: &str) -> Option<Question> {
-        let others = || self.labelers.iter().filter(|(name, _)| *name != labeler);
-        self.waiting.pop_front().or_else(|| others().find_map(|(_, place)| place.before.clone()))
+        let others = self.labelers.iter().filter(|(name, _)| *name != labeler);
+        let before: Vec<&Question> = others.filter_map(|(_, place)| place.before.as_ref()).collect();
+        let holders = |question: &&&Question| before.iter().filter(|other| other.id == question.id).count();
+        let left = before.iter().min_by_key(holders).map(|question| (*question).clone());
+        self.waiting.pop_front().or(left)
+    }
+
+    fn not_before(&self, id: &str) -> Error {
+        let is_it = |record: &Record| record.answer().is_some_and(|answer| answer.id == id);
+        match self.last.is_some() && self.log.records().iter().any(is_it) {
+            true => Error::usage("somebody else has answered that question meanwhile", "ask for the next question"),
+            false => Error::usage("that question is no longer before you", "ask for the next question"),
+        }
     }
 
     /// Now and then, one that was answered before.
@@ -291,10 +327,6 @@ impl Desk {
         let asks = |one: &Comparison| one.query == question.query && one.responses == question.responses;
         self.log.comparisons().iter().any(asks)
     }
-}
-
-fn not_before() -> Error {
-    Error::usage("that question is no longer before you", "ask for the next question")
 }
 
 /// Whether this is what a record says of the question with this id.
@@ -353,7 +385,7 @@ mod tests {
     #[test]
     fn the_last_questions_are_answered_whoever_took_or_skipped_them() {
         let mut sitting = sitting(3, 0.0, 0);
-        sitting.desk.offer_last((0..3).map(question));
+        sitting.desk.offer_last(&[0, 1, 2].map(question));
         assert_eq!(sitting.id("ada"), "1-0");
         assert_eq!(sitting.id("bob"), "1-1");
         sitting.desk.skip("bob", "1-1").unwrap();
@@ -366,8 +398,35 @@ mod tests {
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
         assert_eq!(sitting.desk.next("ada"), Next::Done);
         let late = Signature { labeler: "ada".into(), ..Signature::default() };
-        assert!(sitting.desk.answer("1-0", Answer::Best(1), late).is_err());
+        let late = sitting.desk.answer("1-0", Answer::Best(1), late).unwrap_err();
+        assert!(late.to_string().contains("somebody else"), "{late}");
         assert_eq!((sitting.desk.standing("bob").labels, sitting.desk.log().comparisons().len()), (3, 2));
+    }
+
+    #[test]
+    fn what_another_judging_asked_is_not_taken_back() {
+        let mut sitting = sitting(9, 0.0, 1);
+        sitting.answer("ada", Answer::Best(0));
+        sitting.desk.offer_last(&[1, 2].map(question));
+        assert!(sitting.desk.undo("ada", None).is_err(), "an answer to another question");
+        assert_eq!(sitting.answer("ada", Answer::CannotTell), "1-1");
+        sitting.desk.undo("ada", None).unwrap();
+        assert_eq!((sitting.desk.standing("ada").labels, sitting.desk.standing("ada").yours), (0, 0));
+        assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
+        sitting.desk.offer_last(&[]);
+        assert_eq!(sitting.desk.next("bob"), Next::Wait);
+        let offered_again = [1, 2].map(question);
+        sitting.desk.offer_last(&offered_again);
+        assert_eq!(sitting.answer("bob", Answer::Best(1)), "1-2");
+        assert!(sitting.desk.is_done());
+    }
+
+    #[test]
+    fn those_who_come_last_share_what_is_left() {
+        let mut sitting = sitting(2, 0.0, 0);
+        sitting.desk.offer_last(&[0, 1].map(question));
+        let taken = ["ada", "bob", "cem", "dan"].map(|labeler| sitting.id(labeler));
+        assert_eq!(taken, ["1-0", "1-1", "1-0", "1-1"]);
     }
 
     #[test]

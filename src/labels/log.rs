@@ -80,15 +80,16 @@ impl LabelLog {
 
     /// The last answer to a question that was not taken back.
     pub fn answer_to(&self, question: &Question) -> Option<&Record> {
-        let mut taken_back = 0;
+        let mut taken_back: Vec<&str> = Vec::new();
         self.records.iter().rev().find(|record| match record {
             Record::Undone(undone) if undone.undo == question.id => {
-                taken_back += 1;
+                taken_back.push(&undone.labeler);
                 false
             }
             Record::Judged(answer) | Record::Undecided(answer) if answer.id == question.id => {
-                let stands = taken_back == 0;
-                taken_back -= usize::from(!stands);
+                let by_them = |labeler: &&str| labeler.is_empty() || *labeler == answer.labeler;
+                let undone = taken_back.iter().position(by_them);
+                let stands = undone.map(|place| taken_back.swap_remove(place)).is_none();
                 stands && answer.query == question.query && answer.responses == question.responses
             }
             _ => false,

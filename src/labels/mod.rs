@@ -48,7 +48,8 @@ pub trait Labeler {
     /// When there is nothing to choose from, or when a person stops labelling.
     fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment>;
 
-    /// The same for many queries with their responses, in any order.
+    /// The same for many queries with their responses: one judgment each, in the order given, whatever
+    /// the order in which they are looked at.
     ///
     /// # Errors
     /// As [`Self::judge`].

@@ -1,5 +1,6 @@
 //! People at a desk as one labeler: all questions lie there until they have answered the last.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::question::{Asked, Question};
@@ -7,22 +8,25 @@ use super::shared_desk::SharedDesk;
 use super::{Desk, Judgment, Labeler};
 use crate::data::comparisons::Record;
 use crate::error::{Error, Result};
+use crate::run::files;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 
-/// Whoever sits at the desk, each with a question of their own. What was answered before is not asked
-/// again.
+/// Whoever sits at the desk, each with a question of their own. What was answered before, by anybody and in
+/// any order, is not asked again.
 #[derive(Debug)]
 pub struct People<'a> {
     desk: &'a SharedDesk,
+    /// What they are asked to choose: an answer to something else is none.
+    instructions: &'a str,
     interrupt: Interrupt,
     progress: Mode,
 }
 
 impl<'a> People<'a> {
     /// The people at this desk, until the flag is raised.
-    pub fn at(desk: &'a SharedDesk, interrupt: Interrupt, progress: Mode) -> Self {
-        Self { desk, interrupt, progress }
+    pub fn at(desk: &'a SharedDesk, instructions: &'a str, interrupt: Interrupt, progress: Mode) -> Self {
+        Self { desk, instructions, interrupt, progress }
     }
 }
 
@@ -38,22 +42,32 @@ impl Labeler for People<'_> {
 
     /// Answers may be taken back until the last is given.
     fn judge_all(&mut self, asked: &[Asked]) -> Result<Vec<Judgment>> {
-        let questions: Vec<Question> =
-            asked.iter().enumerate().map(|(number, asked)| question(number, asked)).collect();
-        let answered = |desk: &Desk| questions.iter().filter(|question| answer(desk, question).is_some()).count();
-        let done = self.desk.with(|desk| {
-            let open = questions.iter().filter(|question| answer(desk, question).is_none());
-            let open: Vec<Question> = open.cloned().collect();
-            desk.offer_last(open);
-            answered(desk) as u64
-        });
-        let mut progress = Progress::resumed("judging", done, questions.len() as u64, "pairs", self.progress);
+        let all: Vec<Question> = asked.iter().map(|asked| question(asked, self.instructions)).collect();
+        let mut seen = HashSet::new();
+        let different: Vec<Question> = all.iter().filter(|question| seen.insert(&question.id)).cloned().collect();
+        let wanted = different.len();
+        self.desk.with(|desk| desk.offer_last(&different));
+        let count = |desk: &Desk| different.iter().filter(|question| answer(desk, question).is_some()).count();
+        let mut progress = Progress::resumed(
+            "judging",
+            self.desk.with(|desk| count(desk)) as u64,
+            wanted as u64,
+            "pairs",
+            self.progress,
+        );
         loop {
-            let count = self.desk.with(|desk| answered(desk));
-            progress.reach(count as u64);
-            if count == questions.len() {
+            // Counted, collected and closed at once: nobody can take an answer back in between.
+            let (done, judgments) = self.desk.with(|desk| {
+                let judgments: Option<Vec<Judgment>> = all.iter().map(|question| answer(desk, question)).collect();
+                if judgments.is_some() {
+                    desk.finish();
+                }
+                (count(desk), judgments)
+            });
+            progress.reach(done as u64);
+            if let Some(judgments) = judgments {
                 progress.finish();
-                return Ok(self.desk.with(|desk| questions.iter().filter_map(|one| answer(desk, one)).collect()));
+                return Ok(judgments);
             }
             if self.interrupt.requested() {
                 let checkpoint = self.desk.with(|desk| desk.log().path().to_path_buf());
@@ -64,21 +78,48 @@ impl Labeler for People<'_> {
     }
 }
 
-/// In the order in which it is to be shown.
-fn question(number: usize, (query, responses): &Asked) -> Question {
+/// Known by what it asks, so that its answer is found again whatever else is asked; shown in the order given.
+fn question((query, responses): &Asked, instructions: &str) -> Question {
+    let mut by_text: Vec<usize> = (0..responses.len()).collect();
+    by_text.sort_by_key(|&index| responses.get(index));
+    let sorted: Vec<String> = by_text.iter().filter_map(|&index| responses.get(index)).cloned().collect();
+    let place_of = |index: usize| by_text.iter().position(|&other| other == index);
+    let digest = files::sha256([instructions, query, &sorted.join("\0")].join("\0").as_bytes());
     Question {
-        id: format!("pair-{number}"),
+        id: format!("pair-{}", digest.get(..16).unwrap_or_default()),
         query: query.clone(),
-        responses: responses.clone(),
-        order: (0..responses.len()).collect(),
+        order: (0..responses.len()).filter_map(place_of).collect(),
+        responses: sorted,
         policy: String::new(),
     }
 }
 
-/// What the log says of a question. "Cannot tell" is a tie.
+/// What the log says of a question, by the place in which it is shown here. "Cannot tell" is a tie.
 fn answer(desk: &Desk, question: &Question) -> Option<Judgment> {
     match desk.log().answer_to(question)? {
-        Record::Judged(answer) => Some(Judgment { best: answer.best, tied: false }),
+        Record::Judged(answer) => {
+            let best = question.order.iter().position(|&index| index == answer.best)?;
+            Some(Judgment { best, tied: false })
+        }
         _ => Some(Judgment { best: 0, tied: true }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_known_by_what_it_asks_and_not_by_the_order() {
+        let asked = |responses: [&str; 2]| ("Query.".to_string(), responses.map(String::from).to_vec());
+        let question = |asked: &Asked| question(asked, "Choose.");
+        let (one, other) = (question(&asked([" b.", " a."])), question(&asked([" a.", " b."])));
+        assert_eq!((&one.id, &one.responses), (&other.id, &other.responses));
+        assert_eq!(
+            (one.shown(), other.shown()),
+            (vec![" b.".to_string(), " a.".into()], vec![" a.".to_string(), " b.".into()])
+        );
+        assert_ne!(one.id, question(&asked([" b.", " c."])).id);
+        assert_ne!(one.id, super::question(&asked([" b.", " a."]), "Choose another.").id);
     }
 }

@@ -166,8 +166,8 @@ fn indented(text: &str) -> String {
 
 /// How far labelling is, in a line.
 fn describe(standing: &Standing) -> String {
-    let Standing { labels, wanted, yours, .. } = standing;
-    let mut line = format!("{labels} of {wanted} labels, {yours} yours");
+    let Standing { unit, labels, wanted, yours, .. } = standing;
+    let mut line = format!("{labels} of {wanted} {unit}, {yours} yours");
     if let Some(seconds) = standing.seconds_a_label {
         line.push_str(&format!(", {seconds:.1} s each"));
     }

@@ -117,7 +117,7 @@ impl PolicyTraining<'_> {
                 self.checkpoint(&policy, &optimizer, &state)?;
             }
         }
-        if first_update < state.updates && state.updates == self.settings.updates {
+        if state.updates > 0 {
             let rollout = self.roll_out(&policy, state.updates)?;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.0);
             self.check_health(&rollout, shaped.kl, &mut state)?;

@@ -3,6 +3,8 @@
 //! [`run_report`] chooses what to show; [`Report`] is the page, or a sheet with its curves alone;
 //! [`Chart`] and [`IntervalChart`] are its drawings. The same report gives the same bytes.
 
+use crate::eval::Standing;
+
 mod chart;
 mod interval_chart;
 mod marks;
@@ -29,6 +31,8 @@ pub struct Report {
     pub key_figures: Vec<KeyFigure>,
     pub charts: Vec<Chart>,
     pub win_rates: Vec<IntervalChart>,
+    /// Who was judged.
+    pub contestants: Vec<Standing>,
     pub samples: Vec<SampleRow>,
     /// The configuration the run had, as TOML.
     pub settings: String,

@@ -2,6 +2,7 @@
 
 use super::text::{escape, escape_lines, number};
 use super::{KeyFigure, Report, SampleRow};
+use crate::eval::Standing;
 
 /// Forbids all loading and all scripts, should text from a model ever get past the escaping.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -15,13 +16,14 @@ impl Report {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
              <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
-             <h1>{title}</h1>\n{summary}{key_figures}{charts}{samples}{settings}{environment}\
+             <h1>{title}</h1>\n{summary}{key_figures}{charts}{contestants}{samples}{settings}{environment}\
              </main>\n</body>\n</html>\n",
             title = escape(&self.title),
             style = concat!(include_str!("drawing.css"), include_str!("style.css")),
             summary = unless_empty(&self.summary, |summary| format!("<p class=\"summary\">{}</p>\n", escape(summary))),
             key_figures = key_figures(&self.key_figures),
             charts = self.figures(),
+            contestants = contestants(&self.contestants),
             samples = samples(&self.samples),
             settings = unless_empty(&self.settings, |settings| {
                 format!("<details><summary>Settings</summary><pre>{}</pre></details>\n", escape_lines(settings))
@@ -62,6 +64,24 @@ fn key_figures(figures: &[KeyFigure]) -> String {
         })
         .collect();
     unless_empty(&items, |items| format!("<dl class=\"key-figures\">\n{items}</dl>\n"))
+}
+
+fn contestants(standings: &[Standing]) -> String {
+    let row = |Standing { name, kl, score }: &Standing| {
+        let score = score.map_or_else(String::new, |score| number(score));
+        // The pretrained model's own KL is 0, of either sign.
+        let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
+        format!("<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td><td data-label=\"Score\">{score}</td></tr>\n", escape(name), number(kl))
+    };
+    let body: String = standings.iter().map(row).collect();
+    let table = unless_empty(&body, |body| {
+        format!(
+            "<table><thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>\
+             <th scope=\"col\">Mean score</th></tr></thead>\n<tbody>\n{body}</tbody></table>\n\
+             <p class=\"note\">On the responses that were judged; the figures above are of the last update.</p>\n"
+        )
+    });
+    section("Who was judged", "contestants", &table)
 }
 
 fn samples(rows: &[SampleRow]) -> String {
@@ -116,6 +136,7 @@ mod tests {
             key_figures: vec![KeyFigure { label: "KL".into(), value: "5.9".into(), note: "<i>".into() }],
             charts: vec![Chart { title: "Score".into(), series: vec![series], ..Chart::default() }],
             win_rates: Vec::new(),
+            contestants: vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None }],
             samples: vec![SampleRow {
                 query: "Once\nupon".into(),
                 before: "<script>alert(1)</script>\u{1b}[2J".into(),

@@ -8,7 +8,7 @@ use super::{MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
 use crate::data::comparisons::parse_comparisons;
 use crate::error::{Error, Result};
-use crate::eval::{Contest, Entry, WinRate};
+use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
 use crate::run::{files, metrics};
 use crate::statistics::mean;
 
@@ -24,6 +24,10 @@ pub struct Judgment {
     contests: Vec<Verdict>,
     /// Of the first contest.
     samples: Vec<SampleRow>,
+    /// KL and score of each contestant.
+    contestants: Vec<Standing>,
+    /// Whether the first contest is the tuned model against the pretrained one, in the paper's experiment.
+    is_the_papers: bool,
     /// What it ran on, as (name, value).
     environment: Vec<(String, String)>,
 }
@@ -37,26 +41,31 @@ pub struct Verdict {
 }
 
 impl Judgment {
-    /// What contests among these entries found.
-    pub fn new(contests: &[Contest], entries: &[Entry], environment: Vec<(String, String)>) -> Self {
-        let score = |name: &str, index| {
-            entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.scores.get(index).copied())
+    /// What contests found.
+    pub fn new(judged: &Judged, environment: Vec<(String, String)>) -> Self {
+        let sample = |contest: &Contest, (index, pair): (usize, &Pair)| SampleRow {
+            query: pair.query.clone(),
+            before: pair.baseline.clone(),
+            after: pair.candidate.clone(),
+            before_score: contest.baseline_scores.get(index).copied(),
+            after_score: contest.candidate_scores.get(index).copied(),
         };
-        let samples = contests.iter().take(1).flat_map(|contest| {
-            contest.pairs.iter().enumerate().take(SAMPLES).map(|(index, pair)| SampleRow {
-                query: pair.query.clone(),
-                before: pair.baseline.clone(),
-                after: pair.candidate.clone(),
-                before_score: score(&contest.baseline, index),
-                after_score: score(&contest.candidate, index),
-            })
+        let samples = judged.contests.first().map_or_else(Vec::new, |contest| {
+            contest.pairs.iter().enumerate().take(SAMPLES).map(|pair| sample(contest, pair)).collect()
         });
         let verdict = |contest: &Contest| Verdict {
             candidate: contest.candidate.clone(),
             baseline: contest.baseline.clone(),
             win_rate: contest.win_rate.clone(),
         };
-        Self { contests: contests.iter().map(verdict).collect(), samples: samples.collect(), environment }
+        let contests = judged.contests.iter().map(verdict).collect();
+        let contestants = judged.standings.clone();
+        Self { contests, samples, contestants, is_the_papers: false, environment }
+    }
+
+    /// The same of the paper's experiment, where the paper's own result stands beside the first.
+    pub fn of_experiment(judged: &Judged, environment: Vec<(String, String)>) -> Self {
+        Self { is_the_papers: true, ..Self::new(judged, environment) }
     }
 
     /// Writes it into the folder of a run.
@@ -100,22 +109,49 @@ impl RunReportInput {
             _ => settings.policy.kl,
         };
         let own = metrics_of(run)?;
+        let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
         let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
         let judgment = Judgment::read(run)?;
-        let Judgment { contests, samples, environment } = judgment.unwrap_or_default();
+        let Judgment { contests, samples, contestants, is_the_papers, environment } = judgment.unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
             reward_metrics: [metrics_of(&reward_stage(run))?, own_reward].concat(),
+            supervised_metrics: [metrics_of(&run.join("sft"))?, own_supervised].concat(),
             kl_target: kl.adaptive.then_some(kl.target),
             chance: chance_of(run, settings.labels.responses_per_query)?,
             contests,
-            stops: [stops_of(run)?, stops_of(&run.join("policy"))?, stops_of(&reward_stage(run))?].concat(),
+            contestants,
+            is_the_papers,
+            is_older: is_older_than_training(run),
+            stops: stops_of(run)?,
             samples,
-            settings: settings_text,
+            settings: settings_of_stages(run)?,
             environment,
         })
     }
+}
+
+/// Whether the policy was trained on after the judgment.
+fn is_older_than_training(run: &Path) -> bool {
+    let changed = |file: &str| std::fs::metadata(run.join(file)).and_then(|metadata| metadata.modified()).ok();
+    changed(JUDGMENT_FILE).zip(changed("policy/metrics.jsonl")).is_some_and(|(judged, trained)| judged < trained)
+}
+
+/// The settings of the run, and those of each stage that was begun by a command of its own.
+fn settings_of_stages(run: &Path) -> Result<String> {
+    let mut texts = Vec::new();
+    for stage in ["", "reward", "policy", "sft"] {
+        let path = run.join(stage).join("config.toml");
+        if path.exists() {
+            texts.push(format!("# {}\n\n{}", path.display(), files::read_text(&path)?));
+        }
+    }
+    Ok(texts.join("\n"))
+}
+
+fn is_supervised(row: &MetricsRow) -> bool {
+    row.contains_key("train/loss") || row.contains_key("held_out/loss")
 }
 
 /// Where the reward model was fitted; of a run in rounds, the last time.
@@ -138,15 +174,19 @@ fn chance_of(run: &Path, responses_per_query: usize) -> Result<f64> {
     Ok(mean(&guesses).unwrap_or(1.0 / responses_per_query as f64))
 }
 
-/// Why the run stopped, each time, as `events.jsonl` has it.
-fn stops_of(folder: &Path) -> Result<Vec<String>> {
-    let path = folder.join("events.jsonl");
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
+/// Why the run or a stage of it stopped, each time, as `events.jsonl` has it.
+fn stops_of(run: &Path) -> Result<Vec<String>> {
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.sort();
+    folders.insert(0, run.into());
     let stop =
-        |line: &str| Some(serde_json::from_str::<serde_json::Value>(line).ok()?.get("stopped")?.as_str()?.into());
-    Ok(files::read_text(&path)?.lines().filter_map(stop).collect())
+        |line: &str| Some(serde_json::from_str::<serde_json::Value>(line).ok()?.get("stopped")?.as_str()?.to_string());
+    let mut stops = Vec::new();
+    for path in folders.iter().map(|folder| folder.join("events.jsonl")).filter(|path| path.exists()) {
+        stops.extend(files::read_text(&path)?.lines().filter_map(stop));
+    }
+    Ok(stops)
 }
 
 fn metrics_of(folder: &Path) -> Result<Vec<MetricsRow>> {

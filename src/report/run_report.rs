@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::summary::{key_figures, summary};
 use super::text::{number, percent};
 use super::{Chart, IntervalChart, Report, SampleRow, Series, Verdict};
+use crate::eval::{Standing, WinRate};
 
 /// One line of a metrics file: the numbers by name, with the step under `step`.
 pub type MetricsRow = BTreeMap<String, f64>;
@@ -20,12 +21,19 @@ pub struct RunReportInput {
     /// One row a step of fitting the reward model, with `reward/loss`, `reward/accuracy` and,
     /// where it was measured, `reward/held_out_accuracy`.
     pub reward_metrics: Vec<MetricsRow>,
+    /// One row now and then of next-token training, with `train/loss` or `held_out/loss`.
+    pub supervised_metrics: Vec<MetricsRow>,
     /// The KL, in nats a response, that the controller steers to.
     pub kl_target: Option<f64>,
     /// The accuracy of guessing, 1/N with N responses a comparison.
     pub chance: f64,
-    /// The first is against the model from before tuning.
     pub contests: Vec<Verdict>,
+    /// Whether the policy was trained on after these.
+    pub is_older: bool,
+    /// KL and score of each contestant.
+    pub contestants: Vec<Standing>,
+    /// Whether the first contest is the tuned model against the pretrained one, in the paper's experiment.
+    pub is_the_papers: bool,
     /// Why the run stopped before its end, each time.
     pub stops: Vec<String>,
     pub samples: Vec<SampleRow>,
@@ -41,14 +49,21 @@ const PAPER_WIN_RATE: f64 = 0.88;
 
 /// The report of one run.
 pub fn run_report(input: &RunReportInput) -> Report {
-    let charts =
-        [score_chart(input), kl_chart(input), kl_coefficient_chart(input), loss_chart(input), accuracy_chart(input)];
+    let charts = [
+        score_chart(input),
+        kl_chart(input),
+        kl_coefficient_chart(input),
+        loss_chart(input),
+        accuracy_chart(input),
+        supervised_chart(input),
+    ];
     Report {
         title: input.title.clone(),
         summary: summary(input),
         key_figures: key_figures(input),
         charts: charts.into_iter().filter(Chart::has_points).collect(),
-        win_rates: win_rate_charts(&input.contests),
+        win_rates: win_rate_charts(input),
+        contestants: input.contestants.clone(),
         samples: input.samples.clone(),
         settings: input.settings.clone(),
         environment: input.environment.clone(),
@@ -113,11 +128,30 @@ fn accuracy_chart(input: &RunReportInput) -> Chart {
     }
 }
 
-fn win_rate_charts(contests: &[Verdict]) -> Vec<IntervalChart> {
+fn supervised_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "Next-token training: loss".into(),
+        x_label: "step".into(),
+        y_label: "cross-entropy, nats a token".into(),
+        series: series(
+            &input.supervised_metrics,
+            &[("held out", "held_out/loss", 1.0), ("training", "train/loss", 1.0)],
+        ),
+        ..Chart::default()
+    }
+}
+
+fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
     let chart = |(number, Verdict { candidate, baseline, win_rate }): (usize, &Verdict)| {
+        let WinRate { labeler, first_shown_rate, first_shown, .. } = win_rate;
         let mut reference_lines = vec![("even 50%".into(), 0.5)];
-        let mut note = format!("Judged blind by the labeler \"{}\".", win_rate.labeler);
-        if number == 0 {
+        let mut note = format!(
+            "Judged blind by the labeler \"{labeler}\". What was shown first was preferred in {} ({} to {}).",
+            percent(*first_shown_rate),
+            percent(first_shown.low),
+            percent(first_shown.high)
+        );
+        if number == 0 && input.is_the_papers {
             reference_lines.push(("paper 88%".into(), PAPER_WIN_RATE));
             note += " The paper's 88% are people's verdicts on its sentiment policy, a larger model.";
         }
@@ -133,7 +167,7 @@ fn win_rate_charts(contests: &[Verdict]) -> Vec<IntervalChart> {
             note,
         }
     };
-    contests.iter().enumerate().map(chart).collect()
+    input.contests.iter().enumerate().map(chart).collect()
 }
 
 /// One series for each (name, metric, factor) that the rows have.

@@ -43,6 +43,8 @@ impl Scale {
     /// As [`Scale::tight`], widened so that it begins and ends at a tick.
     pub fn rounded(values: impl Iterator<Item = f64>) -> Option<Self> {
         let Self { low, high, step } = Self::tight(values)?;
+        // Rounding below 0 is no reason for a tick there.
+        let low = if low < 0.0 && -low < 1e-3 * step { 0.0 } else { low };
         Some(Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, step })
     }
 

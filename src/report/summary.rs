@@ -2,7 +2,7 @@
 
 use super::run_report::{RunReportInput, points};
 use super::text::{number, percent};
-use super::{KeyFigure, MetricsRow};
+use super::{KeyFigure, MetricsRow, Verdict};
 use crate::eval::WinRate;
 
 /// What happened, in plain sentences about the parts that the run has.
@@ -41,16 +41,23 @@ fn kl_sentence(input: &RunReportInput) -> Option<String> {
 
 fn stops_sentence(input: &RunReportInput) -> Option<String> {
     let last = input.stops.last()?;
+    let why = match last.strip_prefix("stopped, because ") {
+        Some(why) => format!("because {why}"),
+        None => format!("when {last}"),
+    };
     Some(match input.stops.len() {
-        1 => format!("Once it stopped before its end: {last}."),
-        times => format!("It stopped {times} times before its end, the last time: {last}."),
+        1 => format!("Once it stopped before its end, {why}."),
+        times => format!("It stopped {times} times before its end, the last time {why}."),
     })
 }
 
 fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
-    let WinRate { labeler, rate, low, high, pairs, .. } = &input.contests.first()?.win_rate;
+    let Verdict { candidate, baseline, win_rate } = input.contests.first()?;
+    let WinRate { labeler, rate, low, high, pairs, .. } = win_rate;
+    let older =
+        if input.is_older { " That was before the last updates; `preftune eval --run` judges anew." } else { "" };
     Some(format!(
-        "In {pairs} blind comparisons with responses from before, the labeler \"{labeler}\" preferred the tuned policy in {} (95% interval {} to {}, a tie counting one half).",
+        "In {pairs} blind comparisons with responses of \"{baseline}\", the labeler \"{labeler}\" preferred those of \"{candidate}\" in {} (95% interval {} to {}, a tie counting one half).{older}",
         percent(*rate),
         percent(*low),
         percent(*high)
@@ -70,20 +77,24 @@ fn win_rate_figure(input: &RunReportInput) -> Option<KeyFigure> {
     Some(KeyFigure {
         label: "Win rate".into(),
         value: percent(win_rate.rate),
-        note: format!("{} to {} (95%)", percent(win_rate.low), percent(win_rate.high)),
+        note: format!("{} to {} (95%), by {}", percent(win_rate.low), percent(win_rate.high), win_rate.labeler),
     })
 }
 
 fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
     let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
-    Some(KeyFigure { label: "Score".into(), value: number(last), note: format!("at the start {}", number(first)) })
+    Some(KeyFigure {
+        label: "Score, last update".into(),
+        value: number(last),
+        note: format!("at the start {}", number(first)),
+    })
 }
 
 fn kl_figure(input: &RunReportInput) -> Option<KeyFigure> {
     let (_, (_, last)) = first_and_last(&input.policy_metrics, "objective/kl")?;
     let target = input.kl_target.map(|target| format!(", target {target}"));
     Some(KeyFigure {
-        label: "KL".into(),
+        label: "KL, last update".into(),
         value: number(last),
         note: format!("nats a response{}", target.unwrap_or_default()),
     })

@@ -115,7 +115,12 @@ impl RewardTraining<'_> {
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
         let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
         let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
-        let size = self.settings.batch_size as u64;
+        let used: usize = batches.iter().map(Vec::len).sum();
+        if used < self.data.train.len() {
+            let left = self.data.train.len() - used;
+            self.progress.say(&format!("{left} comparisons do not fill a batch and are left out"));
+        }
+        let size = self.settings.batch_size.min(self.data.train.len()) as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
         let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
         let measure_every = batches.len().div_ceil(MEASUREMENTS);

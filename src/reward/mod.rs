@@ -28,4 +28,4 @@ pub use labelling::Labelling;
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use memory::backward_that_fits;
 pub use model::{GainAndBias, RewardModel};
-pub use prepare::{RewardData, encode_comparisons, token_comparisons};
+pub use prepare::{RewardData, encode_comparisons, split, token_comparisons};

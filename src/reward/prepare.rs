@@ -35,10 +35,7 @@ impl RewardData {
         settings: &Config,
         seed: u64,
     ) -> Result<Self> {
-        let (train, held_out) = match settings.reward.train_comparisons {
-            0 => split_by_query(comparisons, |one| &one.query, settings.labels.held_out_fraction, seed),
-            count => split_after(comparisons, |one| &one.query, count),
-        };
+        let (train, held_out) = split(comparisons, settings, seed);
         let normalization = draw_normalization_samples(model, queries, settings.reward.normalize_samples, task, seed)?;
         Ok(Self { train, held_out, normalization })
     }
@@ -47,6 +44,18 @@ impl RewardData {
     pub fn chance(&self) -> f64 {
         let all = || self.train.iter().chain(&self.held_out);
         all().map(|one| 1.0 / one.responses.len() as f64).sum::<f64>() / all().count() as f64
+    }
+}
+
+/// Those that train, and those of other queries that measure, as `settings` say.
+pub fn split(
+    comparisons: Vec<TokenComparison>,
+    settings: &Config,
+    seed: u64,
+) -> (Vec<TokenComparison>, Vec<TokenComparison>) {
+    match settings.reward.train_comparisons {
+        0 => split_by_query(comparisons, |one| &one.query, settings.labels.held_out_fraction, seed),
+        count => split_after(comparisons, |one| &one.query, count),
     }
 }
 

@@ -17,7 +17,7 @@ pub use policy::tune;
 pub use reward::{RewardFit, fit};
 pub use rounds::{Choosers, RoundOutcome, Rounds};
 pub use schedule::{Round, rounds};
-pub use stylistic::{Judged, Stylistic, Tuned};
+pub use stylistic::{Stylistic, Table, Tuned};
 pub use supervised::{Supervised, fine_tune};
 
 use crate::config::Config;

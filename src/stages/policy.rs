@@ -1,7 +1,7 @@
 //! Figure 1, right.
 
 use super::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::Task;
 use crate::policy::{Judges, Policy, PolicyTraining, backward_that_fits};
 use crate::reward::RewardModel;
@@ -37,5 +37,8 @@ pub fn tune(
         interrupt: interrupt.clone(),
         progress,
     };
-    training.run().inspect_err(|error| directory.note_stop(error))
+    training.run().inspect_err(|error| match error {
+        Error::Interrupted { .. } => {}
+        stop => directory.note_stop(stop),
+    })
 }

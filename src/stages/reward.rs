@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use super::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::Task;
 use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, backward_that_fits};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::{RunDirectory, files};
 use crate::statistics::{Interval, wilson_interval};
+
+/// One to train on, and one to measure on.
+const FEWEST: usize = 2;
 
 /// What a fit came to.
 #[derive(Debug)]
@@ -46,6 +49,10 @@ pub fn fit(
     directory: &RunDirectory,
 ) -> Result<RewardFit> {
     let Session { model, settings, interrupt, seed, room, progress } = *session;
+    if comparisons.len() < FEWEST {
+        let what = format!("{} comparisons; at least {FEWEST} are needed", comparisons.len());
+        return Err(Error::usage(what, "make some with `preftune label`"));
+    }
     let task = Task::new(&settings.task, model)?;
     let (backward, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));

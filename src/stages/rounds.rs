@@ -1,7 +1,7 @@
 //! The arrow between the two loops: in each round people or a classifier label what the policy writes
 //! then, the reward model is fitted anew from the pretrained model to all labels, and the policy trains on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,16 @@ impl Rounds<'_> {
         outcome
     }
 
+    /// Where the reward model of the last round lies.
+    ///
+    /// # Errors
+    /// As [`rounds`].
+    pub fn last_reward_model(&self) -> Result<PathBuf> {
+        let Config { train, labels, policy, .. } = self.session.settings;
+        let last = rounds(train, labels.comparisons, policy.updates)?.last().map_or(0, |round| round.first_update);
+        Ok(self.directory.path().join(stage_of_fit(last)).join("model"))
+    }
+
     fn run_those_left(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
         let Config { train, labels, policy, .. } = self.session.settings;
         let rounds = rounds(train, labels.comparisons, policy.updates)?;
@@ -123,7 +133,7 @@ impl Rounds<'_> {
     ) -> Result<(Policy, RoundOutcome)> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
-        let stage = self.directory.stage(&format!("reward-at-{:06}", round.first_update))?;
+        let stage = self.directory.stage(&stage_of_fit(round.first_update))?;
         let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
         let comparisons = encode_comparisons(&comparisons, model, &task)?;
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
@@ -205,4 +215,9 @@ impl Rounds<'_> {
             }
         }
     }
+}
+
+/// The folder of the reward model that is fitted before this update.
+fn stage_of_fit(first_update: usize) -> String {
+    format!("reward-at-{first_update:06}")
 }

@@ -1,15 +1,22 @@
-//! The paper's stylistic experiment: the pretrained model is labelled, and tuned on all of the labels or
-//! on the first of them.
+//! The paper's stylistic experiment: the pretrained model is labelled and tuned, on all of the labels or on
+//! the first of them, and compared.
 
 use super::{RewardFit, Session, fine_tune, fit, label, tune};
 use crate::data::queries::Openings;
-use crate::error::Result;
-use crate::eval::{Contest, Contestant, Entry, Judging};
+use crate::error::{Error, Result};
+use crate::eval::{Contestant, Judged, Judging, matches};
 use crate::labels::Labeler;
 use crate::lm::{LanguageModel, Precision, Queries, STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::reward::{TokenComparison, token_comparisons};
 use crate::run::{RunDirectory, files};
+
+/// The parts of the labels that make "fewer" in [`Stylistic::table`]: the first quarter, and the first
+/// sixteenth.
+const PARTS: [usize; 2] = [4, 16];
+
+/// As many as a labeler chooses from.
+const BEST_OF: usize = 4;
 
 /// The experiment, in the folder of a run.
 pub struct Stylistic<'a> {
@@ -27,11 +34,12 @@ pub struct Tuned {
     pub model: LanguageModel,
 }
 
-/// Who met whom, and what each wrote.
+/// The paper's first table.
 #[derive(Debug)]
-pub struct Judged {
-    pub entries: Vec<Entry>,
-    pub contests: Vec<Contest>,
+pub struct Table {
+    /// On all labels, then on fewer and fewer.
+    pub tuned: Vec<Tuned>,
+    pub judged: Judged,
 }
 
 impl Stylistic<'_> {
@@ -40,22 +48,28 @@ impl Stylistic<'_> {
     /// # Errors
     /// As [`label`].
     pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Vec<TokenComparison>> {
+        let Session { model, settings, .. } = self.session;
+        check_labels(&self.directory.stage("reward")?, settings.labels.comparisons)?;
         let path = self.directory.comparisons();
         label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
-        let model = self.session.model;
-        token_comparisons(&files::read_text(&path)?, &path, model, &Task::new(&self.session.settings.task, model)?)
+        let task = Task::new(&settings.task, model)?;
+        let mut labels = token_comparisons(&files::read_text(&path)?, &path, model, &task)?;
+        labels.truncate(settings.labels.comparisons);
+        Ok(labels)
     }
 
     /// A reward model from these labels, and the model tuned towards it; `suffix` is at the end of the
     /// names of the folders of both.
     ///
     /// # Errors
-    /// As [`fit`] and [`tune`].
+    /// [`Error::Usage`] where these folders were begun with other labels, and as [`fit`] and [`tune`].
     pub fn tune_on(&self, labels: &[TokenComparison], suffix: &str) -> Result<Tuned> {
-        let Session { model, settings, .. } = self.session;
+        let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task)?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
+        check_labels(&stage, labels.len())?;
+        progress.say(&format!("tuning on {} labels", labels.len()));
         let fit = fit(&self.session, labels.to_vec(), &tokens, &stage.path().join("model"), &stage)?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
         let policy = tune(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?;
@@ -69,16 +83,50 @@ impl Stylistic<'_> {
     /// As [`fine_tune`].
     pub fn supervised_on(&self, labels: &[TokenComparison]) -> Result<LanguageModel> {
         let stage = self.directory.stage("sft")?;
+        check_labels(&stage, labels.len())?;
         let model = fine_tune(&self.session, labels.to_vec(), &stage)?.trained.model;
         files::write_folder(&stage.path().join("model"), model.to_files(Precision::F32)?)?;
         Ok(model)
     }
 
-    /// The first of the contestants against each of the others, on openings that training never used,
-    /// scored by the first's reward model.
+    /// The model tuned on all labels against the pretrained one, supervised training on the same labels, the
+    /// best of several by the reward model, and models tuned on fewer labels.
     ///
     /// # Errors
-    /// As [`Judging::draw`] and [`Judging::judge`].
+    /// [`Error::Usage`] for too few labels to take a part of, and as the stages.
+    pub fn table(&self, labeler: &mut dyn Labeler) -> Result<Table> {
+        let least = 2 * PARTS.into_iter().max().unwrap_or(1);
+        let wanted = self.session.settings.labels.comparisons;
+        if wanted < least {
+            let what = format!("labels.comparisons is {wanted}, and a part of them would be fewer than 2");
+            return Err(Error::usage(what, format!("--set labels.comparisons={least} or more")));
+        }
+        let labels = self.labels(labeler)?;
+        let mut tuned = vec![self.tune_on(&labels, "")?];
+        let supervised = self.supervised_on(&labels)?;
+        for parts in PARTS {
+            let first = labels.get(..labels.len() / parts).unwrap_or_default();
+            tuned.push(self.tune_on(first, &format!("-on-{}", first.len()))?);
+        }
+        let contestant = |name: String, model, best_of| Contestant { name, model, best_of };
+        let pretrained = self.session.model;
+        let mut contestants: Vec<Contestant<'_>> = tuned.iter().map(contestant_on).collect();
+        let others = [
+            contestant("zero-shot".into(), pretrained, 1),
+            contestant(format!("supervised on {} labels", labels.len()), &supervised, 1),
+            contestant(format!("best of {BEST_OF} by the reward model"), pretrained, BEST_OF),
+        ];
+        contestants.splice(1..1, others);
+        let [all, ..] = tuned.as_slice() else { return Err(Error::failed("nothing was tuned", "")) };
+        let judged = self.judge(all, &contestants, labeler)?;
+        Ok(Table { tuned, judged })
+    }
+
+    /// The first of the contestants against each of the others, on openings that training never used,
+    /// scored by the reward model of `tuned`.
+    ///
+    /// # Errors
+    /// As [`Judging::run`].
     pub fn judge(&self, tuned: &Tuned, contestants: &[Contestant<'_>], labeler: &mut dyn Labeler) -> Result<Judged> {
         let Session { model, settings, seed, progress, .. } = self.session;
         let judges = Judges {
@@ -96,9 +144,23 @@ impl Stylistic<'_> {
             seed,
             progress,
         };
-        let entries = judging.draw(contestants)?;
-        let matches: Vec<(usize, usize)> = (1..contestants.len()).map(|other| (0, other)).collect();
-        let contests = judging.judge(&entries, &matches, labeler)?;
-        Ok(Judged { entries, contests })
+        judging.run(contestants, &matches(contestants.len(), false), labeler)
+    }
+}
+
+fn contestant_on(tuned: &Tuned) -> Contestant<'_> {
+    Contestant { name: format!("tuned on {} labels", tuned.labels), model: &tuned.model, best_of: 1 }
+}
+
+/// What is trained is not trained anew, so that a stage keeps to the labels that it was begun with.
+fn check_labels(stage: &RunDirectory, labels: usize) -> Result<()> {
+    let note = stage.path().join("labels.txt");
+    let before = note.exists().then(|| files::read_text(&note)).transpose()?;
+    match before.as_deref().map(str::trim) {
+        Some(before) if stage.has_work() && before != labels.to_string() => Err(Error::usage(
+            format!("{} was begun with {before} labels, not {labels}", stage.path().display()),
+            "choose another folder with --run, or the number of labels from before",
+        )),
+        _ => files::write_atomically(&note, format!("{labels}\n").as_bytes()),
     }
 }

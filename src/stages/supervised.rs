@@ -1,12 +1,11 @@
 //! Beside Figure 1: the model is trained on the responses that were chosen, in the place of a reward.
 
 use super::Session;
-use crate::data::split::{split_after, split_by_query};
 use crate::error::{Error, Result};
 use crate::lm::memory::{Loop, Pass};
 use crate::lm::{Backward, Task};
 use crate::parallel::most_parts;
-use crate::reward::TokenComparison;
+use crate::reward::{TokenComparison, split};
 use crate::run::RunDirectory;
 use crate::run::checkpoints::Checkpoints;
 use crate::supervised::{Chosen, HeldOut, NextTokenTraining, Trained, adamw};
@@ -33,19 +32,19 @@ pub fn fine_tune(
 ) -> Result<Supervised> {
     let Session { model, settings, interrupt, seed, room, progress } = *session;
     let (sft, task) = (&settings.sft, Task::new(&settings.task, model)?);
-    let (train, held_out) = match settings.reward.train_comparisons {
-        0 => split_by_query(comparisons, |one| &one.query, settings.labels.held_out_fraction, seed),
-        count => split_after(comparisons, |one| &one.query, count),
+    let (train, held_out) = split(comparisons, settings, seed);
+    let chosen = Chosen::of(&train, &task).repeated(sft.epochs);
+    let held_out = Chosen::of(&held_out, &task);
+    let Some(shown) = chosen.first_context().cloned() else {
+        let what = "no comparison that would train has a chosen response with text in it";
+        return Err(Error::usage(what, "give other comparisons"));
     };
-    let [chosen, held_out] = [train, held_out].map(|side| Chosen::of(&side, &task));
-    let Some(shown) = held_out.first_context().or(chosen.first_context()).cloned() else {
-        return Err(Error::usage("no comparison has a chosen response with text in it", "give other comparisons"));
-    };
+    let longest = chosen.longest().max(held_out.longest());
     let fitting = Loop {
         pass: Pass {
             rows: sft.batch_size,
-            tokens: chosen.longest().max(task.longest_row(0)),
-            responses: task.sampling.response_length,
+            tokens: longest.context + longest.continuation.max(task.sampling.response_length),
+            responses: longest.continuation,
             backward: Backward {
                 micro_batch_size: sft.micro_batch_size,
                 parts: most_parts(&model.transformer.device()),
@@ -63,7 +62,7 @@ pub fn fine_tune(
     let before = held_out.evaluate(model, progress)?;
     let training = NextTokenTraining {
         name: "sft",
-        schedule: sft.schedule(chosen.len()),
+        schedule: sft.schedule(&chosen),
         examples: &chosen,
         held_out: &held_out,
         start: model.clone(),

@@ -11,36 +11,62 @@ use crate::run::random::{Stream, generator, shuffled};
 
 /// Of each comparison, the response that was chosen, after what the policy reads.
 #[derive(Debug, Clone)]
-pub struct Chosen(Vec<Example>);
+pub struct Chosen {
+    examples: Vec<Example>,
+    passes: usize,
+}
+
+/// Tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Longest {
+    pub context: usize,
+    pub continuation: usize,
+}
+
+impl Longest {
+    /// The longest of either.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        let (context, continuation) = (self.context.max(other.context), self.continuation.max(other.continuation));
+        Self { context, continuation }
+    }
+}
 
 impl Chosen {
-    /// Responses without tokens teach nothing and are left out.
+    /// For one pass. Responses without tokens teach nothing and are left out.
     pub fn of(comparisons: &[TokenComparison], task: &Task) -> Self {
         let example = |one: &TokenComparison| {
             let continuation = one.responses.get(one.best).filter(|response| !response.is_empty())?.clone();
             Some(Example { context: task.context(&one.query), continuation })
         };
-        Self(comparisons.iter().filter_map(example).collect())
+        Self { examples: comparisons.iter().filter_map(example).collect(), passes: 1 }
     }
 
-    /// How many there are.
+    /// For so many passes, each in an order of its own.
+    #[must_use]
+    pub fn repeated(self, passes: usize) -> Self {
+        Self { passes, ..self }
+    }
+
+    /// Different ones.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.examples.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.examples.is_empty()
     }
 
     /// What the first of them continues.
     pub fn first_context(&self) -> Option<&Vec<u32>> {
-        self.0.first().map(|example| &example.context)
+        self.examples.first().map(|example| &example.context)
     }
 
-    /// Tokens of the longest.
-    pub fn longest(&self) -> usize {
-        self.0.iter().map(|one| one.context.len() + one.continuation.len()).max().unwrap_or(0)
+    /// The longest context, and the longest response.
+    pub fn longest(&self) -> Longest {
+        let length = |one: &Example| Longest { context: one.context.len(), continuation: one.continuation.len() };
+        self.examples.iter().map(length).fold(Longest::default(), Longest::max)
     }
 
     /// To measure on.
@@ -48,31 +74,35 @@ impl Chosen {
     /// # Errors
     /// When the tokenizer fails.
     pub fn held_out(self, model: &LanguageModel) -> Result<HeldOutExamples> {
-        let texts = self.0.iter().map(|example| model.tokenizer.decode(&example.continuation));
+        let texts = self.examples.iter().map(|example| model.tokenizer.decode(&example.continuation));
         let bytes = texts.map(|text| text.map(|text| text.len())).sum::<Result<usize>>()?;
-        Ok(HeldOutExamples { examples: self.0, bytes })
+        Ok(HeldOutExamples { examples: self.examples, bytes })
     }
 }
 
 impl Examples for Chosen {
+    /// At the end of the last pass fewer.
     fn of_step(&self, seed: u64, step: usize, size: usize) -> Vec<Example> {
+        let count = self.examples.len();
+        let end = ((step + 1) * size).min(self.passes * count);
         let mut taken = Vec::with_capacity(size);
-        while taken.len() < size && !self.0.is_empty() {
-            let number = step * size + taken.len();
-            let (pass, first) = (number / self.0.len(), number % self.0.len());
-            let order = shuffled(self.0.len(), &mut generator(seed, Stream::Data, pass as u64, 0));
-            let rest = order.into_iter().skip(first).take(size - taken.len());
-            taken.extend(rest.filter_map(|index| self.0.get(index)).cloned());
+        let mut number = step * size;
+        while number < end {
+            let (pass, first) = (number / count, number % count);
+            let order = shuffled(count, &mut generator(seed, Stream::Data, pass as u64, 0));
+            let rest = order.into_iter().skip(first).take(end - number);
+            taken.extend(rest.filter_map(|index| self.examples.get(index)).cloned());
+            number = step * size + taken.len();
         }
         taken
     }
 }
 
 impl Sft {
-    /// How it is trained on so many examples.
-    pub fn schedule(&self, examples: usize) -> Schedule {
+    /// How it is trained on these.
+    pub fn schedule(&self, chosen: &Chosen) -> Schedule {
         Schedule {
-            steps: (self.epochs * examples).div_ceil(self.batch_size),
+            steps: (chosen.passes * chosen.len()).div_ceil(self.batch_size),
             batch_size: self.batch_size,
             learning_rate: self.learning_rate,
             warmup_steps: 0,
@@ -90,8 +120,11 @@ mod tests {
     #[test]
     fn each_pass_reads_every_example_once_in_an_order_of_its_own() {
         let example = |id: u32| Example { context: vec![id], continuation: vec![id] };
-        let chosen = Chosen((0..10).map(example).collect());
-        let read: Vec<u32> = (0..5).flat_map(|step| chosen.of_step(1, step, 4)).map(|one| one.context[0]).collect();
+        let chosen = Chosen { examples: (0..10).map(example).collect(), passes: 2 };
+        let schedule = Sft { epochs: 2, batch_size: 6, ..Sft::default() }.schedule(&chosen);
+        let steps: Vec<Vec<Example>> = (0..schedule.steps).map(|step| chosen.of_step(1, step, 6)).collect();
+        assert_eq!(steps.iter().map(Vec::len).collect::<Vec<_>>(), [6, 6, 6, 2]);
+        let read: Vec<u32> = steps.concat().iter().map(|one| one.context[0]).collect();
         let sorted = |ids: &[u32]| {
             let mut ids = ids.to_vec();
             ids.sort_unstable();

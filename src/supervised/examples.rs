@@ -15,7 +15,7 @@ pub struct Example {
 
 /// Where the examples of a training come from.
 pub trait Examples: Sync {
-    /// `size` examples of a step, from 0 on: each pass over all of them has an order of its own.
+    /// The examples of a step, from 0 on, `size` or fewer: each pass over all of them has an order of its own.
     fn of_step(&self, seed: u64, step: usize, size: usize) -> Vec<Example>;
 }
 

@@ -8,8 +8,11 @@ use crate::run::{Mode, Progress};
 
 use super::examples::{Example, ExampleBatch};
 
-/// Rows of logits computed at once.
-const ROWS_AT_ONCE: usize = 1024;
+/// Logits computed at once, 16 MB of them.
+const LOGITS_AT_ONCE: usize = 1 << 22;
+
+/// Tokens read at once.
+const TOKENS_AT_ONCE: usize = 4096;
 
 /// Prediction of what was held out, each token once.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -54,8 +57,8 @@ impl HeldOutExamples {
         let length = |example: &Example| example.context.len() + example.continuation.len();
         let Some(longest) = self.examples.iter().map(length).max() else { return Ok(None) };
         let (mut sum, mut tokens) = (0.0, 0);
-        let mut progress = Progress::new("held-out text", self.examples.len() as u64, "windows", progress);
-        for group in self.examples.chunks((4 * ROWS_AT_ONCE / longest).max(1)) {
+        let mut progress = Progress::new("measuring", self.examples.len() as u64, "sequences", progress);
+        for group in self.examples.chunks((TOKENS_AT_ONCE / longest).max(1)) {
             let log_probs = log_probs(model, group)?;
             tokens += log_probs.len();
             sum -= log_probs.iter().map(|&p| f64::from(p)).sum::<f64>();
@@ -94,8 +97,9 @@ fn log_probs(model: &LanguageModel, examples: &[Example]) -> Result<Vec<f32>> {
     let hidden = model.transformer.hidden_at(batch.input(&device));
     let targets = batch.targets(&device);
     let mut log_probs = Vec::with_capacity(batch.predicted());
-    for first in (0..batch.predicted()).step_by(ROWS_AT_ONCE) {
-        let rows = ROWS_AT_ONCE.min(batch.predicted() - first);
+    let rows_at_once = (LOGITS_AT_ONCE / model.config.vocab_size).max(1);
+    for first in (0..batch.predicted()).step_by(rows_at_once) {
+        let rows = rows_at_once.min(batch.predicted() - first);
         let logits = model.transformer.logits(hidden.clone().narrow(0, first, rows));
         log_probs.extend(read_floats(pick_log_probs(logits, targets.clone().narrow(0, first, rows)))?);
     }

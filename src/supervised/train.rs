@@ -101,9 +101,8 @@ impl NextTokenTraining<'_> {
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
         let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
         let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
-        let Schedule { steps, batch_size, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
-        let (done, total) = ((first_step * batch_size) as u64, (steps * batch_size) as u64);
-        let mut progress = Progress::resumed(self.name, done, total, "sequences", self.progress);
+        let Schedule { steps, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
+        let mut progress = Progress::resumed(self.name, first_step as u64, steps as u64, "steps", self.progress);
         let mut losses = Vec::new();
         for step in first_step..steps {
             let (loss, gradients) = self.loss_and_gradients(&model, step)?;
@@ -111,7 +110,7 @@ impl NextTokenTraining<'_> {
             model = optimizer.step(rate, model, gradients);
             losses.push(loss);
             let done = step + 1;
-            progress.advance(batch_size as u64);
+            progress.advance(1);
             let interrupted = self.interrupt.requested();
             let checkpoint_due = interrupted || done.is_multiple_of(checkpoint_every_steps) || done == steps;
             // Read before a checkpoint too, so that none holds what is not finite.

@@ -163,8 +163,9 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     running.program.wait().unwrap();
     let running = Running::start(command());
     // Takes a question and is never seen again: it comes to Ada at last.
-    let bob = running.post("/api/next", &serde_json::json!({"labeler": "bob"}));
-    assert_eq!(bob["state"], "question");
+    while running.post("/api/next", &serde_json::json!({"labeler": "bob"}))["state"] != "question" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     let ada = serde_json::json!({"labeler": "ada"});
     running.answer(2);
     running.post("/api/undo", &ada);
@@ -180,7 +181,16 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     assert_eq!(contest["first_shown_rate"], (4.0 + 0.5) / 6.0);
     let judgments = fs::read_to_string(folder.join("judgments.jsonl")).unwrap();
     assert!(!judgments.contains("storyteller") && !judgments.contains("\"policy\""), "not blind: {judgments}");
-    assert!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count() == 6);
+    assert_eq!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count(), 6);
+
+    // What was judged is not asked again when more is wanted, and cannot be taken back by way of new questions.
+    let mut more = command();
+    more.args(["--set", "eval.pairs=8"]);
+    let running = Running::start(more);
+    running.answer(2);
+    let output = running.program.wait_with_output().unwrap();
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&outcome["contests"][0]["pairs"], &outcome["contests"][0]["ties"]), (&8.into(), &1.into()));
 }
 
 #[cfg(feature = "web")]

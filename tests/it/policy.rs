@@ -194,6 +194,18 @@ fn what_the_last_update_did_stops_the_run_too() {
 }
 
 #[test]
+fn a_run_that_stopped_itself_does_not_pass_when_it_is_repeated() {
+    let models = Models::new();
+    let folder = tempfile::tempdir().unwrap();
+    let limits = config::Health { largest_kl: 5.0, ..config::Health::default() };
+    let wild = config::Policy { learning_rate: 2.0, ..config::Policy::default() };
+    for _ in 0..2 {
+        let stopped = models.train_until(1, folder.path(), Interrupt::new(), wild.clone(), &limits).unwrap_err();
+        assert!(stopped.to_string().contains("stopped, because the KL is"), "{stopped}");
+    }
+}
+
+#[test]
 fn another_kl_setting_holds_from_the_resume_on() {
     let models = Models::new();
     let folder = tempfile::tempdir().unwrap();

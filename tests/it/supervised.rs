@@ -29,12 +29,12 @@ fn task(model: &LanguageModel) -> Task {
 
 fn train(device: &Device, folder: &Path, interrupt: Interrupt, settings: &Sft) -> Result<(Trained, f64)> {
     let model = tiny::language_model(1, device);
-    let chosen = Chosen::of(&comparisons(&model), &task(&model));
+    let chosen = Chosen::of(&comparisons(&model), &task(&model)).repeated(settings.epochs);
     let held_out = chosen.clone().held_out(&model)?;
     let before = held_out.evaluate(&model, Mode::Quiet)?.unwrap().loss;
     let training = NextTokenTraining {
         name: "sft",
-        schedule: settings.schedule(chosen.len()),
+        schedule: settings.schedule(&chosen),
         examples: &chosen,
         held_out: &held_out,
         start: model,

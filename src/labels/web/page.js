@@ -26,7 +26,7 @@ const say = (text) => { element("notice").textContent = text; };
 const percent = ({ pairs, same }) => `${Math.round((100 * same) / pairs)}% of ${pairs}`;
 
 const showStanding = (standing) => {
-  const parts = [`${standing.labels} of ${standing.wanted} labels`, `${standing.yours} yours`];
+  const parts = [`${standing.labels} of ${standing.wanted} ${standing.unit}`, `${standing.yours} yours`];
   if (standing.seconds_a_label !== null) parts.push(`${standing.seconds_a_label.toFixed(1)} s each`);
   if (standing.agreement_with_self.pairs) parts.push(`agreement with yourself ${percent(standing.agreement_with_self)}`);
   if (standing.agreement_of_all.pairs) parts.push(`among all ${percent(standing.agreement_of_all)}`);
@@ -62,7 +62,7 @@ const notices = {
   wait: "The model is writing the next ones …",
   later: "The model is learning from these labels; more questions follow.",
   stopped: "The run was stopped. What was answered is saved.",
-  done: "All labels are there. Thank you! You may close this page.",
+  done: "All answers are there. Thank you! You may close this page.",
 };
 
 const show = (view) => {
@@ -116,7 +116,7 @@ const answer = (place) => {
 
 const skip = () => { if (question) request("/api/skip", { id: question.id }, "Skipped."); };
 
-const undo = () => { if (labeler) request("/api/undo", {}, "Taken back; choose again."); };
+const undo = () => { if (labeler && !element("undo").hidden) request("/api/undo", {}, "Taken back; choose again."); };
 
 element("cannot-tell").addEventListener("click", () => answer(null));
 element("skip").addEventListener("click", skip);
