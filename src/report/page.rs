@@ -68,10 +68,14 @@ fn key_figures(figures: &[KeyFigure]) -> String {
 
 fn contestants(standings: &[Standing]) -> String {
     let row = |Standing { name, kl, score }: &Standing| {
-        let score = score.map_or_else(String::new, |score| number(score));
+        let score = score.map_or_else(String::new, number);
         // The pretrained model's own KL is 0, of either sign.
         let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
-        format!("<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td><td data-label=\"Score\">{score}</td></tr>\n", escape(name), number(kl))
+        format!(
+            "<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td><td data-label=\"Score\">{score}</td></tr>\n",
+            escape(name),
+            number(kl)
+        )
     };
     let body: String = standings.iter().map(row).collect();
     let table = unless_empty(&body, |body| {
