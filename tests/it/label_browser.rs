@@ -172,6 +172,10 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
         let of_role = nodes.iter().filter(|node| node["role"]["value"] == role && node["ignored"] != true);
         of_role.filter_map(|node| node["name"]["value"].as_str()).collect()
     };
+    let heading =
+        nodes.iter().find(|node| node["name"]["value"] == "The text begins" && node["role"]["value"] == "heading");
+    let query = browser.run("return document.getElementById('query').textContent");
+    assert_eq!(heading.unwrap()["description"]["value"], query, "the text is read out with its heading");
     let buttons = names("button");
     assert!(buttons.contains(&"1 bad 2.") && buttons.iter().any(|name| name.starts_with("Cannot tell")), "{buttons:?}");
     assert_eq!(names("heading"), ["Which is best?", "The text begins", "and goes on"]);

@@ -335,3 +335,35 @@ fn the_tuned_model_meets_others(folder: &Path) {
     assert_eq!(everybody["contests"].as_array().unwrap().len(), 6);
     assert_eq!(everybody["labeler"], "the reward model");
 }
+
+#[test]
+fn the_papers_first_table_comes_out_of_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |labels: usize| {
+        let labels = format!("labels.comparisons={labels}");
+        let small = ["--set", "policy.updates=2", "--set", "eval.pairs=20", "--set", &labels];
+        preftune(folder.path(), &[&["demo", "--table", "--quick", "--json", "--run", "table"], &small[..]].concat())
+    };
+    let too_few = table(8);
+    assert_eq!(too_few.status.code(), Some(2), "{}", String::from_utf8_lossy(&too_few.stderr));
+    let result = || -> serde_json::Value { serde_json::from_slice(&table(64).stdout).unwrap() };
+    let first = result();
+    let names = |field: &str, name: &str| -> Vec<String> {
+        first[field].as_array().unwrap().iter().map(|one| one[name].to_string()).collect()
+    };
+    let others = [
+        "zero-shot",
+        "supervised on 64 labels",
+        "best of 4 by the reward model",
+        "tuned on 16 labels",
+        "tuned on 4 labels",
+    ];
+    assert_eq!(names("contests", "baseline"), others.map(|name| format!("{name:?}")));
+    assert_eq!(names("contests", "candidate"), vec!["\"tuned on 64 labels\""; 5]);
+    assert_eq!(names("reward_models", "labels"), ["64", "16", "4"]);
+    let report = fs::read_to_string(folder.path().join("table/report.html")).unwrap();
+    assert!(others.iter().all(|name| report.contains(name)), "{report}");
+    // What is trained is found again.
+    assert_eq!(result()["contests"], first["contests"]);
+    assert_eq!(table(128).status.code(), Some(2), "the same folder with other labels");
+}

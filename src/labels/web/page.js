@@ -77,8 +77,10 @@ const show = (view) => {
   element("query").textContent = question.query;
   element("responses").replaceChildren(...question.responses.map(choice));
   shownAt = performance.now();
-  // Keyboards and screen readers begin at the new text.
-  element("query-heading").focus({ preventScroll: true });
+  // Keyboards and screen readers begin at the new text. A new element is read out even if the old had the focus.
+  const heading = element("query-heading").cloneNode(true);
+  element("query-heading").replaceWith(heading);
+  heading.focus({ preventScroll: true });
   window.scrollTo(0, 0);
 };
 
