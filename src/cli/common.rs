@@ -87,6 +87,17 @@ impl Common {
     /// The run folder asked for, or `runs/NAME`. A folder goes on with the work it was begun for:
     /// `inputs` names what that work is.
     pub fn run_directory(&self, name: &str, settings: &Config, inputs: &[String]) -> Result<RunDirectory> {
+        self.run_directory_that_keeps(name, settings, inputs, &[])
+    }
+
+    /// The same for work that also keeps these settings to its end, and what would go wrong.
+    pub fn run_directory_that_keeps(
+        &self,
+        name: &str,
+        settings: &Config,
+        inputs: &[String],
+        settled: &[(&str, &str)],
+    ) -> Result<RunDirectory> {
         let path = self.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
         let directory = RunDirectory::open(path)?;
         let begun_for = directory.path().join("begun-for.txt");
@@ -98,14 +109,19 @@ impl Common {
             ));
         }
         files::write_atomically(&begun_for, work.as_bytes())?;
-        self.warn_of_other_settings(&directory, settings)?;
+        self.warn_of_other_settings(&directory, settings, settled)?;
         files::write_atomically(&directory.config(), settings.to_toml()?.as_bytes())?;
         Ok(directory)
     }
 
     /// A run may go on with other settings, to train longer, say; what is done is not done again. A run
     /// of which nothing is done, because it was refused, has no settings yet.
-    fn warn_of_other_settings(&self, directory: &RunDirectory, settings: &Config) -> Result<()> {
+    fn warn_of_other_settings(
+        &self,
+        directory: &RunDirectory,
+        settings: &Config,
+        settled: &[(&str, &str)],
+    ) -> Result<()> {
         let path = directory.config();
         if !path.exists() || !directory.has_work() {
             return Ok(());
@@ -114,8 +130,8 @@ impl Common {
         let mut differences = before.differences(settings)?;
         // An adapted coefficient goes on from where it is.
         differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));
-        for (setting, why) in SETTLED {
-            if let Some(difference) = differences.iter().find(|difference| difference.contains(setting)) {
+        for (setting, why) in SETTLED.iter().chain(settled) {
+            if let Some(difference) = differences.iter().find(|difference| difference.contains(*setting)) {
                 return Err(Error::usage(
                     format!("{difference}: {why}"),
                     format!("{} was begun with the first value; choose another folder with --run", path.display()),

@@ -67,7 +67,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let kind = if arguments.table { "table" } else { "demo" };
     let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
-    let directory = common.run_directory(&name, &settings, &[remembered_model(STORYTELLER)?])?;
+    let settled = [("labels.comparisons", "the models that are there were tuned on the first number")];
+    let inputs = [remembered_model(STORYTELLER)?];
+    let directory = common.run_directory_that_keeps(&name, &settings, &inputs, &settled)?;
     let interrupt = Interrupt::install()?;
     let model = load_model(STORYTELLER, &opened.device)?;
     let experiment = Stylistic {
@@ -81,8 +83,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let mut labeler = load_labeler(None)?;
     let labels = experiment.labels(&mut labeler)?;
     let tuned = experiment.tune_on(&labels, "")?;
-    let contestant = |name: &str, model| Contestant { name: name.into(), model, best_of: 1 };
-    let contestants = [contestant("tuned", &tuned.model), contestant(STORYTELLER, &model)];
+    let contestant = |name: &str, model, number| Contestant { name: name.into(), model, best_of: 1, number };
+    let contestants = [contestant("tuned", &tuned.model, 0), contestant(STORYTELLER, &model, 1)];
     let judged = experiment.judge(&tuned, &contestants, &mut labeler)?;
     let ([contest], [after, before]) = (judged.contests.as_slice(), judged.standings.as_slice()) else {
         return Err(Error::failed("one contest between two was expected", ""));

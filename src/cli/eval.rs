@@ -103,20 +103,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         task: &settings.task,
         pairs: settings.eval.pairs,
         seed: common.seed,
+        interrupt: Interrupt::install()?,
         progress: common.progress(),
     };
-    if judging.pairs > queries.len() {
-        common.say(&format!(
-            "{} pairs of {} queries: several share a query, so that the intervals are too narrow",
-            judging.pairs,
-            queries.len()
-        ));
-    }
-    let contestant = |(model, name): (_, &&String)| Contestant { name: (*name).clone(), model, best_of: 1 };
-    let mut contestants: Vec<Contestant<'_>> = models.iter().zip(&names).map(contestant).collect();
+    // The best of several has a number of its own, whether it takes part or not.
+    let numbers = [0, 1].into_iter().chain(3..);
+    let contestant =
+        |((model, name), number): ((_, &&String), u64)| Contestant { name: (*name).clone(), model, best_of: 1, number };
+    let mut contestants: Vec<Contestant<'_>> = models.iter().zip(&names).zip(numbers).map(contestant).collect();
     contestants.extend(arguments.best_of.map(|best_of| {
         let name = format!("best of {best_of} of {}", arguments.baseline.first().map_or("", String::as_str));
-        Contestant { name, model: reference, best_of }
+        Contestant { name, model: reference, best_of, number: 2 }
     }));
     let matches = matches(contestants.len(), arguments.all_pairs);
     // What could fail, before the work.
@@ -160,7 +157,6 @@ fn ask_people(
     arguments: &Arguments,
     common: &Common,
 ) -> Result<Judged> {
-    let interrupt = Interrupt::install()?;
     let instructions = label::read_instructions(&arguments.instructions)?;
     let plan = Plan { wanted: 0, repeated: 0.0, seed: judging.seed };
     let here = || common.run.clone().unwrap_or_default().join("judgments.jsonl");
@@ -169,7 +165,7 @@ fn ask_people(
     desk.offer_last(&[]);
     let desk = Arc::new(SharedDesk::new(desk));
     let page = label::open_page(&desk, &instructions, arguments.port, common)?;
-    let mut people = People::at(&desk, &instructions, interrupt, common.progress());
+    let mut people = People::at(&desk, &instructions, judging.interrupt.clone(), common.progress());
     let judged = judging.run(contestants, matches, &mut people);
     page.stop();
     judged

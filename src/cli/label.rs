@@ -126,6 +126,9 @@ fn ask_people(
         false => {
             let page = open_page(&desk, &instructions, arguments.port, common)?;
             let supplied = labelling.supply(&desk);
+            if supplied.is_ok() {
+                desk.with(Desk::finish);
+            }
             page.stop();
             supplied?;
         }

@@ -16,7 +16,7 @@ use crate::stages::{Supervised, fine_tune};
 
 /// Train a model on the responses that were chosen, without a reward
 ///
-/// What the tuned model is compared with: the same labels, and next-token training on the best of each. Run
+/// Next-token training on the best response of each comparison: what a tuned model is to be better than. Run
 /// the same command again to go on after an interruption.
 #[derive(Args)]
 #[command(after_help = "Examples:

@@ -1,5 +1,7 @@
 //! Several models continue the same queries, and a labeler says, two by two, which did it better.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::win_rate::{Pair, WinRate, judge_pairs};
@@ -8,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
 use crate::lm::{LanguageModel, Sampled, Sampling, Task, sample};
 use crate::policy::{Judges, Rows, mean_of_sums, response_log_probs};
+use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, uniform};
 use crate::statistics::mean;
@@ -23,6 +26,9 @@ pub struct Contestant<'a> {
     /// Of so many responses to each query the one is taken that the reward model gives the most; with 1,
     /// the one there is.
     pub best_of: usize,
+    /// Another for each: with that of the opponent, it decides the random numbers of a contest, so that who
+    /// else there is changes nothing.
+    pub number: u64,
 }
 
 /// Two contestants by their place in the list: who is judged, and against whom.
@@ -79,6 +85,7 @@ pub struct Judging<'a> {
     /// Of each contest.
     pub pairs: usize,
     pub seed: u64,
+    pub interrupt: Interrupt,
     pub progress: Mode,
 }
 
@@ -98,10 +105,16 @@ impl Judging<'_> {
     /// [`Error::Usage`] for a match without two contestants, and for a best of several without a reward
     /// model; for a query a model cannot read, when the device fails, and as [`judge_pairs`].
     pub fn run(&self, contestants: &[Contestant<'_>], matches: &[Match], labeler: &mut dyn Labeler) -> Result<Judged> {
+        let queries = texts_of(self).collect::<HashSet<_>>().len();
+        if queries < self.pairs {
+            self.progress.say(&format!(
+                "{} pairs of {queries} queries: several share a query, so that the intervals are too narrow",
+                self.pairs
+            ));
+        }
         let sides = self.draw(contestants, matches)?;
-        let texts = || self.queries.iter().cycle().take(self.pairs);
         let pairs = |(candidate, baseline): &(Responses, Responses)| -> Vec<Pair> {
-            let both = candidate.texts.iter().zip(&baseline.texts).zip(texts());
+            let both = candidate.texts.iter().zip(&baseline.texts).zip(texts_of(self));
             let pair = |((candidate, baseline), query): ((&String, &String), &String)| Pair {
                 query: query.clone(),
                 candidate: candidate.clone(),
@@ -126,27 +139,33 @@ impl Judging<'_> {
                 baseline_scores: baseline.scores,
             });
         }
-        Ok(Judged { standings, contests, queries: self.queries.len().min(self.pairs) })
+        Ok(Judged { standings, contests, queries })
     }
 
     fn draw(&self, contestants: &[Contestant<'_>], matches: &[Match]) -> Result<Vec<(Responses, Responses)>> {
-        let texts: Vec<&String> = self.queries.iter().cycle().take(self.pairs).collect();
+        let texts: Vec<&String> = texts_of(self).collect();
         let total = (2 * matches.len() * texts.len()) as u64;
         let mut progress = Progress::new("continuing", total, "queries", self.progress);
-        let mut responses = |place: usize, stream: usize| {
-            let contestant = contestants
-                .get(place)
-                .ok_or_else(|| Error::usage(format!("there is no contestant {place}"), "they are numbered from 0"))?;
+        let mut responses = |contestant: &Contestant<'_>, stream: u64| {
             self.check(contestant)?;
             let mut responses = Responses::default();
             for (number, texts) in texts.chunks(QUERIES_AT_ONCE).enumerate() {
+                if self.interrupt.requested() {
+                    return Err(Error::Interrupted { checkpoint: None });
+                }
                 self.continue_with(contestant, texts, (stream, number * QUERIES_AT_ONCE), &mut responses)?;
                 progress.advance(texts.len() as u64);
             }
             Ok(responses)
         };
-        let drawn = (0..).zip(matches).map(|(number, &(candidate, baseline)): (usize, &Match)| {
-            Ok((responses(candidate, 2 * number)?, responses(baseline, 2 * number + 1)?))
+        let contestant = |place: usize| {
+            let missing = || Error::usage(format!("there is no contestant {place}"), "they are counted from 0");
+            contestants.get(place).ok_or_else(missing)
+        };
+        let drawn = matches.iter().map(|&(candidate, baseline)| {
+            let (candidate, baseline) = (contestant(candidate)?, contestant(baseline)?);
+            let first = 2 * number_of_match(candidate.number, baseline.number);
+            Ok((responses(candidate, first)?, responses(baseline, first + 1)?))
         });
         let drawn = drawn.collect();
         progress.finish();
@@ -168,7 +187,7 @@ impl Judging<'_> {
         &self,
         contestant: &Contestant<'_>,
         texts: &[&String],
-        (stream, first): (usize, usize),
+        (stream, first): (u64, usize),
         drawn: &mut Responses,
     ) -> Result<()> {
         let Contestant { model, best_of, .. } = *contestant;
@@ -177,7 +196,7 @@ impl Judging<'_> {
         let sampling = Sampling { responses_per_query: best_of, ..task.sampling };
         let length = sampling.response_length;
         let numbers =
-            |row: usize| uniform(self.seed, Stream::Evaluation, stream as u64, (first * best_of + row) as u64, length);
+            |row: usize| uniform(self.seed, Stream::Evaluation, stream, (first * best_of + row) as u64, length);
         let contexts = task.contexts(&queries);
         let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers)?;
         let of_responses: Vec<Vec<u32>> =
@@ -218,6 +237,17 @@ impl Judging<'_> {
     }
 }
 
+/// What is continued, pair by pair.
+fn texts_of<'a>(judging: &Judging<'a>) -> impl Iterator<Item = &'a String> + use<'a> {
+    judging.queries.iter().cycle().take(judging.pairs)
+}
+
+/// Of two contestants, whichever comes first: the pairs that the lower numbers make come before.
+fn number_of_match(one: u64, other: u64) -> u64 {
+    let (low, high) = (one.min(other), one.max(other));
+    high * high.saturating_sub(1) / 2 + low
+}
+
 /// Over all that each contestant wrote.
 fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Responses, Responses)]) -> Vec<Standing> {
     let standing = |(place, contestant): (usize, &Contestant<'_>)| {
@@ -248,5 +278,15 @@ mod tests {
         assert_eq!(matches(3, false), [(0, 1), (0, 2)]);
         assert_eq!(matches(3, true), [(0, 1), (0, 2), (1, 2)]);
         assert!(matches(1, true).is_empty() && matches(0, false).is_empty());
+    }
+
+    #[test]
+    fn every_match_has_a_number_of_its_own() {
+        let numbers: Vec<u64> =
+            matches(6, true).iter().map(|&(one, other)| number_of_match(one as u64, other as u64)).collect();
+        let mut sorted = numbers.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..15).collect::<Vec<u64>>());
+        assert_eq!(number_of_match(3, 1), number_of_match(1, 3));
     }
 }

@@ -1,6 +1,7 @@
 //! How often a labeler prefers one model's responses to another's.
 
-use rand_chacha::rand_core::Rng;
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -60,8 +61,8 @@ pub struct WinRate {
 }
 
 /// Shows the pairs of all contests to the labeler, one contest's among those of the others, each in random
-/// order and without saying which model wrote what. The order of a pair depends on the pair and the seed
-/// alone, so that it stays where other pairs are added.
+/// order and without saying which model wrote what. The order of a pair depends on the pair alone, so that
+/// it stays when the same pair is judged again. A response against itself is a tie, and not asked.
 ///
 /// # Errors
 /// [`Error::Usage`] when there are no pairs, [`Error::Failed`] when the labeler picks a
@@ -73,40 +74,45 @@ pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, seed: u64)
             "give a file with at least one query",
         ));
     }
-    let pairs: Vec<(&Pair, bool)> =
-        contests.iter().flatten().map(|pair| (pair, candidate_is_shown_first(pair, seed))).collect();
-    // Contests one after the other would tell people when the contestant changes.
-    let order = shuffled(pairs.len(), &mut generator(seed, Stream::Evaluation, SEQUENCE, 0));
+    let pairs: Vec<&Pair> = contests.iter().flatten().collect();
+    // Contests one after the other would tell people when the contestant changes. Between a response and
+    // itself there is no choice.
+    let mut order = shuffled(pairs.len(), &mut generator(seed, Stream::Evaluation, SEQUENCE, 0));
+    order.retain(|&index| pairs.get(index).is_some_and(|pair| pair.candidate != pair.baseline));
     let asked = |&index: &usize| {
-        let (pair, first) = pairs.get(index)?;
+        let pair = pairs.get(index)?;
         let mut shown = vec![pair.candidate.clone(), pair.baseline.clone()];
-        if !first {
+        if !candidate_is_shown_first(pair) {
             shown.reverse();
         }
         Some((pair.query.clone(), shown))
     };
     let judgments = labeler.judge_all(&order.iter().filter_map(asked).collect::<Vec<_>>())?;
-    if judgments.len() != pairs.len() {
-        let what = format!("labeler {:?} judged {} of {} pairs", labeler.name(), judgments.len(), pairs.len());
+    if judgments.len() != order.len() {
+        let what = format!("labeler {:?} judged {} of {} pairs", labeler.name(), judgments.len(), order.len());
         return Err(Error::failed(what, "a labeler must answer every question"));
     }
-    let mut verdicts: Vec<(usize, Judgment)> = order.into_iter().zip(judgments).collect();
-    verdicts.sort_unstable_by_key(|(index, _)| *index);
-    let judged = verdicts.into_iter().zip(&pairs).map(|((_, judgment), &(_, candidate_shown_first))| {
+    let mut verdicts: HashMap<usize, Judgment> = order.into_iter().zip(judgments).collect();
+    let judged = pairs.iter().enumerate().map(|(index, pair)| {
+        let candidate_shown_first = candidate_is_shown_first(pair);
+        let judgment = verdicts.remove(&index).unwrap_or(Judgment { best: 0, tied: true });
         Ok(JudgedPair { outcome: outcome(judgment, candidate_shown_first, labeler)?, candidate_shown_first })
     });
     let mut judged = judged.collect::<Result<Vec<_>>>()?.into_iter();
     Ok(contests.iter().map(|pairs| count(labeler.name(), judged.by_ref().take(pairs.len()).collect())).collect())
 }
 
-/// Random numbers of judging, beside those of the contestants, which are numbered from 0.
+/// The random numbers of judging, beside those of the contestants, which count from 0.
 const SEQUENCE: u64 = 1 << 32;
-const PLACES: u64 = SEQUENCE + 1;
 
-fn candidate_is_shown_first(pair: &Pair, seed: u64) -> bool {
-    let digest = Sha256::digest([pair.query.as_str(), &pair.candidate, &pair.baseline].join("\0"));
-    let number = digest.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte));
-    generator(seed, Stream::Evaluation, PLACES, number).next_u32().is_multiple_of(2)
+/// As good as a coin, and the same whenever and by whom these two are judged.
+fn candidate_is_shown_first(pair: &Pair) -> bool {
+    let candidate_is_lower = pair.candidate <= pair.baseline;
+    let [low, high] =
+        if candidate_is_lower { [&pair.candidate, &pair.baseline] } else { [&pair.baseline, &pair.candidate] };
+    let digest = Sha256::digest([pair.query.as_str(), low, high].join("\0"));
+    let lower_is_shown_first = digest.first().is_some_and(|byte| byte % 2 == 0);
+    lower_is_shown_first == candidate_is_lower
 }
 
 fn outcome(judgment: Judgment, candidate_shown_first: bool, labeler: &dyn Labeler) -> Result<Outcome> {
@@ -215,9 +221,20 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_shown_in_the_same_order_whatever_other_pairs_there_are() {
+    fn a_pair_is_shown_in_the_same_order_whatever_other_pairs_there_are_and_whoever_is_the_candidate() {
         let [few, many] = [50, 80].map(|count| judge(&pairs(count), prefer_good).unwrap().judged);
         assert_eq!(few, many[..50]);
+        let swap = |pair: Pair| Pair { candidate: pair.baseline, baseline: pair.candidate, ..pair };
+        let swapped = judge(&pairs(50).into_iter().map(swap).collect::<Vec<_>>(), prefer_good).unwrap().judged;
+        assert!(few.iter().zip(&swapped).all(|(one, other)| one.candidate_shown_first != other.candidate_shown_first));
+    }
+
+    #[test]
+    fn a_response_against_itself_is_a_tie_and_not_asked() {
+        let same = Pair { query: "query".into(), candidate: "good".into(), baseline: "good".into() };
+        let rate = judge(&[pairs(2), vec![same]].concat(), prefer_good).unwrap();
+        assert_eq!((rate.wins, rate.ties, rate.pairs), (2, 1, 3));
+        assert_eq!(rate.judged[2].outcome, Outcome::Tie);
     }
 
     #[test]

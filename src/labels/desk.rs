@@ -210,7 +210,7 @@ impl Desk {
         let labeler = signature.labeler.clone();
         let Some(question) = self.before(&labeler, id) else {
             let is_there = self.log.answers_of(&labeler).next().is_some_and(|last| is_same_answer(last, id, answer));
-            return if is_there { Ok(()) } else { Err(self.not_before(id)) };
+            return if is_there { Ok(()) } else { Err(self.not_before(&labeler, id)) };
         };
         self.log.append(question.answered(answer, signature)?)?;
         self.clear(&labeler);
@@ -226,7 +226,7 @@ impl Desk {
     /// # Errors
     /// When this question is not before this labeler.
     pub fn skip(&mut self, labeler: &str, id: &str) -> Result<()> {
-        let question = self.before(labeler, id).ok_or_else(|| self.not_before(id))?;
+        let question = self.before(labeler, id).ok_or_else(|| self.not_before(labeler, id))?;
         self.clear(labeler);
         self.labelers.entry(labeler.into()).or_default().skipped.insert(question.asked());
         if self.last.is_some() || !self.was_asked(&question) {
@@ -244,7 +244,9 @@ impl Desk {
         let mut answers = self.log.answers_of(labeler).filter_map(Record::answer).filter(is_asked);
         let last = answers.next().map(Question::from);
         drop(answers);
-        let last = last.filter(|_| !self.closed);
+        if self.closed {
+            return Err(Error::usage("the last answer was given, and what was answered holds", "close the page"));
+        }
         let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
         self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
         if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
@@ -308,12 +310,14 @@ impl Desk {
         self.waiting.pop_front().or(left)
     }
 
-    fn not_before(&self, id: &str) -> Error {
-        let is_it = |record: &Record| record.answer().is_some_and(|answer| answer.id == id);
-        match self.last.is_some() && self.log.records().iter().any(is_it) {
-            true => Error::usage("somebody else has answered that question meanwhile", "ask for the next question"),
-            false => Error::usage("that question is no longer before you", "ask for the next question"),
-        }
+    fn not_before(&self, labeler: &str, id: &str) -> Error {
+        let is_it = |record: &&Record| record.answer().is_some_and(|answer| answer.id == id);
+        let others = self.labelers.keys().filter(|other| *other != labeler);
+        let what = match others.into_iter().any(|other| self.log.answers_of(other).any(|record| is_it(&record))) {
+            true => "somebody else has answered that question meanwhile",
+            false => "that question is no longer before you",
+        };
+        Error::usage(what, "ask for the next question")
     }
 
     /// Now and then, one that was answered before.

@@ -22,6 +22,8 @@ const SAMPLES: usize = 24;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Judgment {
     contests: Vec<Verdict>,
+    /// Different ones, that the pairs are about.
+    queries: usize,
     /// Of the first contest.
     samples: Vec<SampleRow>,
     /// KL and score of each contestant.
@@ -60,7 +62,7 @@ impl Judgment {
         };
         let contests = judged.contests.iter().map(verdict).collect();
         let contestants = judged.standings.clone();
-        Self { contests, samples, contestants, is_the_papers: false, environment }
+        Self { contests, queries: judged.queries, samples, contestants, is_the_papers: false, environment }
     }
 
     /// The same of the paper's experiment, where the paper's own result stands beside the first.
@@ -112,7 +114,8 @@ impl RunReportInput {
         let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
         let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
         let judgment = Judgment::read(run)?;
-        let Judgment { contests, samples, contestants, is_the_papers, environment } = judgment.unwrap_or_default();
+        let Judgment { contests, queries, samples, contestants, is_the_papers, environment } =
+            judgment.unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
@@ -121,6 +124,7 @@ impl RunReportInput {
             kl_target: kl.adaptive.then_some(kl.target),
             chance: chance_of(run, settings.labels.responses_per_query)?,
             contests,
+            queries,
             contestants,
             is_the_papers,
             is_older: is_older_than_training(run),
@@ -135,7 +139,8 @@ impl RunReportInput {
 /// Whether the policy was trained on after the judgment.
 fn is_older_than_training(run: &Path) -> bool {
     let changed = |file: &str| std::fs::metadata(run.join(file)).and_then(|metadata| metadata.modified()).ok();
-    changed(JUDGMENT_FILE).zip(changed("policy/metrics.jsonl")).is_some_and(|(judged, trained)| judged < trained)
+    let trained = ["metrics.jsonl", "policy/metrics.jsonl"].into_iter().filter_map(changed).max();
+    changed(JUDGMENT_FILE).zip(trained).is_some_and(|(judged, trained)| judged < trained)
 }
 
 /// The settings of the run, and those of each stage that was begun by a command of its own.

@@ -28,6 +28,8 @@ pub struct RunReportInput {
     /// The accuracy of guessing, 1/N with N responses a comparison.
     pub chance: f64,
     pub contests: Vec<Verdict>,
+    /// Different ones, that the pairs of a contest are about.
+    pub queries: usize,
     /// Whether the policy was trained on after these.
     pub is_older: bool,
     /// KL and score of each contestant.
@@ -151,6 +153,9 @@ fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
             percent(first_shown.low),
             percent(first_shown.high)
         );
+        if input.queries < win_rate.pairs {
+            note += &format!(" {} pairs of {} queries: the interval is too narrow.", win_rate.pairs, input.queries);
+        }
         if number == 0 && input.is_the_papers {
             reference_lines.push(("paper 88%".into(), PAPER_WIN_RATE));
             note += " The paper's 88% are people's verdicts on its sentiment policy, a larger model.";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::collect::Questions;
 use crate::data::comparisons::Record;
 use crate::error::{Error, Result};
-use crate::labels::{Answer, Desk, LabelLog, Labeler, Question, SharedDesk, Signature};
+use crate::labels::{Answer, LabelLog, Labeler, Question, SharedDesk, Signature};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::unix_seconds;
@@ -67,13 +67,19 @@ impl Labelling<'_> {
         let mut progress = self.begin(done);
         let started = Instant::now();
         loop {
-            let (labels, is_done, lacking) =
-                desk.with(|desk| (desk.log().comparisons().len(), desk.is_done(), desk.lacks(AHEAD)));
-            progress.reach(labels.min(self.wanted) as u64);
             let is_late = self.patience.is_some_and(|patience| started.elapsed() >= patience);
-            if is_done || is_late && labels >= FEWEST {
+            // Looked at and ended at once: nobody can take a label back in between.
+            let (labels, is_done, lacking) = desk.with(|desk| {
+                let labels = desk.log().comparisons().len();
+                let is_done = desk.is_done() || is_late && labels >= FEWEST;
+                if is_done {
+                    desk.end_round();
+                }
+                (labels, is_done, desk.lacks(AHEAD))
+            });
+            progress.reach(labels.min(self.wanted) as u64);
+            if is_done {
                 progress.finish();
-                desk.with(Desk::end_round);
                 return Ok(());
             }
             if self.interrupt.requested() {

@@ -49,7 +49,6 @@ impl Stylistic<'_> {
     /// As [`label`].
     pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Vec<TokenComparison>> {
         let Session { model, settings, .. } = self.session;
-        check_labels(&self.directory.stage("reward")?, settings.labels.comparisons)?;
         let path = self.directory.comparisons();
         label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
         let task = Task::new(&settings.task, model)?;
@@ -62,13 +61,12 @@ impl Stylistic<'_> {
     /// names of the folders of both.
     ///
     /// # Errors
-    /// [`Error::Usage`] where these folders were begun with other labels, and as [`fit`] and [`tune`].
+    /// As [`fit`] and [`tune`].
     pub fn tune_on(&self, labels: &[TokenComparison], suffix: &str) -> Result<Tuned> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task)?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
-        check_labels(&stage, labels.len())?;
         progress.say(&format!("tuning on {} labels", labels.len()));
         let fit = fit(&self.session, labels.to_vec(), &tokens, &stage.path().join("model"), &stage)?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
@@ -83,7 +81,6 @@ impl Stylistic<'_> {
     /// As [`fine_tune`].
     pub fn supervised_on(&self, labels: &[TokenComparison]) -> Result<LanguageModel> {
         let stage = self.directory.stage("sft")?;
-        check_labels(&stage, labels.len())?;
         let model = fine_tune(&self.session, labels.to_vec(), &stage)?.trained.model;
         files::write_folder(&stage.path().join("model"), model.to_files(Precision::F32)?)?;
         Ok(model)
@@ -108,7 +105,7 @@ impl Stylistic<'_> {
             let first = labels.get(..labels.len() / parts).unwrap_or_default();
             tuned.push(self.tune_on(first, &format!("-on-{}", first.len()))?);
         }
-        let contestant = |name: String, model, best_of| Contestant { name, model, best_of };
+        let contestant = |name: String, model, best_of| Contestant { name, model, best_of, number: 0 };
         let pretrained = self.session.model;
         let mut contestants: Vec<Contestant<'_>> = tuned.iter().map(contestant_on).collect();
         let others = [
@@ -117,6 +114,7 @@ impl Stylistic<'_> {
             contestant(format!("best of {BEST_OF} by the reward model"), pretrained, BEST_OF),
         ];
         contestants.splice(1..1, others);
+        (0..).zip(&mut contestants).for_each(|(number, contestant)| contestant.number = number);
         let [all, ..] = tuned.as_slice() else { return Err(Error::failed("nothing was tuned", "")) };
         let judged = self.judge(all, &contestants, labeler)?;
         Ok(Table { tuned, judged })
@@ -128,7 +126,7 @@ impl Stylistic<'_> {
     /// # Errors
     /// As [`Judging::run`].
     pub fn judge(&self, tuned: &Tuned, contestants: &[Contestant<'_>], labeler: &mut dyn Labeler) -> Result<Judged> {
-        let Session { model, settings, seed, progress, .. } = self.session;
+        let Session { model, settings, seed, interrupt, progress, .. } = self.session;
         let judges = Judges {
             reference: model,
             reward_model: &tuned.fit.fitted.model,
@@ -142,6 +140,7 @@ impl Stylistic<'_> {
             task: &settings.task,
             pairs: settings.eval.pairs,
             seed,
+            interrupt: interrupt.clone(),
             progress,
         };
         judging.run(contestants, &matches(contestants.len(), false), labeler)
@@ -149,18 +148,5 @@ impl Stylistic<'_> {
 }
 
 fn contestant_on(tuned: &Tuned) -> Contestant<'_> {
-    Contestant { name: format!("tuned on {} labels", tuned.labels), model: &tuned.model, best_of: 1 }
-}
-
-/// What is trained is not trained anew, so that a stage keeps to the labels that it was begun with.
-fn check_labels(stage: &RunDirectory, labels: usize) -> Result<()> {
-    let note = stage.path().join("labels.txt");
-    let before = note.exists().then(|| files::read_text(&note)).transpose()?;
-    match before.as_deref().map(str::trim) {
-        Some(before) if stage.has_work() && before != labels.to_string() => Err(Error::usage(
-            format!("{} was begun with {before} labels, not {labels}", stage.path().display()),
-            "choose another folder with --run, or the number of labels from before",
-        )),
-        _ => files::write_atomically(&note, format!("{labels}\n").as_bytes()),
-    }
+    Contestant { name: format!("tuned on {} labels", tuned.labels), model: &tuned.model, best_of: 1, number: 0 }
 }
