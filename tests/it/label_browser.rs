@@ -81,6 +81,8 @@ impl Browser {
     fn resize(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
+        // Pictures are as wide as the page beside its scrollbar, and show it without.
+        self.devtools("Emulation.setScrollbarsHidden", &json!({"hidden": true}));
     }
 
     fn prefer(&self, scheme: &str) {
