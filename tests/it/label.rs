@@ -99,12 +99,15 @@ impl Running {
         let next = || self.post("/api/next", &serde_json::json!({"labeler": "ada"}));
         let mut view = next();
         let mut acknowledged = 0;
+        let mut last = std::time::Instant::now();
         while acknowledged < count {
             let Some(id) = view["question"]["id"].as_str() else {
+                assert!(last.elapsed().as_secs() < 120, "no question comes: {view}");
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 view = next();
                 continue;
             };
+            last = std::time::Instant::now();
             let count = view["question"]["responses"].as_array().unwrap().len();
             let body = serde_json::json!({"labeler": "ada", "id": id, "choice": acknowledged % count, "ms": 1});
             view = self.post("/api/answer", &body);
@@ -183,14 +186,15 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     assert!(!judgments.contains("storyteller") && !judgments.contains("\"policy\""), "not blind: {judgments}");
     assert_eq!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count(), 6);
 
-    // What was judged is not asked again when more is wanted, and cannot be taken back by way of new questions.
+    // What was judged is not asked again when more is wanted: a second contest is six more.
     let mut more = command();
-    more.args(["--set", "eval.pairs=8"]);
+    more.args(["--baseline", "storyteller", "--baseline", "storyteller"]);
     let running = Running::start(more);
-    running.answer(2);
+    running.answer(6);
     let output = running.program.wait_with_output().unwrap();
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&outcome["contests"][0]["pairs"], &outcome["contests"][0]["ties"]), (&8.into(), &1.into()));
+    let of_each = |field: &str| [0, 1].map(|contest: usize| outcome["contests"][contest][field].as_u64().unwrap());
+    assert_eq!((of_each("pairs"), of_each("ties")), ([6, 6], [1, 0]));
 }
 
 #[cfg(feature = "web")]
