@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fetch::{Fetched, Fetcher, Target};
 use crate::run::Interrupt;
 
@@ -43,7 +43,24 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let targets = Target::parse_all(&arguments.targets)?;
     let fetcher = Fetcher::new(Interrupt::install()?, common.progress())?;
-    let fetched = targets.iter().map(|target| fetcher.fetch(target)).collect::<Result<Vec<_>>>()?;
+    let mut fetched = Vec::new();
+    let mut failure = None;
+    for target in &targets {
+        match fetcher.fetch(target) {
+            Ok(there) => fetched.push(there),
+            Err(interrupted @ Error::Interrupted { .. }) => return Err(interrupted),
+            // The others do not depend on it; the last of several is the one that is printed at the end.
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    common.say(&format!("error: {earlier}"));
+                }
+            }
+        }
+    }
     let lines: Vec<_> = fetched.iter().map(|target| target.path.display().to_string()).collect();
+    if let Some(failure) = failure {
+        lines.iter().for_each(|line| common.say(&format!("fetched: {line}")));
+        return Err(failure);
+    }
     common.print(&Outcome { fetched }, &lines.join("\n"))
 }

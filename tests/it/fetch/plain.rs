@@ -57,6 +57,18 @@ fn something_else_than_labels_is_a_bad_input_and_not_kept() {
 }
 
 #[test]
+fn a_target_that_fails_leaves_the_others() {
+    let home = Home::new();
+    let server = Server::start(|request, _| match request.path.contains("/sentiment/") {
+        true => Reply::status(404),
+        false => Reply::body(LABELS),
+    });
+    let text = home.failure(&server, &["fetch", "labels/sentiment", "labels/tldr"], 1);
+    assert!(text.contains("/labels/sentiment/"), "{text}");
+    assert!(home.path().join("own/labels/tldr/online_45k.json").exists());
+}
+
+#[test]
 fn books_are_fetched_by_number_one_after_the_other() {
     let home = Home::new();
     let server = Server::start(|request, _| Reply::body(format!("\u{feff}Text of {}", request.path)));
