@@ -18,7 +18,7 @@ use crate::lm::{
     LanguageModel, ModelFiles, Queries, Task, TensorFile, Tokenizer, TokenizerFiles, hugging_face, shipped,
     shipped_weights,
 };
-use crate::reward::RewardModel;
+use crate::reward::{RewardModel, TokenComparison, token_comparisons};
 use crate::run::{Interrupt, Mode, RunDirectory, files};
 use crate::stages::Session;
 
@@ -243,6 +243,24 @@ pub(super) fn read_queries(path: Option<&Path>, model: &LanguageModel, task: &Ta
         Some(path) => {
             let path = fetched_file(path)?;
             Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer)
+        }
+    }
+}
+
+/// The comparisons of a file, in any format that is known: `least` of them or more.
+pub(super) fn read_comparisons(
+    path: &Path,
+    model: &LanguageModel,
+    task: &Task,
+    least: usize,
+) -> Result<Vec<TokenComparison>> {
+    let path = fetched_file(path)?;
+    let comparisons = token_comparisons(&files::read_text(&path)?, &path, model, task)?;
+    match comparisons.len() {
+        enough if enough >= least => Ok(comparisons),
+        count => {
+            let what = format!("{count} comparisons; at least {least} are needed");
+            Err(Error::input(&path, what, "make some with `preftune label`"))
         }
     }
 }

@@ -9,7 +9,6 @@ use super::Common;
 use super::common::{load_model, remembered, remembered_model};
 use crate::error::Result;
 use crate::lm::{Backward, LanguageModel, Precision, Tokenizer};
-use crate::run::checkpoints::Checkpoints;
 use crate::run::{Interrupt, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 
@@ -76,9 +75,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         shown,
         sampling,
         seed: common.seed,
-        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
-        metrics_path: directory.metrics(),
-        samples_path: directory.samples(),
+        journal: directory.journal()?,
         interrupt: Interrupt::install()?,
         progress: common.progress(),
     };

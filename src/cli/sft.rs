@@ -6,11 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{fetched_file, load_model, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{load_model, read_comparisons, refuse_to_overwrite, remembered, remembered_model};
 use crate::device::Opened;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lm::{Precision, STORYTELLER, Task};
-use crate::reward::token_comparisons;
 use crate::run::{Interrupt, files};
 use crate::stages::{Supervised, fine_tune};
 
@@ -48,13 +47,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
-    let path = &fetched_file(&arguments.comparisons)?;
     let task = Task::new(&settings.task, &model)?;
-    let comparisons = token_comparisons(&files::read_text(path)?, path, &model, &task)?;
-    if comparisons.is_empty() {
-        return Err(Error::input(path, "no comparisons", "make some with `preftune label`"));
-    }
-    let inputs = [remembered_model(&arguments.model)?, remembered(Some(path))?];
+    let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 1)?;
+    let inputs = [remembered_model(&arguments.model)?, remembered(Some(&arguments.comparisons))?];
     let directory = common.run_directory("sft", &settings, &inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;

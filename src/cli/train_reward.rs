@@ -6,12 +6,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{fetched_file, load_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{load_model, read_comparisons, read_queries, refuse_to_overwrite, remembered, remembered_model};
 use crate::device::Opened;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
-use crate::reward::token_comparisons;
-use crate::run::{Interrupt, files};
+use crate::run::Interrupt;
 use crate::stages::fit;
 use crate::statistics::Interval;
 
@@ -58,19 +57,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
-    let path = &fetched_file(&arguments.comparisons)?;
     let task = Task::new(&settings.task, &model)?;
-    let comparisons = token_comparisons(&files::read_text(path)?, path, &model, &task)?;
-    if comparisons.len() < 2 {
-        let what = format!("{} comparisons; at least 2 are needed", comparisons.len());
-        return Err(Error::input(path, what, "make some with `preftune label`"));
-    }
+    let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 2)?;
     let queries = match &arguments.queries {
         path @ Some(_) => read_queries(path.as_deref(), &model, &task)?.tokens(&model, &task)?,
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
-    let inputs =
-        [remembered_model(&arguments.model)?, remembered(Some(path))?, remembered(arguments.queries.as_deref())?];
+    let inputs = [
+        remembered_model(&arguments.model)?,
+        remembered(Some(&arguments.comparisons))?,
+        remembered(arguments.queries.as_deref())?,
+    ];
     let directory = common.run_directory("train-reward", &settings, &inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;

@@ -1,8 +1,6 @@
 //! Figure 1, right, as a loop: roll out, judge, shape, update, control; until the updates are
 //! done.
 
-use std::path::PathBuf;
-
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
@@ -19,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::lm::{Adam, Backward, LanguageModel, ScalarHead, lora};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
 use crate::run::learning_rate::linear_to_zero;
-use crate::run::metrics::MetricsLog;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, shuffled, uniform};
 use crate::run::step_log::StepLog;
@@ -41,9 +39,7 @@ pub struct PolicyTraining<'a> {
     /// Queries to draw from, in tokens.
     pub queries: &'a [Vec<u32>],
     pub seed: u64,
-    pub checkpoints: Checkpoints,
-    pub metrics_path: PathBuf,
-    pub samples_path: PathBuf,
+    pub journal: Journal,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
@@ -80,9 +76,7 @@ impl PolicyTraining<'_> {
     pub fn run(self) -> Result<Policy> {
         let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
         let first_update = state.updates;
-        let done_before = Some(state.updates as u64);
-        let mut metrics = MetricsLog::open(&self.metrics_path, done_before)?;
-        let mut samples = StepLog::open(&self.samples_path, done_before)?;
+        let (mut metrics, mut samples) = self.journal.open_logs(state.updates as u64)?;
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
         while state.updates < self.stop_at {
@@ -132,7 +126,7 @@ impl PolicyTraining<'_> {
         let vitals = Vitals::of(rollout, kl);
         let checked = vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy));
         if checked.is_err() {
-            self.checkpoints.give_up(state.updates as u64)?;
+            self.journal.checkpoints.give_up(state.updates as u64)?;
         }
         checked
     }
@@ -159,7 +153,7 @@ impl PolicyTraining<'_> {
     fn start_or_resume(&self) -> Result<(Policy, ModuleOptimizer, State)> {
         let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let policy = at_the_start(self.settings, self.judges.reference, self.seed);
-        if let Some(checkpoint) = self.checkpoints.latest()? {
+        if let Some(checkpoint) = self.journal.checkpoints.latest()? {
             let mut state: State = training_state::load_state(&checkpoint)?;
             if !self.settings.kl.adaptive {
                 state.kl_coefficient = self.settings.kl.coefficient;
@@ -185,7 +179,7 @@ impl PolicyTraining<'_> {
 
     fn checkpoint(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<()> {
         let files = training_state::to_files(policy, optimizer, state);
-        let path = self.checkpoints.save(state.updates as u64, files)?;
+        let path = self.journal.checkpoints.save(state.updates as u64, files)?;
         match self.interrupt.requested() && state.updates < self.stop_at {
             true => Err(Error::Interrupted { checkpoint: Some(path) }),
             false => Ok(()),

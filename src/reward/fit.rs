@@ -1,8 +1,6 @@
 //! Fits a reward model to comparisons: normalize, one epoch, normalize again (paper, section 2.1;
 //! `train_reward.py`).
 
-use std::path::PathBuf;
-
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
@@ -13,10 +11,9 @@ use super::prepare::RewardData;
 use crate::config::{Health, Reward};
 use crate::error::{Error, Result};
 use crate::lm::{Adam, Backward, LanguageModel, ScalarHead};
-use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
 use crate::run::learning_rate::linear_to_zero;
-use crate::run::metrics::MetricsLog;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, generator, shuffled};
 use crate::run::step_log::StepLog;
@@ -47,9 +44,7 @@ pub struct RewardTraining<'a> {
     pub pretrained: &'a LanguageModel,
     pub data: &'a RewardData,
     pub seed: u64,
-    pub checkpoints: Checkpoints,
-    pub metrics_path: PathBuf,
-    pub samples_path: PathBuf,
+    pub journal: Journal,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
@@ -113,8 +108,7 @@ impl RewardTraining<'_> {
         let batches = self.batches();
         let config = &self.pretrained.config;
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
-        let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
-        let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
+        let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
         let used: usize = batches.iter().map(Vec::len).sum();
         if used < self.data.train.len() {
             let left = self.data.train.len() - used;
@@ -151,7 +145,8 @@ impl RewardTraining<'_> {
                 metrics.sync()?;
                 samples.sync()?;
                 let state = State { step: done };
-                let path = self.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state))?;
+                let path =
+                    self.journal.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state))?;
                 if interrupted {
                     return Err(Error::Interrupted { checkpoint: Some(path) });
                 }
@@ -211,7 +206,7 @@ impl RewardTraining<'_> {
         let head = ScalarHead::draw(self.pretrained.config.n_embd, self.seed, &device);
         // A copy with parameters of its own: the reference keeps the originals.
         let model = RewardModel::new(transformer.fork(&device), head);
-        if let Some(checkpoint) = self.checkpoints.latest()? {
+        if let Some(checkpoint) = self.journal.checkpoints.latest()? {
             let state: State = training_state::load_state(&checkpoint)?;
             let model = training_state::load_model(&checkpoint, model)?.train();
             return Ok((model, training_state::load_optimizer(&checkpoint, optimizer)?, state.step));

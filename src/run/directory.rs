@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files;
+use super::journal::Journal;
 use crate::error::{Error, Result};
 
 /// A run's folder, `runs/NAME`, or the folder of one of its stages.
@@ -49,19 +50,17 @@ impl RunDirectory {
         self.path.join("config.toml")
     }
 
-    /// One line of numbers a step.
-    pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+    /// What a training run writes here.
+    ///
+    /// # Errors
+    /// As [`Journal::in_folder`].
+    pub fn journal(&self) -> Result<Journal> {
+        Journal::in_folder(&self.path)
     }
 
     /// The judgments that the reward model learns from.
     pub fn comparisons(&self) -> PathBuf {
         self.path.join("comparisons.jsonl")
-    }
-
-    /// Responses as they were while training, with their scores.
-    pub fn samples(&self) -> PathBuf {
-        self.path.join("samples.jsonl")
     }
 
     /// Why the run stopped, each time.
@@ -152,7 +151,7 @@ mod tests {
     fn a_stage_keeps_the_run_locked() {
         let folder = tempfile::tempdir().unwrap();
         let reward = RunDirectory::open(folder.path()).unwrap().stage("reward").unwrap();
-        assert_eq!(reward.metrics(), folder.path().join("reward/metrics.jsonl"));
+        assert_eq!(reward.events(), folder.path().join("reward/events.jsonl"));
         assert!(RunDirectory::open(folder.path()).is_err());
     }
 }

@@ -6,7 +6,6 @@ use crate::lm::Task;
 use crate::policy::{Judges, Policy, PolicyTraining, backward_that_fits};
 use crate::reward::RewardModel;
 use crate::run::RunDirectory;
-use crate::run::checkpoints::Checkpoints;
 
 /// Tunes the pretrained model for so many updates, those before counted.
 ///
@@ -31,9 +30,7 @@ pub fn tune(
         judges: Judges { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
         queries,
         seed,
-        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
-        metrics_path: directory.metrics(),
-        samples_path: directory.samples(),
+        journal: directory.journal()?,
         interrupt: interrupt.clone(),
         progress,
     };

@@ -6,7 +6,6 @@ use super::Session;
 use crate::error::{Error, Result};
 use crate::lm::Task;
 use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, backward_that_fits};
-use crate::run::checkpoints::Checkpoints;
 use crate::run::{RunDirectory, files};
 use crate::statistics::{Interval, wilson_interval};
 
@@ -63,9 +62,7 @@ pub fn fit(
         pretrained: model,
         data: &data,
         seed,
-        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
-        metrics_path: directory.metrics(),
-        samples_path: directory.samples(),
+        journal: directory.journal()?,
         interrupt: interrupt.clone(),
         progress,
     };

@@ -16,7 +16,7 @@ use crate::labels::{Labeler, SharedDesk};
 use crate::lm::{Queries, Task};
 use crate::policy::{Policy, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
-use crate::run::checkpoints::{Checkpoints, latest};
+use crate::run::checkpoints::latest;
 use crate::run::{RunDirectory, files};
 use crate::statistics::Interval;
 
@@ -188,7 +188,7 @@ impl Rounds<'_> {
     /// Has the labels of a round made that are missing; how many lines the log has then.
     fn label(&self, round: Round, another: bool, choosers: &mut Choosers<'_>, done: usize) -> Result<usize> {
         let Session { model, settings, seed, interrupt, progress, .. } = self.session;
-        let checkpoints = Checkpoints::new(&self.directory.stage("policy")?.checkpoints(), 2)?;
+        let checkpoints = self.directory.stage("policy")?.journal()?.checkpoints;
         let policy = latest_policy(&settings.policy, model, seed, &checkpoints)?;
         let name = if policy.is_some() { format!("update-{done}") } else { "pretrained".into() };
         let sampler = policy.map_or_else(|| model.clone(), |policy| model.with_transformer(policy.transformer));

@@ -7,7 +7,6 @@ use crate::lm::{Backward, Task};
 use crate::parallel::most_parts;
 use crate::reward::{TokenComparison, split};
 use crate::run::RunDirectory;
-use crate::run::checkpoints::Checkpoints;
 use crate::supervised::{Chosen, HeldOut, NextTokenTraining, Trained, adamw};
 
 /// What supervised fine-tuning came to.
@@ -72,9 +71,7 @@ pub fn fine_tune(
         shown,
         sampling: task.sampling,
         seed,
-        checkpoints: Checkpoints::new(&directory.checkpoints(), 2)?,
-        metrics_path: directory.metrics(),
-        samples_path: directory.samples(),
+        journal: directory.journal()?,
         interrupt: interrupt.clone(),
         progress,
     };

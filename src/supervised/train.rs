@@ -1,7 +1,6 @@
 //! Next-token training: cross-entropy over examples, whatever they are.
 
 use std::ops::Range;
-use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -14,9 +13,9 @@ use crate::device::read_floats;
 use crate::error::{Error, Result};
 use crate::lm::operations::pick_log_probs;
 use crate::lm::{Backward, LanguageModel, Sampling, Transformer, sample};
-use crate::run::checkpoints::Checkpoints;
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
 use crate::run::learning_rate::warmup_stable_decay;
 use crate::run::metrics::MetricsLog;
 use crate::run::progress::{Mode, Progress};
@@ -65,9 +64,7 @@ pub struct NextTokenTraining<'a> {
     pub shown: Vec<u32>,
     pub sampling: Sampling,
     pub seed: u64,
-    pub checkpoints: Checkpoints,
-    pub metrics_path: PathBuf,
-    pub samples_path: PathBuf,
+    pub journal: Journal,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
@@ -99,8 +96,7 @@ impl NextTokenTraining<'_> {
     /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
     pub fn run(self) -> Result<Trained> {
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
-        let mut metrics = MetricsLog::open(&self.metrics_path, Some(first_step as u64))?;
-        let mut samples = StepLog::open(&self.samples_path, Some(first_step as u64))?;
+        let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
         let Schedule { steps, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
         let mut progress = Progress::resumed(self.name, first_step as u64, steps as u64, "steps", self.progress);
         let mut losses = Vec::new();
@@ -124,7 +120,7 @@ impl NextTokenTraining<'_> {
                 samples.sync()?;
                 let state = State { step: done, seed: self.seed };
                 let files = training_state::to_files(&model, &optimizer, &state);
-                let path = self.checkpoints.save(done as u64, files)?;
+                let path = self.journal.checkpoints.save(done as u64, files)?;
                 if interrupted {
                     return Err(Error::Interrupted { checkpoint: Some(path) });
                 }
@@ -149,7 +145,7 @@ impl NextTokenTraining<'_> {
     fn start_or_resume(&self) -> Result<(Transformer, ModuleOptimizer, usize)> {
         let start = self.start.transformer.clone();
         let optimizer = |model: &Transformer| (self.optimizer)(model, self.weight_decay);
-        match self.checkpoints.latest()? {
+        match self.journal.checkpoints.latest()? {
             Some(checkpoint) => {
                 let state: State = training_state::load_state(&checkpoint)?;
                 let model = training_state::load_model(&checkpoint, start)?.train();

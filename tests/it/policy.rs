@@ -10,7 +10,7 @@ use preftune::lm::{Adam, Backward, LanguageModel, Sampling, Task, Truncation};
 use preftune::policy::{Judges, Policy, PolicyTraining, Rollout, UpdateSettings, shape, update};
 use preftune::reward::RewardModel;
 use preftune::run::random::{Stream, uniform};
-use preftune::run::{Checkpoints, Interrupt, Mode};
+use preftune::run::{Interrupt, Journal, Mode};
 use preftune::{Error, Result};
 
 use crate::{devices, tiny};
@@ -88,9 +88,7 @@ impl Models {
             judges: self.judges(),
             queries: &self.queries,
             seed: 5,
-            checkpoints: Checkpoints::new(&folder.join("checkpoints"), 2).unwrap(),
-            metrics_path: folder.join("metrics.jsonl"),
-            samples_path: folder.join("samples.jsonl"),
+            journal: Journal::in_folder(folder).unwrap(),
             interrupt,
             progress: Mode::Quiet,
         };

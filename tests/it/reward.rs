@@ -10,7 +10,7 @@ use preftune::reward::{
     train_step,
 };
 use preftune::run::random::{Stream, below, generator};
-use preftune::run::{Checkpoints, Interrupt, Mode};
+use preftune::run::{Interrupt, Journal, Mode};
 use preftune::statistics::{mean, population_variance};
 
 use crate::{devices, tiny};
@@ -62,9 +62,7 @@ fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
             normalization: normalization(&comparisons(64, 3)),
         },
         seed: 1,
-        checkpoints: Checkpoints::new(&folder.join("checkpoints"), 1).unwrap(),
-        metrics_path: folder.join("metrics.jsonl"),
-        samples_path: folder.join("samples.jsonl"),
+        journal: Journal::in_folder(folder).unwrap(),
         interrupt: Interrupt::new(),
         progress: Mode::Quiet,
     };

@@ -8,7 +8,7 @@ use preftune::lm::parameters::NamedTensor;
 use preftune::lm::{Backward, LanguageModel, Sampling, Task, parameters};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
-use preftune::run::{Checkpoints, Interrupt, Mode};
+use preftune::run::{Interrupt, Journal, Mode};
 use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw};
 use preftune::{Error, Result};
 
@@ -48,9 +48,7 @@ fn train(device: &Device, folder: &Path, interrupt: Interrupt, settings: &Sft) -
         shown: vec![1, 2],
         sampling: Sampling { response_length: 6, temperature: 0.7, responses_per_query: 1 },
         seed: 1,
-        checkpoints: Checkpoints::new(&folder.join("checkpoints"), 2)?,
-        metrics_path: folder.join("metrics.jsonl"),
-        samples_path: folder.join("samples.jsonl"),
+        journal: Journal::in_folder(folder)?,
         interrupt,
         progress: Mode::Quiet,
     };
