@@ -14,9 +14,10 @@ use serde::Serialize;
 use crate::config::{self, AdamForm};
 use crate::device::{Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, Backward, ModelConfig, Sampling, ScalarHead, Transformer, parameters, sample};
+use crate::lm::{Adam, Backward, ModelConfig, Passes, Sampling, ScalarHead, Transformer, parameters, sample};
 use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
 use crate::reward::RewardModel;
+use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, uniform};
 
@@ -141,7 +142,7 @@ pub fn measure(
 fn generate(config: &ModelConfig, model: &Transformer, response: usize, queries: &[Vec<u32>]) -> Result<()> {
     let sampling = Sampling { response_length: response, temperature: 0.7, responses_per_query: 1 };
     let numbers = |row: usize| uniform(SEED, Stream::Sampling, 0, row as u64, response);
-    sample(model, config, None, queries, &sampling, numbers).map(drop)
+    sample(model, config, None, queries, &sampling, numbers, &Interrupt::new()).map(drop)
 }
 
 fn score(
@@ -154,7 +155,7 @@ fn score(
 ) -> Result<Measured> {
     let head = ScalarHead::draw(config.n_embd, SEED, &transformer.device());
     let reward_model = RewardModel::new(transformer.clone(), head);
-    stopwatch.measure(|| reward_model.score(config, queries, responses, work.micro_batch).map(drop))
+    stopwatch.measure(|| reward_model.score(config, queries, responses, &Passes::of(work.micro_batch)).map(drop))
 }
 
 fn train(
@@ -176,7 +177,7 @@ fn train(
         returns: zeros,
     };
     let backward = Backward::in_passes_of(work.micro_batch);
-    let settings = UpdateSettings::new(&config::Policy::default(), backward, 1e-5, 0.7);
+    let settings = UpdateSettings::new(&config::Policy::default(), backward, 1e-5, 0.7, &Interrupt::new());
     let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());
     let mut policy = Some(Policy { transformer, value_head }.train());
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);

@@ -6,11 +6,12 @@ use preftune::Result;
 use preftune::config::AdamForm;
 use preftune::device::{Readback, read_floats};
 use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Adam, Backward, TokenBatch, Truncation, select_rows};
+use preftune::lm::{Adam, Backward, Passes, TokenBatch, Truncation, select_rows};
 use preftune::policy::{
     Adaptive, KlController, Minibatch, Policy, Rollout, StepStatistics, UpdateSettings, minibatch, shape, update,
 };
 use preftune::reward::{GainAndBias, RewardModel, RewardStep, TokenComparison, train_step};
+use preftune::run::Interrupt;
 use preftune::run::learning_rate::linear_to_zero;
 use serde_json::{Map, Value, json};
 
@@ -66,18 +67,19 @@ fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
     let comparisons: Vec<TokenComparison> = input.labels.iter().map(|label| label.comparison()).collect();
     let model = RewardModel::new(fixture.transformer(device)?, fixture.head("reward", device)?);
     let normalize = |model: RewardModel| {
-        model.normalize(config, &input.normalize.queries, &input.normalize.responses, ROWS_AT_ONCE)
+        model.normalize(config, &input.normalize.queries, &input.normalize.responses, &Passes::of(ROWS_AT_ONCE))
     };
 
     let (model, before) = normalize(model)?;
     let mut model = model.train();
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, input.adam_epsilon);
-    let mut steps = Vec::new();
+    let (nobody, mut steps) = (Interrupt::new(), Vec::new());
     for (number, batch) in input.order.chunks(input.batch_size).enumerate() {
         let seen = (number * input.batch_size) as u64;
         let rate = linear_to_zero(input.lr, seen, input.order.len() as u64);
         let batch: Vec<&TokenComparison> = batch.iter().filter_map(|&index| comparisons.get(index)).collect();
-        let (next, RewardStep { loss, accuracy }) = train_step(model, &mut optimizer, config, &batch, rate, &BACKWARD)?;
+        let (next, RewardStep { loss, accuracy }) =
+            train_step(model, &mut optimizer, config, &batch, rate, &BACKWARD, &nobody)?;
         model = next;
         steps.push(json!({ "loss": loss, "accuracy": accuracy }));
     }
@@ -92,7 +94,7 @@ fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
         "steps": steps,
         "gain_bias_trained": pair(trained),
         "gain_bias_after": pair(after),
-        "sample0_rewards": model.score(config, &queries, &first, ROWS_AT_ONCE)?,
+        "sample0_rewards": model.score(config, &queries, &first, &Passes::of(ROWS_AT_ONCE))?,
         "norms": norms(&model.read()?),
     }))
 }
@@ -140,6 +142,7 @@ fn update_settings(input: &PpoInput, temperature: f64) -> UpdateSettings {
         discount: input.gamma,
         gae_lambda: input.lam,
         whiten_rewards: input.whiten_rewards,
+        interrupt: Interrupt::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::common::{load_model, read_queries};
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Sampling, Task, sample};
 use crate::run::random::{Stream, uniform};
-use crate::run::{Mode, Progress};
+use crate::run::{Interrupt, Mode, Progress};
 use crate::visible::visible;
 
 /// So many responses are drawn before they are printed.
@@ -63,7 +63,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         let first_row = part * queries_at_once * sampling.responses_per_query;
         let numbers =
             |row: usize| uniform(common.seed, Stream::Sampling, 0, (first_row + row) as u64, sampling.response_length);
-        let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers)?;
+        let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &Interrupt::new())?;
         for (query, responses) in queries.iter().zip(drawn.responses.chunks(sampling.responses_per_query)) {
             let decode = |response: &Vec<u32>| match arguments.whole {
                 true => model.tokenizer.decode(response),

@@ -8,7 +8,7 @@ use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
-use crate::lm::{LanguageModel, Sampled, Sampling, Task, sample};
+use crate::lm::{LanguageModel, Passes, Sampled, Sampling, Task, sample};
 use crate::policy::{Judges, Rows, mean_of_sums, response_log_probs};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
@@ -198,7 +198,7 @@ impl Judging<'_> {
         let numbers =
             |row: usize| uniform(self.seed, Stream::Evaluation, stream, (first * best_of + row) as u64, length);
         let contexts = task.contexts(&queries);
-        let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers)?;
+        let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
         let of_responses: Vec<Vec<u32>> =
             queries.iter().flat_map(|q| std::iter::repeat_n(q.clone(), best_of)).collect();
         let scores = match self.judges {
@@ -228,7 +228,7 @@ impl Judging<'_> {
             contexts,
             &sampled.responses,
             task.sampling.temperature,
-            QUERIES_AT_ONCE,
+            &Passes { rows_at_once: QUERIES_AT_ONCE, interrupt: self.interrupt.clone() },
         )?;
         let row = |(ours, theirs): (&Vec<f32>, Vec<f64>)| {
             ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).collect()

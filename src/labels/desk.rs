@@ -120,10 +120,10 @@ impl Desk {
         self.cord = Some(run);
     }
 
-    /// Stops the run, if there is one.
+    /// Stops the run at once, if there is one.
     pub fn pull_cord(&mut self, labeler: &str) {
         if let Some(run) = &self.cord {
-            run.request();
+            run.request_at_once();
             self.pulled_by.get_or_insert_with(|| labeler.into());
         }
     }
@@ -529,7 +529,7 @@ mod tests {
         assert!(sitting.desk.standing("ada").cord && !run.requested());
         sitting.desk.pull_cord("ada");
         sitting.desk.pull_cord("bob");
-        assert!(run.requested() && !sitting.desk.standing("bob").cord);
+        assert!(run.check().is_err() && !sitting.desk.standing("bob").cord);
         assert_eq!(sitting.desk.pulled_by(), Some("ada"));
         assert_eq!(sitting.desk.next("bob"), Next::Stopped);
     }

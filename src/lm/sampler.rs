@@ -11,6 +11,7 @@ use super::transformer::Transformer;
 use crate::device::Readback;
 use crate::error::Result;
 use crate::parallel::in_parts;
+use crate::run::interrupt::Interrupt;
 
 /// Sequences decoded side by side; more rows than this go in several passes.
 pub const ROWS_AT_ONCE: usize = 256;
@@ -48,7 +49,7 @@ pub struct Sampled {
 ///
 /// # Errors
 /// [`crate::Error::Usage`] for a bad query (see [`TokenBatch::new`]), [`crate::Error::Device`]
-/// when the device fails.
+/// when the device fails, and as [`Interrupt::check`].
 pub fn sample(
     model: &Transformer,
     config: &ModelConfig,
@@ -56,6 +57,7 @@ pub fn sample(
     queries: &[Vec<u32>],
     sampling: &Sampling,
     uniform: impl Fn(usize) -> Vec<f32> + Sync,
+    interrupt: &Interrupt,
 ) -> Result<Sampled> {
     let mut passes = Vec::new();
     let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
@@ -70,7 +72,7 @@ pub fn sample(
             let first_row = first_query * sampling.responses_per_query;
             let rows = batch.len() * sampling.responses_per_query;
             let numbers: Vec<f32> = (first_row..first_row + rows).flat_map(&uniform).collect();
-            sample_pass(model, value_head, &batch, sampling, numbers)
+            sample_pass(model, value_head, &batch, sampling, numbers, interrupt)
         });
         for part in parts {
             passes.push(part?);
@@ -95,6 +97,7 @@ fn sample_pass(
     batch: &TokenBatch,
     sampling: &Sampling,
     uniform: Vec<f32>,
+    interrupt: &Interrupt,
 ) -> Result<Drawn> {
     let device = model.device();
     let length = sampling.response_length;
@@ -114,6 +117,7 @@ fn sample_pass(
 
     let (mut tokens, mut log_probs, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for step in 0..length {
+        interrupt.check()?;
         if let Some(head) = value_head {
             values.push(head.forward(hidden.clone()));
         }

@@ -10,6 +10,7 @@ use super::sampler::{Sampling, sample};
 use super::transformer::Transformer;
 use crate::device::read_floats;
 use crate::error::Result;
+use crate::run::interrupt::Interrupt;
 use crate::run::random::{Stream, uniform};
 
 /// Cached and uncached log-probabilities may differ by rounding, not by more.
@@ -36,7 +37,7 @@ pub fn check_cached_decoding(device: &Device) -> Result<Agreement> {
     let queries: Vec<Vec<u32>> = (1..=6).map(|row| (0..10 * row).map(|i| (7 * i + row) % 300).collect()).collect();
     let sampling = Sampling { response_length: 24, temperature: 0.7, responses_per_query: 1 };
     let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, sampling.response_length);
-    let drawn = sample(&model, &config, None, &queries, &sampling, numbers)?;
+    let drawn = sample(&model, &config, None, &queries, &sampling, numbers, &Interrupt::new())?;
     let batch = ResponseBatch::new(&queries, &drawn.responses, &config)?;
     let logits = model.logits(batch.hidden(&model)) / sampling.temperature;
     let uncached = read_floats(pick_log_probs(logits, batch.targets(&model)))?;

@@ -9,8 +9,7 @@ use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::operations::{entropies, pick_log_probs};
 use crate::lm::parameters::{self, NamedTensor};
 use crate::lm::tensor_file::{Precision, write_safetensors};
-use crate::lm::{LanguageModel, ModelConfig, ResponseBatch, ScalarHead, Transformer, lora};
-use crate::parallel::{ALL_CORES, in_parts};
+use crate::lm::{LanguageModel, ModelConfig, Passes, ResponseBatch, ScalarHead, Transformer, lora};
 
 /// π in the paper, and the value function that PPO learns beside it.
 #[derive(Module, Debug)]
@@ -75,8 +74,7 @@ impl Policy {
     }
 }
 
-/// Log-probabilities of responses under a model without heads, `[batch][response]`, `rows_at_once`
-/// rows a pass.
+/// Log-probabilities of responses under a model without heads, `[batch][response]`.
 ///
 /// # Errors
 /// As [`ResponseBatch::new`], and when the device fails.
@@ -86,9 +84,9 @@ pub fn response_log_probs(
     queries: &[Vec<u32>],
     responses: &[Vec<u32>],
     temperature: f64,
-    rows_at_once: usize,
+    passes: &Passes,
 ) -> Result<Vec<Vec<f64>>> {
-    let passes = log_probs_in_passes(model, config, queries, responses, temperature, rows_at_once)?;
+    let passes = log_probs_in_passes(model, config, queries, responses, temperature, passes)?;
     Ok(by_row(&Readback::default().with_all(passes).floats()?.concat(), queries.len()))
 }
 
@@ -102,19 +100,14 @@ pub(super) fn log_probs_in_passes(
     queries: &[Vec<u32>],
     responses: &[Vec<u32>],
     temperature: f64,
-    rows_at_once: usize,
+    passes: &Passes,
 ) -> Result<Vec<Tensor<1>>> {
-    let pass = |(queries, responses): (&[Vec<u32>], &[Vec<u32>])| {
-        let batch = ResponseBatch::new(queries, responses, config)?;
+    passes.over(&model.device(), queries.len(), |rows| {
+        let queries = queries.get(rows.clone()).unwrap_or_default();
+        let batch = ResponseBatch::new(queries, responses.get(rows).unwrap_or_default(), config)?;
         let logits = model.logits(batch.hidden(model)) / temperature;
         Ok(pick_log_probs(logits, batch.targets(model)))
-    };
-    let parts = in_parts(&model.device(), queries.len(), ALL_CORES, |part| {
-        let queries = queries.get(part.clone()).unwrap_or_default().chunks(rows_at_once);
-        queries.zip(responses.get(part).unwrap_or_default().chunks(rows_at_once)).map(pass).collect()
-    });
-    let parts: Result<Vec<Vec<Tensor<1>>>> = parts.into_iter().collect();
-    Ok(parts?.concat())
+    })
 }
 
 /// `[batch · response]` to `[batch][response]`.

@@ -7,7 +7,7 @@ use super::score::penalize;
 use super::shaping::Rows;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{LanguageModel, Sampled, Task, lora, sample};
+use crate::lm::{LanguageModel, Passes, Sampled, Task, lora, sample};
 use crate::reward::RewardModel;
 
 /// Episodes with everything known about them.
@@ -35,15 +35,14 @@ pub struct Judges<'a> {
     pub reference: &'a LanguageModel,
     pub reward_model: &'a RewardModel,
     pub task: Task,
-    /// Rows in one pass.
-    pub rows_at_once: usize,
+    pub passes: Passes,
 }
 
 impl Judges<'_> {
     /// Draws one response a query from `policy` and judges it.
     ///
     /// # Errors
-    /// For a query the model cannot read, and when the device fails.
+    /// For a query the model cannot read, when the device fails, and as [`crate::run::Interrupt::check`].
     pub fn roll_out(
         &self,
         policy: &Policy,
@@ -53,15 +52,15 @@ impl Judges<'_> {
         let policy = lora::merge(policy.valid());
         let config = &self.reference.config;
         let contexts = self.task.contexts(&queries);
-        let drawn =
-            sample(&policy.transformer, config, Some(&policy.value_head), &contexts, &self.task.sampling, uniform)?;
+        let (head, sampling) = (Some(&policy.value_head), &self.task.sampling);
+        let interrupt = &self.passes.interrupt;
+        let drawn = sample(&policy.transformer, config, head, &contexts, sampling, uniform, interrupt)?;
         let Sampled { responses, log_probs, values } = drawn;
         let (cut, valid) = self.cut(&responses);
-        let rewards = self.reward_model.rewards_in_passes(config, &queries, &cut, self.rows_at_once)?;
+        let rewards = self.reward_model.rewards_in_passes(config, &queries, &cut, &self.passes)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
-        let log_prob_passes =
-            log_probs_in_passes(reference, config, &contexts, &responses, temperature, self.rows_at_once)?;
+        let log_prob_passes = log_probs_in_passes(reference, config, &contexts, &responses, temperature, &self.passes)?;
         // Both in one read: nothing in between needs the host.
         let reward_passes = rewards.len();
         let read = Readback::default().with_all(rewards).with_all(log_prob_passes).floats()?;
@@ -85,7 +84,7 @@ impl Judges<'_> {
     /// As [`Self::roll_out`].
     pub fn score(&self, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<(Vec<f64>, Vec<bool>)> {
         let (cut, valid) = self.cut(responses);
-        let scores = self.reward_model.score(&self.reference.config, queries, &cut, self.rows_at_once)?;
+        let scores = self.reward_model.score(&self.reference.config, queries, &cut, &self.passes)?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 

@@ -71,9 +71,13 @@ impl PolicyTraining<'_> {
     /// Trains on, from the last checkpoint if there is one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the checkpoint it left, [`Error::Failed`] with the limit that the
+    /// [`Error::Interrupted`] with the checkpoint to go on from, [`Error::Failed`] with the limit that the
     /// responses passed, or what else went wrong.
     pub fn run(self) -> Result<Policy> {
+        self.train().map_err(|error| self.journal.checkpoints.newest_after(error))
+    }
+
+    fn train(&self) -> Result<Policy> {
         let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
         let first_update = state.updates;
         let (mut metrics, mut samples) = self.journal.open_logs(state.updates as u64)?;
@@ -88,8 +92,8 @@ impl PolicyTraining<'_> {
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
             let orders = self.orders(state.updates);
             let config = &self.judges.reference.config;
-            let settings =
-                UpdateSettings::new(self.settings, self.backward, rate, self.judges.task.sampling.temperature);
+            let temperature = self.judges.task.sampling.temperature;
+            let settings = UpdateSettings::new(self.settings, self.backward, rate, temperature, &self.interrupt);
             let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
             if state.updates == first_update {
                 check_agreement(&updated)?;
@@ -172,8 +176,8 @@ impl PolicyTraining<'_> {
     }
 
     fn checkpoint_due(&self, state: &State) -> bool {
-        let settings = self.settings;
-        let due = state.updates.is_multiple_of(settings.checkpoint_every_updates) || state.updates == self.stop_at;
+        let (done, every) = (state.updates as u64, self.settings.checkpoint_every_updates as u64);
+        let due = self.journal.checkpoints.is_due(done, every) || state.updates == self.stop_at;
         due || self.interrupt.requested()
     }
 

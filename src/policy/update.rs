@@ -17,9 +17,10 @@ use crate::device::Readback;
 use crate::error::Result;
 use crate::lm::{Backward, ModelConfig, ResponseBatch};
 use crate::run::health::check_finite;
+use crate::run::interrupt::Interrupt;
 
 /// What an update is governed by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct UpdateSettings {
     pub learning_rate: f64,
     pub temperature: f64,
@@ -33,11 +34,19 @@ pub struct UpdateSettings {
     /// λ
     pub gae_lambda: f64,
     pub whiten_rewards: bool,
+    /// Gives the update up.
+    pub interrupt: Interrupt,
 }
 
 impl UpdateSettings {
     /// Those of the settings, with what they leave open.
-    pub fn new(settings: &config::Policy, backward: Backward, learning_rate: f64, temperature: f64) -> Self {
+    pub fn new(
+        settings: &config::Policy,
+        backward: Backward,
+        learning_rate: f64,
+        temperature: f64,
+        interrupt: &Interrupt,
+    ) -> Self {
         Self {
             learning_rate,
             temperature,
@@ -49,6 +58,7 @@ impl UpdateSettings {
             discount: settings.discount,
             gae_lambda: settings.gae_lambda,
             whiten_rewards: settings.whiten_rewards,
+            interrupt: interrupt.clone(),
         }
     }
 }
@@ -66,7 +76,8 @@ pub struct Updated {
 /// `orders` is the row order of one epoch, cut into minibatches.
 ///
 /// # Errors
-/// When a row cannot be read by the model, a number was not finite in any of the steps, or the device fails.
+/// When a row cannot be read by the model, a number was not finite in any of the steps, or the device fails,
+/// and as [`Interrupt::check`].
 pub fn update(
     mut policy: Policy,
     optimizer: &mut ModuleOptimizer,
@@ -144,6 +155,7 @@ pub fn gradients(
     let total = minibatch.contexts.len();
     let plain = policy.valid();
     let micro_batch = |rows: Range<usize>| {
+        settings.interrupt.check()?;
         // Parameters of its own, so that parts share no graph.
         let policy = plain.clone().train();
         let share = rows.len() as f64 / total as f64;

@@ -7,6 +7,7 @@ use crate::data::comparisons::{Comparison, Record};
 use crate::error::Result;
 use crate::labels::Question;
 use crate::lm::{LanguageModel, Sampling, Task, sample};
+use crate::run::interrupt::Interrupt;
 use crate::run::random::{Stream, below, generator, shuffled, uniform};
 
 /// Draws the questions of a run. Each is known by its number, which with the seed decides the query, the
@@ -49,8 +50,8 @@ impl<'a> Questions<'a> {
     /// The questions of these numbers.
     ///
     /// # Errors
-    /// When the device fails.
-    pub fn draw(&self, numbers: &[usize]) -> Result<Vec<Question>> {
+    /// As [`sample`].
+    pub fn draw(&self, numbers: &[usize], interrupt: &Interrupt) -> Result<Vec<Question>> {
         let query = |number: &usize| {
             below(self.tokens.len(), &mut generator(self.seed, Stream::Queries, 1 << 32, *number as u64))
         };
@@ -64,7 +65,7 @@ impl<'a> Questions<'a> {
             uniform(self.seed, Stream::Labels, 0, row as u64, sampling.response_length)
         };
         let policy = self.policy;
-        let drawn = sample(&policy.transformer, &policy.config, None, &contexts, &sampling, uniforms)?;
+        let drawn = sample(&policy.transformer, &policy.config, None, &contexts, &sampling, uniforms, interrupt)?;
         let groups = drawn.responses.chunks(self.responses_per_query);
         numbers
             .iter()
@@ -109,12 +110,13 @@ pub fn draw_normalization_samples(
     count: usize,
     task: &Task,
     seed: u64,
+    interrupt: &Interrupt,
 ) -> Result<NormalizationSamples> {
     let mut rng = generator(seed, Stream::Normalization, 0, 0);
     let chosen: Vec<Vec<u32>> =
         (0..count).filter_map(|_| queries.get(below(queries.len().max(1), &mut rng))).cloned().collect();
     let contexts = task.contexts(&chosen);
     let numbers = |row: usize| uniform(seed, Stream::Normalization, 1, row as u64, task.sampling.response_length);
-    let drawn = sample(&model.transformer, &model.config, None, &contexts, &task.sampling, numbers)?;
+    let drawn = sample(&model.transformer, &model.config, None, &contexts, &task.sampling, numbers, interrupt)?;
     Ok(NormalizationSamples { queries: chosen, responses: drawn.responses })
 }

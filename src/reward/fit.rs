@@ -10,7 +10,7 @@ use super::model::{GainAndBias, RewardModel};
 use super::prepare::RewardData;
 use crate::config::{Health, Reward};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, Backward, LanguageModel, ScalarHead};
+use crate::lm::{Adam, Backward, LanguageModel, Passes, ScalarHead};
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::Journal;
 use crate::run::learning_rate::linear_to_zero;
@@ -103,8 +103,12 @@ impl RewardTraining<'_> {
     /// Trains to the end, from the last checkpoint if there is one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
+    /// [`Error::Interrupted`] with the checkpoint to go on from, or what went wrong.
     pub fn run(self) -> Result<FittedReward> {
+        self.train().map_err(|error| self.journal.checkpoints.newest_after(error))
+    }
+
+    fn train(&self) -> Result<FittedReward> {
         let batches = self.batches();
         let config = &self.pretrained.config;
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
@@ -122,7 +126,8 @@ impl RewardTraining<'_> {
             let seen = step * self.settings.batch_size;
             let rate = linear_to_zero(self.settings.learning_rate, seen as u64, self.data.train.len() as u64);
             let rows: Vec<&TokenComparison> = batch.iter().filter_map(|&index| self.data.train.get(index)).collect();
-            let (next, statistics) = train_step(model, &mut optimizer, config, &rows, rate, &self.backward)?;
+            let (next, statistics) =
+                train_step(model, &mut optimizer, config, &rows, rate, &self.backward, &self.interrupt)?;
             model = next;
             let done = step + 1;
             let mut row = vec![
@@ -141,7 +146,8 @@ impl RewardTraining<'_> {
             metrics.log(done as u64, &row)?;
             progress.advance(size);
             let interrupted = self.interrupt.requested() && done < batches.len();
-            if interrupted || done % self.settings.checkpoint_every_steps == 0 || done == batches.len() {
+            let due = self.journal.checkpoints.is_due(done as u64, self.settings.checkpoint_every_steps as u64);
+            if interrupted || due || done == batches.len() {
                 metrics.sync()?;
                 samples.sync()?;
                 let state = State { step: done };
@@ -169,7 +175,8 @@ impl RewardTraining<'_> {
 
     fn judge_held_out(&self, model: &RewardModel) -> Result<Option<RewardStep>> {
         let held_out = &self.data.held_out;
-        let judge = || judge(model, &self.pretrained.config, held_out, self.backward.micro_batch_size);
+        let passes = self.passes_of(self.backward.micro_batch_size);
+        let judge = || judge(model, &self.pretrained.config, held_out, &passes);
         (!held_out.is_empty()).then(judge).transpose()
     }
 
@@ -184,7 +191,7 @@ impl RewardTraining<'_> {
                 step,
                 query: tokenizer.decode(query)?,
                 responses: responses.iter().map(|response| tokenizer.decode(response)).collect::<Result<_>>()?,
-                rewards: model.score(config, &queries, responses, queries.len())?,
+                rewards: model.score(config, &queries, responses, &self.passes_of(queries.len()))?,
                 best: *best,
             })?;
         }
@@ -195,8 +202,12 @@ impl RewardTraining<'_> {
         let NormalizationSamples { queries, responses } = &self.data.normalization;
         // As many responses at once as in a step.
         let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
-        let rows_at_once = self.backward.micro_batch_size * a_comparison;
-        Ok(model.normalize(&self.pretrained.config, queries, responses, rows_at_once)?.0)
+        let passes = self.passes_of(self.backward.micro_batch_size * a_comparison);
+        Ok(model.normalize(&self.pretrained.config, queries, responses, &passes)?.0)
+    }
+
+    fn passes_of(&self, rows_at_once: usize) -> Passes {
+        Passes { rows_at_once, interrupt: self.interrupt.clone() }
     }
 
     fn start_or_resume(&self) -> Result<(RewardModel, ModuleOptimizer, usize)> {

@@ -43,7 +43,7 @@ impl Labelling<'_> {
         let mut progress = self.begin(log.comparisons().len());
         while log.comparisons().len() < self.wanted {
             let some = AT_ONCE.min(self.wanted - log.comparisons().len());
-            let drawn = self.questions.draw(&numbers.by_ref().take(some).collect::<Vec<_>>())?;
+            let drawn = self.questions.draw(&numbers.by_ref().take(some).collect::<Vec<_>>(), &self.interrupt)?;
             log.append_many(drawn.iter().map(|question| judge(question, labeler)).collect::<Result<Vec<_>>>()?)?;
             progress.advance(drawn.len() as u64);
             if self.interrupt.requested() && log.comparisons().len() < self.wanted {
@@ -89,7 +89,7 @@ impl Labelling<'_> {
                 desk.wait(Duration::from_millis(200));
             } else {
                 let numbers: Vec<usize> = numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE)).collect();
-                let drawn = self.questions.draw(&numbers)?;
+                let drawn = self.questions.draw(&numbers, &self.interrupt)?;
                 desk.with(|desk| desk.offer(drawn));
             }
         }

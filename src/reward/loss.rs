@@ -11,8 +11,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::model::RewardModel;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{Backward, ModelConfig};
+use crate::lm::{Backward, ModelConfig, Passes};
 use crate::run::health::check_finite;
+use crate::run::interrupt::Interrupt;
 
 /// A comparison in tokens: any number of responses from two.
 #[derive(Debug, Clone)]
@@ -38,7 +39,8 @@ const MISSING: f32 = -1e9;
 /// One optimizer step on a batch of comparisons.
 ///
 /// # Errors
-/// When a comparison cannot be read by the model, the loss is not finite, or the device fails.
+/// When a comparison cannot be read by the model, the loss is not finite, or the device fails, and as
+/// [`Interrupt::check`].
 pub fn train_step(
     model: RewardModel,
     optimizer: &mut ModuleOptimizer,
@@ -46,10 +48,12 @@ pub fn train_step(
     batch: &[&TokenComparison],
     learning_rate: f64,
     backward: &Backward,
+    interrupt: &Interrupt,
 ) -> Result<(RewardModel, RewardStep)> {
     let plain = model.valid();
     let device = model.transformer().device();
     let micro_batch = |rows: Range<usize>| {
+        interrupt.check()?;
         // Parameters of its own, so that parts share no graph.
         let model = plain.clone().train();
         let part = batch.get(rows).unwrap_or_default();
@@ -76,7 +80,7 @@ struct Seen<'a> {
     comparisons: &'a [&'a TokenComparison],
 }
 
-/// Loss and accuracy on comparisons that are not trained on.
+/// Loss and accuracy on comparisons that are not trained on: these are the rows of `passes`.
 ///
 /// # Errors
 /// As [`train_step`].
@@ -84,11 +88,12 @@ pub fn judge(
     model: &RewardModel,
     config: &ModelConfig,
     comparisons: &[TokenComparison],
-    batch_size: usize,
+    passes: &Passes,
 ) -> Result<RewardStep> {
     let model = model.valid();
     let all: Vec<&TokenComparison> = comparisons.iter().collect();
-    let seen = all.chunks(batch_size).map(|comparisons| {
+    let seen = all.chunks(passes.rows_at_once).map(|comparisons| {
+        passes.interrupt.check()?;
         let (queries, responses) = rows_of(comparisons);
         let rewards = side_by_side(model.rewards(config, &queries, &responses)?, comparisons);
         Ok(Seen { loss: choice_loss(rewards.clone(), comparisons), rewards, comparisons })

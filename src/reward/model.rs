@@ -10,8 +10,7 @@ use crate::error::{Error, Result};
 use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::parameters::{self, NamedTensor};
 use crate::lm::tensor_file::{Precision, read_safetensors, write_safetensors};
-use crate::lm::{Input, LanguageModel, ModelConfig, ScalarHead, TokenBatch, Transformer};
-use crate::parallel::{ALL_CORES, in_parts};
+use crate::lm::{Input, LanguageModel, ModelConfig, Passes, ScalarHead, TokenBatch, Transformer};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
 /// real token of query and response (`rewards.py`).
@@ -68,7 +67,7 @@ impl RewardModel {
         self.head.forward(hidden) * self.gain.val() + self.bias.val()
     }
 
-    /// The same on the host, `rows_at_once` rows a pass. Call it on a model without gradients.
+    /// The same on the host. Call it on a model without gradients.
     ///
     /// # Errors
     /// As [`Self::rewards`], and when the device fails.
@@ -77,13 +76,13 @@ impl RewardModel {
         config: &ModelConfig,
         queries: &[Vec<u32>],
         responses: &[Vec<u32>],
-        rows_at_once: usize,
+        passes: &Passes,
     ) -> Result<Vec<f32>> {
-        let rewards = self.rewards_in_passes(config, queries, responses, rows_at_once)?;
+        let rewards = self.rewards_in_passes(config, queries, responses, passes)?;
         Ok(Readback::default().with_all(rewards).floats()?.concat())
     }
 
-    /// [`Self::rewards`] of `rows_at_once` rows a pass, still to be read.
+    /// [`Self::rewards`] of each pass, still to be read.
     ///
     /// # Errors
     /// As [`Self::rewards`].
@@ -92,16 +91,12 @@ impl RewardModel {
         config: &ModelConfig,
         queries: &[Vec<u32>],
         responses: &[Vec<u32>],
-        rows_at_once: usize,
+        passes: &Passes,
     ) -> Result<Vec<Tensor<1>>> {
-        let parts = in_parts(&self.transformer.device(), queries.len(), ALL_CORES, |part| {
-            let queries = queries.get(part.clone()).unwrap_or_default();
-            let responses = responses.get(part).unwrap_or_default();
-            let passes = queries.chunks(rows_at_once).zip(responses.chunks(rows_at_once));
-            passes.map(|(queries, responses)| self.rewards(config, queries, responses)).collect()
-        });
-        let parts: Result<Vec<Vec<Tensor<1>>>> = parts.into_iter().collect();
-        Ok(parts?.concat())
+        passes.over(&self.transformer.device(), queries.len(), |rows| {
+            let queries = queries.get(rows.clone()).unwrap_or_default();
+            self.rewards(config, queries, responses.get(rows).unwrap_or_default())
+        })
     }
 
     /// Sets gain and bias so that rewards of these samples have mean 0 and variance 1, starting
@@ -114,10 +109,10 @@ impl RewardModel {
         config: &ModelConfig,
         queries: &[Vec<u32>],
         responses: &[Vec<u32>],
-        rows_at_once: usize,
+        passes: &Passes,
     ) -> Result<(Self, GainAndBias)> {
         let plain = self.with_gain_and_bias(GainAndBias { gain: 1.0, bias: 0.0 });
-        let raw = plain.valid().score(config, queries, responses, rows_at_once)?;
+        let raw = plain.valid().score(config, queries, responses, passes)?;
         let set = normalizing(&raw);
         if !(set.gain.is_finite() && set.bias.is_finite()) {
             return Err(Error::failed(

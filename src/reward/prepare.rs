@@ -12,6 +12,7 @@ use crate::data::preferences::Preferences;
 use crate::data::split::{split_after, split_by_query};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Task, original_labels};
+use crate::run::interrupt::Interrupt;
 
 /// Comparisons in tokens, and responses to normalize on.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ impl RewardData {
     /// Sets comparisons apart as `settings` say, and draws responses of the model to `queries`.
     ///
     /// # Errors
-    /// For a query that the model cannot read, and when the device fails.
+    /// For a query that the model cannot read, when the device fails, and as [`Interrupt::check`].
     pub fn new(
         model: &LanguageModel,
         task: &Task,
@@ -34,9 +35,11 @@ impl RewardData {
         queries: &[Vec<u32>],
         settings: &Config,
         seed: u64,
+        interrupt: &Interrupt,
     ) -> Result<Self> {
         let (train, held_out) = split(comparisons, settings, seed);
-        let normalization = draw_normalization_samples(model, queries, settings.reward.normalize_samples, task, seed)?;
+        let count = settings.reward.normalize_samples;
+        let normalization = draw_normalization_samples(model, queries, count, task, seed, interrupt)?;
         Ok(Self { train, held_out, normalization })
     }
 

@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::checkpoint::{self, Checkpoint};
 use super::files;
@@ -40,7 +42,13 @@ pub fn latest(folder: &Path) -> Result<Latest> {
 pub struct Checkpoints {
     folder: PathBuf,
     keep: usize,
+    opened: Instant,
+    /// Seconds from then to the last checkpoint: what came after is in none.
+    saved_s: AtomicU64,
 }
+
+/// No more work than this is lost, but for the step under way.
+const LONGEST_UNSAVED_S: u64 = 300;
 
 impl Checkpoints {
     /// Takes `folder`, creating it if need be, and tidies up what a killed process left there.
@@ -54,7 +62,7 @@ impl Checkpoints {
                 tidy(&folder.join(&name), &folder.join(visible), suffix)?;
             }
         }
-        Ok(Self { folder: folder.into(), keep: keep.max(1) })
+        Ok(Self { folder: folder.into(), keep: keep.max(1), opened: Instant::now(), saved_s: AtomicU64::new(0) })
     }
 
     /// The newest intact checkpoint; warns of newer ones that are damaged.
@@ -78,7 +86,24 @@ impl Checkpoints {
         }
         published?;
         self.delete_superseded(step)?;
+        self.saved_s.store(self.opened.elapsed().as_secs(), Ordering::Relaxed);
         Ok(path)
+    }
+
+    /// Whether there should be a checkpoint of this step: one in `every`, and after five minutes without.
+    pub fn is_due(&self, step: u64, every: u64) -> bool {
+        let unsaved_s = self.opened.elapsed().as_secs() - self.saved_s.load(Ordering::Relaxed);
+        step.is_multiple_of(every) || unsaved_s >= LONGEST_UNSAVED_S
+    }
+
+    /// An interruption that left no checkpoint, with the newest there is to go on from; other errors as they
+    /// are.
+    pub fn newest_after(&self, error: Error) -> Error {
+        let newest = || latest(&self.folder).ok()?.checkpoint.map(|checkpoint| checkpoint.path().to_path_buf());
+        match error {
+            Error::Interrupted { checkpoint: None } => Error::Interrupted { checkpoint: newest() },
+            other => other,
+        }
     }
 
     /// Takes back the checkpoint of a step, unless there is no other.
@@ -232,6 +257,30 @@ mod tests {
     }
 
     #[test]
+    fn one_in_so_many_steps_is_due_and_any_after_five_minutes_without() {
+        let (_folder, mut checkpoints) = saved(2, &[]);
+        assert!(checkpoints.is_due(20, 10) && !checkpoints.is_due(21, 10));
+        checkpoints.opened -= std::time::Duration::from_secs(LONGEST_UNSAVED_S);
+        assert!(checkpoints.is_due(21, 10));
+        checkpoints.save(21, contents("21")).unwrap();
+        assert!(!checkpoints.is_due(22, 10));
+    }
+
+    #[test]
+    fn an_interruption_names_the_newest_that_is_intact() {
+        let (folder, checkpoints) = saved(2, &[10, 20]);
+        fs::write(folder.path().join("step-000020/policy"), "2").unwrap();
+        let named = |error| match checkpoints.newest_after(error) {
+            Error::Interrupted { checkpoint } => checkpoint,
+            other => panic!("{other}"),
+        };
+        assert_eq!(named(Error::Interrupted { checkpoint: None }), Some(folder.path().join("step-000010")));
+        let own = Some(PathBuf::from("own"));
+        assert_eq!(named(Error::Interrupted { checkpoint: own.clone() }), own);
+        assert!(matches!(checkpoints.newest_after(Error::failed("no", "")), Error::Failed { .. }));
+    }
+
+    #[test]
     fn a_failing_save_leaves_the_old_checkpoint_and_nothing_hidden() {
         let (folder, checkpoints) = saved(2, &[10]);
         // No file system takes a name of 400 bytes, so this fails after two files were written.
@@ -248,7 +297,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(Checkpoints::new(&file, 2).is_err());
-        let checkpoints = Checkpoints { folder: file.join("checkpoints"), keep: 2 };
+        let checkpoints = Checkpoints { folder: file.join("checkpoints"), ..saved(2, &[]).1 };
         assert!(checkpoints.save(1, contents("1")).unwrap_err().to_string().contains("checkpoints"));
     }
 

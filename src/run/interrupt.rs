@@ -1,7 +1,7 @@
-//! The wish to stop: a flag that signals raise and loops look at.
+//! The wish to stop: raised by signals and by people, looked at by loops.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::progress::write_line;
 use crate::error::{Error, Result};
@@ -9,18 +9,22 @@ use crate::error::{Error, Result};
 /// The exit code of a program that the user interrupted: 128 plus the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// A flag that all its clones share; a loop looks at it where it can stop and lose nothing.
+const AFTER_THIS_STEP: u8 = 1;
+const AT_ONCE: u8 = 2;
+
+/// A wish that all its clones share, and how strong it is. Loops look at [`Self::requested`] where they can
+/// stop and lose nothing, and at [`Self::check`] before each pass through a model.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<AtomicU8>);
 
 impl Interrupt {
-    /// A flag that only [`Self::request`] raises.
+    /// One that only its requests raise.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A flag that Ctrl-C raises, or a request to terminate; a second one ends the program at
-    /// once with exit code 130.
+    /// One that Ctrl-C raises, or a request to terminate; a second one ends the program at once with exit
+    /// code 130.
     ///
     /// Fails if the process has such a handler already.
     pub fn install() -> Result<Self> {
@@ -36,14 +40,30 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Raises the flag; true if it was raised before.
+    /// Asks for a stop after the step under way; true if a stop was asked for before.
     pub fn request(&self) -> bool {
-        self.0.swap(true, Ordering::Relaxed)
+        self.0.fetch_max(AFTER_THIS_STEP, Ordering::Relaxed) > 0
     }
 
-    /// Whether the flag is raised.
+    /// Asks for a stop that gives the step under way up.
+    pub fn request_at_once(&self) {
+        self.0.fetch_max(AT_ONCE, Ordering::Relaxed);
+    }
+
+    /// Whether a stop was asked for.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Goes on, unless the step under way is to be given up.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn check(&self) -> Result<()> {
+        match self.0.load(Ordering::Relaxed) {
+            AT_ONCE => Err(Error::Interrupted { checkpoint: None }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -59,5 +79,14 @@ mod tests {
         assert!(!interrupt.request());
         assert!(seen_by_loop.requested());
         assert!(interrupt.request());
+    }
+
+    #[test]
+    fn only_a_request_at_once_gives_the_step_up_and_nothing_takes_it_back() {
+        let interrupt = Interrupt::new();
+        interrupt.request();
+        assert!(interrupt.check().is_ok());
+        interrupt.request_at_once();
+        assert!(interrupt.request() && interrupt.requested() && interrupt.check().is_err());
     }
 }

@@ -39,7 +39,7 @@ impl RewardFit {
 /// Fits a reward model from the pretrained one, and writes it to `out`.
 ///
 /// # Errors
-/// [`crate::Error::Interrupted`] with the checkpoint it left, or what went wrong.
+/// [`crate::Error::Interrupted`] with the checkpoint to go on from, or what went wrong.
 pub fn fit(
     session: &Session<'_>,
     comparisons: Vec<TokenComparison>,
@@ -55,7 +55,7 @@ pub fn fit(
     let task = Task::new(&settings.task, model)?;
     let (backward, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
-    let data = RewardData::new(model, &task, comparisons, queries, settings, seed)?;
+    let data = RewardData::new(model, &task, comparisons, queries, settings, seed, interrupt)?;
     let training = RewardTraining {
         settings: &settings.reward,
         backward,

@@ -73,7 +73,13 @@ impl Rounds<'_> {
     /// [`Error::Interrupted`] with what there is to go on from, [`Error::Failed`] with the limit that was
     /// passed, or what else went wrong.
     pub fn run(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
-        let outcome = self.run_those_left(choosers);
+        let outcome = self.run_those_left(choosers).map_err(|error| match error {
+            // Before there was a checkpoint: labels and models of the rounds before are there.
+            Error::Interrupted { checkpoint: None } => {
+                Error::Interrupted { checkpoint: Some(self.directory.path().to_path_buf()) }
+            }
+            other => other,
+        });
         if let (Some(name), Err(Error::Interrupted { .. })) = (choosers.pulled_by(), &outcome) {
             let why = format!("{name} stopped the run: it was getting worse");
             self.directory.note_stop(&why);

@@ -108,7 +108,8 @@ impl NextTokenTraining<'_> {
             let done = step + 1;
             progress.advance(1);
             let interrupted = self.interrupt.requested();
-            let checkpoint_due = interrupted || done.is_multiple_of(checkpoint_every_steps) || done == steps;
+            let due = self.journal.checkpoints.is_due(done as u64, checkpoint_every_steps as u64);
+            let checkpoint_due = interrupted || due || done == steps;
             // Read before a checkpoint too, so that none holds what is not finite.
             if losses.len() == STEPS_BETWEEN_READS || checkpoint_due {
                 let loss = mean_loss(std::mem::take(&mut losses))?;
@@ -198,7 +199,7 @@ impl NextTokenTraining<'_> {
         let numbers =
             |row: usize| uniform(self.seed, Stream::Sampling, step as u64, row as u64, self.sampling.response_length);
         let shown = std::slice::from_ref(&self.shown);
-        let drawn = sample(&model.transformer, &model.config, None, shown, &self.sampling, numbers)?;
+        let drawn = sample(&model.transformer, &model.config, None, shown, &self.sampling, numbers, &self.interrupt)?;
         samples.append(&Sample { step, text: model.tokenizer.decode(&drawn.responses.concat())? })?;
         Ok(Trained { model, held_out })
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
 use preftune::lm::parameters::{self, replace};
 use preftune::lm::{
-    LanguageModel, ModelConfig, ModelFiles, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer,
+    LanguageModel, ModelConfig, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer,
 };
 use preftune::policy::response_log_probs;
 use safetensors::{Dtype, SafeTensors};
@@ -92,7 +92,8 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
     let ids: Vec<u32> = (0..TOKENS as u32).map(|position| (position * position * 37 + 11) % 50_257).collect();
 
     let (queries, responses) = ([ids[..1].to_vec()], [ids[1..].to_vec()]);
-    let log_probs = response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, 1).unwrap();
+    let log_probs =
+        response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, &Passes::of(1)).unwrap();
     let difference = tiny::largest_difference(&log_probs[0], &theirs.log_probs);
     assert!(difference < 1e-4, "log-probabilities: {difference}");
 

@@ -9,6 +9,7 @@ use preftune::lm::parameters::{NamedTensor, normal};
 use preftune::lm::{Backward, ModelConfig};
 use preftune::policy::{Minibatch, Policy, Rows, UpdateSettings, loss};
 use preftune::reward::{GainAndBias, RewardModel, TokenComparison, choice_loss};
+use preftune::run::Interrupt;
 
 use crate::{devices, tiny};
 
@@ -53,25 +54,28 @@ fn assert_gradients(weights: &[NamedTensor], gradients: &[Vec<f32>], loss: impl 
     }
 }
 
-const SETTINGS: UpdateSettings = UpdateSettings {
-    learning_rate: 1e-4,
-    temperature: 0.7,
-    minibatches: 1,
-    backward: Backward::in_passes_of(64),
-    clip_range: 0.2,
-    clip_range_value: 0.2,
-    value_coefficient: 0.1,
-    discount: 1.0,
-    gae_lambda: 0.95,
-    whiten_rewards: true,
-};
+fn settings() -> UpdateSettings {
+    UpdateSettings {
+        learning_rate: 1e-4,
+        temperature: 0.7,
+        minibatches: 1,
+        backward: Backward::in_passes_of(64),
+        clip_range: 0.2,
+        clip_range_value: 0.2,
+        value_coefficient: 0.1,
+        discount: 1.0,
+        gae_lambda: 0.95,
+        whiten_rewards: true,
+        interrupt: Interrupt::new(),
+    }
+}
 
 /// Old log-probabilities and values that lie around today's, some beyond the clipping range.
 fn minibatch(policy: &Policy, config: &ModelConfig) -> Minibatch {
     const LENGTH: usize = 6;
     let queries = tiny::rows(config, &[3, 9, 1, 5, 5, 12], 2);
     let responses = tiny::rows(config, &[LENGTH; 6], 3);
-    let analysis = policy.valid().analyze(config, &queries, &responses, SETTINGS.temperature).unwrap();
+    let analysis = policy.valid().analyze(config, &queries, &responses, settings().temperature).unwrap();
     let today = Readback::default().with(analysis.log_probs).with(analysis.values).floats().unwrap();
     let around = |today: &[f32], deviation: f32, row: u64| -> Rows {
         let noise = normal(today.len(), deviation, 7, row);
@@ -91,8 +95,8 @@ fn minibatch(policy: &Policy, config: &ModelConfig) -> Minibatch {
 }
 
 fn policy_loss(policy: &Policy, config: &ModelConfig, minibatch: &Minibatch) -> Tensor<1> {
-    let analysis = policy.analyze(config, &minibatch.contexts, &minibatch.responses, SETTINGS.temperature).unwrap();
-    loss(&analysis, minibatch, &SETTINGS)
+    let analysis = policy.analyze(config, &minibatch.contexts, &minibatch.responses, settings().temperature).unwrap();
+    loss(&analysis, minibatch, &settings())
 }
 
 fn the_policy_follows_the_gradient_of_its_loss(device: &Device) {
@@ -125,7 +129,7 @@ fn block_by_block_the_gradients_are_the_same(device: &Device) {
     let minibatch = minibatch(&policy, &config);
     let gradients = |gradient_checkpointing: bool| {
         let backward = Backward { gradient_checkpointing, ..Backward::in_passes_of(4) };
-        let settings = UpdateSettings { backward, ..SETTINGS };
+        let settings = UpdateSettings { backward, ..settings() };
         numbers(&policy, preftune::policy::gradients(&policy, &config, &minibatch, &settings).unwrap().0)
     };
     for (whole, blocks) in gradients(false).iter().zip(gradients(true)) {
@@ -155,11 +159,11 @@ fn the_loss_that_is_minimized_is_the_loss_that_is_logged() {
     let config = tiny::config();
     let policy = tiny::policy(&config, 1, &devices::ndarray());
     let minibatch = minibatch(&policy, &config);
-    let analysis = policy.analyze(&config, &minibatch.contexts, &minibatch.responses, SETTINGS.temperature).unwrap();
+    let analysis = policy.analyze(&config, &minibatch.contexts, &minibatch.responses, settings().temperature).unwrap();
     let parts = [&analysis.log_probs, &analysis.values, &analysis.entropies];
     let read = parts.map(|part| read_floats(part.clone()).unwrap().into_iter().map(f64::from).collect());
-    let logged = minibatch.statistics(&read, &SETTINGS);
-    let minimized = f64::from(read_floats(loss(&analysis, &minibatch, &SETTINGS)).unwrap()[0]);
+    let logged = minibatch.statistics(&read, &settings());
+    let minimized = f64::from(read_floats(loss(&analysis, &minibatch, &settings())).unwrap()[0]);
     assert!((logged.total_loss - minimized).abs() < 1e-5, "{} and {minimized}", logged.total_loss);
     // Else the test would say nothing of clipping.
     assert!(logged.policy_clip_fraction > 0.05 && logged.value_clip_fraction > 0.05);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer};
 use preftune::lm::tensor_file::write_safetensors;
 use preftune::lm::{
-    LanguageModel, ModelFiles, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, parameters,
+    LanguageModel, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, parameters,
 };
 use preftune::policy::response_log_probs;
 use preftune::{Error, Result};
@@ -180,7 +180,8 @@ fn transformers_finds_the_same_tokens_and_log_probabilities() {
         assert_eq!(model.tokenizer.decode(&ids).unwrap(), reference.text);
         let (first, rest) = ids.split_at(1);
         let (queries, responses) = ([first.to_vec()], [rest.to_vec()]);
-        let ours = response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, 1).unwrap();
+        let ours =
+            response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, &Passes::of(1)).unwrap();
         assert!(tiny::largest_difference(&ours[0], &theirs.log_probs) < 1e-4, "{}", folder.display());
     }
 }

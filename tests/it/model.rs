@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use preftune::device::Readback;
-use preftune::lm::{Sampled, Sampling, draw, sample};
+use preftune::lm::{Passes, Sampled, Sampling, draw, sample};
 use preftune::policy::response_log_probs;
+use preftune::run::Interrupt;
 use preftune::run::random::{Stream, uniform};
 
 use crate::{devices, tiny};
@@ -18,7 +19,9 @@ fn draw_responses(device: &Device) -> (Vec<Vec<u32>>, Sampled) {
     let policy = tiny::policy(&config, 1, device);
     let queries = tiny::rows(&config, &QUERY_LENGTHS, 2);
     let numbers = |row: usize| uniform(3, Stream::Sampling, 0, row as u64, SAMPLING.response_length);
-    let drawn = sample(&policy.transformer, &config, Some(&policy.value_head), &queries, &SAMPLING, numbers).unwrap();
+    let drawn =
+        sample(&policy.transformer, &config, Some(&policy.value_head), &queries, &SAMPLING, numbers, &Interrupt::new())
+            .unwrap();
     let repeated = queries.iter().flat_map(|query| vec![query.clone(); SAMPLING.responses_per_query]);
     (repeated.collect(), drawn)
 }
@@ -29,7 +32,7 @@ fn cached_decoding_equals_the_full_pass(device: &Device) {
     let (queries, drawn) = draw_responses(device);
     let policy = tiny::policy(&config, 1, device);
     let transformer = &policy.transformer;
-    let full = response_log_probs(transformer, &config, &queries, &drawn.responses, 0.7, 4).unwrap();
+    let full = response_log_probs(transformer, &config, &queries, &drawn.responses, 0.7, &Passes::of(4)).unwrap();
     let difference = tiny::largest_difference(&drawn.log_probs.concat(), &full.concat());
     assert!(difference <= 1e-4, "log-probabilities differ by {difference:e}");
 
@@ -66,10 +69,11 @@ fn a_padded_batch_equals_each_row_alone(device: &Device) {
     let responses = tiny::rows(&config, &[9; QUERY_LENGTHS.len()], 5);
 
     let log_probs = |queries: &[Vec<u32>], responses: &[Vec<u32>]| {
-        response_log_probs(&policy.transformer, &config, queries, responses, 0.7, 64).unwrap().concat()
+        response_log_probs(&policy.transformer, &config, queries, responses, 0.7, &Passes::of(64)).unwrap().concat()
     };
-    let rewards =
-        |queries: &[Vec<u32>], responses: &[Vec<u32>]| reward_model.score(&config, queries, responses, 64).unwrap();
+    let rewards = |queries: &[Vec<u32>], responses: &[Vec<u32>]| {
+        reward_model.score(&config, queries, responses, &Passes::of(64)).unwrap()
+    };
     let rows = || queries.chunks(1).zip(responses.chunks(1));
     let alone: Vec<f64> = rows().flat_map(|(query, response)| log_probs(query, response)).collect();
     assert!(tiny::largest_difference(&log_probs(&queries, &responses), &alone) <= 1e-5);
@@ -108,8 +112,9 @@ fn rows_at_once_do_not_change_what_is_drawn() {
     let queries = tiny::rows(&config, &[3; 300], 2);
     let sampling = Sampling { response_length: 3, temperature: 1.0, responses_per_query: 1 };
     let numbers = |row: usize| uniform(3, Stream::Sampling, 0, row as u64, 3);
-    let all = sample(&model, &config, None, &queries, &sampling, numbers).unwrap();
-    let last = sample(&model, &config, None, &queries[290..], &sampling, |row| numbers(290 + row)).unwrap();
+    let all = sample(&model, &config, None, &queries, &sampling, numbers, &Interrupt::new()).unwrap();
+    let last =
+        sample(&model, &config, None, &queries[290..], &sampling, |row| numbers(290 + row), &Interrupt::new()).unwrap();
     assert_eq!(all.responses[290..], last.responses);
 }
 

@@ -1,12 +1,13 @@
 //! Policy training as a whole: interrupting it, cutting it in parts, and what it learns.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
 use preftune::config::{self, AdamForm};
 use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Adam, Backward, LanguageModel, Sampling, Task, Truncation};
+use preftune::lm::{Adam, Backward, LanguageModel, Passes, Sampling, Task, Truncation};
 use preftune::policy::{Judges, Policy, PolicyTraining, Rollout, UpdateSettings, shape, update};
 use preftune::reward::RewardModel;
 use preftune::run::random::{Stream, uniform};
@@ -48,7 +49,7 @@ impl Models {
             query_prefix: Vec::new(),
             query_suffix: Vec::new(),
         };
-        Judges { reference: &self.reference, reward_model: &self.reward_model, task, rows_at_once: 64 }
+        Judges { reference: &self.reference, reward_model: &self.reward_model, task, passes: Passes::of(64) }
     }
 
     fn train(&self, folder: &Path, interrupt: Interrupt) -> Result<Vec<NamedTensor>> {
@@ -77,7 +78,6 @@ impl Models {
             minibatches: 2,
             epochs: 2,
             learning_rate: if settings.learning_rate > 1.0 { settings.learning_rate } else { 1e-3 },
-            checkpoint_every_updates: 10,
             ..settings
         };
         let training = PolicyTraining {
@@ -125,6 +125,49 @@ fn an_interrupted_run_goes_on_as_if_it_had_never_stopped() {
         let read = |folder: &Path| std::fs::read_to_string(folder.join(log)).unwrap();
         assert_eq!(read(straight.path()), read(stopped.path()));
     }
+    assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 4);
+}
+
+/// An interrupt that is raised so high after a while that the step under way is given up.
+fn at_once_after(wait: Duration) -> Interrupt {
+    let interrupt = Interrupt::new();
+    let raised = interrupt.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(wait);
+        raised.request_at_once();
+    });
+    interrupt
+}
+
+#[test]
+fn a_run_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
+    let models = Models::new();
+    let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let settings = || config::Policy { checkpoint_every_updates: 1, ..config::Policy::default() };
+    let started = Instant::now();
+    let expected = models.train_with(straight.path(), Interrupt::new(), settings()).unwrap();
+    let whole = started.elapsed();
+
+    let before = Interrupt::new();
+    before.request_at_once();
+    let error = models.train_with(stopped.path(), before, settings()).unwrap_err();
+    assert!(matches!(error, Error::Interrupted { checkpoint: None }), "no update was done: {error}");
+
+    let newest = || preftune::run::checkpoints::latest(&stopped.path().join("checkpoints")).unwrap().checkpoint;
+    let mut given_up = 0;
+    // Wherever in a step it comes: before the first checkpoint, while responses are drawn, in an update.
+    for wait in (0..12).map(|part| whole * part / 16) {
+        match models.train_with(stopped.path(), at_once_after(wait), settings()) {
+            Err(Error::Interrupted { checkpoint }) => {
+                given_up += 1;
+                assert_eq!(checkpoint, newest().map(|newest| newest.path().to_path_buf()));
+            }
+            finished => drop(finished.unwrap()),
+        }
+    }
+    assert!(given_up > 0);
+    let found = models.train_with(stopped.path(), Interrupt::new(), settings()).unwrap();
+    assert!(expected.iter().zip(&found).all(|(expected, found)| expected.values == found.values));
     assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 4);
 }
 
@@ -303,8 +346,36 @@ fn rollout(models: &Models, policy: &Policy) -> Rollout {
     models.judges().roll_out(policy, queries, numbers).unwrap()
 }
 
-/// Weights after one update of three epochs, and the logged statistics.
+#[test]
+fn an_update_and_a_rollout_are_given_up_between_passes() {
+    let models = Models::new();
+    let interrupt = Interrupt::new();
+    interrupt.request();
+    assert!(updated_unless(&interrupt, &models, Backward::in_passes_of(4)).is_ok());
+    interrupt.request_at_once();
+    let given_up = updated_unless(&interrupt, &models, Backward::in_passes_of(4));
+    assert!(matches!(given_up, Err(Error::Interrupted { .. })));
+
+    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
+    let mut judges = models.judges();
+    judges.passes.interrupt = Interrupt::new();
+    let raised = judges.passes.interrupt.clone();
+    // Numbers are asked for when responses are about to be drawn.
+    let numbers = |row: usize| {
+        raised.request_at_once();
+        uniform(9, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH)
+    };
+    assert!(matches!(judges.roll_out(&policy, models.queries.clone(), numbers), Err(Error::Interrupted { .. })));
+    let responses = tiny::rows(&models.reference.config, &[8; 6], 4);
+    assert!(matches!(judges.score(&models.queries, &responses), Err(Error::Interrupted { .. })));
+}
+
 fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) {
+    updated_unless(&Interrupt::new(), models, backward).unwrap()
+}
+
+/// Weights after one update of three epochs, and the logged statistics.
+fn updated_unless(interrupt: &Interrupt, models: &Models, backward: Backward) -> Result<(Vec<NamedTensor>, Vec<f64>)> {
     let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray()).train();
     let rollout = rollout(models, &policy);
     let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.15);
@@ -319,13 +390,14 @@ fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) 
         discount: 1.0,
         gae_lambda: 0.95,
         whiten_rewards: true,
+        interrupt: interrupt.clone(),
     };
     let orders = vec![(0..16).collect(), (0..16).rev().collect(), (0..16).collect()];
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
     let config = &models.reference.config;
-    let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings).unwrap();
+    let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
     let statistics = updated.steps.iter().flat_map(|step| step.named()).map(|(_, value)| value).collect();
-    (updated.policy.read().unwrap(), statistics)
+    Ok((updated.policy.read()?, statistics))
 }
 
 #[test]
@@ -365,6 +437,6 @@ fn a_response_that_cannot_be_cut_gets_the_penalty() {
     assert_eq!(valid, [false, true]);
     assert_eq!(scores[0], -1.0);
     let cut = vec![vec![1, 2, 3, end]];
-    let alone = models.reward_model.score(&models.reference.config, &queries[1..], &cut, 1).unwrap();
+    let alone = models.reward_model.score(&models.reference.config, &queries[1..], &cut, &Passes::of(1)).unwrap();
     assert!((scores[1] - f64::from(alone[0])).abs() < 1e-5);
 }

@@ -1,10 +1,11 @@
 //! Reward learning on preferences that are known.
 
 use std::path::Path;
+use std::time::Instant;
 
 use burn::module::Module;
 use preftune::config;
-use preftune::lm::{Adam, Backward, LanguageModel, ModelConfig, ScalarHead, Transformer, parameters};
+use preftune::lm::{Adam, Backward, LanguageModel, ModelConfig, Passes, ScalarHead, Transformer, parameters};
 use preftune::reward::{
     FittedReward, GainAndBias, NormalizationSamples, RewardData, RewardModel, RewardTraining, TokenComparison, judge,
     train_step,
@@ -12,6 +13,7 @@ use preftune::reward::{
 use preftune::run::random::{Stream, below, generator};
 use preftune::run::{Interrupt, Journal, Mode};
 use preftune::statistics::{mean, population_variance};
+use preftune::{Error, Result};
 
 use crate::{devices, tiny};
 
@@ -51,6 +53,10 @@ fn pretrained() -> LanguageModel {
 }
 
 fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
+    fit_unless(Interrupt::new(), folder, pretrained).unwrap()
+}
+
+fn fit_unless(interrupt: Interrupt, folder: &Path, pretrained: &LanguageModel) -> Result<FittedReward> {
     let settings = config::Reward { learning_rate: 3e-3, ..config::Reward::default() };
     let training = RewardTraining {
         settings: &settings,
@@ -63,10 +69,10 @@ fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
         },
         seed: 1,
         journal: Journal::in_folder(folder).unwrap(),
-        interrupt: Interrupt::new(),
+        interrupt,
         progress: Mode::Quiet,
     };
-    training.run().unwrap()
+    training.run()
 }
 
 fn normalization(comparisons: &[TokenComparison]) -> NormalizationSamples {
@@ -85,7 +91,7 @@ fn training_learns_what_the_labeler_prefers_and_normalizes_it() {
     assert!(fitted.held_out.unwrap().accuracy > 0.7, "{:?}", fitted.held_out);
 
     let NormalizationSamples { queries, responses } = normalization(&comparisons(64, 3));
-    let scores = fitted.model.score(&pretrained.config, &queries, &responses, 64).unwrap();
+    let scores = fitted.model.score(&pretrained.config, &queries, &responses, &Passes::of(64)).unwrap();
     let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
     assert!(mean(&scores).unwrap().abs() < 1e-4);
     assert!((population_variance(&scores).unwrap() - 1.0).abs() < 1e-3);
@@ -93,6 +99,37 @@ fn training_learns_what_the_labeler_prefers_and_normalizes_it() {
     let rows = preftune::run::metrics::read(&folder.path().join("metrics.jsonl")).unwrap();
     assert_eq!(rows.len(), 50);
     assert!(rows[49]["reward/loss"] < rows[0]["reward/loss"]);
+}
+
+#[test]
+fn a_fit_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
+    let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pretrained = pretrained();
+    let before = Interrupt::new();
+    before.request_at_once();
+    let error = fit_unless(before, stopped.path(), &pretrained).unwrap_err();
+    assert!(matches!(error, Error::Interrupted { checkpoint: None }), "no step was done: {error}");
+
+    let started = Instant::now();
+    let expected = fit(straight.path(), &pretrained);
+    let whole = started.elapsed();
+    let mut given_up = 0;
+    for wait in (0..8).map(|part| whole * part / 10) {
+        let interrupt = Interrupt::new();
+        let raised = interrupt.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(wait);
+            raised.request_at_once();
+        });
+        match fit_unless(interrupt, stopped.path(), &pretrained) {
+            Err(Error::Interrupted { .. }) => given_up += 1,
+            finished => drop(finished.unwrap()),
+        }
+    }
+    assert!(given_up > 0);
+    let found = fit(stopped.path(), &pretrained);
+    assert_eq!(found.gain_and_bias, expected.gain_and_bias);
+    assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 50);
 }
 
 /// The paper's own accident: a flipped sign trained the policy towards what people liked least, overnight.
@@ -106,7 +143,7 @@ fn a_reward_of_the_wrong_sign_stops_the_run() {
 
     let GainAndBias { gain, bias } = fitted.gain_and_bias;
     let flipped = fitted.model.with_gain_and_bias(GainAndBias { gain: -gain, bias: -bias });
-    let held_out = judge(&flipped, &pretrained.config, &comparisons(200, 2), 16).unwrap();
+    let held_out = judge(&flipped, &pretrained.config, &comparisons(200, 2), &Passes::of(16)).unwrap();
     let flipped = FittedReward { model: flipped, held_out: Some(held_out), ..fitted };
     let error = flipped.check(&limits, 0.36, 200).unwrap_err();
     assert!(error.to_string().contains("stopped, because the reward model is right on"), "{error}");
@@ -124,13 +161,13 @@ fn normalized_rewards_have_mean_zero_and_variance_one() {
         let model = tiny::reward_model(&config, 1, &device);
         let queries = tiny::rows(&config, &[3, 5, 1, 9, 2, 2, 7], 2);
         let responses = tiny::rows(&config, &[4, 4, 6, 1, 8, 3, 5], 3);
-        let (model, set) = model.normalize(&config, &queries, &responses, 3).unwrap();
-        let scores = model.score(&config, &queries, &responses, 64).unwrap();
+        let (model, set) = model.normalize(&config, &queries, &responses, &Passes::of(3)).unwrap();
+        let scores = model.score(&config, &queries, &responses, &Passes::of(64)).unwrap();
         let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
         assert!(mean(&scores).unwrap().abs() < 1e-5);
         assert!((population_variance(&scores).unwrap() - 1.0).abs() < 1e-4);
         // From gain 1 and bias 0 again, not on top of what is there.
-        let (_, again) = model.normalize(&config, &queries, &responses, 64).unwrap();
+        let (_, again) = model.normalize(&config, &queries, &responses, &Passes::of(64)).unwrap();
         assert!((again.gain - set.gain).abs() < 1e-4 && (again.bias - set.bias).abs() < 1e-4);
     }
 }
@@ -147,10 +184,10 @@ fn a_constant_reward_is_no_better_than_a_guess() {
         best,
     };
     let all: Vec<TokenComparison> = (0..4).map(comparison).collect();
-    assert_eq!(judge(&model, &config, &all, 4).unwrap().accuracy, 0.25);
+    assert_eq!(judge(&model, &config, &all, &Passes::of(4)).unwrap().accuracy, 0.25);
 
     let (queries, responses) = (tiny::rows(&config, &[3; 4], 1), tiny::rows(&config, &[5; 4], 2));
-    let error = model.normalize(&config, &queries, &responses, 4).unwrap_err();
+    let error = model.normalize(&config, &queries, &responses, &Passes::of(4)).unwrap_err();
     assert!(error.to_string().contains("all 4 samples have the same reward"), "{error}");
 }
 
@@ -170,8 +207,8 @@ fn comparisons_with_different_numbers_of_responses_are_judged_as_each_alone() {
         comparison(3, &[7, 1]),
         comparison(4, &[2, 2, 9, 2, 2]),
     ];
-    let together = judge(&model, &config, &all, all.len()).unwrap();
-    let alone: Vec<_> = all.chunks(1).map(|one| judge(&model, &config, one, 1).unwrap()).collect();
+    let together = judge(&model, &config, &all, &Passes::of(all.len())).unwrap();
+    let alone: Vec<_> = all.chunks(1).map(|one| judge(&model, &config, one, &Passes::of(1)).unwrap()).collect();
     let average =
         |number: fn(&preftune::reward::RewardStep) -> f64| mean(&alone.iter().map(number).collect::<Vec<_>>()).unwrap();
     assert!((together.loss - average(|step| step.loss)).abs() < 1e-5);
@@ -186,7 +223,8 @@ fn micro_batches_and_checkpointing_change_memory_and_not_results() {
         let model = tiny::reward_model(&tiny::config(), 1, &devices::ndarray()).train();
         let mut optimizer = Adam::optimizer(config::AdamForm::TensorFlow, 1e-5);
         let backward = Backward { gradient_checkpointing, ..Backward::in_passes_of(micro_batch_size) };
-        let (model, step) = train_step(model, &mut optimizer, &tiny::config(), &batch, 1e-4, &backward).unwrap();
+        let (model, step) =
+            train_step(model, &mut optimizer, &tiny::config(), &batch, 1e-4, &backward, &Interrupt::new()).unwrap();
         (model.read().unwrap(), step)
     };
     let (whole, seen) = step(11, false);

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use preftune::config::Sft;
 use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Backward, LanguageModel, Sampling, Task, parameters};
+use preftune::lm::{Backward, LanguageModel, Passes, Sampling, Task, parameters};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
 use preftune::run::{Interrupt, Journal, Mode};
@@ -79,7 +79,9 @@ fn the_loss_is_the_mean_over_the_tokens_of_the_chosen_responses() {
         let found = held_out.evaluate(&model, Mode::Quiet).unwrap().unwrap();
         let row_alone = |one: &TokenComparison| {
             let (queries, responses) = ([one.query.clone()], [one.responses[one.best].clone()]);
-            response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, 1).unwrap().concat()
+            response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, &Passes::of(1))
+                .unwrap()
+                .concat()
         };
         let alone: Vec<f64> = comparisons.iter().flat_map(row_alone).collect();
         let mean = -alone.iter().sum::<f64>() / alone.len() as f64;

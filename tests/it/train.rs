@@ -198,19 +198,21 @@ fn people_label_each_round_and_any_of_them_can_stop_the_run() {
     running.answer(32);
     let ada = serde_json::json!({"labeler": "ada"});
     let started = std::time::Instant::now();
-    while !folder.join("run/policy/metrics.jsonl").exists() {
+    let checkpoints = folder.join("run/policy/checkpoints");
+    let newest = || preftune::run::checkpoints::latest(&checkpoints).unwrap().checkpoint;
+    while newest().is_none() {
         let view = running.post("/api/next", &ada);
         assert_eq!(
             (&view["state"], &view["standing"]["cord"]),
             (&serde_json::json!("later"), &serde_json::json!(true))
         );
-        assert!(started.elapsed().as_secs() < 60, "the policy does not begin");
+        assert!(started.elapsed().as_secs() < 60, "the policy does not get on");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     running.post("/api/stop", &ada);
     assert_eq!(running.program.wait().unwrap().code(), Some(130));
     let events = fs::read_to_string(folder.join("run/events.jsonl")).unwrap();
     assert!(events.contains("ada stopped the run"), "{events}");
-    assert!(preftune::run::checkpoints::latest(&folder.join("run/policy/checkpoints")).unwrap().checkpoint.is_some());
+    assert!(newest().is_some());
     assert_eq!(comparisons(folder).len(), 32);
 }
