@@ -35,7 +35,7 @@ pub enum Error {
     },
 
     /// The user asked to stop.
-    #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; what was done is in {}", p.display())).unwrap_or_default())]
+    #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; what is kept is in {}", p.display())).unwrap_or_default())]
     Interrupted { checkpoint: Option<PathBuf> },
 
     /// The work itself failed: a number that is not finite, a check that does not hold.
@@ -72,6 +72,15 @@ impl Error {
     /// Work that could not be finished.
     pub fn failed(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed { what: what.into(), hint: hint.into() }
+    }
+
+    /// Of an interruption that names nothing to go on from, the same with this; of others, themselves.
+    #[must_use]
+    pub fn going_on_from(self, kept: Option<PathBuf>) -> Self {
+        match self {
+            Self::Interrupted { checkpoint: None } => Self::Interrupted { checkpoint: kept },
+            other => other,
+        }
     }
 
     /// What to do about it; empty when the text says it all.

@@ -13,7 +13,7 @@ use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines};
 use crate::labels::{Desk, People, Plan, SharedDesk};
-use crate::lm::{LanguageModel, Passes, STORYTELLER, Task};
+use crate::lm::{LanguageModel, STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::report::Judgment;
 use crate::reward::RewardLabeler;
@@ -90,12 +90,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         Some(path) => read_queries(Some(path), reference, &task)?.texts(&reference.tokenizer)?,
         None => openings()?.held_out,
     };
-    let interrupt = Interrupt::install()?;
     let judges = reward_model.as_ref().map(|reward_model| Judges {
         reference,
         reward_model,
         task: task.clone(),
-        passes: Passes { rows_at_once: settings.policy.micro_batch_size, interrupt: interrupt.clone() },
+        rows_at_once: settings.policy.micro_batch_size,
     });
     let judging = Judging {
         reference,
@@ -104,7 +103,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         task: &settings.task,
         pairs: settings.eval.pairs,
         seed: common.seed,
-        interrupt,
+        interrupt: Interrupt::install()?,
         progress: common.progress(),
     };
     // The best of several has a number of its own, whether it takes part or not.

@@ -197,7 +197,7 @@ impl Page {
 pub fn open_page(desk: &Arc<SharedDesk>, instructions: &str, port: u16, common: &Common) -> Result<Page> {
     let page = Page::start(Arc::clone(desk), instructions, port)?;
     // Whoever asked for quiet still needs the address.
-    Common { quiet: false, ..common.clone() }.say(&format!("label at {}", page.url()));
+    Common { quiet: false, ..common.clone() }.say(&format!("open {}", page.url()));
     Ok(page)
 }
 

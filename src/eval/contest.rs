@@ -103,7 +103,8 @@ impl Judging<'_> {
     ///
     /// # Errors
     /// [`Error::Usage`] for a match without two contestants, and for a best of several without a reward
-    /// model; for a query a model cannot read, when the device fails, and as [`judge_pairs`].
+    /// model; for a query a model cannot read, when the device fails or somebody interrupts, and as
+    /// [`judge_pairs`].
     pub fn run(&self, contestants: &[Contestant<'_>], matches: &[Match], labeler: &mut dyn Labeler) -> Result<Judged> {
         let queries = texts_of(self).collect::<HashSet<_>>().len();
         if queries < self.pairs {
@@ -202,7 +203,7 @@ impl Judging<'_> {
         let of_responses: Vec<Vec<u32>> =
             queries.iter().flat_map(|q| std::iter::repeat_n(q.clone(), best_of)).collect();
         let scores = match self.judges {
-            Some(judges) => judges.score(&of_responses, &sampled.responses)?.0,
+            Some(judges) => judges.score(&of_responses, &sampled.responses, &self.interrupt)?.0,
             None => Vec::new(),
         };
         for query in 0..queries.len() {

@@ -113,6 +113,7 @@ impl Desk {
         self.end_round();
         self.another_round = false;
         self.closed = true;
+        self.cord = None;
     }
 
     /// Lets every labeler stop the run that this flag stops.

@@ -99,6 +99,7 @@ fn sample_pass(
     uniform: Vec<f32>,
     interrupt: &Interrupt,
 ) -> Result<Drawn> {
+    interrupt.check()?;
     let device = model.device();
     let length = sampling.response_length;
     let sources: Vec<usize> =

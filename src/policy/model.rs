@@ -77,7 +77,7 @@ impl Policy {
 /// Log-probabilities of responses under a model without heads, `[batch][response]`.
 ///
 /// # Errors
-/// As [`ResponseBatch::new`], and when the device fails.
+/// As [`ResponseBatch::new`] and [`Passes::over`], and when the device fails.
 pub fn response_log_probs(
     model: &Transformer,
     config: &ModelConfig,
@@ -93,7 +93,7 @@ pub fn response_log_probs(
 /// [`response_log_probs`] still to be read, `[batch · response]` of each pass.
 ///
 /// # Errors
-/// As [`ResponseBatch::new`].
+/// As [`ResponseBatch::new`] and [`Passes::over`].
 pub(super) fn log_probs_in_passes(
     model: &Transformer,
     config: &ModelConfig,

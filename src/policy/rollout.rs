@@ -9,6 +9,7 @@ use crate::device::Readback;
 use crate::error::Result;
 use crate::lm::{LanguageModel, Passes, Sampled, Task, lora, sample};
 use crate::reward::RewardModel;
+use crate::run::interrupt::Interrupt;
 
 /// Episodes with everything known about them.
 #[derive(Debug, Clone, Default)]
@@ -35,32 +36,34 @@ pub struct Judges<'a> {
     pub reference: &'a LanguageModel,
     pub reward_model: &'a RewardModel,
     pub task: Task,
-    pub passes: Passes,
+    /// Rows in one pass.
+    pub rows_at_once: usize,
 }
 
 impl Judges<'_> {
     /// Draws one response a query from `policy` and judges it.
     ///
     /// # Errors
-    /// For a query the model cannot read, when the device fails, and as [`crate::run::Interrupt::check`].
+    /// For a query the model cannot read, when the device fails, and as [`Interrupt::check`].
     pub fn roll_out(
         &self,
         policy: &Policy,
         queries: Vec<Vec<u32>>,
         uniform: impl Fn(usize) -> Vec<f32> + Sync,
+        interrupt: &Interrupt,
     ) -> Result<Rollout> {
         let policy = lora::merge(policy.valid());
         let config = &self.reference.config;
         let contexts = self.task.contexts(&queries);
         let (head, sampling) = (Some(&policy.value_head), &self.task.sampling);
-        let interrupt = &self.passes.interrupt;
         let drawn = sample(&policy.transformer, config, head, &contexts, sampling, uniform, interrupt)?;
         let Sampled { responses, log_probs, values } = drawn;
         let (cut, valid) = self.cut(&responses);
-        let rewards = self.reward_model.rewards_in_passes(config, &queries, &cut, &self.passes)?;
+        let passes = self.passes(interrupt);
+        let rewards = self.reward_model.rewards_in_passes(config, &queries, &cut, &passes)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
-        let log_prob_passes = log_probs_in_passes(reference, config, &contexts, &responses, temperature, &self.passes)?;
+        let log_prob_passes = log_probs_in_passes(reference, config, &contexts, &responses, temperature, &passes)?;
         // Both in one read: nothing in between needs the host.
         let reward_passes = rewards.len();
         let read = Readback::default().with_all(rewards).with_all(log_prob_passes).floats()?;
@@ -82,10 +85,19 @@ impl Judges<'_> {
     ///
     /// # Errors
     /// As [`Self::roll_out`].
-    pub fn score(&self, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<(Vec<f64>, Vec<bool>)> {
+    pub fn score(
+        &self,
+        queries: &[Vec<u32>],
+        responses: &[Vec<u32>],
+        interrupt: &Interrupt,
+    ) -> Result<(Vec<f64>, Vec<bool>)> {
         let (cut, valid) = self.cut(responses);
-        let scores = self.reward_model.score(&self.reference.config, queries, &cut, &self.passes)?;
+        let scores = self.reward_model.score(&self.reference.config, queries, &cut, &self.passes(interrupt))?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
+    }
+
+    fn passes(&self, interrupt: &Interrupt) -> Passes {
+        Passes { rows_at_once: self.rows_at_once, interrupt: interrupt.clone() }
     }
 
     /// Responses as the reward model reads them, and which could be cut.

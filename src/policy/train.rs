@@ -1,6 +1,8 @@
 //! Figure 1, right, as a loop: roll out, judge, shape, update, control; until the updates are
 //! done.
 
+use std::path::PathBuf;
+
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
@@ -74,7 +76,7 @@ impl PolicyTraining<'_> {
     /// [`Error::Interrupted`] with the checkpoint to go on from, [`Error::Failed`] with the limit that the
     /// responses passed, or what else went wrong.
     pub fn run(self) -> Result<Policy> {
-        self.train().map_err(|error| self.journal.checkpoints.newest_after(error))
+        self.train().map_err(|error| error.going_on_from(self.journal.checkpoints.newest()))
     }
 
     fn train(&self) -> Result<Policy> {
@@ -83,12 +85,15 @@ impl PolicyTraining<'_> {
         let (mut metrics, mut samples) = self.journal.open_logs(state.updates as u64)?;
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
-        while state.updates < self.stop_at {
+        loop {
             let rollout = self.roll_out(&policy, state.updates)?;
             let kl_coefficient = state.kl_coefficient;
             let done_updates = state.updates as u64;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
             self.check_health(&rollout, shaped.kl, &mut state)?;
+            if state.updates >= self.stop_at {
+                break;
+            }
             let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
             let orders = self.orders(state.updates);
             let config = &self.judges.reference.config;
@@ -112,13 +117,17 @@ impl PolicyTraining<'_> {
             if self.checkpoint_due(&state) {
                 metrics.sync()?;
                 samples.sync()?;
-                self.checkpoint(&policy, &optimizer, &state)?;
+                let path = self.save(&policy, &optimizer, &state)?;
+                if self.interrupt.requested() {
+                    return Err(Error::Interrupted { checkpoint: Some(path) });
+                }
             }
         }
-        if state.updates > 0 {
-            let rollout = self.roll_out(&policy, state.updates)?;
-            let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.0);
-            self.check_health(&rollout, shaped.kl, &mut state)?;
+        // The last one is kept when what it says was looked at: no run begins there again.
+        if state.updates > first_update {
+            metrics.sync()?;
+            samples.sync()?;
+            self.save(&policy, &optimizer, &state)?;
         }
         progress.finish();
         Ok(lora::merge(policy.valid()))
@@ -142,7 +151,7 @@ impl PolicyTraining<'_> {
         let queries = (0..self.settings.batch_size).filter_map(|_| self.queries.get(below(count, &mut rng)));
         let length = self.judges.task.sampling.response_length;
         let numbers = |row: usize| uniform(self.seed, Stream::Sampling, step, row as u64, length);
-        self.judges.roll_out(policy, queries.cloned().collect(), numbers)
+        self.judges.roll_out(policy, queries.cloned().collect(), numbers, &self.interrupt)
     }
 
     /// A fresh row order for each epoch.
@@ -177,17 +186,12 @@ impl PolicyTraining<'_> {
 
     fn checkpoint_due(&self, state: &State) -> bool {
         let (done, every) = (state.updates as u64, self.settings.checkpoint_every_updates as u64);
-        let due = self.journal.checkpoints.is_due(done, every) || state.updates == self.stop_at;
-        due || self.interrupt.requested()
+        state.updates < self.stop_at && (self.journal.checkpoints.is_due(done, every) || self.interrupt.requested())
     }
 
-    fn checkpoint(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<()> {
+    fn save(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<PathBuf> {
         let files = training_state::to_files(policy, optimizer, state);
-        let path = self.journal.checkpoints.save(state.updates as u64, files)?;
-        match self.interrupt.requested() && state.updates < self.stop_at {
-            true => Err(Error::Interrupted { checkpoint: Some(path) }),
-            false => Ok(()),
-        }
+        self.journal.checkpoints.save(state.updates as u64, files)
     }
 
     fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {

@@ -113,13 +113,16 @@ impl RunReportInput {
         let own = metrics_of(run)?;
         let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
         let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
+        let fits = fits_of(run);
+        let last_fit = fits.last().map_or_else(|| run.join("reward"), |(_, folder)| folder.clone());
         let judgment = Judgment::read(run)?;
         let Judgment { contests, queries, samples, contestants, is_the_papers, environment } =
             judgment.unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
-            reward_metrics: [metrics_of(&reward_stage(run))?, own_reward].concat(),
+            reward_metrics: [metrics_of(&last_fit)?, own_reward].concat(),
+            fits: fits.iter().map(last_measured).filter_map(Result::transpose).collect::<Result<_>>()?,
             supervised_metrics: [metrics_of(&run.join("sft"))?, own_supervised].concat(),
             kl_target: kl.adaptive.then_some(kl.target),
             chance: chance_of(run, settings.labels.responses_per_query)?,
@@ -159,12 +162,20 @@ fn is_supervised(row: &MetricsRow) -> bool {
     row.contains_key("train/loss") || row.contains_key("held_out/loss")
 }
 
-/// Where the reward model was fitted; of a run in rounds, the last time.
-fn reward_stage(run: &Path) -> PathBuf {
+/// Where a run in rounds fitted its reward models, and before which update.
+fn fits_of(run: &Path) -> Vec<(u64, PathBuf)> {
     let folders = std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let is_round =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("reward-at-"));
-    folders.filter(is_round).max().unwrap_or_else(|| run.join("reward"))
+    let update = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("reward-at-")?.parse().ok();
+    let mut fits: Vec<(u64, PathBuf)> = folders.filter_map(|path| Some((update(&path)?, path))).collect();
+    fits.sort();
+    fits
+}
+
+/// The accuracy that a fit measured last, with the update before it.
+fn last_measured((update, folder): &(u64, PathBuf)) -> Result<Option<MetricsRow>> {
+    const ACCURACY: &str = "reward/held_out_accuracy";
+    let measured = metrics_of(folder)?.into_iter().rev().find_map(|row| row.get(ACCURACY).copied());
+    Ok(measured.map(|accuracy| [("step".into(), *update as f64), (ACCURACY.into(), accuracy)].into()))
 }
 
 fn settings_of(text: &str) -> Result<Config> {

@@ -21,6 +21,8 @@ pub struct RunReportInput {
     /// One row a step of fitting the reward model, with `reward/loss`, `reward/accuracy` and,
     /// where it was measured, `reward/held_out_accuracy`.
     pub reward_metrics: Vec<MetricsRow>,
+    /// Of a run in rounds, what each round's fit measured last, with the update before it under `step`.
+    pub fits: Vec<MetricsRow>,
     /// One row now and then of next-token training, with `train/loss` or `held_out/loss`.
     pub supervised_metrics: Vec<MetricsRow>,
     /// The KL, in nats a response, that the controller steers to.
@@ -57,6 +59,7 @@ pub fn run_report(input: &RunReportInput) -> Report {
         kl_coefficient_chart(input),
         loss_chart(input),
         accuracy_chart(input),
+        accuracy_by_round_chart(input),
         supervised_chart(input),
     ];
     Report {
@@ -126,6 +129,19 @@ fn accuracy_chart(input: &RunReportInput) -> Chart {
             &input.reward_metrics,
             &[("held out", "reward/held_out_accuracy", 100.0), ("training", "reward/accuracy", 100.0)],
         ),
+        reference_lines: vec![(format!("chance {}", percent(input.chance)), 100.0 * input.chance)],
+    }
+}
+
+fn accuracy_by_round_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "Reward model of each round: accuracy".into(),
+        x_label: "updates before it was fitted".into(),
+        y_label: "best response found, %".into(),
+        series: match input.fits.len() {
+            0 | 1 => Vec::new(),
+            _ => series(&input.fits, &[("held out", "reward/held_out_accuracy", 100.0)]),
+        },
         reference_lines: vec![(format!("chance {}", percent(input.chance)), 100.0 * input.chance)],
     }
 }
@@ -236,6 +252,17 @@ mod tests {
         let [chart] = report.charts.as_slice() else { panic!("one chart: {:?}", report.charts) };
         assert_eq!(chart.series.first().unwrap().points, [(10.0, 50.0)]);
         assert_eq!(chart.reference_lines, [("chance 25%".to_string(), 25.0)]);
+    }
+
+    #[test]
+    fn rounds_are_shown_beside_each_other_where_there_are_several() {
+        let fit = |update, accuracy| row(&[("step", update), ("reward/held_out_accuracy", accuracy)]);
+        let titles = |fits: &[MetricsRow]| {
+            let input = RunReportInput { fits: fits.to_vec(), chance: 0.25, ..RunReportInput::default() };
+            run_report(&input).charts.into_iter().map(|chart| chart.title).collect::<Vec<_>>()
+        };
+        assert!(titles(&[fit(0.0, 0.5)]).is_empty());
+        assert_eq!(titles(&[fit(0.0, 0.5), fit(20.0, 0.6)]), ["Reward model of each round: accuracy"]);
     }
 
     #[test]

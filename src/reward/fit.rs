@@ -105,7 +105,7 @@ impl RewardTraining<'_> {
     /// # Errors
     /// [`Error::Interrupted`] with the checkpoint to go on from, or what went wrong.
     pub fn run(self) -> Result<FittedReward> {
-        self.train().map_err(|error| self.journal.checkpoints.newest_after(error))
+        self.train().map_err(|error| error.going_on_from(self.journal.checkpoints.newest()))
     }
 
     fn train(&self) -> Result<FittedReward> {

@@ -1,5 +1,6 @@
 //! Figure 1, left, up to the labels: draw responses, have a labeler choose, write down the choice.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::collect::Questions;
@@ -43,7 +44,7 @@ impl Labelling<'_> {
         let mut progress = self.begin(log.comparisons().len());
         while log.comparisons().len() < self.wanted {
             let some = AT_ONCE.min(self.wanted - log.comparisons().len());
-            let drawn = self.questions.draw(&numbers.by_ref().take(some).collect::<Vec<_>>(), &self.interrupt)?;
+            let drawn = self.draw(numbers.by_ref().take(some), log.path())?;
             log.append_many(drawn.iter().map(|question| judge(question, labeler)).collect::<Result<Vec<_>>>()?)?;
             progress.advance(drawn.len() as u64);
             if self.interrupt.requested() && log.comparisons().len() < self.wanted {
@@ -88,11 +89,15 @@ impl Labelling<'_> {
             if lacking == 0 {
                 desk.wait(Duration::from_millis(200));
             } else {
-                let numbers: Vec<usize> = numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE)).collect();
-                let drawn = self.questions.draw(&numbers, &self.interrupt)?;
+                let drawn = self.draw(numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE)), &path)?;
                 desk.with(|desk| desk.offer(drawn));
             }
         }
+    }
+
+    fn draw(&self, numbers: impl Iterator<Item = usize>, log: &Path) -> Result<Vec<Question>> {
+        let drawn = self.questions.draw(&numbers.collect::<Vec<_>>(), &self.interrupt);
+        drawn.map_err(|error| error.going_on_from(Some(log.to_path_buf())))
     }
 
     fn begin(&self, done: usize) -> Progress {

@@ -70,7 +70,7 @@ impl RewardModel {
     /// The same on the host. Call it on a model without gradients.
     ///
     /// # Errors
-    /// As [`Self::rewards`], and when the device fails.
+    /// As [`Self::rewards`] and [`Passes::over`], and when the device fails.
     pub fn score(
         &self,
         config: &ModelConfig,
@@ -85,7 +85,7 @@ impl RewardModel {
     /// [`Self::rewards`] of each pass, still to be read.
     ///
     /// # Errors
-    /// As [`Self::rewards`].
+    /// As [`Self::rewards`] and [`Passes::over`].
     pub(crate) fn rewards_in_passes(
         &self,
         config: &ModelConfig,

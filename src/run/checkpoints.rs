@@ -96,14 +96,9 @@ impl Checkpoints {
         step.is_multiple_of(every) || unsaved_s >= LONGEST_UNSAVED_S
     }
 
-    /// An interruption that left no checkpoint, with the newest there is to go on from; other errors as they
-    /// are.
-    pub fn newest_after(&self, error: Error) -> Error {
-        let newest = || latest(&self.folder).ok()?.checkpoint.map(|checkpoint| checkpoint.path().to_path_buf());
-        match error {
-            Error::Interrupted { checkpoint: None } => Error::Interrupted { checkpoint: newest() },
-            other => other,
-        }
+    /// The folder of the newest, intact or not; `None` where there is none.
+    pub fn newest(&self) -> Option<PathBuf> {
+        newest_first(&self.folder).ok()?.into_iter().next().map(|(_, path)| path)
     }
 
     /// Takes back the checkpoint of a step, unless there is no other.
@@ -264,20 +259,6 @@ mod tests {
         assert!(checkpoints.is_due(21, 10));
         checkpoints.save(21, contents("21")).unwrap();
         assert!(!checkpoints.is_due(22, 10));
-    }
-
-    #[test]
-    fn an_interruption_names_the_newest_that_is_intact() {
-        let (folder, checkpoints) = saved(2, &[10, 20]);
-        fs::write(folder.path().join("step-000020/policy"), "2").unwrap();
-        let named = |error| match checkpoints.newest_after(error) {
-            Error::Interrupted { checkpoint } => checkpoint,
-            other => panic!("{other}"),
-        };
-        assert_eq!(named(Error::Interrupted { checkpoint: None }), Some(folder.path().join("step-000010")));
-        let own = Some(PathBuf::from("own"));
-        assert_eq!(named(Error::Interrupted { checkpoint: own.clone() }), own);
-        assert!(matches!(checkpoints.newest_after(Error::failed("no", "")), Error::Failed { .. }));
     }
 
     #[test]

@@ -13,7 +13,8 @@ const AFTER_THIS_STEP: u8 = 1;
 const AT_ONCE: u8 = 2;
 
 /// A wish that all its clones share, and how strong it is. Loops look at [`Self::requested`] where they can
-/// stop and lose nothing, and at [`Self::check`] before each pass through a model.
+/// stop and lose nothing; sampling, scoring, policy and reward learning also [`Self::check`] before each pass
+/// through a model.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicU8>);
 

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::lm::{Passes, Task};
+use crate::lm::Task;
 use crate::policy::{Judges, Policy, PolicyTraining, backward_that_fits};
 use crate::reward::RewardModel;
 use crate::run::RunDirectory;
@@ -22,13 +22,12 @@ pub fn tune(
     let task = Task::new(&settings.task, model)?;
     let (backward, memory) = backward_that_fits(&settings.policy, &task, queries, model, room)?;
     progress.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
-    let passes = Passes { rows_at_once: backward.micro_batch_size, interrupt: interrupt.clone() };
     let training = PolicyTraining {
         settings: &settings.policy,
         health: &settings.health,
         stop_at,
         backward,
-        judges: Judges { reference: model, reward_model, task, passes },
+        judges: Judges { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
         queries,
         seed,
         journal: directory.journal()?,

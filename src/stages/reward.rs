@@ -55,6 +55,8 @@ pub fn fit(
     let task = Task::new(&settings.task, model)?;
     let (backward, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
+    // Its folder tells that the fit has begun.
+    let journal = directory.journal()?;
     let data = RewardData::new(model, &task, comparisons, queries, settings, seed, interrupt)?;
     let training = RewardTraining {
         settings: &settings.reward,
@@ -62,7 +64,7 @@ pub fn fit(
         pretrained: model,
         data: &data,
         seed,
-        journal: directory.journal()?,
+        journal,
         interrupt: interrupt.clone(),
         progress,
     };

@@ -73,13 +73,10 @@ impl Rounds<'_> {
     /// [`Error::Interrupted`] with what there is to go on from, [`Error::Failed`] with the limit that was
     /// passed, or what else went wrong.
     pub fn run(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
-        let outcome = self.run_those_left(choosers).map_err(|error| match error {
-            // Before there was a checkpoint: labels and models of the rounds before are there.
-            Error::Interrupted { checkpoint: None } => {
-                Error::Interrupted { checkpoint: Some(self.directory.path().to_path_buf()) }
-            }
-            other => other,
-        });
+        let outcome = self.run_those_left(choosers);
+        // Who pulls the cord at the very end was told that the run stopped.
+        let outcome = outcome.and_then(|done| self.session.interrupt.check().map(|()| done));
+        let outcome = outcome.map_err(|error| error.going_on_from(Some(self.directory.path().to_path_buf())));
         if let (Some(name), Err(Error::Interrupted { .. })) = (choosers.pulled_by(), &outcome) {
             let why = format!("{name} stopped the run: it was getting worse");
             self.directory.note_stop(&why);
@@ -111,7 +108,7 @@ impl Rounds<'_> {
         let mut tuned = None;
         for (number, round) in open {
             if self.session.interrupt.requested() {
-                return Err(Error::Interrupted { checkpoint: Some(stage.checkpoints()) });
+                return Err(Error::Interrupted { checkpoint: None });
             }
             self.session.progress.say(&format!(
                 "round {} of {count}: {} labels, then up to update {}",

@@ -6,7 +6,7 @@ use crate::data::queries::Openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contestant, Judged, Judging, matches};
 use crate::labels::Labeler;
-use crate::lm::{LanguageModel, Passes, Precision, Queries, STORYTELLER, Task};
+use crate::lm::{LanguageModel, Precision, Queries, STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::reward::{TokenComparison, token_comparisons};
 use crate::run::{RunDirectory, files};
@@ -131,7 +131,7 @@ impl Stylistic<'_> {
             reference: model,
             reward_model: &tuned.fit.fitted.model,
             task: Task::new(&settings.task, model)?,
-            passes: Passes { rows_at_once: settings.policy.micro_batch_size, interrupt: interrupt.clone() },
+            rows_at_once: settings.policy.micro_batch_size,
         };
         let judging = Judging {
             reference: model,

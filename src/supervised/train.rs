@@ -199,7 +199,7 @@ impl NextTokenTraining<'_> {
         let numbers =
             |row: usize| uniform(self.seed, Stream::Sampling, step as u64, row as u64, self.sampling.response_length);
         let shown = std::slice::from_ref(&self.shown);
-        let drawn = sample(&model.transformer, &model.config, None, shown, &self.sampling, numbers, &self.interrupt)?;
+        let drawn = sample(&model.transformer, &model.config, None, shown, &self.sampling, numbers, &Interrupt::new())?;
         samples.append(&Sample { step, text: model.tokenizer.decode(&drawn.responses.concat())? })?;
         Ok(Trained { model, held_out })
     }

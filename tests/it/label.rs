@@ -1,9 +1,9 @@
 //! `label` as people use it: keys at a terminal, and what is left when the program dies.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use preftune::data::comparisons::{Comparison, Record, parse_comparisons, parse_records};
 
@@ -69,7 +69,7 @@ fn people_are_asked_the_same_questions_as_the_simulated_labeler() {
 /// A running page, and what answers it.
 #[cfg(feature = "web")]
 pub struct Running {
-    pub program: Child,
+    pub program: std::process::Child,
     address: String,
     cookie: String,
 }
@@ -77,12 +77,13 @@ pub struct Running {
 #[cfg(feature = "web")]
 impl Running {
     pub fn start(mut command: Command) -> Self {
+        use std::io::{BufRead, BufReader};
         let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(program.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.starts_with("label at ")).unwrap();
+        let line = lines.find(|line| line.starts_with("open ")).unwrap();
         // Read on, so that the program never waits for its messages to be read.
         std::thread::spawn(move || lines.for_each(drop));
-        let (address, token) = line["label at ".len()..].split_once("/?token=").unwrap();
+        let (address, token) = line["open ".len()..].split_once("/?token=").unwrap();
         let port = address.rsplit(':').next().unwrap();
         Self { program, address: address.into(), cookie: format!("preftune-{port}={token}") }
     }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use preftune::device::Readback;
-use preftune::lm::{Passes, Sampled, Sampling, draw, sample};
+use preftune::lm::{Passes, ROWS_AT_ONCE, Sampled, Sampling, draw, sample};
 use preftune::policy::response_log_probs;
 use preftune::run::Interrupt;
 use preftune::run::random::{Stream, uniform};
@@ -103,6 +103,25 @@ fn one_seed_gives_the_same_responses_on_every_backend() {
         let (_, drawn) = draw_responses(&device);
         assert_eq!(drawn.responses, expected.responses);
     }
+}
+
+#[test]
+fn drawing_is_given_up_between_passes() {
+    let config = tiny::config();
+    let model = tiny::policy(&config, 1, &devices::ndarray()).transformer;
+    let queries = tiny::rows(&config, &[3; 300], 2);
+    let sampling = Sampling { response_length: 2, temperature: 0.7, responses_per_query: 1 };
+    let interrupt = Interrupt::new();
+    // The first of the second pass.
+    let numbers = |row: usize| {
+        if row == ROWS_AT_ONCE {
+            interrupt.request_at_once();
+        }
+        uniform(3, Stream::Sampling, 0, row as u64, 2)
+    };
+    let drawn = |queries| sample(&model, &config, None, queries, &sampling, numbers, &interrupt);
+    assert!(drawn(&queries[..ROWS_AT_ONCE]).is_ok());
+    assert!(matches!(drawn(&queries), Err(preftune::Error::Interrupted { .. })));
 }
 
 #[test]

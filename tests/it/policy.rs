@@ -49,7 +49,7 @@ impl Models {
             query_prefix: Vec::new(),
             query_suffix: Vec::new(),
         };
-        Judges { reference: &self.reference, reward_model: &self.reward_model, task, passes: Passes::of(64) }
+        Judges { reference: &self.reference, reward_model: &self.reward_model, task, rows_at_once: 64 }
     }
 
     fn train(&self, folder: &Path, interrupt: Interrupt) -> Result<Vec<NamedTensor>> {
@@ -128,6 +128,21 @@ fn an_interrupted_run_goes_on_as_if_it_had_never_stopped() {
     assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 4);
 }
 
+#[test]
+fn a_run_that_is_stopped_at_once_does_nothing_more_and_names_its_newest_checkpoint() {
+    let models = Models::new();
+    let folder = tempfile::tempdir().unwrap();
+    let raised = Interrupt::new();
+    raised.request_at_once();
+    let error = models.train(folder.path(), raised.clone()).unwrap_err();
+    assert!(matches!(error, Error::Interrupted { checkpoint: None }), "no update was done: {error}");
+
+    models.train(folder.path(), requested()).unwrap_err();
+    let Err(Error::Interrupted { checkpoint: Some(path) }) = models.train(folder.path(), raised) else { panic!() };
+    assert!(path.ends_with("step-000001"), "{}", path.display());
+    assert_eq!(preftune::run::metrics::read(&folder.path().join("metrics.jsonl")).unwrap().len(), 1);
+}
+
 /// An interrupt that is raised so high after a while that the step under way is given up.
 fn at_once_after(wait: Duration) -> Interrupt {
     let interrupt = Interrupt::new();
@@ -148,11 +163,6 @@ fn a_run_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
     let expected = models.train_with(straight.path(), Interrupt::new(), settings()).unwrap();
     let whole = started.elapsed();
 
-    let before = Interrupt::new();
-    before.request_at_once();
-    let error = models.train_with(stopped.path(), before, settings()).unwrap_err();
-    assert!(matches!(error, Error::Interrupted { checkpoint: None }), "no update was done: {error}");
-
     let newest = || preftune::run::checkpoints::latest(&stopped.path().join("checkpoints")).unwrap().checkpoint;
     let mut given_up = 0;
     // Wherever in a step it comes: before the first checkpoint, while responses are drawn, in an update.
@@ -161,6 +171,7 @@ fn a_run_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
             Err(Error::Interrupted { checkpoint }) => {
                 given_up += 1;
                 assert_eq!(checkpoint, newest().map(|newest| newest.path().to_path_buf()));
+                assert!(newest().is_none_or(|newest| newest.step() < 4), "the last is kept when it was looked at");
             }
             finished => drop(finished.unwrap()),
         }
@@ -293,16 +304,16 @@ fn the_policy_reads_prefix_and_suffix_and_the_reward_model_does_not() {
     judges.task.query_prefix = vec![3, 4];
     judges.task.query_suffix = vec![5];
     let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
-    let drawn = judges.roll_out(&policy, models.queries.clone(), numbers).unwrap().responses;
+    let drawn = judges.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap().responses;
     // One that stands in a response, so that not all get the penalty.
     judges.task.truncation.token = drawn[0][3];
-    let rollout = judges.roll_out(&policy, models.queries.clone(), numbers).unwrap();
+    let rollout = judges.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap();
     for (context, query) in rollout.contexts.iter().zip(&models.queries) {
         assert_eq!(*context, [&[3, 4], query.as_slice(), &[5]].concat());
     }
-    assert_eq!(rollout.scores, judges.score(&models.queries, &rollout.responses).unwrap().0);
-    assert_ne!(rollout.scores, judges.score(&rollout.contexts, &rollout.responses).unwrap().0);
-    let plain = models.judges().roll_out(&policy, rollout.contexts.clone(), numbers).unwrap();
+    assert_eq!(rollout.scores, judges.score(&models.queries, &rollout.responses, &Interrupt::new()).unwrap().0);
+    assert_ne!(rollout.scores, judges.score(&rollout.contexts, &rollout.responses, &Interrupt::new()).unwrap().0);
+    let plain = models.judges().roll_out(&policy, rollout.contexts.clone(), numbers, &Interrupt::new()).unwrap();
     assert_eq!(plain.responses, rollout.responses);
 }
 
@@ -343,7 +354,7 @@ fn training_moves_the_policy_and_leaves_the_reference_alone() {
 fn rollout(models: &Models, policy: &Policy) -> Rollout {
     let queries: Vec<Vec<u32>> = (0..16).map(|row| models.queries[row % models.queries.len()].clone()).collect();
     let numbers = |row: usize| uniform(9, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
-    models.judges().roll_out(policy, queries, numbers).unwrap()
+    models.judges().roll_out(policy, queries, numbers, &Interrupt::new()).unwrap()
 }
 
 #[test]
@@ -357,17 +368,12 @@ fn an_update_and_a_rollout_are_given_up_between_passes() {
     assert!(matches!(given_up, Err(Error::Interrupted { .. })));
 
     let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
-    let mut judges = models.judges();
-    judges.passes.interrupt = Interrupt::new();
-    let raised = judges.passes.interrupt.clone();
-    // Numbers are asked for when responses are about to be drawn.
-    let numbers = |row: usize| {
-        raised.request_at_once();
-        uniform(9, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH)
-    };
-    assert!(matches!(judges.roll_out(&policy, models.queries.clone(), numbers), Err(Error::Interrupted { .. })));
+    let numbers = |row: usize| uniform(9, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
+    let judges = models.judges();
+    let drawn = judges.roll_out(&policy, models.queries.clone(), numbers, &interrupt);
+    assert!(matches!(drawn, Err(Error::Interrupted { .. })));
     let responses = tiny::rows(&models.reference.config, &[8; 6], 4);
-    assert!(matches!(judges.score(&models.queries, &responses), Err(Error::Interrupted { .. })));
+    assert!(matches!(judges.score(&models.queries, &responses, &interrupt), Err(Error::Interrupted { .. })));
 }
 
 fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) {
@@ -433,7 +439,7 @@ fn a_response_that_cannot_be_cut_gets_the_penalty() {
     let queries = models.queries[..2].to_vec();
     let end = 13;
     let responses = vec![vec![end, end, 1, 2, 3, 4, 5, 6], vec![1, 2, 3, end, 5, 6, 7, 8]];
-    let (scores, valid) = models.judges().score(&queries, &responses).unwrap();
+    let (scores, valid) = models.judges().score(&queries, &responses, &Interrupt::new()).unwrap();
     assert_eq!(valid, [false, true]);
     assert_eq!(scores[0], -1.0);
     let cut = vec![vec![1, 2, 3, end]];

@@ -107,8 +107,15 @@ fn a_fit_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
     let pretrained = pretrained();
     let before = Interrupt::new();
     before.request_at_once();
-    let error = fit_unless(before, stopped.path(), &pretrained).unwrap_err();
+    let error = fit_unless(before.clone(), stopped.path(), &pretrained).unwrap_err();
     assert!(matches!(error, Error::Interrupted { checkpoint: None }), "no step was done: {error}");
+    let after_a_step = Interrupt::new();
+    after_a_step.request();
+    fit_unless(after_a_step, stopped.path(), &pretrained).unwrap_err();
+    let Err(Error::Interrupted { checkpoint: Some(path) }) = fit_unless(before, stopped.path(), &pretrained) else {
+        panic!("a second step was done")
+    };
+    assert!(path.ends_with("step-000001"), "{}", path.display());
 
     let started = Instant::now();
     let expected = fit(straight.path(), &pretrained);
@@ -130,6 +137,21 @@ fn a_fit_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
     let found = fit(stopped.path(), &pretrained);
     assert_eq!(found.gain_and_bias, expected.gain_and_bias);
     assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 50);
+}
+
+#[test]
+fn a_step_and_a_measurement_are_given_up() {
+    let raised = Interrupt::new();
+    raised.request_at_once();
+    let device = devices::ndarray();
+    let model = || tiny::reward_model(&tiny::config(), 1, &device);
+    let all = comparisons(8, 1);
+    let passes = Passes { rows_at_once: 4, interrupt: raised.clone() };
+    assert!(matches!(judge(&model(), &tiny::config(), &all, &passes), Err(Error::Interrupted { .. })));
+    let mut optimizer = Adam::optimizer(config::AdamForm::TensorFlow, 1e-5);
+    let (batch, backward): (Vec<&TokenComparison>, _) = (all.iter().collect(), Backward::in_passes_of(4));
+    let given_up = train_step(model().train(), &mut optimizer, &tiny::config(), &batch, 1e-4, &backward, &raised);
+    assert!(matches!(given_up, Err(Error::Interrupted { .. })));
 }
 
 /// The paper's own accident: a flipped sign trained the policy towards what people liked least, overnight.

@@ -15,7 +15,9 @@ pub mod plain;
 
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 use burn::backend::DispatchDevice;
-use burn::tensor::{Device, Int, Tensor};
+#[cfg(any(feature = "flex", feature = "wgpu"))]
+use burn::tensor::Device;
+use burn::tensor::{Int, Tensor};
 
 pub use plain::{SLOTS_AT_ONCE, split_heads};
 
