@@ -167,6 +167,9 @@ fn ask_people(
     let page = label::open_page(&desk, &instructions, arguments.port, common)?;
     let mut people = People::at(&desk, &instructions, judging.interrupt.clone(), common.progress());
     let judged = judging.run(contestants, matches, &mut people);
+    if judged.is_err() {
+        desk.with(Desk::stop);
+    }
     page.stop();
     judged
 }

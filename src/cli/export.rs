@@ -54,6 +54,8 @@ struct Outcome {
     comparisons: usize,
     /// Lines or entries of the file.
     entries: usize,
+    /// Entries that were left out: in them nobody chose, or both responses are the same.
+    undecided: usize,
     out: PathBuf,
 }
 
@@ -63,7 +65,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         let what = format!("{} is there already", arguments.out.display());
         return Err(Error::usage(what, "choose another --out, or delete it"));
     }
-    let Preferences { comparisons, fault } = read(&path, &arguments.model)?;
+    let Preferences { comparisons, undecided, fault } = read(&path, &arguments.model)?;
     if comparisons.is_empty() {
         return Err(fault.unwrap_or_else(|| Error::input(&path, "no comparisons", "give a file that has some")));
     }
@@ -74,8 +76,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         Format::Trl => format!("{entries} pairs of {} comparisons", comparisons.len()),
         _ => format!("{entries} comparisons"),
     };
-    let text = format!("{what} written to {}", arguments.out.display());
-    common.print(&Outcome { comparisons: comparisons.len(), entries, out: arguments.out }, &text)?;
+    let left_out = match undecided {
+        0 => String::new(),
+        count => format!("; {count} entries in which nobody chose, or both responses are the same, left out"),
+    };
+    let text = format!("{what} written to {}{left_out}", arguments.out.display());
+    common.print(&Outcome { comparisons: comparisons.len(), entries, undecided, out: arguments.out }, &text)?;
     fault.map_or(Ok(()), Err)
 }
 
@@ -98,7 +104,7 @@ fn read(path: &Path, model: &str) -> Result<Preferences> {
     if openai::is_original(&text) {
         let tokenizer = load_tokenizer(model)?;
         let Labels { labels, fault } = original_labels(&text, path, &tokenizer)?;
-        return Ok(Preferences { comparisons: labels_to_comparisons(&labels, path, &tokenizer)?, fault });
+        return Ok(Preferences { comparisons: labels_to_comparisons(&labels, path, &tokenizer)?, undecided: 0, fault });
     }
     Ok(Preferences::read(&text, path))
 }

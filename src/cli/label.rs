@@ -16,7 +16,7 @@ use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
 use crate::lm::{STORYTELLER, Task};
 use crate::reward::Labelling;
-use crate::run::{Interrupt, Mode, files};
+use crate::run::{Interrupt, Mode, RunDirectory, files};
 use crate::stages::{self, Session, labelling, open_log};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
@@ -82,8 +82,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
         .texts(&model.tokenizer)?;
-    let out = match &arguments.out {
-        Some(path) => path.clone(),
+    // Locked to the end.
+    let directory = match &arguments.out {
+        Some(_) => None,
         None => {
             let inputs = [
                 remembered_model(&arguments.model)?,
@@ -91,9 +92,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 remembered(arguments.classifier.as_deref())?,
                 remembered_labeler((!arguments.simulated).then_some(&arguments.instructions))?,
             ];
-            common.run_directory("label", &settings, &inputs)?.comparisons()
+            Some(common.run_directory("label", &settings, &inputs)?)
         }
     };
+    let out = directory.as_ref().map(RunDirectory::comparisons).or_else(|| arguments.out.clone()).unwrap_or_default();
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let log = match arguments.simulated {
@@ -126,9 +128,7 @@ fn ask_people(
         false => {
             let page = open_page(&desk, &instructions, arguments.port, common)?;
             let supplied = labelling.supply(&desk);
-            if supplied.is_ok() {
-                desk.with(Desk::finish);
-            }
+            desk.with(if supplied.is_ok() { Desk::finish } else { Desk::stop });
             page.stop();
             supplied?;
         }
@@ -150,7 +150,11 @@ pub fn check_keys(settings: &Config) -> Result<()> {
 
 /// The instructions that ship under this name, or those in this file.
 pub fn read_instructions(name: &str) -> Result<String> {
-    instructions(name).map_or_else(|| files::read_text(Path::new(name)), |text| Ok(text.into()))
+    let text = instructions(name).map_or_else(|| files::read_text(Path::new(name)), |text| Ok(text.into()))?;
+    match text.trim() {
+        "" => Err(Error::input(Path::new(name), "no instructions", "write what people are to choose")),
+        _ => Ok(text),
+    }
 }
 
 /// Who chooses, and people by what, as a run folder remembers it.

@@ -88,7 +88,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
     };
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
-    let reward_model = loops.last_reward_model()?;
+    let reward_model = loops.last_reward_model();
     let [out, reward] = [arguments.out.display(), reward_model.display()];
     let text = format!(
         "tuned model written to {out}, the last round's reward model to {reward}\n\
@@ -111,9 +111,7 @@ fn ask_people(loops: &Rounds<'_>, arguments: &Arguments, common: &Common) -> Res
     let page = label::open_page(&desk, &instructions, arguments.port, common)?;
     let patience = arguments.go_on_after.map(|minutes| Duration::from_secs(60 * minutes));
     let trained = loops.run(&mut Choosers::People { desk: Arc::clone(&desk), patience });
-    if trained.is_ok() {
-        desk.with(Desk::finish);
-    }
+    desk.with(if trained.is_ok() { Desk::finish } else { Desk::stop });
     page.stop();
     trained
 }

@@ -67,6 +67,8 @@ impl Format {
 pub struct Preferences {
     /// Where the file gives a comparison no id, it is the file's name and the line.
     pub comparisons: Vec<Comparison>,
+    /// Entries in which nobody chose, or both responses are the same.
+    pub undecided: usize,
     /// What is wrong with the entry after these, if anything.
     pub fault: Option<Error>,
 }
@@ -88,7 +90,8 @@ impl Preferences {
             Ok(())
         });
         let fault = fault.filter_map(Result::err).next();
-        Self { comparisons: standing(records), fault }
+        let undecided = records.iter().filter(|record| matches!(record, Record::Undecided(_))).count();
+        Self { comparisons: standing(records), undecided, fault }
     }
 
     /// The comparisons of a file without a bad entry.
@@ -203,7 +206,7 @@ mod tests {
         for (bad, says) in cases {
             let in_lines = read(&format!("{good}\n\n{bad}\n{good}\n"));
             let in_an_array = read(&format!("[{good},\n\n{bad},\n{good}]"));
-            for Preferences { comparisons, fault } in [in_lines, in_an_array] {
+            for Preferences { comparisons, fault, .. } in [in_lines, in_an_array] {
                 assert_eq!(comparisons.len(), 1);
                 let error = fault.unwrap();
                 assert!(error.to_string().starts_with("folder/pairs.jsonl:3: "), "{error}");
@@ -212,7 +215,8 @@ mod tests {
             }
         }
         assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
-        assert!(read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#).whole().unwrap().is_empty());
+        let undecided = read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#);
+        assert_eq!((undecided.undecided, undecided.whole().unwrap().len()), (1, 0));
         for unknown_field in
             [TASK.replace("\"answer1,answer2\"", "\"left,right\""), TASK.replace("\"right\"", "\"up\"")]
         {

@@ -33,9 +33,11 @@ pub enum Next {
     Wait,
     /// Until the model has learned from the labels that there are: another round follows.
     Later,
-    /// Somebody stopped the run.
+    /// There are as many labels as are wanted; the policy is trained with them.
+    Training,
+    /// The run stopped before its end.
     Stopped,
-    /// There are as many labels as are wanted.
+    /// Nothing more is asked.
     Done,
 }
 
@@ -69,6 +71,7 @@ pub struct Desk {
     closed: bool,
     cord: Option<Interrupt>,
     pulled_by: Option<String>,
+    stopped: bool,
 }
 
 /// One labeler's place at the desk.
@@ -91,6 +94,7 @@ impl Desk {
             closed: false,
             cord: None,
             pulled_by: None,
+            stopped: false,
         }
     }
 
@@ -116,6 +120,12 @@ impl Desk {
         self.cord = None;
     }
 
+    /// Tells everybody that the run stopped before its end.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+        self.cord = None;
+    }
+
     /// Lets every labeler stop the run that this flag stops.
     pub fn attach_cord(&mut self, run: Interrupt) {
         self.cord = Some(run);
@@ -126,6 +136,7 @@ impl Desk {
         if let Some(run) = &self.cord {
             run.request_at_once();
             self.pulled_by.get_or_insert_with(|| labeler.into());
+            self.stop();
         }
     }
 
@@ -186,7 +197,7 @@ impl Desk {
 
     /// The question before this labeler: the same one until it is answered or skipped.
     pub fn next(&mut self, labeler: &str) -> Next {
-        if self.pulled_by.is_some() {
+        if self.stopped {
             return Next::Stopped;
         }
         let place = self.labelers.entry(labeler.into()).or_default();
@@ -194,7 +205,11 @@ impl Desk {
             return Next::Answer(question.clone());
         }
         if self.is_done() {
-            return if self.another_round { Next::Later } else { Next::Done };
+            return match () {
+                () if self.another_round => Next::Later,
+                () if self.cord.is_some() => Next::Training,
+                () => Next::Done,
+            };
         }
         let question = self.to_repeat(labeler).or_else(|| self.take_from_waiting(labeler));
         let question = question.or_else(|| self.last.is_some().then(|| self.take_what_is_left(labeler)).flatten());
@@ -276,13 +291,14 @@ impl Desk {
         let agreements = Agreements::of(comparisons);
         Standing {
             unit: if self.last.is_some() { "pairs" } else { "labels" },
-            labels: self.labels(),
+            // Two people may have answered at once.
+            labels: self.labels().min(self.plan.wanted),
             wanted: self.plan.wanted,
             yours,
             seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
             agreement_with_self: agreements.with_self.get(labeler).copied().unwrap_or_default(),
             agreement_of_all: agreements.with_others,
-            cord: self.cord.is_some() && self.pulled_by.is_none(),
+            cord: self.cord.is_some(),
         }
     }
 
@@ -527,7 +543,12 @@ mod tests {
         assert!(!sitting.desk.standing("ada").cord);
         let run = Interrupt::new();
         sitting.desk.attach_cord(run.clone());
+        sitting.desk.begin_round(1, false);
+        assert_eq!(sitting.desk.next("ada"), Next::Training, "the last round is labelled, and the run goes on");
         assert!(sitting.desk.standing("ada").cord && !run.requested());
+        let mut other = self::sitting(1, 0.0, 1);
+        other.desk.stop();
+        assert_eq!((other.desk.next("ada"), other.desk.pulled_by()), (Next::Stopped, None), "it stopped itself");
         sitting.desk.pull_cord("ada");
         sitting.desk.pull_cord("bob");
         assert!(run.check().is_err() && !sitting.desk.standing("bob").cord);

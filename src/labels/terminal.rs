@@ -75,7 +75,7 @@ impl TerminalLabeler<'_> {
         self.write(&format!("{}\n\n{KEYS}\n", self.instructions.trim()));
         loop {
             match self.desk.with(|desk| desk.next(self.name)) {
-                Next::Done | Next::Stopped => return Ok(()),
+                Next::Done | Next::Training | Next::Stopped => return Ok(()),
                 Next::Wait | Next::Later if gone() => return Ok(()),
                 Next::Wait | Next::Later => self.desk.wait(Duration::from_millis(200)),
                 Next::Answer(question) => {

@@ -5,6 +5,7 @@
 
 mod api;
 mod guard;
+mod kept;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use super::shared_desk::SharedDesk;
 use crate::error::{Error, Result};
 use guard::Guard;
+use kept::Kept;
 
 /// No request is longer.
 const LONGEST_BODY_BYTES: usize = 64 << 10;
@@ -54,19 +56,20 @@ struct Office {
 }
 
 impl LabelServer {
-    /// Serves the page on a port of the loopback address; 0 is any that is free.
+    /// Serves the page on a port of the loopback address; 0 is the one that this log's page had before, or
+    /// any that is free.
     ///
     /// # Errors
-    /// When the port is taken, and when the system gives no random token.
+    /// When the port is taken, when the system gives no random token, and when it cannot be kept.
     pub fn start(desk: Arc<SharedDesk>, instructions: &str, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
-        });
-        let (address, listener) = listener.map_err(|error| {
+        let log = desk.with(|desk| desk.log().path().to_path_buf());
+        let kept = Kept::beside(&log);
+        let as_before = kept.as_ref().filter(|_| port == 0).and_then(|kept| listen(kept.port).ok());
+        let (address, listener) = as_before.map_or_else(|| listen(port), Ok).map_err(|error| {
             Error::failed(format!("cannot serve on port {port}: {error}"), "choose another with --port, or 0 for any")
         })?;
-        let token = random_token()?;
+        let token = kept.map_or_else(random_token, |kept| Ok(kept.token))?;
+        Kept { port: address.port(), token: token.clone() }.write_beside(&log)?;
         let guard = Arc::new(Guard::new(address.port(), &token));
         let office = Arc::new(Office { desk, instructions: instructions.into() });
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -85,6 +88,12 @@ impl LabelServer {
         std::thread::sleep(FAREWELL);
         self.runtime.shutdown_timeout(FAREWELL);
     }
+}
+
+fn listen(port: u16) -> std::io::Result<(SocketAddr, TcpListener)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    Ok((listener.local_addr()?, listener))
 }
 
 /// 128 bits, as hexadecimal digits.

@@ -11,7 +11,7 @@ use super::health::Vitals;
 use super::kl_controller::{Adaptive, KlController};
 use super::model::Policy;
 use super::rollout::{Judges, Rollout};
-use super::shaping::{mean_of_sums, shape};
+use super::shaping::{Rows, mean_of_sums, shape};
 use super::statistics::StepStatistics;
 use super::update::{UpdateSettings, Updated, update};
 use crate::config::{self, Lora};
@@ -88,18 +88,13 @@ impl PolicyTraining<'_> {
         loop {
             let rollout = self.roll_out(&policy, state.updates)?;
             let kl_coefficient = state.kl_coefficient;
-            let done_updates = state.updates as u64;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
             self.check_health(&rollout, shaped.kl, &mut state)?;
             if state.updates >= self.stop_at {
                 break;
             }
-            let rate = linear_to_zero(self.settings.learning_rate, done_updates, total);
-            let orders = self.orders(state.updates);
-            let config = &self.judges.reference.config;
-            let temperature = self.judges.task.sampling.temperature;
-            let settings = UpdateSettings::new(self.settings, self.backward, rate, temperature, &self.interrupt);
-            let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
+            let rate = linear_to_zero(self.settings.learning_rate, state.updates as u64, total);
+            let updated = self.update(policy, &mut optimizer, &rollout, &shaped.rewards, (state.updates, rate))?;
             if state.updates == first_update {
                 check_agreement(&updated)?;
             }
@@ -123,7 +118,7 @@ impl PolicyTraining<'_> {
                 }
             }
         }
-        // The last one is kept when what it says was looked at: no run begins there again.
+        // Not before what it writes was looked at: this call is the last that would.
         if state.updates > first_update {
             metrics.sync()?;
             samples.sync()?;
@@ -152,6 +147,21 @@ impl PolicyTraining<'_> {
         let length = self.judges.task.sampling.response_length;
         let numbers = |row: usize| uniform(self.seed, Stream::Sampling, step, row as u64, length);
         self.judges.roll_out(policy, queries.cloned().collect(), numbers, &self.interrupt)
+    }
+
+    /// The update after so many, at this learning rate.
+    fn update(
+        &self,
+        policy: Policy,
+        optimizer: &mut ModuleOptimizer,
+        rollout: &Rollout,
+        rewards: &Rows,
+        (updates, rate): (usize, f64),
+    ) -> Result<Updated> {
+        let config = &self.judges.reference.config;
+        let temperature = self.judges.task.sampling.temperature;
+        let settings = UpdateSettings::new(self.settings, self.backward, rate, temperature, &self.interrupt);
+        update(policy, optimizer, config, rollout, rewards, &self.orders(updates), &settings)
     }
 
     /// A fresh row order for each epoch.

@@ -90,11 +90,13 @@ fn contestants(standings: &[Standing]) -> String {
 
 fn samples(rows: &[SampleRow]) -> String {
     let body: String = rows.iter().map(sample).collect();
+    let is_scored = rows.iter().any(|row| row.after_score.is_some());
+    let scores = if is_scored { "The number at a response is the reward model's score. " } else { "" };
     let table = unless_empty(&body, |body| {
         format!(
             "<table><thead><tr><th scope=\"col\">Query</th><th scope=\"col\">Before</th><th scope=\"col\">After</th></tr></thead>\n\
              <tbody>\n{body}</tbody></table>\n\
-             <p class=\"note\">The number at a response is the reward model's score. ⏎ is a line break.</p>\n"
+             <p class=\"note\">{scores}⏎ is a line break.</p>\n"
         )
     });
     section("The same queries, before and after", "samples", &table)

@@ -10,6 +10,7 @@ use crate::data::comparisons::parse_comparisons;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
 use crate::run::{files, metrics};
+use crate::stages::fits_of;
 use crate::statistics::mean;
 
 /// The judgment of a run, beside its metrics.
@@ -22,14 +23,10 @@ const SAMPLES: usize = 24;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Judgment {
     contests: Vec<Verdict>,
-    /// Different ones, that the pairs are about.
-    queries: usize,
     /// Of the first contest.
     samples: Vec<SampleRow>,
     /// KL and score of each contestant.
     contestants: Vec<Standing>,
-    /// Whether the first contest is the tuned model against the pretrained one, in the paper's experiment.
-    is_the_papers: bool,
     /// What it ran on, as (name, value).
     environment: Vec<(String, String)>,
 }
@@ -40,6 +37,19 @@ pub struct Verdict {
     pub candidate: String,
     pub baseline: String,
     pub win_rate: WinRate,
+    /// Different ones, that the pairs are about.
+    pub queries: usize,
+    /// Whether it is the tuned model against the pretrained one, in the paper's experiment.
+    #[serde(default)]
+    pub is_the_papers: bool,
+}
+
+impl Verdict {
+    fn is_about_the_same_as(&self, other: &Self) -> bool {
+        let about =
+            |verdict: &Self| [&verdict.candidate, &verdict.baseline, &verdict.win_rate.labeler].map(String::clone);
+        about(self) == about(other)
+    }
 }
 
 impl Judgment {
@@ -59,23 +69,41 @@ impl Judgment {
             candidate: contest.candidate.clone(),
             baseline: contest.baseline.clone(),
             win_rate: contest.win_rate.clone(),
+            queries: judged.queries,
+            is_the_papers: false,
         };
         let contests = judged.contests.iter().map(verdict).collect();
         let contestants = judged.standings.clone();
-        Self { contests, queries: judged.queries, samples, contestants, is_the_papers: false, environment }
+        Self { contests, samples, contestants, environment }
     }
 
     /// The same of the paper's experiment, where the paper's own result stands beside the first.
     pub fn of_experiment(judged: &Judged, environment: Vec<(String, String)>) -> Self {
-        Self { is_the_papers: true, ..Self::new(judged, environment) }
+        let mut judgment = Self::new(judged, environment);
+        if let Some(first) = judgment.contests.first_mut() {
+            first.is_the_papers = true;
+        }
+        judgment
     }
 
-    /// Writes it into the folder of a run.
+    /// Writes it into the folder of a run, before what was judged there already: of that, what is about the
+    /// same contest goes, and all of it once the policy was trained on.
     ///
     /// # Errors
     /// When the operating system refuses.
-    pub fn write(&self, run: &Path) -> Result<()> {
-        let json = serde_json::to_vec_pretty(self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    pub fn write(mut self, run: &Path) -> Result<()> {
+        // What cannot be read is written anew.
+        let before = Self::read(run).ok().flatten();
+        if let Some(before) = before.filter(|_| !is_older_than_training(run)) {
+            let Self { contests, contestants, .. } = before;
+            let is_another = |old: &Verdict| !self.contests.iter().any(|new| new.is_about_the_same_as(old));
+            let contests: Vec<Verdict> = contests.into_iter().filter(is_another).collect();
+            let is_somebody_else = |old: &Standing| !self.contestants.iter().any(|new| new.name == old.name);
+            let contestants: Vec<Standing> = contestants.into_iter().filter(is_somebody_else).collect();
+            self.contests.extend(contests);
+            self.contestants.extend(contestants);
+        }
+        let json = serde_json::to_vec_pretty(&self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
         files::write_atomically(&run.join(JUDGMENT_FILE), &json)
     }
 
@@ -116,8 +144,7 @@ impl RunReportInput {
         let fits = fits_of(run);
         let last_fit = fits.last().map_or_else(|| run.join("reward"), |(_, folder)| folder.clone());
         let judgment = Judgment::read(run)?;
-        let Judgment { contests, queries, samples, contestants, is_the_papers, environment } =
-            judgment.unwrap_or_default();
+        let Judgment { contests, samples, contestants, environment } = judgment.unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
@@ -125,11 +152,10 @@ impl RunReportInput {
             fits: fits.iter().map(last_measured).filter_map(Result::transpose).collect::<Result<_>>()?,
             supervised_metrics: [metrics_of(&run.join("sft"))?, own_supervised].concat(),
             kl_target: kl.adaptive.then_some(kl.target),
+            updates: settings.policy.updates,
             chance: chance_of(run, settings.labels.responses_per_query)?,
             contests,
-            queries,
             contestants,
-            is_the_papers,
             is_older: is_older_than_training(run),
             stops: stops_of(run)?,
             samples,
@@ -162,17 +188,8 @@ fn is_supervised(row: &MetricsRow) -> bool {
     row.contains_key("train/loss") || row.contains_key("held_out/loss")
 }
 
-/// Where a run in rounds fitted its reward models, and before which update.
-fn fits_of(run: &Path) -> Vec<(u64, PathBuf)> {
-    let folders = std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let update = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("reward-at-")?.parse().ok();
-    let mut fits: Vec<(u64, PathBuf)> = folders.filter_map(|path| Some((update(&path)?, path))).collect();
-    fits.sort();
-    fits
-}
-
 /// The accuracy that a fit measured last, with the update before it.
-fn last_measured((update, folder): &(u64, PathBuf)) -> Result<Option<MetricsRow>> {
+fn last_measured((update, folder): &(usize, PathBuf)) -> Result<Option<MetricsRow>> {
     const ACCURACY: &str = "reward/held_out_accuracy";
     let measured = metrics_of(folder)?.into_iter().rev().find_map(|row| row.get(ACCURACY).copied());
     Ok(measured.map(|accuracy| [("step".into(), *update as f64), (ACCURACY.into(), accuracy)].into()))
@@ -208,4 +225,61 @@ fn stops_of(run: &Path) -> Result<Vec<String>> {
 fn metrics_of(folder: &Path) -> Result<Vec<MetricsRow>> {
     let path = folder.join("metrics.jsonl");
     if path.exists() { metrics::read(&path) } else { Ok(Vec::new()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::Interval;
+
+    fn judgment(baselines: &[&str], labeler: &str, wins: usize) -> Judgment {
+        let contest = |baseline: &&str| Contest {
+            candidate: "tuned".into(),
+            baseline: (*baseline).into(),
+            win_rate: WinRate {
+                labeler: labeler.into(),
+                wins,
+                rate: wins as f64 / 100.0,
+                low: 0.0,
+                high: 1.0,
+                pairs: 100,
+                losses: 100 - wins,
+                ties: 0,
+                first_shown_rate: 0.5,
+                first_shown: Interval { low: 0.4, high: 0.6 },
+                judged: Vec::new(),
+            },
+            pairs: Vec::new(),
+            candidate_scores: Vec::new(),
+            baseline_scores: Vec::new(),
+        };
+        let standing = |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None };
+        let standings = ["tuned"].iter().chain(baselines).map(standing).collect();
+        let judged = Judged { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
+        Judgment::new(&judged, Vec::new())
+    }
+
+    #[test]
+    fn verdicts_of_another_labeler_or_contest_stay_until_the_policy_is_trained_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        let verdicts = || -> Vec<(String, String, usize)> {
+            let contests = Judgment::read(run).unwrap().unwrap().contests;
+            let parts = |one: Verdict| (one.baseline, one.win_rate.labeler, one.win_rate.wins);
+            contests.into_iter().map(parts).collect()
+        };
+        let expected = |all: &[(&str, &str, usize)]| -> Vec<(String, String, usize)> {
+            all.iter().map(|(baseline, labeler, wins)| ((*baseline).into(), (*labeler).into(), *wins)).collect()
+        };
+        judgment(&["old", "sft"], "people", 60).write(run).unwrap();
+        judgment(&["old"], "simulated", 90).write(run).unwrap();
+        judgment(&["old"], "people", 70).write(run).unwrap();
+        assert_eq!(verdicts(), expected(&[("old", "people", 70), ("old", "simulated", 90), ("sft", "people", 60)]));
+        assert_eq!(Judgment::read(run).unwrap().unwrap().contestants.len(), 3);
+
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        std::fs::File::create(run.join("metrics.jsonl")).unwrap().set_modified(later).unwrap();
+        judgment(&["old"], "simulated", 50).write(run).unwrap();
+        assert_eq!(verdicts(), expected(&[("old", "simulated", 50)]));
+    }
 }

@@ -29,15 +29,13 @@ pub struct RunReportInput {
     pub kl_target: Option<f64>,
     /// The accuracy of guessing, 1/N with N responses a comparison.
     pub chance: f64,
+    /// Updates that the run was to have.
+    pub updates: usize,
     pub contests: Vec<Verdict>,
-    /// Different ones, that the pairs of a contest are about.
-    pub queries: usize,
     /// Whether the policy was trained on after these.
     pub is_older: bool,
     /// KL and score of each contestant.
     pub contestants: Vec<Standing>,
-    /// Whether the first contest is the tuned model against the pretrained one, in the paper's experiment.
-    pub is_the_papers: bool,
     /// Why the run stopped before its end, each time.
     pub stops: Vec<String>,
     pub samples: Vec<SampleRow>,
@@ -160,7 +158,7 @@ fn supervised_chart(input: &RunReportInput) -> Chart {
 }
 
 fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
-    let chart = |(number, Verdict { candidate, baseline, win_rate }): (usize, &Verdict)| {
+    let chart = |Verdict { candidate, baseline, win_rate, queries, is_the_papers }: &Verdict| {
         let WinRate { labeler, first_shown_rate, first_shown, .. } = win_rate;
         let mut reference_lines = vec![("even 50%".into(), 0.5)];
         let mut note = format!(
@@ -169,10 +167,10 @@ fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
             percent(first_shown.low),
             percent(first_shown.high)
         );
-        if input.queries < win_rate.pairs {
-            note += &format!(" {} pairs of {} queries: the interval is too narrow.", win_rate.pairs, input.queries);
+        if *queries < win_rate.pairs {
+            note += &format!(" {} pairs of {queries} queries: the interval is too narrow.", win_rate.pairs);
         }
-        if number == 0 && input.is_the_papers {
+        if *is_the_papers {
             reference_lines.push(("paper 88%".into(), PAPER_WIN_RATE));
             note += " The paper's 88% are people's verdicts on its sentiment policy, a larger model.";
         }
@@ -188,7 +186,7 @@ fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
             note,
         }
     };
-    input.contests.iter().enumerate().map(chart).collect()
+    input.contests.iter().map(chart).collect()
 }
 
 /// One series for each (name, metric, factor) that the rows have.

@@ -27,16 +27,27 @@ fn reward_model_sentence(input: &RunReportInput) -> Option<String> {
 
 fn score_sentence(input: &RunReportInput) -> Option<String> {
     let ((first_step, first), (last_step, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
-    Some(format!(
-        "From update {first_step} to update {last_step} the mean score of the policy's responses went from {} to {}.",
-        number(first),
-        number(last)
-    ))
+    let [first, last] = [first, last].map(number);
+    Some(match (last_step as usize) < input.updates {
+        _ if first_step == last_step => {
+            format!("At update {first_step} the mean score of the policy's responses was {last}.")
+        }
+        true => format!(
+            "Up to update {last_step} of {} the mean score of the policy's responses went from {first} to {last}.",
+            input.updates
+        ),
+        false => format!(
+            "From update {first_step} to update {last_step} the mean score of the policy's responses went from {first} to {last}."
+        ),
+    })
 }
 
 fn kl_sentence(input: &RunReportInput) -> Option<String> {
-    let (_, (_, kl)) = first_and_last(&input.policy_metrics, "objective/kl")?;
-    Some(format!("The policy ended {} nats a response away from the reference it started from.", number(kl)))
+    let (_, (step, kl)) = first_and_last(&input.policy_metrics, "objective/kl")?;
+    let verb = if (step as usize) < input.updates { "is" } else { "ended" };
+    // Before it learns, it is the reference, up to rounding.
+    let kl = number(if kl.abs() < 0.005 { 0.0 } else { kl });
+    Some(format!("The policy {verb} {kl} nats a response away from the reference it started from."))
 }
 
 fn stops_sentence(input: &RunReportInput) -> Option<String> {
@@ -52,7 +63,7 @@ fn stops_sentence(input: &RunReportInput) -> Option<String> {
 }
 
 fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
-    let Verdict { candidate, baseline, win_rate } = input.contests.first()?;
+    let Verdict { candidate, baseline, win_rate, .. } = input.contests.first()?;
     let WinRate { labeler, rate, low, high, pairs, .. } = win_rate;
     let older =
         if input.is_older { " That was before the last updates; `preftune eval --run` judges anew." } else { "" };

@@ -67,6 +67,7 @@ impl Labelling<'_> {
         });
         let mut progress = self.begin(done);
         let started = Instant::now();
+        let mut was_told = false;
         loop {
             let is_late = self.patience.is_some_and(|patience| started.elapsed() >= patience);
             // Looked at and ended at once: nobody can take a label back in between.
@@ -82,6 +83,10 @@ impl Labelling<'_> {
             if is_done {
                 progress.finish();
                 return Ok(());
+            }
+            if is_late && !was_told {
+                self.progress.say(&format!("waiting for at least {FEWEST} labels: fewer make no reward model"));
+                was_told = true;
             }
             if self.interrupt.requested() {
                 return Err(Error::Interrupted { checkpoint: Some(path) });

@@ -56,9 +56,19 @@ pub fn write_folder(folder: &Path, contents: Vec<(String, Vec<u8>)>) -> Result<(
 
 /// Writes a file so that after a crash it holds either its old bytes or the new ones, whole.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, temporary_file_in)
+}
+
+/// As [`write_atomically`], and nobody else on this computer can read it.
+pub fn write_privately(path: &Path, bytes: &[u8]) -> Result<()> {
+    // Private is what temporary files are.
+    write(path, bytes, |folder| tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder))
+}
+
+fn write(path: &Path, bytes: &[u8], begin: fn(&Path) -> std::io::Result<tempfile::NamedTempFile>) -> Result<()> {
     let failed = |source| Error::file("write", path, source);
     let folder = folder_of(path);
-    let mut file = temporary_file_in(folder).map_err(failed)?;
+    let mut file = begin(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
@@ -161,6 +171,8 @@ mod tests {
         fs::write(&plain, b"").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&plain));
+        write_privately(&ours, b"").unwrap();
+        assert_eq!(mode(&ours) & 0o777, 0o600);
     }
 
     #[test]

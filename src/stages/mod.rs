@@ -15,7 +15,7 @@ mod supervised;
 pub use labels::{label, labelling, open_log};
 pub use policy::tune;
 pub use reward::{RewardFit, fit};
-pub use rounds::{Choosers, RoundOutcome, Rounds};
+pub use rounds::{Choosers, RoundOutcome, Rounds, fits_of};
 pub use schedule::{Round, rounds};
 pub use stylistic::{Stylistic, Table, Tuned};
 pub use supervised::{Supervised, fine_tune};

@@ -20,6 +20,12 @@ use crate::run::checkpoints::latest;
 use crate::run::{RunDirectory, files};
 use crate::statistics::Interval;
 
+/// What the folder of a fit is called, up to the number of updates before it.
+const STAGE_OF_FIT: &str = "reward-at-";
+
+/// Holds how many lines of the log a fit reads.
+const LINES_OF_LABELS: &str = "lines-of-labels.txt";
+
 /// Who chooses in every round.
 pub enum Choosers<'a> {
     /// At once.
@@ -85,14 +91,10 @@ impl Rounds<'_> {
         outcome
     }
 
-    /// Where the reward model of the last round lies.
-    ///
-    /// # Errors
-    /// As [`rounds`].
-    pub fn last_reward_model(&self) -> Result<PathBuf> {
-        let Config { train, labels, policy, .. } = self.session.settings;
-        let last = rounds(train, labels.comparisons, policy.updates)?.last().map_or(0, |round| round.first_update);
-        Ok(self.directory.path().join(stage_of_fit(last)).join("model"))
+    /// Where the reward model that was fitted last lies.
+    pub fn last_reward_model(&self) -> PathBuf {
+        let last = fits_of(self.directory.path()).pop().map_or(0, |(update, _)| update);
+        self.directory.path().join(stage_of_fit(last)).join("model")
     }
 
     fn run_those_left(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
@@ -110,10 +112,14 @@ impl Rounds<'_> {
             if self.session.interrupt.requested() {
                 return Err(Error::Interrupted { checkpoint: None });
             }
+            let round = self.with_fit_that_is_there(round, done);
             self.session.progress.say(&format!(
-                "round {} of {count}: {} labels, then up to update {}",
+                "round {} of {count}: {}, then up to update {}",
                 number + 1,
-                round.labels,
+                match self.settled(&self.directory.stage(&stage_of_fit(round.first_update))?) {
+                    true => format!("labels as they were before update {}", round.first_update + 1),
+                    false => format!("{} labels", round.labels),
+                },
                 round.updates
             ));
             let (policy, outcome) = self.run_round(number, round, number + 1 < count, choosers, done)?;
@@ -123,6 +129,20 @@ impl Rounds<'_> {
         }
         let policy = tuned.ok_or_else(|| Error::failed("there is no round", "train.rounds must be at least 1"))?;
         Ok((policy, outcomes))
+    }
+
+    /// Of a run that was begun with rounds that lay elsewhere, the one that goes on does so with the newest
+    /// reward model in it.
+    fn with_fit_that_is_there(&self, round: Round, done: usize) -> Round {
+        let mut fits = fits_of(self.directory.path()).into_iter().map(|(update, _)| update);
+        let newest = fits.rfind(|update| (round.first_update..=done).contains(update));
+        Round { first_update: newest.unwrap_or(round.first_update), ..round }
+    }
+
+    /// Whether the fit of this stage has begun, so that its labels are what they are, even if somebody takes
+    /// one back.
+    fn settled(&self, stage: &RunDirectory) -> bool {
+        stage.path().join(LINES_OF_LABELS).exists() && stage.checkpoints().exists()
     }
 
     /// One round, before which `done` updates are done.
@@ -161,8 +181,7 @@ impl Rounds<'_> {
         Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates: round.updates }))
     }
 
-    /// The labels that a round's reward model is fitted to. Once the fit has begun, they are settled, even
-    /// if somebody takes one back.
+    /// The labels that a round's reward model is fitted to.
     fn comparisons(
         &self,
         stage: &RunDirectory,
@@ -171,8 +190,8 @@ impl Rounds<'_> {
         choosers: &mut Choosers<'_>,
         done: usize,
     ) -> Result<Vec<Comparison>> {
-        let note = stage.path().join("lines-of-labels.txt");
-        if !(note.exists() && stage.checkpoints().exists()) {
+        let note = stage.path().join(LINES_OF_LABELS);
+        if !self.settled(stage) {
             let lines = self.label(round, another, choosers, done)?;
             files::write_atomically(&note, format!("{lines}\n").as_bytes())?;
         }
@@ -222,5 +241,14 @@ impl Rounds<'_> {
 
 /// The folder of the reward model that is fitted before this update.
 fn stage_of_fit(first_update: usize) -> String {
-    format!("reward-at-{first_update:06}")
+    format!("{STAGE_OF_FIT}{first_update:06}")
+}
+
+/// Before which updates a run in rounds fitted its reward models, and where; the last comes last.
+pub fn fits_of(run: &Path) -> Vec<(usize, PathBuf)> {
+    let folders = std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let update = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix(STAGE_OF_FIT)?.parse().ok();
+    let mut fits: Vec<(usize, PathBuf)> = folders.filter_map(|path| Some((update(&path)?, path))).collect();
+    fits.sort();
+    fits
 }

@@ -248,6 +248,34 @@ fn hostile_requests_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn a_page_that_is_open_goes_on_when_the_program_runs_again() {
+    let page = Page::with_questions(2);
+    let (url, path) = (page.url(), page.path());
+    let Page { folder, desk, server, port, .. } = page;
+    server.stop();
+    // A last handle of the server may be dropped a little later.
+    while Arc::strong_count(&desk) > 1 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(desk);
+    let again = |port| {
+        let desk = Desk::new(LabelLog::open(&path).unwrap(), Plan { wanted: 2, repeated: 0.0, seed: 1 });
+        LabelServer::start(Arc::new(SharedDesk::new(desk)), "Choose.", port)
+    };
+    let server = again(0).unwrap();
+    assert_eq!(server.url(), url);
+    server.stop();
+    // Somebody else has the port: another one, and the token stays.
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let token = |url: &str| url.split_once("token=").unwrap().1.to_string();
+    let elsewhere = again(0).unwrap();
+    assert!(elsewhere.url() != url && token(&elsewhere.url()) == token(&url));
+    elsewhere.stop();
+    assert_eq!(again(port).unwrap_err().exit_code(), 1);
+    drop((taken, folder));
+}
+
+#[test]
 fn a_client_that_never_ends_its_request_is_left() {
     let page = Page::with_questions(1);
     let beginnings = [

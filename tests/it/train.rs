@@ -66,6 +66,23 @@ fn each_round_labels_the_policy_as_it_is_then() {
 }
 
 #[test]
+fn a_finished_run_that_is_trained_longer_goes_on_with_its_newest_reward_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(train(folder, &[]).status.success());
+    // Fitted before updates 1, 2 and 3; now the first round would be the first four updates.
+    let output = train(folder, &["--set", "policy.updates=12"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of_round = |round: usize| [&outcome["rounds"][round]["comparisons"], &outcome["rounds"][round]["updates"]];
+    assert_eq!(of_round(0), [96, 4], "the first reward model learned 32 labels, the last all");
+    assert_eq!(of_round(2), [96, 12]);
+    let fits = preftune::stages::fits_of(&folder.join("run"));
+    assert_eq!(fits.iter().map(|(update, _)| *update).collect::<Vec<_>>(), [0, 1, 2, 4, 8]);
+    assert!(outcome["reward_model"].as_str().unwrap().contains("reward-at-000008"));
+}
+
+#[test]
 fn a_run_of_rounds_that_is_killed_goes_on_as_if_nothing_had_been() {
     let (straight, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     assert!(train(straight.path(), &[]).status.success());

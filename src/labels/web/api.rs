@@ -43,7 +43,7 @@ pub(super) struct Answered {
 /// What the page shows next.
 #[derive(Serialize)]
 struct View {
-    /// `question`, `wait`, `later`, `stopped` or `done`
+    /// `question`, `wait`, `later`, `training`, `stopped` or `done`
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     question: Option<Shown>,
@@ -106,6 +106,7 @@ fn view(desk: &mut Desk, labeler: &str) -> View {
         Next::Answer(question) => ("question", Some(question)),
         Next::Wait => ("wait", None),
         Next::Later => ("later", None),
+        Next::Training => ("training", None),
         Next::Stopped => ("stopped", None),
         Next::Done => ("done", None),
     };

@@ -90,7 +90,11 @@ pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
     } else if request.uri().path() == "/" && given.is_some_and(|token| guard.is_token(token)) {
         guard.sign_in()
     } else if !guard.has_cookie(request.headers()) {
-        refusal(StatusCode::UNAUTHORIZED, "open the address that preftune printed, with its token")
+        const WHAT: &str = "open the address that preftune printed, with its token";
+        match request.uri().path() {
+            "/" => (StatusCode::UNAUTHORIZED, WHAT).into_response(),
+            _ => refusal(StatusCode::UNAUTHORIZED, WHAT),
+        }
     } else {
         let late = |_| refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long");
         tokio::time::timeout(SLOWEST_REQUEST, next.run(request)).await.unwrap_or_else(late)

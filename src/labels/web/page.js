@@ -61,7 +61,8 @@ const notices = {
   question: "",
   wait: "The model is writing the next ones …",
   later: "The model is learning from these labels; more questions follow.",
-  stopped: "The run was stopped. What was answered is saved.",
+  training: "All labels are there. Thank you! The model is learning from them now; you may close this page, or leave it open to see the end, or to stop it.",
+  stopped: "This was stopped before its end. What was answered is saved.",
   done: "All answers are there. Thank you! You may close this page.",
 };
 
@@ -69,10 +70,10 @@ const show = (view) => {
   showStanding(view.standing);
   question = view.question ?? null;
   element("question").hidden = !question;
-  element("undo").hidden = view.state === "done" || view.state === "stopped";
+  element("undo").hidden = ["training", "stopped", "done"].includes(view.state);
   say(notices[view.state]);
-  if (view.state === "wait") askAgain(500);
-  if (view.state === "later") askAgain(2000);
+  // Soon enough to hear of the end, for which the server waits half a second.
+  if (["wait", "later", "training"].includes(view.state)) askAgain(400);
   if (!question) return;
   element("query").textContent = question.query;
   element("responses").replaceChildren(...question.responses.map(choice));
@@ -85,7 +86,9 @@ const show = (view) => {
 };
 
 const fail = (error) => {
-  say(error.status ? `Not saved: ${error.message}` : "No connection. What was confirmed is saved; reload to go on.");
+  if (error.status) return say(`Not saved: ${error.message}`);
+  say("No connection. What was confirmed is saved; this page goes on when preftune runs again.");
+  askAgain(2000);
 };
 
 // One request at a time: a second key must not answer the next question. False if another was under way.

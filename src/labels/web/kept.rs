@@ -1,0 +1,35 @@
+//! Port and token of a page, kept beside the log of its labels: a page that is open in a browser goes on
+//! when the same command runs again.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::run::files;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub port: u16,
+    pub token: String,
+}
+
+impl Kept {
+    /// What was kept beside this log; `None` if there is nothing that can be read.
+    pub fn beside(log: &Path) -> Option<Self> {
+        serde_json::from_slice(&files::read(&path(log)).ok()?).ok()
+    }
+
+    /// Keeps it, for this user's eyes only.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn write_beside(&self, log: &Path) -> Result<()> {
+        let json = serde_json::to_vec(self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+        files::write_privately(&path(log), &json)
+    }
+}
+
+fn path(log: &Path) -> PathBuf {
+    log.with_file_name(format!(".{}.page", log.file_name().unwrap_or_default().to_string_lossy()))
+}
