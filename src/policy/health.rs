@@ -58,7 +58,7 @@ impl Vitals {
                 format!("stopped, because {what}"),
                 format!(
                     "run again with a lower policy.learning_rate or policy.kl.target, or with another {setting} to \
-                     allow it: it goes on from the checkpoint before; samples.jsonl shows what was written"
+                     allow it: it goes on from the checkpoint before, if there is one; samples.jsonl shows what was written"
                 ),
             ))
         })

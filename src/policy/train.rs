@@ -30,6 +30,8 @@ use crate::statistics::mean;
 /// Sampling and training must agree on a log-probability this closely, or the KL is wrong.
 const LARGEST_LOG_PROB_DIFFERENCE: f64 = 1e-4;
 
+const FAR_BEYOND_THE_TARGET: f64 = 1.25;
+
 /// A policy training run.
 pub struct PolicyTraining<'a> {
     pub settings: &'a config::Policy,
@@ -91,6 +93,7 @@ impl PolicyTraining<'_> {
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
             self.check_health(&rollout, shaped.kl, &mut state)?;
             if state.updates >= self.stop_at {
+                self.tell_of_the_target(shaped.kl);
                 break;
             }
             let rate = linear_to_zero(self.settings.learning_rate, state.updates as u64, total);
@@ -126,6 +129,17 @@ impl PolicyTraining<'_> {
         }
         progress.finish();
         Ok(lora::merge(policy.valid()))
+    }
+
+    /// A policy that ends far beyond its target has paid for its score with its language.
+    fn tell_of_the_target(&self, kl: f64) {
+        let config::Kl { adaptive, target, .. } = self.settings.kl;
+        if adaptive && kl > FAR_BEYOND_THE_TARGET * target {
+            self.progress.say(&format!(
+                "the KL is {kl:.1}, and its target {target}: β has not caught up; a higher policy.kl.coefficient or \
+                 more policy.updates would let it"
+            ));
+        }
     }
 
     /// What these responses show is what the update before them did: where that is too much, its checkpoint

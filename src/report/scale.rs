@@ -32,7 +32,7 @@ impl Scale {
         }
         // A constant needs room around it, and so does one that only rounding moves.
         let smallest = f64::from(f32::MIN_POSITIVE);
-        if high - low <= smallest.max(1e-9 * low.abs().max(high.abs())) {
+        if high - low <= smallest.max(1e-5 * low.abs().max(high.abs())) {
             let room = if low.abs() <= smallest { 1.0 } else { low.abs() / 2.0 };
             (low, high) = (low - room, high + room);
         }

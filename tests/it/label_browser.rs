@@ -199,3 +199,22 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
     let best: Vec<usize> = page.desk.with(|desk| desk.log().comparisons().iter().map(|one| one.best).collect());
     assert_eq!(best, [0, 1, 1, 1, 3]);
 }
+
+#[test]
+fn a_page_that_is_open_finds_the_program_again() {
+    let Some(browser) = Browser::start() else { return };
+    let page = Page::with_questions(3);
+    browser.open(&page.url());
+    browser.wait_for("document.getElementById('instructions-text').textContent");
+    browser.run("document.getElementById('labeler').focus()");
+    browser.press("ada\u{e007}");
+    browser.wait_for("document.getElementById('query').textContent.includes('alert(0)')");
+    let begin_again = page.end();
+    browser.press("1");
+    browser.wait_for("document.body.innerText.includes('No connection')");
+    let page = begin_again(3);
+    browser.wait_for("!document.body.innerText.includes('No connection')");
+    browser.press("2");
+    browser.wait_for("document.getElementById('query').textContent.includes('alert(1)')");
+    assert_eq!(page.lines(), 1, "what was not confirmed was not saved");
+}

@@ -20,9 +20,12 @@ pub struct Page {
 
 impl Page {
     pub fn with_questions(count: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), count)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, count: usize) -> Self {
         let log = LabelLog::open(&folder.path().join("labels.jsonl")).unwrap();
-        let mut desk = Desk::new(log, Plan { wanted: count, repeated: 0.0, seed: 1 });
+        let mut desk = Desk::new(log, plan(count));
         desk.offer((0..count).map(question));
         let desk = Arc::new(SharedDesk::new(desk));
         let server = LabelServer::start(Arc::clone(&desk), "Choose the <b>best</b>.", 0).unwrap();
@@ -30,6 +33,18 @@ impl Page {
         let (port, token) = url.strip_prefix("http://127.0.0.1:").unwrap().split_once("/?token=").unwrap();
         let (port, token) = (port.parse().unwrap(), token.to_string());
         Self { folder, desk, server, port, token }
+    }
+
+    /// Ends the program, as far as the page can tell; what follows begins it again.
+    pub fn end(self) -> impl FnOnce(usize) -> Self {
+        let Self { folder, desk, server, .. } = self;
+        server.stop();
+        // The last handles of the server may be dropped a little later.
+        while Arc::strong_count(&desk) > 1 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(desk);
+        move |count| Self::in_folder(folder, count)
     }
 
     pub fn url(&self) -> String {
@@ -76,6 +91,10 @@ impl Page {
         let (_, body) = response.split_once("\r\n\r\n").unwrap();
         (status, serde_json::from_str(body).unwrap_or(Value::Null))
     }
+}
+
+fn plan(wanted: usize) -> Plan {
+    Plan { wanted, repeated: 0.0, seed: 1 }
 }
 
 pub fn question(number: usize) -> Question {
@@ -250,29 +269,18 @@ fn hostile_requests_are_refused_and_change_nothing() {
 #[test]
 fn a_page_that_is_open_goes_on_when_the_program_runs_again() {
     let page = Page::with_questions(2);
-    let (url, path) = (page.url(), page.path());
-    let Page { folder, desk, server, port, .. } = page;
-    server.stop();
-    // A last handle of the server may be dropped a little later.
-    while Arc::strong_count(&desk) > 1 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    drop(desk);
-    let again = |port| {
-        let desk = Desk::new(LabelLog::open(&path).unwrap(), Plan { wanted: 2, repeated: 0.0, seed: 1 });
-        LabelServer::start(Arc::new(SharedDesk::new(desk)), "Choose.", port)
-    };
-    let server = again(0).unwrap();
-    assert_eq!(server.url(), url);
-    server.stop();
+    let (url, port) = (page.url(), page.port);
+    let page = page.end()(2);
+    assert_eq!(page.url(), url);
+    let begin_again = page.end();
     // Somebody else has the port: another one, and the token stays.
     let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let token = |url: &str| url.split_once("token=").unwrap().1.to_string();
-    let elsewhere = again(0).unwrap();
+    let elsewhere = begin_again(2);
     assert!(elsewhere.url() != url && token(&elsewhere.url()) == token(&url));
-    elsewhere.stop();
-    assert_eq!(again(port).unwrap_err().exit_code(), 1);
-    drop((taken, folder));
+    let desk = Desk::new(LabelLog::open(&elsewhere.folder.path().join("others.jsonl")).unwrap(), plan(2));
+    assert_eq!(LabelServer::start(Arc::new(SharedDesk::new(desk)), "Choose.", port).unwrap_err().exit_code(), 1);
+    drop(taken);
 }
 
 #[test]

@@ -199,6 +199,28 @@ fn a_round_goes_on_with_the_labels_that_there_are_when_it_is_told_to() {
 
 #[cfg(feature = "web")]
 #[test]
+fn people_hear_that_the_last_labels_are_learned_from_and_that_a_run_stopped_itself() {
+    use crate::label::Running;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+    let limits = "--set train.rounds=1 --set labels.comparisons=16 --set health.largest_kl=0.000001";
+    command.args(["train", "--ask", "--run", "run", "--out", "model"]).args(SETTINGS).args(limits.split(' '));
+    command.current_dir(folder);
+    let mut running = Running::start(command);
+    running.answer(16);
+    let mut states = Vec::new();
+    while states.last().is_none_or(|last| last != "stopped") {
+        let view = running.post("/api/next", &serde_json::json!({"labeler": "ada"}));
+        states.push(view["state"].as_str().unwrap().to_string());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(states.contains(&"training".into()) && !states.contains(&"done".into()), "{states:?}");
+    assert_eq!(running.program.wait().unwrap().code(), Some(1));
+}
+
+#[cfg(feature = "web")]
+#[test]
 fn people_label_each_round_and_any_of_them_can_stop_the_run() {
     use crate::label::Running;
     let folder = tempfile::tempdir().unwrap();
