@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::common::{load_labeler, load_model, load_reward_model, read_queries};
+use super::common::{load_labeler, load_model, load_reward_model, read_queries, remembered};
 use super::standings::Standings;
 use super::{Common, label};
 use crate::data::queries::openings;
@@ -62,7 +62,7 @@ pub struct Arguments {
     /// What to choose, for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
     instructions: String,
-    /// The port of the page, on this computer only; 0 is any that is free
+    /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
     /// Where people's choices go, and are found again; judgments.jsonl in the run folder, or here without one,
@@ -132,9 +132,21 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         files::write_atomically(path, pair_lines(&judged.contests).as_bytes())?;
     }
     if let Some(run) = run {
-        Judgment::new(&judged, common.environment(&opened.name, None)).write(run.path())?;
+        let by = chooser(&arguments)?;
+        Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path())?;
     }
     Ok(())
+}
+
+/// Who chose, and by what.
+fn chooser(arguments: &Arguments) -> Result<String> {
+    match arguments.by_reward {
+        true => Ok(format!("the reward model {}", remembered(arguments.reward.as_deref())?)),
+        false => {
+            let labeler = label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?;
+            Ok(format!("{labeler} {}", remembered(arguments.classifier.as_deref())?))
+        }
+    }
 }
 
 fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&String]) -> Result<()> {

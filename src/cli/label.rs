@@ -16,7 +16,7 @@ use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
 use crate::lm::{STORYTELLER, Task};
 use crate::reward::Labelling;
-use crate::run::{Interrupt, Mode, RunDirectory, files};
+use crate::run::{Interrupt, Mode, files};
 use crate::stages::{self, Session, labelling, open_log};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Whose answers those at the terminal are
     #[arg(long, value_name = "NAME", default_value = "me", requires = "terminal")]
     pub name: String,
-    /// The port of the page, on this computer only; 0 is any that is free
+    /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub port: u16,
     /// What to choose, for people: sentiment, descriptiveness, or a text file
@@ -82,9 +82,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
         .texts(&model.tokenizer)?;
-    // Locked to the end.
-    let directory = match &arguments.out {
-        Some(_) => None,
+    // Locked to the end, where there is one.
+    let (_directory, out) = match &arguments.out {
+        Some(path) => (None, path.clone()),
         None => {
             let inputs = [
                 remembered_model(&arguments.model)?,
@@ -92,10 +92,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 remembered(arguments.classifier.as_deref())?,
                 remembered_labeler((!arguments.simulated).then_some(&arguments.instructions))?,
             ];
-            Some(common.run_directory("label", &settings, &inputs)?)
+            let directory = common.run_directory("label", &settings, &inputs)?;
+            let out = directory.comparisons();
+            (Some(directory), out)
         }
     };
-    let out = directory.as_ref().map(RunDirectory::comparisons).or_else(|| arguments.out.clone()).unwrap_or_default();
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let log = match arguments.simulated {

@@ -39,7 +39,7 @@ pub struct Arguments {
     /// What to choose, for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
     instructions: String,
-    /// The port of the page, on this computer only; 0 is any that is free
+    /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
     /// The pretrained model: where the policy starts, and what it is kept near
@@ -88,7 +88,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
     };
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
-    let reward_model = loops.last_reward_model();
+    let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
     let [out, reward] = [arguments.out.display(), reward_model.display()];
     let text = format!(
         "tuned model written to {out}, the last round's reward model to {reward}\n\

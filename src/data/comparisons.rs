@@ -121,6 +121,14 @@ impl Record {
         }
     }
 
+    /// The id of what this takes back.
+    pub fn undone(&self) -> Option<&str> {
+        match self {
+            Self::Undone(undone) => Some(&undone.undo),
+            _ => None,
+        }
+    }
+
     /// Adds what was decided to the comparisons before it, or removes what was taken back from them.
     pub fn count_among(self, standing: &mut Vec<Comparison>) {
         match self {

@@ -14,6 +14,7 @@ mod conversation;
 mod label_studio;
 mod pairs;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -90,7 +91,9 @@ impl Preferences {
             Ok(())
         });
         let fault = fault.filter_map(Result::err).next();
-        let undecided = records.iter().filter(|record| matches!(record, Record::Undecided(_))).count();
+        let undone: HashSet<&str> = records.iter().filter_map(Record::undone).collect();
+        let is_undecided = |record: &&Record| matches!(record, Record::Undecided(one) if one.id.is_empty() || !undone.contains(one.id.as_str()));
+        let undecided = records.iter().filter(is_undecided).count();
         Self { comparisons: standing(records), undecided, fault }
     }
 
@@ -217,6 +220,9 @@ mod tests {
         assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
         let undecided = read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#);
         assert_eq!((undecided.undecided, undecided.whole().unwrap().len()), (1, 0));
+        let entry = |best: &str| format!(r#"{{"id": "1", "query": "a", "responses": ["b", "c"], "best": {best}}}"#);
+        let taken_back = read(&format!("{}\n{{\"undo\": \"1\"}}\n{}\n", entry("null"), entry("1")));
+        assert_eq!((taken_back.undecided, taken_back.whole().unwrap().len()), (0, 1));
         for unknown_field in
             [TASK.replace("\"answer1,answer2\"", "\"left,right\""), TASK.replace("\"right\"", "\"up\"")]
         {

@@ -4,6 +4,7 @@
 //! each under a name. A terminal and a web page are two ways to sit here.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -14,6 +15,9 @@ use super::repeats;
 use crate::data::comparisons::{Comparison, Record, Undone};
 use crate::error::{Error, Result};
 use crate::run::interrupt::Interrupt;
+
+/// A page that waits asks more often.
+const STILL_ASKS: Duration = Duration::from_secs(2);
 
 /// How labelling goes.
 #[derive(Debug, Clone)]
@@ -66,8 +70,9 @@ pub struct Desk {
     labelers: BTreeMap<String, Place>,
     /// Of the last questions, the ids: no others come.
     last: Option<HashSet<String>>,
-    another_round: bool,
-    /// Nobody waits for answers any more.
+    /// What labelers hear when there are as many labels as are wanted.
+    then: Next,
+    /// What was answered holds.
     closed: bool,
     cord: Option<Interrupt>,
     pulled_by: Option<String>,
@@ -79,6 +84,8 @@ pub struct Desk {
 struct Place {
     before: Option<Question>,
     skipped: HashSet<Asked>,
+    /// When it was asked last what is next, and whether the answer was that nothing is.
+    asked: Option<(Instant, bool)>,
 }
 
 impl Desk {
@@ -90,7 +97,7 @@ impl Desk {
             waiting: VecDeque::new(),
             labelers: BTreeMap::new(),
             last: None,
-            another_round: false,
+            then: Next::Done,
             closed: false,
             cord: None,
             pulled_by: None,
@@ -102,7 +109,7 @@ impl Desk {
     /// older policy and goes away.
     pub fn begin_round(&mut self, wanted: usize, another_round: bool) {
         self.plan.wanted = wanted;
-        self.another_round = another_round;
+        self.then = if another_round { Next::Later } else { Next::Training };
         self.waiting.clear();
         self.labelers.values_mut().for_each(|place| place.before = None);
     }
@@ -112,11 +119,16 @@ impl Desk {
         self.plan.wanted = self.labels();
     }
 
-    /// Ends all rounds: what was answered holds.
-    pub fn finish(&mut self) {
+    /// Lets nobody take an answer back any more.
+    pub fn close(&mut self) {
         self.end_round();
-        self.another_round = false;
         self.closed = true;
+    }
+
+    /// Ends all rounds.
+    pub fn finish(&mut self) {
+        self.close();
+        self.then = Next::Done;
         self.cord = None;
     }
 
@@ -197,6 +209,19 @@ impl Desk {
 
     /// The question before this labeler: the same one until it is answered or skipped.
     pub fn next(&mut self, labeler: &str) -> Next {
+        let next = self.find_next(labeler);
+        let is_the_end = matches!(next, Next::Stopped | Next::Done);
+        self.labelers.entry(labeler.into()).or_default().asked = Some((Instant::now(), is_the_end));
+        next
+    }
+
+    /// Whether those who still ask know that nothing more comes.
+    pub fn has_told_everybody(&self) -> bool {
+        let asked = self.labelers.values().filter_map(|place| place.asked);
+        asked.filter(|(at, _)| at.elapsed() < STILL_ASKS).all(|(_, was_told)| was_told)
+    }
+
+    fn find_next(&mut self, labeler: &str) -> Next {
         if self.stopped {
             return Next::Stopped;
         }
@@ -205,11 +230,7 @@ impl Desk {
             return Next::Answer(question.clone());
         }
         if self.is_done() {
-            return match () {
-                () if self.another_round => Next::Later,
-                () if self.cord.is_some() => Next::Training,
-                () => Next::Done,
-            };
+            return self.then.clone();
         }
         let question = self.to_repeat(labeler).or_else(|| self.take_from_waiting(labeler));
         let question = question.or_else(|| self.last.is_some().then(|| self.take_what_is_left(labeler)).flatten());
@@ -545,6 +566,9 @@ mod tests {
         sitting.desk.attach_cord(run.clone());
         sitting.desk.begin_round(1, false);
         assert_eq!(sitting.desk.next("ada"), Next::Training, "the last round is labelled, and the run goes on");
+        sitting.desk.close();
+        assert!(sitting.desk.undo("ada", None).is_err(), "a fit has begun with what was answered");
+        assert!(!sitting.desk.has_told_everybody());
         assert!(sitting.desk.standing("ada").cord && !run.requested());
         let mut other = self::sitting(1, 0.0, 1);
         other.desk.stop();
@@ -553,7 +577,8 @@ mod tests {
         sitting.desk.pull_cord("bob");
         assert!(run.check().is_err() && !sitting.desk.standing("bob").cord);
         assert_eq!(sitting.desk.pulled_by(), Some("ada"));
-        assert_eq!(sitting.desk.next("bob"), Next::Stopped);
+        assert_eq!([sitting.desk.next("ada"), sitting.desk.next("bob")], [Next::Stopped, Next::Stopped]);
+        assert!(sitting.desk.has_told_everybody());
     }
 
     #[test]

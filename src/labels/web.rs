@@ -9,7 +9,7 @@ mod kept;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -34,17 +34,23 @@ const LONGEST_BODY_BYTES: usize = 64 << 10;
 /// A client that takes longer to send its request is left.
 const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
 
+const TOKEN_DIGITS: usize = 32;
+
 /// More wait: files need descriptors, too.
 const MOST_CONNECTIONS: usize = 64;
 
 /// For a last answer to reach the browser.
-const FAREWELL: Duration = Duration::from_millis(500);
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Until those who ask have heard of the end: pages that are not looked at ask once a second.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(3);
 
 /// A page that is being served.
 #[derive(Debug)]
 pub struct LabelServer {
     address: SocketAddr,
     token: String,
+    desk: Arc<SharedDesk>,
     runtime: Runtime,
 }
 
@@ -60,22 +66,25 @@ impl LabelServer {
     /// any that is free.
     ///
     /// # Errors
-    /// When the port is taken, when the system gives no random token, and when it cannot be kept.
+    /// When the port is taken, and when the system gives no random token.
     pub fn start(desk: Arc<SharedDesk>, instructions: &str, port: u16) -> Result<Self> {
         let log = desk.with(|desk| desk.log().path().to_path_buf());
-        let kept = Kept::beside(&log);
-        let as_before = kept.as_ref().filter(|_| port == 0).and_then(|kept| listen(kept.port).ok());
-        let (address, listener) = as_before.map_or_else(|| listen(port), Ok).map_err(|error| {
-            Error::failed(format!("cannot serve on port {port}: {error}"), "choose another with --port, or 0 for any")
-        })?;
-        let token = kept.map_or_else(random_token, |kept| Ok(kept.token))?;
-        Kept { port: address.port(), token: token.clone() }.write_beside(&log)?;
+        let kept = Kept::beside(&log).filter(|kept| [0, kept.port].contains(&port));
+        // On another port an open page would not find it, and whoever has the old one may know the token.
+        let as_before = kept.and_then(|kept| Some((listen(kept.port).ok()?, kept.token)));
+        let ((address, listener), token) = match as_before {
+            Some(as_before) => as_before,
+            None => (listen(port).map_err(|error| taken(port, &error))?, random_token()?),
+        };
+        if let Err(error) = (Kept { port: address.port(), token: token.clone() }).write_beside(&log) {
+            tracing::warn!("pages that are open will not go on after a restart: {error}");
+        }
         let guard = Arc::new(Guard::new(address.port(), &token));
-        let office = Arc::new(Office { desk, instructions: instructions.into() });
+        let office = Arc::new(Office { desk: Arc::clone(&desk), instructions: instructions.into() });
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Error::failed(format!("cannot start a server: {error}"), ""))?;
         runtime.spawn(accept(listener, router(office, guard)));
-        Ok(Self { address, token, runtime })
+        Ok(Self { address, token, desk, runtime })
     }
 
     /// The address to open, which carries the token.
@@ -83,11 +92,19 @@ impl LabelServer {
         format!("http://{}/?token={}", self.address, self.token)
     }
 
-    /// Ends after what is under way was answered.
+    /// Ends when those who ask have heard what the desk has to say, and what is under way was answered.
     pub fn stop(self) {
+        let started = Instant::now();
+        while !self.desk.with(|desk| desk.has_told_everybody()) && started.elapsed() < LONGEST_FAREWELL {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         std::thread::sleep(FAREWELL);
         self.runtime.shutdown_timeout(FAREWELL);
     }
+}
+
+fn taken(port: u16, error: &std::io::Error) -> Error {
+    Error::failed(format!("cannot serve on port {port}: {error}"), "choose another with --port, or 0 for any")
 }
 
 fn listen(port: u16) -> std::io::Result<(SocketAddr, TcpListener)> {
@@ -98,7 +115,7 @@ fn listen(port: u16) -> std::io::Result<(SocketAddr, TcpListener)> {
 
 /// 128 bits, as hexadecimal digits.
 fn random_token() -> Result<String> {
-    let mut bytes = [0; 16];
+    let mut bytes = [0; TOKEN_DIGITS / 2];
     getrandom::fill(&mut bytes).map_err(|error| Error::failed(format!("no random numbers: {error}"), ""))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

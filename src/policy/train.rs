@@ -134,7 +134,7 @@ impl PolicyTraining<'_> {
     /// A policy that ends far beyond its target has paid for its score with its language.
     fn tell_of_the_target(&self, kl: f64) {
         let config::Kl { adaptive, target, .. } = self.settings.kl;
-        if adaptive && kl > FAR_BEYOND_THE_TARGET * target {
+        if adaptive && self.stop_at >= self.settings.updates && kl > FAR_BEYOND_THE_TARGET * target {
             self.progress.say(&format!(
                 "the KL is {kl:.1}, and its target {target}: β has not caught up; a higher policy.kl.coefficient or \
                  more policy.updates would let it"

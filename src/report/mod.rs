@@ -31,8 +31,8 @@ pub struct Report {
     pub key_figures: Vec<KeyFigure>,
     pub charts: Vec<Chart>,
     pub win_rates: Vec<IntervalChart>,
-    /// Who was judged.
-    pub contestants: Vec<Standing>,
+    /// Who was judged, each time.
+    pub contestants: Vec<Vec<Standing>>,
     pub samples: Vec<SampleRow>,
     /// The configuration the run had, as TOML.
     pub settings: String,

@@ -66,26 +66,31 @@ fn key_figures(figures: &[KeyFigure]) -> String {
     unless_empty(&items, |items| format!("<dl class=\"key-figures\">\n{items}</dl>\n"))
 }
 
-fn contestants(standings: &[Standing]) -> String {
-    let row = |Standing { name, kl, score }: &Standing| {
-        let score = score.map_or_else(String::new, number);
-        // The pretrained model's own KL is 0, of either sign.
-        let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
+fn contestants(times: &[Vec<Standing>]) -> String {
+    let tables: String = times.iter().filter(|standings| !standings.is_empty()).map(|one| table_of(one)).collect();
+    let tables = unless_empty(&tables, |tables| {
         format!(
-            "<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td><td data-label=\"Score\">{score}</td></tr>\n",
-            escape(name),
-            number(kl)
-        )
-    };
-    let body: String = standings.iter().map(row).collect();
-    let table = unless_empty(&body, |body| {
-        format!(
-            "<table><thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>\
-             <th scope=\"col\">Mean score</th></tr></thead>\n<tbody>\n{body}</tbody></table>\n\
-             <p class=\"note\">On the responses that were judged; the figures above are of the last update.</p>\n"
+            "{tables}<p class=\"note\">On the responses that were judged; the figures above are of the last update.</p>\n"
         )
     });
-    section("Who was judged", "contestants", &table)
+    section("Who was judged", "contestants", &tables)
+}
+
+fn table_of(standings: &[Standing]) -> String {
+    let is_scored = standings.iter().any(|standing| standing.score.is_some());
+    let row = |Standing { name, kl, score }: &Standing| {
+        let score = score.map_or_else(String::new, number);
+        let score = if is_scored { format!("<td data-label=\"Score\">{score}</td>") } else { String::new() };
+        // The pretrained model's own KL is 0, of either sign.
+        let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
+        format!("<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td>{score}</tr>\n", escape(name), number(kl))
+    };
+    let body: String = standings.iter().map(row).collect();
+    let score = if is_scored { "<th scope=\"col\">Mean score</th>" } else { "" };
+    format!(
+        "<table><thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}</tr>\
+         </thead>\n<tbody>\n{body}</tbody></table>\n"
+    )
 }
 
 fn samples(rows: &[SampleRow]) -> String {
@@ -142,7 +147,7 @@ mod tests {
             key_figures: vec![KeyFigure { label: "KL".into(), value: "5.9".into(), note: "<i>".into() }],
             charts: vec![Chart { title: "Score".into(), series: vec![series], ..Chart::default() }],
             win_rates: Vec::new(),
-            contestants: vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None }],
+            contestants: vec![vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None }]],
             samples: vec![SampleRow {
                 query: "Once\nupon".into(),
                 before: "<script>alert(1)</script>\u{1b}[2J".into(),

@@ -19,9 +19,11 @@ const JUDGMENT_FILE: &str = "judgment.json";
 /// Rows of the table of continuations before and after.
 const SAMPLES: usize = 24;
 
-/// What judging a run found, as `judgment.json` keeps it.
+/// What judging a run found once; `judgment.json` keeps such a one for each time, the last first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Judgment {
+    /// Who chose, and by what.
+    by: String,
     contests: Vec<Verdict>,
     /// Of the first contest.
     samples: Vec<SampleRow>,
@@ -40,21 +42,12 @@ pub struct Verdict {
     /// Different ones, that the pairs are about.
     pub queries: usize,
     /// Whether it is the tuned model against the pretrained one, in the paper's experiment.
-    #[serde(default)]
     pub is_the_papers: bool,
 }
 
-impl Verdict {
-    fn is_about_the_same_as(&self, other: &Self) -> bool {
-        let about =
-            |verdict: &Self| [&verdict.candidate, &verdict.baseline, &verdict.win_rate.labeler].map(String::clone);
-        about(self) == about(other)
-    }
-}
-
 impl Judgment {
-    /// What contests found.
-    pub fn new(judged: &Judged, environment: Vec<(String, String)>) -> Self {
+    /// What contests found; `by` says who chose, and by what.
+    pub fn new(judged: &Judged, by: String, environment: Vec<(String, String)>) -> Self {
         let sample = |contest: &Contest, (index, pair): (usize, &Pair)| SampleRow {
             query: pair.query.clone(),
             before: pair.baseline.clone(),
@@ -73,50 +66,49 @@ impl Judgment {
             is_the_papers: false,
         };
         let contests = judged.contests.iter().map(verdict).collect();
-        let contestants = judged.standings.clone();
-        Self { contests, samples, contestants, environment }
+        Self { by, contests, samples, contestants: judged.standings.clone(), environment }
     }
 
     /// The same of the paper's experiment, where the paper's own result stands beside the first.
     pub fn of_experiment(judged: &Judged, environment: Vec<(String, String)>) -> Self {
-        let mut judgment = Self::new(judged, environment);
+        let mut judgment = Self::new(judged, "the paper's experiment".into(), environment);
         if let Some(first) = judgment.contests.first_mut() {
             first.is_the_papers = true;
         }
         judgment
     }
 
-    /// Writes it into the folder of a run, before what was judged there already: of that, what is about the
-    /// same contest goes, and all of it once the policy was trained on.
+    /// Writes it into the folder of a run, before what was judged there already: of that, the same contests
+    /// by the same judge go, and all once the policy was trained on.
     ///
     /// # Errors
-    /// When the operating system refuses.
-    pub fn write(mut self, run: &Path) -> Result<()> {
-        // What cannot be read is written anew.
-        let before = Self::read(run).ok().flatten();
-        if let Some(before) = before.filter(|_| !is_older_than_training(run)) {
-            let Self { contests, contestants, .. } = before;
-            let is_another = |old: &Verdict| !self.contests.iter().any(|new| new.is_about_the_same_as(old));
-            let contests: Vec<Verdict> = contests.into_iter().filter(is_another).collect();
-            let is_somebody_else = |old: &Standing| !self.contestants.iter().any(|new| new.name == old.name);
-            let contestants: Vec<Standing> = contestants.into_iter().filter(is_somebody_else).collect();
-            self.contests.extend(contests);
-            self.contestants.extend(contestants);
-        }
-        let json = serde_json::to_vec_pretty(&self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    /// When what is there cannot be read, and when the operating system refuses.
+    pub fn write(self, run: &Path) -> Result<()> {
+        let mut before = if is_older_than_training(run) { Vec::new() } else { judgments(run)? };
+        before.retain(|judgment| !judgment.is_about_the_same_as(&self));
+        before.insert(0, self);
+        let json =
+            serde_json::to_vec_pretty(&before).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
         files::write_atomically(&run.join(JUDGMENT_FILE), &json)
     }
 
-    fn read(run: &Path) -> Result<Option<Self>> {
-        let path = run.join(JUDGMENT_FILE);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let judgment = serde_json::from_slice(&files::read(&path)?);
-        judgment.map(Some).map_err(|error| {
-            Error::input(&path, format!("not a judgment: {error}"), "write it anew with `preftune eval --run`")
-        })
+    fn is_about_the_same_as(&self, other: &Self) -> bool {
+        let names = |judgment: &Self| -> Vec<(String, String)> {
+            judgment.contests.iter().map(|one| (one.candidate.clone(), one.baseline.clone())).collect()
+        };
+        self.by == other.by && names(self) == names(other)
     }
+}
+
+/// What was judged of a run, the last first.
+fn judgments(run: &Path) -> Result<Vec<Judgment>> {
+    let path = run.join(JUDGMENT_FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&files::read(&path)?).map_err(|error| {
+        Error::input(&path, format!("no judgments: {error}"), "delete it, and write it anew with `preftune eval --run`")
+    })
 }
 
 impl RunReportInput {
@@ -134,28 +126,29 @@ impl RunReportInput {
         let settings_text = if settings_path.exists() { files::read_text(&settings_path)? } else { String::new() };
         let settings = settings_of(&settings_text)?;
         // A policy that was trained by a command of its own has settings of its own.
-        let kl = match run.join("policy/config.toml") {
-            path if path.exists() => settings_of(&files::read_text(&path)?)?.policy.kl,
-            _ => settings.policy.kl,
+        let policy = match run.join("policy/config.toml") {
+            path if path.exists() => settings_of(&files::read_text(&path)?)?.policy,
+            _ => settings.policy,
         };
         let own = metrics_of(run)?;
         let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
         let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
-        let fits = fits_of(run);
+        let mut fits = fits_of(run);
+        fits.retain(|(_, folder)| folder.join("metrics.jsonl").exists());
         let last_fit = fits.last().map_or_else(|| run.join("reward"), |(_, folder)| folder.clone());
-        let judgment = Judgment::read(run)?;
-        let Judgment { contests, samples, contestants, environment } = judgment.unwrap_or_default();
+        let judgments = judgments(run)?;
+        let Judgment { samples, environment, .. } = judgments.first().cloned().unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
             reward_metrics: [metrics_of(&last_fit)?, own_reward].concat(),
             fits: fits.iter().map(last_measured).filter_map(Result::transpose).collect::<Result<_>>()?,
             supervised_metrics: [metrics_of(&run.join("sft"))?, own_supervised].concat(),
-            kl_target: kl.adaptive.then_some(kl.target),
-            updates: settings.policy.updates,
+            kl_target: policy.kl.adaptive.then_some(policy.kl.target),
+            updates: policy.updates,
             chance: chance_of(run, settings.labels.responses_per_query)?,
-            contests,
-            contestants,
+            contests: judgments.iter().flat_map(|judgment| judgment.contests.clone()).collect(),
+            contestants: judgments.iter().map(|judgment| judgment.contestants.clone()).collect(),
             is_older: is_older_than_training(run),
             stops: stops_of(run)?,
             samples,
@@ -256,30 +249,49 @@ mod tests {
         let standing = |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None };
         let standings = ["tuned"].iter().chain(baselines).map(standing).collect();
         let judged = Judged { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
-        Judgment::new(&judged, Vec::new())
+        Judgment::new(&judged, format!("{labeler} of the test"), Vec::new())
     }
 
     #[test]
-    fn verdicts_of_another_labeler_or_contest_stay_until_the_policy_is_trained_on() {
+    fn judgments_by_others_and_of_others_stay_until_the_policy_is_trained_on() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path();
-        let verdicts = || -> Vec<(String, String, usize)> {
-            let contests = Judgment::read(run).unwrap().unwrap().contests;
-            let parts = |one: Verdict| (one.baseline, one.win_rate.labeler, one.win_rate.wins);
-            contests.into_iter().map(parts).collect()
+        let kept = || -> Vec<(String, usize, usize)> {
+            let parts = |one: Judgment| (one.by, one.contests.len(), one.contests.first().unwrap().win_rate.wins);
+            judgments(run).unwrap().into_iter().map(parts).collect()
         };
-        let expected = |all: &[(&str, &str, usize)]| -> Vec<(String, String, usize)> {
-            all.iter().map(|(baseline, labeler, wins)| ((*baseline).into(), (*labeler).into(), *wins)).collect()
+        let expected = |all: &[(&str, usize, usize)]| -> Vec<(String, usize, usize)> {
+            all.iter().map(|(by, contests, wins)| (format!("{by} of the test"), *contests, *wins)).collect()
         };
         judgment(&["old", "sft"], "people", 60).write(run).unwrap();
         judgment(&["old"], "simulated", 90).write(run).unwrap();
         judgment(&["old"], "people", 70).write(run).unwrap();
-        assert_eq!(verdicts(), expected(&[("old", "people", 70), ("old", "simulated", 90), ("sft", "people", 60)]));
-        assert_eq!(Judgment::read(run).unwrap().unwrap().contestants.len(), 3);
+        judgment(&["old"], "simulated", 91).write(run).unwrap();
+        assert_eq!(kept(), expected(&[("simulated", 1, 91), ("people", 1, 70), ("people", 2, 60)]));
 
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
         std::fs::File::create(run.join("metrics.jsonl")).unwrap().set_modified(later).unwrap();
         judgment(&["old"], "simulated", 50).write(run).unwrap();
-        assert_eq!(verdicts(), expected(&[("old", "simulated", 50)]));
+        assert_eq!(kept(), expected(&[("simulated", 1, 50)]));
+
+        files::write_atomically(&run.join(JUDGMENT_FILE), b"{}").unwrap();
+        let fresh = tempfile::tempdir().unwrap();
+        files::write_atomically(&fresh.path().join(JUDGMENT_FILE), b"{}").unwrap();
+        let error = judgment(&["old"], "simulated", 50).write(fresh.path()).unwrap_err();
+        assert!(error.to_string().contains("judgment.json: no judgments"), "{error}");
+    }
+
+    #[test]
+    fn a_policy_of_its_own_has_settings_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        let write = |name: &str, text: &str| {
+            files::create_folder_of(&run.join(name)).unwrap();
+            files::write_atomically(&run.join(name), text.as_bytes()).unwrap();
+        };
+        write("config.toml", "[policy]\nupdates = 60\n");
+        write("policy/config.toml", "[policy]\nupdates = 20\nkl.target = 7.0\n");
+        let input = RunReportInput::of_run(run).unwrap();
+        assert_eq!((input.updates, input.kl_target), (20, Some(7.0)));
     }
 }

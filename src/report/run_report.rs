@@ -34,8 +34,8 @@ pub struct RunReportInput {
     pub contests: Vec<Verdict>,
     /// Whether the policy was trained on after these.
     pub is_older: bool,
-    /// KL and score of each contestant.
-    pub contestants: Vec<Standing>,
+    /// KL and score of each contestant, each time that they were judged.
+    pub contestants: Vec<Vec<Standing>>,
     /// Why the run stopped before its end, each time.
     pub stops: Vec<String>,
     pub samples: Vec<SampleRow>,

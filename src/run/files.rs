@@ -59,7 +59,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, temporary_file_in)
 }
 
-/// As [`write_atomically`], and nobody else on this computer can read it.
+/// As [`write_atomically`], and on Unix nobody else on this computer can read it.
 pub fn write_privately(path: &Path, bytes: &[u8]) -> Result<()> {
     // Private is what temporary files are.
     write(path, bytes, |folder| tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder))

@@ -62,6 +62,8 @@ pub struct RoundOutcome {
     pub comparisons: usize,
     pub held_out_accuracy: Option<f64>,
     pub updates: usize,
+    /// Where it lies.
+    pub reward_model: PathBuf,
 }
 
 /// Both loops together, in the folder of a run.
@@ -89,12 +91,6 @@ impl Rounds<'_> {
             self.session.progress.say(&why);
         }
         outcome
-    }
-
-    /// Where the reward model that was fitted last lies.
-    pub fn last_reward_model(&self) -> PathBuf {
-        let last = fits_of(self.directory.path()).pop().map_or(0, |(update, _)| update);
-        self.directory.path().join(stage_of_fit(last)).join("model")
     }
 
     fn run_those_left(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
@@ -135,7 +131,7 @@ impl Rounds<'_> {
     /// reward model in it.
     fn with_fit_that_is_there(&self, round: Round, done: usize) -> Round {
         let mut fits = fits_of(self.directory.path()).into_iter().map(|(update, _)| update);
-        let newest = fits.rfind(|update| (round.first_update..=done).contains(update));
+        let newest = fits.rfind(|update| (round.first_update..round.updates).contains(update) && *update <= done);
         Round { first_update: newest.unwrap_or(round.first_update), ..round }
     }
 
@@ -160,7 +156,8 @@ impl Rounds<'_> {
         let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
         let comparisons = encode_comparisons(&comparisons, model, &task)?;
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
-        let fit = fit(&self.session, comparisons, &tokens, &stage.path().join("model"), &stage)?;
+        let reward_model = stage.path().join("model");
+        let fit = fit(&self.session, comparisons, &tokens, &reward_model, &stage)?;
         let held_out_accuracy = fit.held_out_accuracy();
         if let Some(accuracy) = held_out_accuracy {
             let Interval { low, high } = fit.held_out_interval();
@@ -178,7 +175,8 @@ impl Rounds<'_> {
         let stage = self.directory.stage("policy")?;
         let policy = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
         let comparisons = comparisons + held_out_comparisons;
-        Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates: round.updates }))
+        let updates = round.updates;
+        Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates, reward_model }))
     }
 
     /// The labels that a round's reward model is fitted to.
@@ -202,7 +200,12 @@ impl Rounds<'_> {
         records.truncate(lines);
         let settled = standing(records);
         if let Choosers::People { desk, .. } = choosers {
-            desk.with(|desk| desk.begin_round(settled.len(), another));
+            desk.with(|desk| {
+                desk.begin_round(settled.len(), another);
+                if !another {
+                    desk.close();
+                }
+            });
         }
         Ok(settled)
     }

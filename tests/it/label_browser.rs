@@ -191,6 +191,12 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
         browser.press("1");
         browser.wait_for(&format!("document.body.innerText.includes('{last}')"));
     }
+    // While it waits, screen readers hear so once.
+    browser.run(
+        "window.said = 0; new MutationObserver(() => window.said++).observe(document.getElementById('notice'), {childList: true})",
+    );
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(browser.run("return window.said"), 0);
     page.desk.with(|desk| desk.offer([crate::label_page::question(8)]));
     browser.wait_for("document.getElementById('query').textContent.includes('alert(8)')");
     browser.press("4");

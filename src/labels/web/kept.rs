@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::TOKEN_DIGITS;
 use crate::error::{Error, Result};
 use crate::run::files;
 
@@ -15,12 +16,14 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What was kept beside this log; `None` if there is nothing that can be read.
+    /// What was kept beside this log; `None` if there is nothing of use.
     pub fn beside(log: &Path) -> Option<Self> {
-        serde_json::from_slice(&files::read(&path(log)).ok()?).ok()
+        let kept: Self = serde_json::from_slice(&files::read(&path(log)).ok()?).ok()?;
+        let is_token = kept.token.len() == TOKEN_DIGITS && kept.token.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_token.then_some(kept)
     }
 
-    /// Keeps it, for this user's eyes only.
+    /// Keeps it, on Unix for this user's eyes only.
     ///
     /// # Errors
     /// When the operating system refuses.

@@ -7,12 +7,16 @@ let question = null;
 let shownAt = 0;
 let busy = false;
 let timer = 0;
+// What the page shows: a state of `notices`, or "" where it could not be asked.
+let state = "";
 
 const post = async (path, body) => {
   const response = await fetch(path, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ labeler, ...body }),
+    // A connection that hangs is one that is lost. An answer that comes twice counts once.
+    signal: AbortSignal.timeout(15000),
   });
   const answer = await response.json();
   if (!response.ok) {
@@ -71,9 +75,13 @@ const show = (view) => {
   question = view.question ?? null;
   element("question").hidden = !question;
   element("undo").hidden = ["training", "stopped", "done"].includes(view.state);
-  say(notices[view.state]);
+  // Said once, so that it is read out once, and what else was said stays.
+  if (view.state !== state || question) say(notices[view.state]);
+  state = view.state;
   // Soon enough to hear of the end, for which the server waits half a second.
   if (["wait", "later", "training"].includes(view.state)) askAgain(400);
+  // The same command may go on.
+  if (view.state === "stopped") askAgain(2000);
   if (!question) return;
   element("query").textContent = question.query;
   element("responses").replaceChildren(...question.responses.map(choice));
@@ -87,8 +95,10 @@ const show = (view) => {
 
 const fail = (error) => {
   if (error.status) return say(`Not saved: ${error.message}`);
-  say("No connection. What was confirmed is saved; this page goes on when preftune runs again.");
   askAgain(2000);
+  if (state === "training") say("The run has ended: the terminal where it ran has the result.");
+  else if (state && state !== "stopped") say("No connection. What was confirmed is saved; this page goes on when preftune runs again.");
+  state = "";
 };
 
 // One request at a time: a second key must not answer the next question. False if another was under way.
@@ -96,7 +106,7 @@ const request = async (path, body, confirmation = "") => {
   if (busy) return false;
   busy = true;
   clearTimeout(timer);
-  document.body.setAttribute("aria-busy", "true");
+  if (path !== "/api/next") document.body.setAttribute("aria-busy", "true");
   try {
     const view = await post(path, body);
     show(view);
