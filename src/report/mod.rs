@@ -32,12 +32,19 @@ pub struct Report {
     pub charts: Vec<Chart>,
     pub win_rates: Vec<IntervalChart>,
     /// Who was judged, each time.
-    pub contestants: Vec<Vec<Standing>>,
+    pub contestants: Vec<Contestants>,
     pub samples: Vec<SampleRow>,
     /// The configuration the run had, as TOML.
     pub settings: String,
     /// What the run ran on, as (name, value).
     pub environment: Vec<(String, String)>,
+}
+
+/// Those who were judged once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contestants {
+    pub labeler: String,
+    pub standings: Vec<Standing>,
 }
 
 /// One number that a reader looks for first.

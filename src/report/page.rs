@@ -1,7 +1,7 @@
 //! The page around the charts.
 
 use super::text::{escape, escape_lines, number};
-use super::{KeyFigure, Report, SampleRow};
+use super::{Contestants, KeyFigure, Report, SampleRow};
 use crate::eval::Standing;
 
 /// Forbids all loading and all scripts, should text from a model ever get past the escaping.
@@ -66,8 +66,8 @@ fn key_figures(figures: &[KeyFigure]) -> String {
     unless_empty(&items, |items| format!("<dl class=\"key-figures\">\n{items}</dl>\n"))
 }
 
-fn contestants(times: &[Vec<Standing>]) -> String {
-    let tables: String = times.iter().filter(|standings| !standings.is_empty()).map(|one| table_of(one)).collect();
+fn contestants(times: &[Contestants]) -> String {
+    let tables: String = times.iter().filter(|one| !one.standings.is_empty()).map(table_of).collect();
     let tables = unless_empty(&tables, |tables| {
         format!(
             "{tables}<p class=\"note\">On the responses that were judged; the figures above are of the last update.</p>\n"
@@ -76,7 +76,7 @@ fn contestants(times: &[Vec<Standing>]) -> String {
     section("Who was judged", "contestants", &tables)
 }
 
-fn table_of(standings: &[Standing]) -> String {
+fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     let is_scored = standings.iter().any(|standing| standing.score.is_some());
     let row = |Standing { name, kl, score }: &Standing| {
         let score = score.map_or_else(String::new, number);
@@ -88,8 +88,9 @@ fn table_of(standings: &[Standing]) -> String {
     let body: String = standings.iter().map(row).collect();
     let score = if is_scored { "<th scope=\"col\">Mean score</th>" } else { "" };
     format!(
-        "<table><thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}</tr>\
-         </thead>\n<tbody>\n{body}</tbody></table>\n"
+        "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}</tr>\
+         </thead>\n<tbody>\n{body}</tbody></table>\n",
+        escape(labeler)
     )
 }
 
@@ -147,7 +148,10 @@ mod tests {
             key_figures: vec![KeyFigure { label: "KL".into(), value: "5.9".into(), note: "<i>".into() }],
             charts: vec![Chart { title: "Score".into(), series: vec![series], ..Chart::default() }],
             win_rates: Vec::new(),
-            contestants: vec![vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None }]],
+            contestants: vec![Contestants {
+                labeler: "<i>".into(),
+                standings: vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None }],
+            }],
             samples: vec![SampleRow {
                 query: "Once\nupon".into(),
                 before: "<script>alert(1)</script>\u{1b}[2J".into(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsRow, RunReportInput, SampleRow};
+use super::{Contestants, MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
 use crate::data::comparisons::parse_comparisons;
 use crate::error::{Error, Result};
@@ -92,6 +92,11 @@ impl Judgment {
         files::write_atomically(&run.join(JUDGMENT_FILE), &json)
     }
 
+    fn to_contestants(&self) -> Contestants {
+        let labeler = self.contests.first().map_or_else(String::new, |contest| contest.win_rate.labeler.clone());
+        Contestants { labeler, standings: self.contestants.clone() }
+    }
+
     fn is_about_the_same_as(&self, other: &Self) -> bool {
         let names = |judgment: &Self| -> Vec<(String, String)> {
             judgment.contests.iter().map(|one| (one.candidate.clone(), one.baseline.clone())).collect()
@@ -148,7 +153,7 @@ impl RunReportInput {
             updates: policy.updates,
             chance: chance_of(run, settings.labels.responses_per_query)?,
             contests: judgments.iter().flat_map(|judgment| judgment.contests.clone()).collect(),
-            contestants: judgments.iter().map(|judgment| judgment.contestants.clone()).collect(),
+            contestants: judgments.iter().map(Judgment::to_contestants).collect(),
             is_older: is_older_than_training(run),
             stops: stops_of(run)?,
             samples,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::summary::{key_figures, summary};
 use super::text::{number, percent};
-use super::{Chart, IntervalChart, Report, SampleRow, Series, Verdict};
-use crate::eval::{Standing, WinRate};
+use super::{Chart, Contestants, IntervalChart, Report, SampleRow, Series, Verdict};
+use crate::eval::WinRate;
 
 /// One line of a metrics file: the numbers by name, with the step under `step`.
 pub type MetricsRow = BTreeMap<String, f64>;
@@ -35,7 +35,7 @@ pub struct RunReportInput {
     /// Whether the policy was trained on after these.
     pub is_older: bool,
     /// KL and score of each contestant, each time that they were judged.
-    pub contestants: Vec<Vec<Standing>>,
+    pub contestants: Vec<Contestants>,
     /// Why the run stopped before its end, each time.
     pub stops: Vec<String>,
     pub samples: Vec<SampleRow>,
