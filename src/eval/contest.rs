@@ -229,7 +229,7 @@ impl Judging<'_> {
             contexts,
             &sampled.responses,
             task.sampling.temperature,
-            &Passes { rows_at_once: QUERIES_AT_ONCE, interrupt: self.interrupt.clone() },
+            &Passes::until(&self.interrupt, QUERIES_AT_ONCE),
         )?;
         let row = |(ours, theirs): (&Vec<f32>, Vec<f64>)| {
             ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).collect()

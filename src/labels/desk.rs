@@ -3,18 +3,19 @@
 //! Whoever draws responses puts questions on the desk ahead of time; any number of labelers take them,
 //! each under a name. A terminal and a web page are two ways to sit here.
 
+mod standing;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use super::agreement::{Agreement, Agreements};
 use super::log::LabelLog;
 use super::question::{Answer, Asked, Question, Signature};
 use super::repeats;
 use crate::data::comparisons::{Comparison, Record, Undone};
 use crate::error::{Error, Result};
 use crate::run::interrupt::Interrupt;
+
+pub use standing::Standing;
 
 /// A page that waits asks more often.
 const STILL_ASKS: Duration = Duration::from_secs(2);
@@ -43,22 +44,6 @@ pub enum Next {
     Stopped,
     /// Nothing more is asked.
     Done,
-}
-
-/// How far labelling is, for one labeler.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
-    /// `labels`, of which a reward model learns, or `pairs` that are judged.
-    pub unit: &'static str,
-    pub labels: usize,
-    pub wanted: usize,
-    pub yours: usize,
-    /// Median over the labeler's answers.
-    pub seconds_a_label: Option<f64>,
-    pub agreement_with_self: Agreement,
-    pub agreement_of_all: Agreement,
-    /// Whether there is a run to stop.
-    pub cord: bool,
 }
 
 /// Questions, the labelers in front of them, and the log behind.
@@ -292,35 +277,6 @@ impl Desk {
             self.waiting.push_front(put_off);
         }
         Ok(())
-    }
-
-    /// How far this labeler and all of them are.
-    pub fn standing(&self, labeler: &str) -> Standing {
-        let comparisons = self.log.comparisons();
-        let yours = comparisons.iter().filter(|comparison| comparison.labeler == labeler);
-        let mut ms: Vec<u64> = yours.clone().filter_map(|comparison| comparison.ms).collect();
-        // Among the last questions, "cannot tell" counts like any answer.
-        let is_last = |record: &&Record| {
-            let last = self.last.as_ref().zip(record.answer());
-            last.is_some_and(|(last, answer)| last.contains(&answer.id))
-        };
-        let yours = match self.last {
-            Some(_) => self.log.answers_of(labeler).filter(is_last).count(),
-            None => yours.count(),
-        };
-        ms.sort_unstable();
-        let agreements = Agreements::of(comparisons);
-        Standing {
-            unit: if self.last.is_some() { "pairs" } else { "labels" },
-            // Two people may have answered at once.
-            labels: self.labels().min(self.plan.wanted),
-            wanted: self.plan.wanted,
-            yours,
-            seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
-            agreement_with_self: agreements.with_self.get(labeler).copied().unwrap_or_default(),
-            agreement_of_all: agreements.with_others,
-            cord: self.cord.is_some(),
-        }
     }
 
     fn before(&self, labeler: &str, id: &str) -> Option<Question> {

@@ -92,7 +92,8 @@ impl TerminalLabeler<'_> {
         let shown_at = Instant::now();
         self.show(question);
         loop {
-            let key = self.keys.next().map_err(|error| self.with_log(error))?;
+            let log = || self.desk.with(|desk| desk.log().path().to_path_buf());
+            let key = self.keys.next().map_err(|error| error.going_on_from(Some(log())))?;
             let Some(key) = key else { return Ok(false) };
             let (name, id) = (self.name, question.id.as_str());
             let answer = match key {
@@ -131,16 +132,6 @@ impl TerminalLabeler<'_> {
             self.desk.with(|desk| desk.answer(id, answer, signature))?;
             self.write(&format!("{key}\n"));
             return Ok(true);
-        }
-    }
-
-    /// An interruption says where the answers are.
-    fn with_log(&self, error: Error) -> Error {
-        match error {
-            Error::Interrupted { .. } => {
-                Error::Interrupted { checkpoint: Some(self.desk.with(|desk| desk.log().path().to_path_buf())) }
-            }
-            other => other,
         }
     }
 

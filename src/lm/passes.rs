@@ -18,7 +18,12 @@ pub struct Passes {
 impl Passes {
     /// Passes that nobody stops.
     pub fn of(rows_at_once: usize) -> Self {
-        Self { rows_at_once, interrupt: Interrupt::new() }
+        Self::until(&Interrupt::new(), rows_at_once)
+    }
+
+    /// Passes that this stops.
+    pub fn until(interrupt: &Interrupt, rows_at_once: usize) -> Self {
+        Self { rows_at_once, interrupt: interrupt.clone() }
     }
 
     /// What `pass` gives for each part of `rows` rows, in order.

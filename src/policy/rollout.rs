@@ -59,7 +59,7 @@ impl Judges<'_> {
         let drawn = sample(&policy.transformer, config, head, &contexts, sampling, uniform, interrupt)?;
         let Sampled { responses, log_probs, values } = drawn;
         let (cut, valid) = self.cut(&responses);
-        let passes = self.passes(interrupt);
+        let passes = Passes::until(interrupt, self.rows_at_once);
         let rewards = self.reward_model.rewards_in_passes(config, &queries, &cut, &passes)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
@@ -92,12 +92,9 @@ impl Judges<'_> {
         interrupt: &Interrupt,
     ) -> Result<(Vec<f64>, Vec<bool>)> {
         let (cut, valid) = self.cut(responses);
-        let scores = self.reward_model.score(&self.reference.config, queries, &cut, &self.passes(interrupt))?;
+        let passes = Passes::until(interrupt, self.rows_at_once);
+        let scores = self.reward_model.score(&self.reference.config, queries, &cut, &passes)?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
-    }
-
-    fn passes(&self, interrupt: &Interrupt) -> Passes {
-        Passes { rows_at_once: self.rows_at_once, interrupt: interrupt.clone() }
     }
 
     /// Responses as the reward model reads them, and which could be cut.

@@ -21,6 +21,7 @@ use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::Journal;
 use crate::run::learning_rate::linear_to_zero;
+use crate::run::metrics::MetricsLog;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, shuffled, uniform};
 use crate::run::step_log::StepLog;
@@ -113,9 +114,7 @@ impl PolicyTraining<'_> {
             progress.advance(1);
             policy = updated.policy;
             if self.checkpoint_due(&state) {
-                metrics.sync()?;
-                samples.sync()?;
-                let path = self.save(&policy, &optimizer, &state)?;
+                let path = self.save(&policy, &optimizer, &state, (&mut metrics, &mut samples))?;
                 if self.interrupt.requested() {
                     return Err(Error::Interrupted { checkpoint: Some(path) });
                 }
@@ -123,9 +122,7 @@ impl PolicyTraining<'_> {
         }
         // Not before what it writes was looked at: this call is the last that would.
         if state.updates > first_update {
-            metrics.sync()?;
-            samples.sync()?;
-            self.save(&policy, &optimizer, &state)?;
+            self.save(&policy, &optimizer, &state, (&mut metrics, &mut samples))?;
         }
         progress.finish();
         Ok(lora::merge(policy.valid()))
@@ -213,7 +210,16 @@ impl PolicyTraining<'_> {
         state.updates < self.stop_at && (self.journal.checkpoints.is_due(done, every) || self.interrupt.requested())
     }
 
-    fn save(&self, policy: &Policy, optimizer: &ModuleOptimizer, state: &State) -> Result<PathBuf> {
+    /// The logs come first: no checkpoint is ahead of them.
+    fn save(
+        &self,
+        policy: &Policy,
+        optimizer: &ModuleOptimizer,
+        state: &State,
+        (metrics, samples): (&mut MetricsLog, &mut StepLog),
+    ) -> Result<PathBuf> {
+        metrics.sync()?;
+        samples.sync()?;
         let files = training_state::to_files(policy, optimizer, state);
         self.journal.checkpoints.save(state.updates as u64, files)
     }

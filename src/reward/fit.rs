@@ -175,7 +175,7 @@ impl RewardTraining<'_> {
 
     fn judge_held_out(&self, model: &RewardModel) -> Result<Option<RewardStep>> {
         let held_out = &self.data.held_out;
-        let passes = self.passes_of(self.backward.micro_batch_size);
+        let passes = Passes::until(&self.interrupt, self.backward.micro_batch_size);
         let judge = || judge(model, &self.pretrained.config, held_out, &passes);
         (!held_out.is_empty()).then(judge).transpose()
     }
@@ -191,7 +191,7 @@ impl RewardTraining<'_> {
                 step,
                 query: tokenizer.decode(query)?,
                 responses: responses.iter().map(|response| tokenizer.decode(response)).collect::<Result<_>>()?,
-                rewards: model.score(config, &queries, responses, &self.passes_of(queries.len()))?,
+                rewards: model.score(config, &queries, responses, &Passes::until(&self.interrupt, queries.len()))?,
                 best: *best,
             })?;
         }
@@ -202,12 +202,8 @@ impl RewardTraining<'_> {
         let NormalizationSamples { queries, responses } = &self.data.normalization;
         // As many responses at once as in a step.
         let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
-        let passes = self.passes_of(self.backward.micro_batch_size * a_comparison);
+        let passes = Passes::until(&self.interrupt, self.backward.micro_batch_size * a_comparison);
         Ok(model.normalize(&self.pretrained.config, queries, responses, &passes)?.0)
-    }
-
-    fn passes_of(&self, rows_at_once: usize) -> Passes {
-        Passes { rows_at_once, interrupt: self.interrupt.clone() }
     }
 
     fn start_or_resume(&self) -> Result<(RewardModel, ModuleOptimizer, usize)> {

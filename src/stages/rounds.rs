@@ -112,7 +112,7 @@ impl Rounds<'_> {
             self.session.progress.say(&format!(
                 "round {} of {count}: {}, then up to update {}",
                 number + 1,
-                match self.settled(&self.directory.stage(&stage_of_fit(round.first_update))?) {
+                match are_labels_settled(&self.directory.path().join(stage_of_fit(round.first_update))) {
                     true => format!("labels as they were before update {}", round.first_update + 1),
                     false => format!("{} labels", round.labels),
                 },
@@ -133,12 +133,6 @@ impl Rounds<'_> {
         let mut fits = fits_of(self.directory.path()).into_iter().map(|(update, _)| update);
         let newest = fits.rfind(|update| (round.first_update..round.updates).contains(update) && *update <= done);
         Round { first_update: newest.unwrap_or(round.first_update), ..round }
-    }
-
-    /// Whether the fit of this stage has begun, so that its labels are what they are, even if somebody takes
-    /// one back.
-    fn settled(&self, stage: &RunDirectory) -> bool {
-        stage.path().join(LINES_OF_LABELS).exists() && stage.checkpoints().exists()
     }
 
     /// One round, before which `done` updates are done.
@@ -189,7 +183,7 @@ impl Rounds<'_> {
         done: usize,
     ) -> Result<Vec<Comparison>> {
         let note = stage.path().join(LINES_OF_LABELS);
-        if !self.settled(stage) {
+        if !are_labels_settled(stage.path()) {
             let lines = self.label(round, another, choosers, done)?;
             files::write_atomically(&note, format!("{lines}\n").as_bytes())?;
         }
@@ -240,6 +234,12 @@ impl Rounds<'_> {
             }
         }
     }
+}
+
+/// Whether the fit in this folder has begun, so that its labels are what they are, even if somebody takes one
+/// back.
+fn are_labels_settled(fit: &Path) -> bool {
+    fit.join(LINES_OF_LABELS).exists() && fit.join("checkpoints").exists()
 }
 
 /// The folder of the reward model that is fitted before this update.

@@ -9,7 +9,6 @@ use preftune::lm::parameters::{NamedTensor, normal};
 use preftune::lm::{Backward, ModelConfig};
 use preftune::policy::{Minibatch, Policy, Rows, UpdateSettings, loss};
 use preftune::reward::{GainAndBias, RewardModel, TokenComparison, choice_loss};
-use preftune::run::Interrupt;
 
 use crate::{devices, tiny};
 
@@ -55,19 +54,7 @@ fn assert_gradients(weights: &[NamedTensor], gradients: &[Vec<f32>], loss: impl 
 }
 
 fn settings() -> UpdateSettings {
-    UpdateSettings {
-        learning_rate: 1e-4,
-        temperature: 0.7,
-        minibatches: 1,
-        backward: Backward::in_passes_of(64),
-        clip_range: 0.2,
-        clip_range_value: 0.2,
-        value_coefficient: 0.1,
-        discount: 1.0,
-        gae_lambda: 0.95,
-        whiten_rewards: true,
-        interrupt: Interrupt::new(),
-    }
+    tiny::update_settings(Backward::in_passes_of(64))
 }
 
 /// Old log-probabilities and values that lie around today's, some beyond the clipping range.

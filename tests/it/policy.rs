@@ -385,19 +385,7 @@ fn updated_unless(interrupt: &Interrupt, models: &Models, backward: Backward) ->
     let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray()).train();
     let rollout = rollout(models, &policy);
     let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.15);
-    let settings = UpdateSettings {
-        learning_rate: 1e-4,
-        temperature: 0.7,
-        minibatches: 1,
-        backward,
-        clip_range: 0.2,
-        clip_range_value: 0.2,
-        value_coefficient: 0.1,
-        discount: 1.0,
-        gae_lambda: 0.95,
-        whiten_rewards: true,
-        interrupt: interrupt.clone(),
-    };
+    let settings = UpdateSettings { interrupt: interrupt.clone(), ..tiny::update_settings(backward) };
     let orders = vec![(0..16).collect(), (0..16).rev().collect(), (0..16).collect()];
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
     let config = &models.reference.config;

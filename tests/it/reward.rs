@@ -146,7 +146,7 @@ fn a_step_and_a_measurement_are_given_up() {
     let device = devices::ndarray();
     let model = || tiny::reward_model(&tiny::config(), 1, &device);
     let all = comparisons(8, 1);
-    let passes = Passes { rows_at_once: 4, interrupt: raised.clone() };
+    let passes = Passes::until(&raised, 4);
     assert!(matches!(judge(&model(), &tiny::config(), &all, &passes), Err(Error::Interrupted { .. })));
     let mut optimizer = Adam::optimizer(config::AdamForm::TensorFlow, 1e-5);
     let (batch, backward): (Vec<&TokenComparison>, _) = (all.iter().collect(), Backward::in_passes_of(4));

@@ -2,9 +2,10 @@
 
 use burn::tensor::Device;
 use preftune::lm::parameters::{NamedTensor, normal, replace};
-use preftune::lm::{LanguageModel, ModelConfig, ScalarHead, Tokenizer, Transformer};
-use preftune::policy::Policy;
+use preftune::lm::{Backward, LanguageModel, ModelConfig, ScalarHead, Tokenizer, Transformer};
+use preftune::policy::{Policy, UpdateSettings};
 use preftune::reward::RewardModel;
+use preftune::run::Interrupt;
 use preftune::run::random::{Stream, below, generator};
 
 /// Sizes of which none is a power of 2, so that kernels meet ragged ends.
@@ -83,4 +84,21 @@ pub fn largest_difference<A: Into<f64> + Copy, B: Into<f64> + Copy>(a: &[A], b: 
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(&a, &b)| (a.into() - b.into()).abs());
     differences.fold(0.0, |worst, next| if next > worst || next.is_nan() { next } else { worst })
+}
+
+/// One minibatch a step, in the original's shape.
+pub fn update_settings(backward: Backward) -> UpdateSettings {
+    UpdateSettings {
+        learning_rate: 1e-4,
+        temperature: 0.7,
+        minibatches: 1,
+        backward,
+        clip_range: 0.2,
+        clip_range_value: 0.2,
+        value_coefficient: 0.1,
+        discount: 1.0,
+        gae_lambda: 0.95,
+        whiten_rewards: true,
+        interrupt: Interrupt::new(),
+    }
 }
