@@ -133,7 +133,7 @@ impl PolicyTraining<'_> {
         let config::Kl { adaptive, target, .. } = self.settings.kl;
         if adaptive && self.stop_at >= self.settings.updates && kl > FAR_BEYOND_THE_TARGET * target {
             self.progress.say(&format!(
-                "the KL is {kl:.1}, and its target {target}: β has not caught up; a higher policy.kl.coefficient or \
+                "after the last update the KL is {kl:.1}, and its target {target}: β has not caught up; a higher policy.kl.coefficient or \
                  more policy.updates would let it"
             ));
         }

@@ -45,6 +45,12 @@ pub struct Verdict {
     pub is_the_papers: bool,
 }
 
+impl Verdict {
+    fn is_between_those_of(&self, other: &Self) -> bool {
+        (&self.candidate, &self.baseline) == (&other.candidate, &other.baseline)
+    }
+}
+
 impl Judgment {
     /// What contests found; `by` says who chose, and by what.
     pub fn new(judged: &Judged, by: String, environment: Vec<(String, String)>) -> Self {
@@ -78,14 +84,17 @@ impl Judgment {
         judgment
     }
 
-    /// Writes it into the folder of a run, before what was judged there already: of that, the same contests
-    /// by the same judge go, and all once the policy was trained on.
+    /// Writes it into the folder of a run, before what was judged there already: of that, contests that the
+    /// same judge has judged again go, and all once the policy was trained on.
     ///
     /// # Errors
     /// When what is there cannot be read, and when the operating system refuses.
     pub fn write(self, run: &Path) -> Result<()> {
         let mut before = if is_older_than_training(run) { Vec::new() } else { judgments(run)? };
-        before.retain(|judgment| !judgment.is_about_the_same_as(&self));
+        for judgment in before.iter_mut().filter(|judgment| judgment.by == self.by) {
+            judgment.contests.retain(|old| !self.contests.iter().any(|new| new.is_between_those_of(old)));
+        }
+        before.retain(|judgment| !judgment.contests.is_empty());
         before.insert(0, self);
         let json =
             serde_json::to_vec_pretty(&before).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
@@ -95,13 +104,6 @@ impl Judgment {
     fn to_contestants(&self) -> Contestants {
         let labeler = self.contests.first().map_or_else(String::new, |contest| contest.win_rate.labeler.clone());
         Contestants { labeler, standings: self.contestants.clone() }
-    }
-
-    fn is_about_the_same_as(&self, other: &Self) -> bool {
-        let names = |judgment: &Self| -> Vec<(String, String)> {
-            judgment.contests.iter().map(|one| (one.candidate.clone(), one.baseline.clone())).collect()
-        };
-        self.by == other.by && names(self) == names(other)
     }
 }
 
@@ -272,7 +274,10 @@ mod tests {
         judgment(&["old"], "simulated", 90).write(run).unwrap();
         judgment(&["old"], "people", 70).write(run).unwrap();
         judgment(&["old"], "simulated", 91).write(run).unwrap();
-        assert_eq!(kept(), expected(&[("simulated", 1, 91), ("people", 1, 70), ("people", 2, 60)]));
+        assert_eq!(kept(), expected(&[("simulated", 1, 91), ("people", 1, 70), ("people", 1, 60)]));
+        // With one more baseline: no verdict stands there twice.
+        judgment(&["old", "sft", "best"], "people", 80).write(run).unwrap();
+        assert_eq!(kept(), expected(&[("people", 3, 80), ("simulated", 1, 91)]));
 
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
         std::fs::File::create(run.join("metrics.jsonl")).unwrap().set_modified(later).unwrap();
