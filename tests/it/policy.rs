@@ -338,6 +338,27 @@ fn adapters_move_on_wgpu_as_they_do_on_ndarray() {
     }
 }
 
+/// No claim to the last bit: which kernels an adapter runs is decided by their times.
+#[test]
+fn an_interrupted_run_on_wgpu_goes_on_with_the_same_rows_and_numbers() {
+    let Some(device) = devices::wgpu() else { return };
+    let models = Models::on(&device);
+    let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    models.train(straight.path(), Interrupt::new()).unwrap();
+    models.train(stopped.path(), requested()).unwrap_err();
+    models.train(stopped.path(), Interrupt::new()).unwrap();
+    let rows = |folder: &Path| preftune::run::metrics::read(&folder.join("metrics.jsonl")).unwrap();
+    let (straight, stopped) = (rows(straight.path()), rows(stopped.path()));
+    assert_eq!((straight.len(), stopped.len()), (4, 4));
+    for (straight, stopped) in straight.iter().zip(&stopped) {
+        assert_eq!(straight["step"], stopped["step"]);
+        for name in ["objective/kl", "objective/score", "objective/entropy", "ppo/loss/total"] {
+            let (expected, found) = (straight[name], stopped[name]);
+            assert!((expected - found).abs() <= 1e-3 * expected.abs().max(1.0), "{name}: {found}, not {expected}");
+        }
+    }
+}
+
 #[test]
 fn training_moves_the_policy_and_leaves_the_reference_alone() {
     let models = Models::new();
