@@ -15,8 +15,7 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::labels::SimulatedLabeler;
 use crate::lm::{
-    LanguageModel, ModelFiles, Queries, Task, TensorFile, Tokenizer, TokenizerFiles, hugging_face, shipped,
-    shipped_weights,
+    LanguageModel, ModelFiles, Queries, Task, Tokenizer, hugging_face, model_folder, shipped, shipped_weights,
 };
 use crate::reward::{RewardModel, TokenComparison, token_comparisons};
 use crate::run::{Interrupt, Mode, RunDirectory, files};
@@ -274,7 +273,7 @@ pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
 
 /// Whether a file of a model's folder, or of a folder of books, is read: others may come and go.
 fn is_read(name: &str) -> bool {
-    hugging_face::FILES.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "txt")
+    hugging_face::is_read(name) || Path::new(name).extension().is_some_and(|extension| extension == "txt")
 }
 
 /// The same for a model, which may be inside the program.
@@ -295,14 +294,7 @@ fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
 /// A model by the name of one that is inside the program, by its folder, or by the name under which
 /// it was fetched.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
-    with_files_of(name, |files| {
-        let heads = files.folder.join(hugging_face::HEADS_FILE);
-        if heads.exists() && RewardModel::has_heads(&files::read(&heads)?, &heads)? {
-            let hint = "give the model that it was fitted from, or the one that was tuned towards it";
-            return Err(Error::input(&files.folder, "this is a reward model: it scores text and writes none", hint));
-        }
-        LanguageModel::load(files, device)
-    })
+    with_files_of(name, |files| LanguageModel::load(files, device))
 }
 
 /// The tokenizer of such a model.
@@ -314,15 +306,19 @@ fn with_files_of<T>(name: &str, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) 
     let folder = Path::new(name);
     match shipped(name)? {
         Some(files) => work(files),
-        None if folder.is_dir() => with_files_in(folder, work),
+        None if folder.is_dir() => model_folder::with_files(folder, work),
         None => match fetched_model(name)? {
-            Some(folder) => with_files_in(&folder, work),
+            Some(folder) => model_folder::with_files(&folder, work),
             None => Err(no_such_model(name)),
         },
     }
 }
 
 fn no_such_model(name: &str) -> Error {
+    if Path::new(name).is_file() {
+        let hint = "give the folder of a model, with its config.json, not one of its files";
+        return Error::input(Path::new(name), "this is a file", hint);
+    }
     let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
     let hint = match fetch::names_a_model(name) {
         true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
@@ -336,7 +332,7 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
     if !folder.is_dir() {
         return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
     }
-    let model = with_files_in(folder, |files| LanguageModel::load(files, device))?;
+    let (reward_model, model) = model_folder::with_files(folder, |files| RewardModel::load(files, device))?;
     let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
     if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
         return Err(Error::input(
@@ -345,33 +341,7 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
             "give both commands the same --model, or models with the same tokenizer and context length",
         ));
     }
-    let heads_path = folder.join(hugging_face::HEADS_FILE);
-    RewardModel::from_heads(model.transformer, &files::read(&heads_path)?, &heads_path)
-}
-
-fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
-    let has_model = |folder: &Path| folder.join(hugging_face::CONFIG_FILE).exists();
-    let inside = folder.join("model");
-    if !has_model(folder) && has_model(&inside) {
-        let hint = format!("there is one in {}", inside.display());
-        return Err(Error::input(folder, "no model is in this folder itself", hint));
-    }
-    let read = |file: &str| files::read(&folder.join(file));
-    let weights = folder.join(hugging_face::WEIGHTS_FILE);
-    let with = |tokenizer| {
-        work(ModelFiles {
-            folder: folder.into(),
-            config: &read(hugging_face::CONFIG_FILE)?,
-            weights: TensorFile::open(files::open(&weights)?, &weights)?,
-            tokenizer,
-        })
-    };
-    let two_files = [hugging_face::VOCABULARY_FILE, hugging_face::MERGES_FILE];
-    if folder.join(hugging_face::TOKENIZER_FILE).exists() || !two_files.iter().all(|file| folder.join(file).exists()) {
-        return with(TokenizerFiles::Json(&read(hugging_face::TOKENIZER_FILE)?));
-    }
-    let [vocabulary, merges] = two_files.map(read);
-    with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
+    Ok(reward_model)
 }
 
 /// A new run writes into a folder that is empty or not there; one that goes on writes where it did.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::hugging_face::{ModelFiles, TokenizerFiles, WEIGHTS_FILE};
 use super::tensor_file::TensorFile;
+use super::weights::Weights;
 use crate::error::Result;
 
 /// A small language model of English stories; `models/README.md` says how it was made.
@@ -23,10 +24,8 @@ pub fn shipped_weights(name: &str) -> Option<&'static [u8]> {
 pub fn shipped(name: &str) -> Result<Option<ModelFiles<'static>>> {
     let Some(weights) = shipped_weights(name) else { return Ok(None) };
     let folder = PathBuf::from("models/storyteller");
-    Ok(Some(ModelFiles {
-        config: include_bytes!("../../models/storyteller/config.json"),
-        weights: TensorFile::from_bytes(weights, &folder.join(WEIGHTS_FILE))?,
-        tokenizer: TokenizerFiles::Json(include_bytes!("../../models/storyteller/tokenizer.json")),
-        folder,
-    }))
+    let config = include_bytes!("../../models/storyteller/config.json");
+    let tokenizer = TokenizerFiles::Json(include_bytes!("../../models/storyteller/tokenizer.json"));
+    let weights = Weights::of_one(TensorFile::from_bytes(weights, &folder.join(WEIGHTS_FILE))?)?;
+    Ok(Some(ModelFiles::new(folder, config, weights, tokenizer)))
 }

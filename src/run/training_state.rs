@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::checkpoint::Checkpoint;
+use crate::device::read_floats;
 use crate::error::{Error, Result};
+use crate::finite::first_not_finite;
 
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
@@ -38,20 +40,47 @@ pub fn to_files<M: Module>(
 /// The weights of a checkpoint, put into a model of the same shape.
 ///
 /// # Errors
-/// [`Error::Input`] when the checkpoint is of another model.
+/// [`Error::Input`] when the checkpoint is of another model, or a weight is not finite.
 pub fn load_model<M: Module>(checkpoint: &Checkpoint, model: M) -> Result<M> {
     let bytes = Bytes::from_bytes_vec(checkpoint.read(MODEL)?);
     let record = ModuleRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     let model = model.try_load_record(record).map_err(|error| mismatch(checkpoint, &error))?;
-    Ok(model.map(&mut Copied))
+    let mut copied = Copied { path: Vec::new(), complaint: Ok(None) };
+    let model = model.map(&mut copied);
+    match copied.complaint? {
+        None => Ok(model),
+        Some(complaint) => {
+            let hint = "delete this checkpoint: the run then goes on from the one before it";
+            Err(Error::input(&checkpoint.path().join(MODEL), complaint, hint))
+        }
+    }
 }
 
 /// Each tensor in a buffer of its own: a record's are parts of one, which would stay until the last of
-/// them is replaced.
-struct Copied;
+/// them is replaced. Every number is looked at on the way.
+struct Copied {
+    path: Vec<String>,
+    /// The first number that is not finite.
+    complaint: Result<Option<String>>,
+}
 
 impl ModuleMapper for Copied {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
     fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if matches!(self.complaint, Ok(None)) {
+            let shape = parameter.val().dims();
+            self.complaint = read_floats(parameter.val().without_autodiff()).map(|values| {
+                let found = first_not_finite(&values, &shape)?;
+                Some(format!("{} holds {found}", self.path.join(".")))
+            });
+        }
         parameter.map(|tensor| tensor * 1.0)
     }
 }
@@ -80,4 +109,36 @@ fn mismatch(checkpoint: &Checkpoint, error: &dyn std::fmt::Display) -> Error {
         format!("this checkpoint does not fit the run: {error}"),
         "the run was started with other settings; use its own settings, or another --run folder",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::optim::AdamConfig;
+
+    use super::*;
+    use crate::lm::ScalarHead;
+    use crate::run::checkpoint;
+
+    #[test]
+    fn a_checkpoint_with_a_weight_that_is_not_finite_is_refused_with_its_place() {
+        let device = burn::tensor::Device::default();
+        let read = |weight: Vec<f32>| {
+            let folder = tempfile::tempdir().unwrap();
+            let head = ScalarHead::new(weight, 0.5, &device);
+            let optimizer = AdamConfig::new().init();
+            checkpoint::write(folder.path(), 1, to_files(&head, &optimizer, &())).unwrap();
+            let checkpoint = Checkpoint::open(folder.path()).unwrap();
+            load_model(&checkpoint, ScalarHead::zeros(3, &device)).map(|head| head.read("value").unwrap())
+        };
+        assert_eq!(read(vec![1.0, -2.0, 3.0]).unwrap()[0].values, [1.0, -2.0, 3.0]);
+        for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+            let error = read(vec![1.0, value, value]).unwrap_err();
+            assert!(
+                error.to_string().ends_with(&format!("model.bpk: weight holds {shown} at index 1 ([1, 0])")),
+                "{error}"
+            );
+            assert_eq!(error.exit_code(), 4);
+            assert!(error.hint().contains("the one before"));
+        }
+    }
 }

@@ -47,7 +47,7 @@ pub fn language_model(seed: u64, device: &Device) -> LanguageModel {
     let text = "The old house stood by the sea. The sea was grey. ".repeat(20);
     let tokenizer = Tokenizer::train(std::iter::once(text.as_str()), 290).unwrap();
     let config = ModelConfig { vocab_size: 300, n_positions: 40, ..config() };
-    LanguageModel { transformer: transformer(&config, seed, device), config, tokenizer }
+    LanguageModel { transformer: transformer(&config, seed, device), config, tokenizer, origin: None }
 }
 
 /// Rows of random tokens, of these lengths.
