@@ -23,6 +23,11 @@ pub const HEADS_FILE: &str = "heads.safetensors";
 /// All of them.
 pub const FILES: [&str; 6] = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, HEADS_FILE];
 
+/// Whether a file of a model's folder is the model's: others may come and go.
+pub fn is_file_of_model(name: &str) -> bool {
+    FILES.contains(&name)
+}
+
 /// The files of one model.
 pub struct ModelFiles<'a> {
     /// Where they came from, for error messages.

@@ -3,6 +3,7 @@
 
 mod adam;
 mod config;
+mod gradient_squares;
 pub mod gradients;
 mod heads;
 pub mod hugging_face;
@@ -26,6 +27,7 @@ mod transformer;
 
 pub use adam::Adam;
 pub use config::ModelConfig;
+pub use gradient_squares::GradientSquares;
 pub use gradients::Backward;
 pub use heads::ScalarHead;
 pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
@@ -37,7 +39,7 @@ pub use passes::Passes;
 pub use queries::Queries;
 pub use sampler::{ROWS_AT_ONCE, Sampled, Sampling, sample};
 pub use self_check::{Agreement, check_cached_decoding};
-pub use shipped::{STORYTELLER, shipped, shipped_weights};
+pub use shipped::{STORYTELLER, ShippedDigests, shipped, shipped_digests};
 pub use task::{Task, Truncation};
 pub use tensor_file::{Precision, TensorFile};
 pub use token_batch::{Input, TokenBatch, select_rows};
