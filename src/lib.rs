@@ -47,6 +47,7 @@ mod error;
 pub mod eval;
 pub mod fetch;
 mod finite;
+pub mod format_version;
 pub mod labels;
 pub mod lm;
 pub mod parallel;

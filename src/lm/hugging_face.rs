@@ -33,8 +33,9 @@ pub const COMPANION_FILES: [&str; 4] =
 /// The forms in which a tokenizer comes; those that are there are written again as they came.
 pub const TOKENIZER_FILES: [&str; 3] = [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE];
 
-/// Whether what is computed depends on a file of this name in a model's folder.
-pub fn is_read(name: &str) -> bool {
+/// Whether a file of a model's folder is the model's, so that what is computed depends on it: others may
+/// come and go.
+pub fn is_file_of_model(name: &str) -> bool {
     [CONFIG_FILE, WEIGHTS_INDEX_FILE, "added_tokens.json"].contains(&name)
         || TOKENIZER_FILES.contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")

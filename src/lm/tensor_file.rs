@@ -220,8 +220,9 @@ pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<HashMap<String, Nam
 /// A safetensors file of these tensors.
 ///
 /// # Errors
-/// [`Error::Failed`] if the format cannot hold them.
+/// [`Error::Failed`] if the format cannot hold them, or a number is not finite in it.
 pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Result<Vec<u8>> {
+    check_finite(tensors, precision)?;
     let failed = |what: &dyn std::fmt::Display| Error::failed(format!("weights cannot be written: {what}"), "");
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), Stored { tensor, precision }));
     // "pt" is what `transformers` asks for.
@@ -239,6 +240,23 @@ pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Resul
         place.filter(|found| serde_json::from_slice(found).is_ok_and(|found: BTreeMap<_, _>| found == metadata));
     place.ok_or_else(|| failed(&"its metadata is not where it should be"))?.copy_from_slice(&sorted);
     Ok(bytes)
+}
+
+/// Nobody could use what is not finite, nor see where it came from.
+fn check_finite(tensors: &[NamedTensor], precision: Precision) -> Result<()> {
+    let (kind, stored): (&str, fn(f32) -> f32) = match precision {
+        Precision::F32 => ("", |value| value),
+        Precision::F16 => (" as f16", |value| f16::from_f32(value).to_f32()),
+    };
+    for NamedTensor { name, values, .. } in tensors {
+        if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !stored(**value).is_finite()) {
+            return Err(Error::failed(
+                format!("the model is not written: number {index} of {name} is {}{kind}", stored(*value)),
+                "lower the learning rate; what was there before is as it was",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A tensor as its file has it; the bytes are made when they are asked for, one tensor's at a time.
@@ -298,6 +316,18 @@ mod tests {
         assert_eq!(file.read("b").unwrap(), [7.0]);
         assert_eq!(file.read("a").unwrap(), [1.0, -2.0, 0.5, 4.0]);
         assert!(file.read("c").is_err() && file.shape("c").is_none());
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_written() {
+        let tensor = |value: f32| [NamedTensor { name: "a".into(), shape: vec![2], values: vec![1.0, value] }];
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = write_safetensors(&tensor(value), Precision::F32).unwrap_err().to_string();
+            assert!(error.contains(&format!("number 1 of a is {value}")), "{error}");
+        }
+        write_safetensors(&tensor(65_504.0), Precision::F16).unwrap();
+        let error = write_safetensors(&tensor(70_000.0), Precision::F16).unwrap_err().to_string();
+        assert!(error.contains("number 1 of a is inf as f16"), "{error}");
     }
 
     #[test]

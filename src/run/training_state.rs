@@ -8,10 +8,10 @@ use burn::tensor::{Bytes, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::canonical_record;
 use super::checkpoint::Checkpoint;
-use crate::device::read_floats;
 use crate::error::{Error, Result};
-use crate::finite::first_not_finite;
+use crate::format_version::{self, Versioned};
 
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
@@ -19,68 +19,62 @@ const STATE: &str = "state.json";
 
 /// The files of a checkpoint, each made when it is asked for: together they are three times the
 /// model. `state` holds the loop's own numbers: step, coefficients, seeds. [`Error::Failed`] in the
-/// place of one that cannot be serialized.
+/// place of one that cannot be serialized, or that holds a number that is not finite: nothing could go on
+/// from that.
 pub fn to_files<M: Module>(
     model: &M,
     optimizer: &ModuleOptimizer,
     state: &impl Serialize,
 ) -> impl Iterator<Item = Result<(String, Vec<u8>)>> {
-    fn failed(error: impl std::fmt::Display) -> Error {
-        Error::failed(format!("the training state cannot be written: {error}"), "")
-    }
     let named = |name: &str, bytes: Bytes| {
         (name.to_string(), bytes.try_into_vec::<u8>().unwrap_or_else(|bytes| bytes.to_vec()))
     };
-    let model = move || Ok(named(MODEL, model.clone().into_record().into_bytes().map_err(failed)?));
-    let optimizer = move || Ok(named(OPTIMIZER, optimizer.into_bytes().map_err(failed)?));
-    let state = move || Ok((STATE.to_string(), serde_json::to_vec_pretty(state).map_err(failed)?));
+    let model = move || {
+        let record = model.clone().into_record().into_bytes().and_then(canonical_record::of_model);
+        Ok(named(MODEL, record.map_err(|error| unwritable(MODEL, error))?))
+    };
+    let optimizer = move || {
+        let record = optimizer.into_bytes().and_then(canonical_record::of_optimizer);
+        Ok(named(OPTIMIZER, record.map_err(|error| unwritable(OPTIMIZER, error))?))
+    };
+    let state = move || Ok((STATE.to_string(), state_to_json(state)?));
     std::iter::once_with(model).chain(std::iter::once_with(optimizer)).chain(std::iter::once_with(state))
+}
+
+/// JSON has no word for a number that is not finite: it would be read back as something else.
+fn state_to_json(state: &impl Serialize) -> Result<Vec<u8>> {
+    let value = serde_json::to_value(Versioned::new(state)).map_err(|error| unwritable(STATE, error))?;
+    let missing = value.as_object().and_then(|fields| fields.iter().find(|(_, value)| value.is_null()));
+    match missing {
+        Some((name, _)) => Err(unwritable(STATE, format!("{name} is not a finite number"))),
+        None => serde_json::to_vec_pretty(&Versioned::new(state)).map_err(|error| unwritable(STATE, error)),
+    }
+}
+
+fn unwritable(file: &str, error: impl std::fmt::Display) -> Error {
+    Error::failed(
+        format!("the checkpoint is not written: {file}: {error}"),
+        "if a number is not finite, lower the learning rate and run again: it goes on from the checkpoint before",
+    )
 }
 
 /// The weights of a checkpoint, put into a model of the same shape.
 ///
 /// # Errors
-/// [`Error::Input`] when the checkpoint is of another model, or a weight is not finite.
+/// [`Error::Input`] when the checkpoint is of another model, or a weight in it is not finite.
 pub fn load_model<M: Module>(checkpoint: &Checkpoint, model: M) -> Result<M> {
-    let bytes = Bytes::from_bytes_vec(checkpoint.read(MODEL)?);
+    let bytes = record_bytes(checkpoint, MODEL)?;
     let record = ModuleRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     let model = model.try_load_record(record).map_err(|error| mismatch(checkpoint, &error))?;
-    let mut copied = Copied { path: Vec::new(), complaint: Ok(None) };
-    let model = model.map(&mut copied);
-    match copied.complaint? {
-        None => Ok(model),
-        Some(complaint) => {
-            let hint = "delete this checkpoint: the run then goes on from the one before it";
-            Err(Error::input(&checkpoint.path().join(MODEL), complaint, hint))
-        }
-    }
+    Ok(model.map(&mut Copied))
 }
 
 /// Each tensor in a buffer of its own: a record's are parts of one, which would stay until the last of
-/// them is replaced. Every number is looked at on the way.
-struct Copied {
-    path: Vec<String>,
-    /// The first number that is not finite.
-    complaint: Result<Option<String>>,
-}
+/// them is replaced.
+struct Copied;
 
 impl ModuleMapper for Copied {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
     fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if matches!(self.complaint, Ok(None)) {
-            let shape = parameter.val().dims();
-            self.complaint = read_floats(parameter.val().without_autodiff()).map(|values| {
-                let found = first_not_finite(&values, &shape)?;
-                Some(format!("{} holds {found}", self.path.join(".")))
-            });
-        }
         parameter.map(|tensor| tensor * 1.0)
     }
 }
@@ -88,9 +82,9 @@ impl ModuleMapper for Copied {
 /// The optimizer's state of a checkpoint; `optimizer` must be made for the loaded model.
 ///
 /// # Errors
-/// [`Error::Input`] when the checkpoint is of another optimizer.
+/// [`Error::Input`] when the checkpoint is of another optimizer, or a number in it is not finite.
 pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
-    let bytes = Bytes::from_bytes_vec(checkpoint.read(OPTIMIZER)?);
+    let bytes = record_bytes(checkpoint, OPTIMIZER)?;
     let record = OptimizerRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     Ok(optimizer.load_record(record))
 }
@@ -100,7 +94,25 @@ pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Re
 /// # Errors
 /// [`Error::Input`] when they are not what this loop keeps.
 pub fn load_state<S: DeserializeOwned>(checkpoint: &Checkpoint) -> Result<S> {
-    serde_json::from_slice(&checkpoint.read(STATE)?).map_err(|error| mismatch(checkpoint, &error))
+    let json = checkpoint.read(STATE)?;
+    match format_version::fault_of(&json) {
+        None => serde_json::from_slice(&json).map_err(|error| mismatch(checkpoint, &error)),
+        Some(fault) => Err(Error::input(&checkpoint.path().join(STATE), fault, format_version::NEWER_HINT)),
+    }
+}
+
+/// A record whose numbers are all finite.
+fn record_bytes(checkpoint: &Checkpoint, name: &str) -> Result<Bytes> {
+    let bytes = Bytes::from_bytes_vec(checkpoint.read(name)?).shared();
+    let whole = bytes.view(0, bytes.len()).unwrap_or_else(|_| bytes.clone());
+    canonical_record::check_finite(whole).map_err(|error| {
+        Error::input(
+            &checkpoint.path().join(name),
+            error.to_string(),
+            "delete this checkpoint, and the run goes on from the one before",
+        )
+    })?;
+    Ok(bytes)
 }
 
 fn mismatch(checkpoint: &Checkpoint, error: &dyn std::fmt::Display) -> Error {
@@ -109,36 +121,4 @@ fn mismatch(checkpoint: &Checkpoint, error: &dyn std::fmt::Display) -> Error {
         format!("this checkpoint does not fit the run: {error}"),
         "the run was started with other settings; use its own settings, or another --run folder",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::optim::AdamConfig;
-
-    use super::*;
-    use crate::lm::ScalarHead;
-    use crate::run::checkpoint;
-
-    #[test]
-    fn a_checkpoint_with_a_weight_that_is_not_finite_is_refused_with_its_place() {
-        let device = burn::tensor::Device::default();
-        let read = |weight: Vec<f32>| {
-            let folder = tempfile::tempdir().unwrap();
-            let head = ScalarHead::new(weight, 0.5, &device);
-            let optimizer = AdamConfig::new().init();
-            checkpoint::write(folder.path(), 1, to_files(&head, &optimizer, &())).unwrap();
-            let checkpoint = Checkpoint::open(folder.path()).unwrap();
-            load_model(&checkpoint, ScalarHead::zeros(3, &device)).map(|head| head.read("value").unwrap())
-        };
-        assert_eq!(read(vec![1.0, -2.0, 3.0]).unwrap()[0].values, [1.0, -2.0, 3.0]);
-        for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
-            let error = read(vec![1.0, value, value]).unwrap_err();
-            assert!(
-                error.to_string().ends_with(&format!("model.bpk: weight holds {shown} at index 1 ([1, 0])")),
-                "{error}"
-            );
-            assert_eq!(error.exit_code(), 4);
-            assert!(error.hint().contains("the one before"));
-        }
-    }
 }

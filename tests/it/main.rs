@@ -1,6 +1,7 @@
 //! One binary, so that Burn is linked once.
 
 mod adam;
+mod compatibility;
 mod devices;
 mod fetch;
 mod gpt2_124m;
@@ -19,6 +20,7 @@ mod original_labels;
 mod parity;
 mod policy;
 mod program;
+mod resume;
 mod reward;
 mod supervised;
 mod tiny;

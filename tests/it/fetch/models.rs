@@ -228,8 +228,8 @@ fn a_run_folder_knows_a_fetched_model_by_its_content() {
     fs::write(home.path().join("queries.txt"), "The door opened.\n").unwrap();
     let few = ["--queries", "queries.txt", "--set", "labels.comparisons=2", "--run", "run"];
     home.success(&server, &[&["label", "--simulated", "--model", "someone/tale"], &few[..]].concat());
-    let begun_for = fs::read_to_string(home.path().join("run/begun-for.txt")).unwrap();
-    assert!(begun_for.contains("someone/tale sha256 "), "{begun_for}");
+    let begun_for = fs::read_to_string(home.path().join("run/run.json")).unwrap();
+    assert!(begun_for.contains("\"name\": \"someone/tale\",\n      \"sha256\": \""), "{begun_for}");
 }
 
 #[test]
