@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::config::{self, Config};
 use crate::data::queries::openings;
@@ -21,6 +23,7 @@ use crate::lm::{
 use crate::reward::{RewardModel, TokenComparison, token_comparisons};
 use crate::run::{Interrupt, Mode, RunDirectory, files};
 use crate::stages::Session;
+use crate::visible::{visible, visible_json, visible_line, visible_message, visible_path};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -176,19 +179,18 @@ impl Common {
         self.progress().say(line);
     }
 
-    /// The result on stdout: as JSON, or as the text given.
+    /// The result on stdout: as JSON, or as the text given, in which nothing steers a terminal.
     pub fn print(&self, result: &impl Serialize, text: &str) -> Result<()> {
-        let line = if self.json {
-            serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?
-        } else {
-            text.to_string()
-        };
-        match writeln!(std::io::stdout(), "{line}") {
-            // A reader such as `head` that has seen enough is no failure.
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::file("write", Path::new("standard output"), error))
-            }
-            _ => Ok(()),
+        let line = if self.json { to_json(result)? } else { visible(text) };
+        write_to_stdout(format!("{line}\n").as_bytes())
+    }
+
+    /// The same for paths, one a line: as they are where another program reads them.
+    pub fn print_paths(&self, result: &impl Serialize, paths: &[&Path]) -> Result<()> {
+        let exact = || paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\n"]).collect::<Vec<_>>();
+        match self.json || std::io::stdout().is_terminal() {
+            true => self.print(result, &paths.iter().map(|path| visible_path(path)).collect::<Vec<_>>().join("\n")),
+            false => write_to_stdout(&exact().concat()),
         }
     }
 
@@ -200,7 +202,32 @@ impl Common {
         };
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-        log.with_ansi(colours).without_time().init();
+        // Messages name files, servers and what they hold.
+        let fields = debug_fn(|writer, field, value| {
+            let text = visible_line(&format!("{value:?}"));
+            match field.name() {
+                "message" => write!(writer, "{text}"),
+                // Where in its source a library that logs otherwise said it.
+                name if name.starts_with("log.") => Ok(()),
+                name => write!(writer, "{name}={text}"),
+            }
+        });
+        log.with_ansi(colours).without_time().fmt_fields(fields.delimited(" ")).init();
+    }
+}
+
+fn to_json(result: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    Ok(visible_json(&json))
+}
+
+fn write_to_stdout(bytes: &[u8]) -> Result<()> {
+    match std::io::stdout().write_all(bytes) {
+        // A reader such as `head` that has seen enough is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::file("write", Path::new("standard output"), error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -216,8 +243,10 @@ const SETTLED: [(&str, &str); 6] = [
 
 /// Prints what went wrong and what to do, once.
 pub(super) fn report_failure(error: &Error) -> ExitCode {
-    let hint = if error.hint().is_empty() { String::new() } else { format!("hint: {}\n", error.hint()) };
-    write!(std::io::stderr(), "error: {error}\n{hint}").ok();
+    let hint = if error.hint().is_empty() { None } else { Some(format!("hint: {}", error.hint())) };
+    for line in std::iter::once(format!("error: {error}")).chain(hint) {
+        writeln!(std::io::stderr(), "{}", visible_message(&line)).ok();
+    }
     ExitCode::from(error.exit_code())
 }
 
@@ -278,24 +307,30 @@ fn is_read(name: &str) -> bool {
 }
 
 /// The same for a model, which may be inside the program.
-pub(super) fn remembered_model(name: &str) -> Result<String> {
-    match (shipped_weights(name), fetched_model(name)?) {
+pub(super) fn remembered_model(model: &Path) -> Result<String> {
+    let name = name_of(model);
+    match (shipped_weights(name), fetched_model(model)?) {
         (Some(weights), _) => Ok(format!("{name} sha256 {}", files::sha256(weights))),
         (None, Some(folder)) => Ok(format!("{name} sha256 {}", files::digest(&folder, is_read)?)),
-        (None, None) => remembered(Some(Path::new(name))),
+        (None, None) => remembered(Some(model)),
     }
+}
+
+/// The argument as the name of a model that ships or was fetched; names are text, folders need not be.
+fn name_of(model: &Path) -> &str {
+    model.to_str().unwrap_or_default()
 }
 
 /// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
 /// comes first.
-fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
-    if Path::new(name).exists() { Ok(None) } else { fetch::cached_model(name) }
+fn fetched_model(model: &Path) -> Result<Option<PathBuf>> {
+    if model.exists() { Ok(None) } else { fetch::cached_model(name_of(model)) }
 }
 
 /// A model by the name of one that is inside the program, by its folder, or by the name under which
 /// it was fetched.
-pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
-    with_files_of(name, |files| {
+pub(super) fn load_model(model: &Path, device: &Device) -> Result<LanguageModel> {
+    with_files_of(model, |files| {
         let heads = files.folder.join(hugging_face::HEADS_FILE);
         if heads.exists() && RewardModel::has_heads(&files::read(&heads)?, &heads)? {
             let hint = "give the model that it was fitted from, or the one that was tuned towards it";
@@ -306,29 +341,29 @@ pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
 }
 
 /// The tokenizer of such a model.
-pub(super) fn load_tokenizer(name: &str) -> Result<Tokenizer> {
-    with_files_of(name, |files| Ok(files.tokenizer.read(&files.folder)?.0))
+pub(super) fn load_tokenizer(model: &Path) -> Result<Tokenizer> {
+    with_files_of(model, |files| Ok(files.tokenizer.read(&files.folder)?.0))
 }
 
-fn with_files_of<T>(name: &str, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
-    let folder = Path::new(name);
-    match shipped(name)? {
+fn with_files_of<T>(model: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
+    match shipped(name_of(model))? {
         Some(files) => work(files),
-        None if folder.is_dir() => with_files_in(folder, work),
-        None => match fetched_model(name)? {
+        None if model.is_dir() => with_files_in(model, work),
+        None => match fetched_model(model)? {
             Some(folder) => with_files_in(&folder, work),
-            None => Err(no_such_model(name)),
+            None => Err(no_such_model(model)),
         },
     }
 }
 
-fn no_such_model(name: &str) -> Error {
+fn no_such_model(model: &Path) -> Error {
+    let name = name_of(model);
     let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
     let hint = match fetch::names_a_model(name) {
         true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
         false => others.into(),
     };
-    Error::input(Path::new(name), "no such model", hint)
+    Error::input(model, "no such model", hint)
 }
 
 /// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.

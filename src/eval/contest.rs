@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
@@ -46,10 +46,19 @@ pub struct Standing {
     pub name: String,
     /// KL from the reference, nats a response: estimated on the responses, or the most that the best of N
     /// can have, ln N − (N − 1)/N.
+    #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
-    /// The reward model's mean score, if there is one.
+    /// The mean score, if there is a reward model: what it gives, or the penalty where a response cannot be cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// Share of the responses that could be cut, if they were scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<f64>,
+}
+
+/// JSON has no word for a number that is not finite, and `null` is written for it.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// One contestant against another.
@@ -94,6 +103,8 @@ pub struct Judging<'a> {
 struct Responses {
     texts: Vec<String>,
     scores: Vec<f64>,
+    /// Whether the response could be cut, where it was scored.
+    valid: Vec<bool>,
     log_ratios: Rows,
 }
 
@@ -202,9 +213,9 @@ impl Judging<'_> {
         let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
         let of_responses: Vec<Vec<u32>> =
             queries.iter().flat_map(|q| std::iter::repeat_n(q.clone(), best_of)).collect();
-        let scores = match self.judges {
-            Some(judges) => judges.score(&of_responses, &sampled.responses, &self.interrupt)?.0,
-            None => Vec::new(),
+        let (scores, valid) = match self.judges {
+            Some(judges) => judges.score(&of_responses, &sampled.responses, &self.interrupt)?,
+            None => Default::default(),
         };
         for query in 0..queries.len() {
             let group = query * best_of..(query + 1) * best_of;
@@ -213,6 +224,7 @@ impl Judging<'_> {
             let response = sampled.responses.get(row).map_or(&[][..], Vec::as_slice);
             drawn.texts.push(task.decode_response(model, response)?);
             drawn.scores.extend(scores.get(row));
+            drawn.valid.extend(valid.get(row));
         }
         if best_of == 1 {
             drawn.log_ratios.extend(self.log_ratios(&contexts, &task, &sampled)?);
@@ -254,18 +266,20 @@ fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Respon
     let standing = |(place, contestant): (usize, &Contestant<'_>)| {
         let of_match = |(&(one, other), (candidate, baseline)): (&Match, &'_ (Responses, Responses))| {
             let of_side = |is_it: bool, side: &Responses| match is_it {
-                true => (side.scores.clone(), side.log_ratios.clone()),
+                true => ((side.scores.clone(), side.valid.clone()), side.log_ratios.clone()),
                 false => Default::default(),
             };
             [of_side(one == place, candidate), of_side(other == place, baseline)]
         };
-        let (scores, log_ratios): (Vec<_>, Vec<_>) = matches.iter().zip(sides).flat_map(of_match).unzip();
+        let (scored, log_ratios): (Vec<_>, Vec<_>) = matches.iter().zip(sides).flat_map(of_match).unzip();
+        let (scores, valid): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
+        let valid: Vec<f64> = valid.concat().into_iter().map(|valid| f64::from(u8::from(valid))).collect();
         let best_of = contestant.best_of as f64;
         let kl = match contestant.best_of {
             1 => mean_of_sums(&log_ratios.concat()),
             _ => best_of.ln() - (best_of - 1.0) / best_of,
         };
-        Standing { name: contestant.name.clone(), kl, score: mean(&scores.concat()) }
+        Standing { name: contestant.name.clone(), kl, score: mean(&scores.concat()), valid: mean(&valid) }
     };
     contestants.iter().enumerate().map(standing).collect()
 }

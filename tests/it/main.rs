@@ -12,6 +12,8 @@ mod label;
 mod label_browser;
 #[cfg(feature = "web")]
 mod label_page;
+#[cfg(feature = "web")]
+mod label_page_hostile;
 mod model;
 mod operations;
 mod original_labels;
