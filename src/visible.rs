@@ -1,5 +1,7 @@
 //! Text from models and people, so that it can steer neither a terminal nor the text beside it.
 
+use std::path::Path;
+
 /// Control characters, but for line breaks, as their symbol. Characters that turn the reading direction
 /// around or cannot be seen show as ⟨U+202E⟩, so that a response looks like what it is.
 pub fn visible(text: &str) -> String {
@@ -8,6 +10,39 @@ pub fn visible(text: &str) -> String {
         match character {
             '\n' => shown.push('\n'),
             _ => push_visible(&mut shown, character),
+        }
+    }
+    shown
+}
+
+/// As [`visible`], on one line: a line break as its symbol too.
+pub fn visible_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|character| push_visible(&mut shown, character));
+    shown
+}
+
+/// A path as [`visible_line`] shows it; what is not UTF-8 in it as a replacement character.
+pub fn visible_path(path: &Path) -> String {
+    visible_line(&path.to_string_lossy())
+}
+
+/// A message as [`visible`] shows it, with its further lines indented: no text in it can begin another message.
+pub fn visible_message(text: &str) -> String {
+    visible(text.trim_end_matches('\n')).replace('\n', "\n  ")
+}
+
+/// JSON with the same values, in which [`visible`] would change nothing: invisible characters, which JSON
+/// allows in texts only, are written as escapes.
+pub fn visible_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\u{7f}' => shown.push_str("\\u007f"),
+            _ if is_invisible(character) => {
+                character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+            }
+            _ => shown.push(character),
         }
     }
     shown
@@ -45,5 +80,19 @@ mod tests {
     fn nothing_steers_a_terminal() {
         assert_eq!(visible("a\nb\x1b[2J\u{202e}\x07\r"), "a\nb␛[2J⟨U+202E⟩␇␍");
         assert_eq!(visible("“Çédille” 👩\u{200d}🚀"), "“Çédille” 👩\u{200d}🚀");
+        assert_eq!(visible_line("a\nb\0\u{9b}31m"), "a␊b␀⟨U+009B⟩31m");
+    }
+
+    #[test]
+    fn no_text_begins_a_message_of_its_own() {
+        assert_eq!(visible_message("error: a\nerror: b\r\n"), "error: a\n  error: b␍");
+    }
+
+    #[test]
+    fn json_has_the_same_values() {
+        let texts = ["\u{202e}\u{9b}31m \u{7f} \u{feff}", "\u{e0041}\u{1b}]8;;\u{7}", "日本 \\u202e \" 👩\u{200d}🚀\n"];
+        let json = visible_json(&serde_json::to_string(&texts).unwrap());
+        assert_eq!(visible(&json), json);
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), texts);
     }
 }

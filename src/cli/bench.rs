@@ -1,5 +1,7 @@
 //! `preftune bench`: how fast each kind of work goes here.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
@@ -25,7 +27,7 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
 pub struct Arguments {
     /// `tiny`, `gpt2-124m`, or a folder in Hugging Face layout
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
-    model: String,
+    model: PathBuf,
     /// Rows
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one())]
     batch: usize,
@@ -56,17 +58,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         micro_batch: if arguments.microbatch == 0 { usize::MAX } else { arguments.microbatch },
         repetitions: arguments.reps,
     };
-    let shape = named_shape(&arguments.model);
+    let name = arguments.model.to_string_lossy();
+    let shape = named_shape(&name);
     if arguments.growth {
         let shape = shape.ok_or_else(|| {
             Error::usage(
-                format!("--growth needs a model whose size can be changed, not {}", arguments.model),
+                format!("--growth needs a model whose size can be changed, not {name}"),
                 "use --model tiny or --model gpt2-124m",
             )
         })?;
         // Row by row: the last of them takes the most time and memory.
         let mut heading = Some(GROWTH_HEADING);
-        return grow(&shape, &work, &arguments.model, &opened.device, &opened.name, common.progress(), |row| {
+        return grow(&shape, &work, &name, &opened.device, &opened.name, common.progress(), |row| {
             let heading = heading.take().map_or(String::new(), |heading| format!("{heading}\n"));
             common.print(row, &(heading + &growth_row(row)))
         });
@@ -84,7 +87,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
             (model.config, model.transformer)
         }
     };
-    let speed = measure(&config, transformer, &work, &arguments.model, &opened.name, common.progress())?;
+    let speed = measure(&config, transformer, &work, &name, &opened.name, common.progress())?;
     common.print(&speed, &text(&speed))
 }
 

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::config::{self, Config};
 use crate::data::queries::openings;
@@ -20,6 +22,7 @@ use crate::lm::{
 use crate::reward::{RewardModel, TokenComparison, token_comparisons};
 use crate::run::{Input, Interrupt, Mode, RunDirectory, Work, begin, files};
 use crate::stages::Session;
+use crate::visible::{visible, visible_json, visible_line, visible_message, visible_path};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -133,19 +136,18 @@ impl Common {
         self.progress().say(line);
     }
 
-    /// The result on stdout: as JSON, or as the text given.
+    /// The result on stdout: as JSON, or as the text given, in which nothing steers a terminal.
     pub fn print(&self, result: &impl Serialize, text: &str) -> Result<()> {
-        let line = if self.json {
-            serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?
-        } else {
-            text.to_string()
-        };
-        match writeln!(std::io::stdout(), "{line}") {
-            // A reader such as `head` that has seen enough is no failure.
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::file("write", Path::new("standard output"), error))
-            }
-            _ => Ok(()),
+        let line = if self.json { to_json(result)? } else { visible(text) };
+        write_to_stdout(format!("{line}\n").as_bytes())
+    }
+
+    /// The same for paths, one a line: as they are where another program reads them.
+    pub fn print_paths(&self, result: &impl Serialize, paths: &[&Path]) -> Result<()> {
+        let exact = || paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\n"]).collect::<Vec<_>>();
+        match self.json || std::io::stdout().is_terminal() {
+            true => self.print(result, &paths.iter().map(|path| visible_path(path)).collect::<Vec<_>>().join("\n")),
+            false => write_to_stdout(&exact().concat()),
         }
     }
 
@@ -157,14 +159,41 @@ impl Common {
         };
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-        log.with_ansi(colours).without_time().init();
+        // Messages name files, servers and what they hold.
+        let fields = debug_fn(|writer, field, value| {
+            let text = visible_line(&format!("{value:?}"));
+            match field.name() {
+                "message" => write!(writer, "{text}"),
+                // Where in its source a library that logs otherwise said it.
+                name if name.starts_with("log.") => Ok(()),
+                name => write!(writer, "{name}={text}"),
+            }
+        });
+        log.with_ansi(colours).without_time().fmt_fields(fields.delimited(" ")).init();
+    }
+}
+
+fn to_json(result: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    Ok(visible_json(&json))
+}
+
+fn write_to_stdout(bytes: &[u8]) -> Result<()> {
+    match std::io::stdout().write_all(bytes) {
+        // A reader such as `head` that has seen enough is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::file("write", Path::new("standard output"), error))
+        }
+        _ => Ok(()),
     }
 }
 
 /// Prints what went wrong and what to do, once.
 pub(super) fn report_failure(error: &Error) -> ExitCode {
-    let hint = if error.hint().is_empty() { String::new() } else { format!("hint: {}\n", error.hint()) };
-    write!(std::io::stderr(), "error: {error}\n{hint}").ok();
+    let hint = if error.hint().is_empty() { None } else { Some(format!("hint: {}", error.hint())) };
+    for line in std::iter::once(format!("error: {error}")).chain(hint) {
+        writeln!(std::io::stderr(), "{}", visible_message(&line)).ok();
+    }
     ExitCode::from(error.exit_code())
 }
 
@@ -223,14 +252,16 @@ pub(super) fn remembered_if_given(role: &str, path: Option<&PathBuf>) -> Result<
 }
 
 /// The same for a model, which may be inside the program.
-pub(super) fn remembered_model(name: &str) -> Result<Input> {
-    match (shipped_digests(name), fetched_model(name)?) {
+pub(super) fn remembered_model(model: &Path) -> Result<Input> {
+    match (shipped_digests(name_of(model)), fetched_model(model)?) {
         (Some(digests), _) => {
-            let input = Input::new("model", name, digests.of_folder);
+            let input = Input::new("model", model.display(), digests.of_folder);
             Ok(Input { sha256_of_0_1: Some(digests.of_weights), ..input })
         }
-        (None, Some(folder)) => Ok(Input { name: name.into(), ..remembered_folder_of_model("model", &folder)? }),
-        (None, None) => remembered_folder_of_model("model", Path::new(name)),
+        (None, Some(folder)) => {
+            Ok(Input { name: model.display().to_string(), ..remembered_folder_of_model("model", &folder)? })
+        }
+        (None, None) => remembered_folder_of_model("model", model),
     }
 }
 
@@ -252,46 +283,54 @@ fn is_text_or_file_of_model(name: &str) -> bool {
     is_text(name) || hugging_face::is_file_of_model(name)
 }
 
+/// The argument as the name of a model that ships or was fetched; names are text, folders need not be.
+fn name_of(model: &Path) -> &str {
+    model.to_str().unwrap_or_default()
+}
+
 /// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
 /// comes first.
-fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
-    if Path::new(name).exists() { Ok(None) } else { fetch::cached_model(name) }
+fn fetched_model(model: &Path) -> Result<Option<PathBuf>> {
+    if model.exists() { Ok(None) } else { fetch::cached_model(name_of(model)) }
 }
 
 /// A model by the name of one that is inside the program, by its folder, or by the name under which
 /// it was fetched.
-pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
-    with_files_of(name, |files| LanguageModel::load(files, device))
+pub(super) fn load_model(model: &Path, device: &Device) -> Result<LanguageModel> {
+    with_files_of(model, |files| LanguageModel::load(files, device))
 }
 
 /// The tokenizer of such a model.
-pub(super) fn load_tokenizer(name: &str) -> Result<Tokenizer> {
-    with_files_of(name, |files| Ok(files.tokenizer.read(&files.folder)?.0))
+pub(super) fn load_tokenizer(model: &Path) -> Result<Tokenizer> {
+    with_files_of(model, |files| Ok(files.tokenizer.read(&files.folder)?.0))
 }
 
-fn with_files_of<T>(name: &str, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
-    let folder = Path::new(name);
-    match shipped(name)? {
+fn with_files_of<T>(model: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
+    match shipped(name_of(model))? {
         Some(files) => work(files),
-        None if folder.is_dir() => model_folder::with_files(folder, work),
-        None => match fetched_model(name)? {
+        None if model.is_dir() => model_folder::with_files(model, work),
+        None => match fetched_model(model)? {
             Some(folder) => model_folder::with_files(&folder, work),
-            None => Err(no_such_model(name)),
+            None => Err(no_such_model(model)),
         },
     }
 }
 
-fn no_such_model(name: &str) -> Error {
-    if Path::new(name).is_file() {
-        let hint = "give the folder of a model, with its config.json, not one of its files";
-        return Error::input(Path::new(name), "this is a file", hint);
+fn no_such_model(model: &Path) -> Error {
+    if model.is_file() {
+        return Error::input(
+            model,
+            "this is a file",
+            "give the folder of a model, with its config.json, not one of its files",
+        );
     }
+    let name = name_of(model);
     let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
     let hint = match fetch::names_a_model(name) {
         true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
         false => others.into(),
     };
-    Error::input(Path::new(name), "no such model", hint)
+    Error::input(model, "no such model", hint)
 }
 
 /// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.

@@ -1,6 +1,6 @@
 //! `preftune demo`: the stylistic experiment from end to end, the other commands' stages in a row.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
 use crate::lm::STORYTELLER;
 use crate::report::Judgment;
-use crate::run::Interrupt;
+use crate::reward::HeldOutAccuracy;
+use crate::run::{Interrupt, files};
 use crate::stages::Stylistic;
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
@@ -41,6 +42,12 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     reward_model_accuracy: Option<f64>,
+    /// The 95% interval around it.
+    reward_model_accuracy_low: Option<f64>,
+    reward_model_accuracy_high: Option<f64>,
+    held_out_comparisons: usize,
+    /// Accuracy of guessing.
+    chance: f64,
     win_rate: f64,
     win_rate_low: f64,
     win_rate_high: f64,
@@ -48,15 +55,17 @@ struct Outcome {
     ties: usize,
     kl: f64,
     kl_target: f64,
+    /// Mean scores; a response that cannot be cut has the penalty for its score.
     score_before: f64,
     score_after: f64,
-    /// Shares of the responses that could not be cut, and whose score is the penalty.
-    penalized_before: f64,
-    penalized_after: f64,
+    /// Shares of the responses that could be cut.
+    valid_before: Option<f64>,
+    valid_after: Option<f64>,
     updates: usize,
     seconds: f64,
     device: String,
     seed: u64,
+    #[serde(serialize_with = "files::serialize_path")]
     report: PathBuf,
 }
 
@@ -71,10 +80,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let kind = if arguments.table { "table" } else { "demo" };
     let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
     let settled = [("labels.comparisons", "the models that are there were tuned on the first number")];
-    let inputs = [remembered_model(STORYTELLER)?];
+    let inputs = [remembered_model(Path::new(STORYTELLER))?];
     let directory = common.run_directory_that_keeps(&name, &settings, inputs, &settled)?;
     let interrupt = Interrupt::install()?;
-    let model = load_model(STORYTELLER, &opened.device)?;
+    let model = load_model(Path::new(STORYTELLER), &opened.device)?;
     let experiment = Stylistic {
         session: common.session(&model, &settings, opened.room, &interrupt),
         queries: &openings()?,
@@ -93,8 +102,13 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         return Err(Error::failed("one contest between two was expected", ""));
     };
     let win_rate = &contest.win_rate;
+    let held_out = tuned.fit.held_out();
     let outcome = Outcome {
-        reward_model_accuracy: tuned.fit.held_out_accuracy(),
+        reward_model_accuracy: held_out.map(|held_out| held_out.accuracy),
+        reward_model_accuracy_low: held_out.map(|held_out| held_out.interval().low),
+        reward_model_accuracy_high: held_out.map(|held_out| held_out.interval().high),
+        held_out_comparisons: tuned.fit.held_out_comparisons,
+        chance: tuned.fit.chance,
         win_rate: win_rate.rate,
         win_rate_low: win_rate.low,
         win_rate_high: win_rate.high,
@@ -104,8 +118,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         kl_target: settings.policy.kl.target,
         score_before: before.score.unwrap_or(f64::NAN),
         score_after: after.score.unwrap_or(f64::NAN),
-        penalized_before: before.penalized.unwrap_or(f64::NAN),
-        penalized_after: after.penalized.unwrap_or(f64::NAN),
+        valid_before: before.valid,
+        valid_after: after.valid,
         updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
         device: opened.name.clone(),
@@ -115,10 +129,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let environment = common.environment(&opened.name, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(directory.path())?;
     report::write(directory.path(), &directory.report())?;
-    print(&outcome, contest, tuned.fit.chance, common)
+    print(&outcome, contest, held_out, common)
 }
 
-fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> Result<()> {
+fn print(outcome: &Outcome, contest: &Contest, held_out: Option<HeldOutAccuracy>, common: &Common) -> Result<()> {
     let examples: Vec<String> = contest
         .pairs
         .iter()
@@ -129,10 +143,9 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
             format!("  {query}\n    before:{before}\n    after: {after}")
         })
         .collect();
-    let reward_model =
-        outcome.reward_model_accuracy.map_or("not measured: no comparison was held out".into(), |right| {
-            format!("{:.1}% right on comparisons it had not seen (guessing: {:.0}%)", 100.0 * right, 100.0 * chance)
-        });
+    let reward_model = held_out.map_or("not measured: no comparison was held out".into(), |held_out| {
+        format!("on {} comparisons it had not seen, right in {held_out}", held_out.comparisons)
+    });
     let text = format!(
         "{}\n\nreward model   {}\n\
          tuned model    {}\n\
@@ -145,7 +158,7 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
         describe(&contest.win_rate),
         outcome.score_before,
         outcome.score_after,
-        describe_penalties(outcome),
+        penalized(outcome),
         outcome.kl,
         outcome.kl_target,
         outcome.seconds,
@@ -155,12 +168,13 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
     common.print(outcome, &text)
 }
 
-/// In how many responses the score is the penalty, if in any.
-fn describe_penalties(outcome: &Outcome) -> String {
-    let [before, after] = [outcome.penalized_before, outcome.penalized_after].map(|share| 100.0 * share);
-    match before + after > 0.0 {
-        true => format!(", penalties in {before:.1}% and {after:.1}% of the responses among them"),
-        false => String::new(),
+/// How many of the responses have the penalty for their score.
+fn penalized(outcome: &Outcome) -> String {
+    match [outcome.valid_before, outcome.valid_after].map(|valid| valid.map(|valid| 100.0 * (1.0 - valid))) {
+        [Some(before), Some(after)] if before > 0.0 || after > 0.0 => {
+            format!("; it is the penalty for {before:.0}% of the responses before, {after:.0}% after")
+        }
+        _ => String::new(),
     }
 }
 

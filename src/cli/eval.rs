@@ -37,10 +37,10 @@ use crate::stages;
 pub struct Arguments {
     /// The tuned model
     #[arg(long, value_name = "MODEL")]
-    model: String,
+    model: PathBuf,
     /// A model to compare it with, KL being measured from the first; may be repeated
-    #[arg(long, value_name = "MODEL", default_values_t = [STORYTELLER.to_string()])]
-    baseline: Vec<String>,
+    #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
+    baseline: Vec<PathBuf>,
     /// Compare it with the best of N responses of the first baseline, too, by the reward model
     #[arg(long, value_name = "N", requires = "reward", value_parser = RangedU64ValueParser::<usize>::new().range(2..=1024))]
     best_of: Option<usize>,
@@ -64,7 +64,7 @@ pub struct Arguments {
     ask: bool,
     /// What to choose, for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
-    instructions: String,
+    instructions: PathBuf,
     /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
@@ -80,7 +80,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let names: Vec<&String> = std::iter::once(&arguments.model).chain(&arguments.baseline).collect();
+    let names: Vec<&PathBuf> = std::iter::once(&arguments.model).chain(&arguments.baseline).collect();
     let models = names.iter().map(|name| load_model(name, &opened.device)).collect::<Result<Vec<_>>>()?;
     let [_, reference, ..] = models.as_slice() else {
         return Err(Error::usage("there is nothing to compare with", "give --baseline a model"));
@@ -111,11 +111,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     // The best of several has a number of its own, whether it takes part or not.
     let numbers = [0, 1].into_iter().chain(3..);
-    let contestant =
-        |((model, name), number): ((_, &&String), u64)| Contestant { name: (*name).clone(), model, best_of: 1, number };
+    let contestant = |((model, name), number): ((_, &&PathBuf), u64)| Contestant {
+        name: name.display().to_string(),
+        model,
+        best_of: 1,
+        number,
+    };
     let mut contestants: Vec<Contestant<'_>> = models.iter().zip(&names).zip(numbers).map(contestant).collect();
     contestants.extend(arguments.best_of.map(|best_of| {
-        let name = format!("best of {best_of} of {}", arguments.baseline.first().map_or("", String::as_str));
+        let name = format!(
+            "best of {best_of} of {}",
+            names.get(1).map_or_else(String::new, |name| name.display().to_string())
+        );
         Contestant { name, model: reference, best_of, number: 2 }
     }));
     let matches = matches(contestants.len(), arguments.all_pairs);
@@ -161,12 +168,12 @@ fn chooser(arguments: &Arguments) -> Result<String> {
     }
 }
 
-fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&String]) -> Result<()> {
+fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&PathBuf]) -> Result<()> {
     match models.iter().zip(names).find(|(model, _)| !model.tokenizer.is_same_as(&reference.tokenizer)) {
         None => Ok(()),
         Some((_, name)) => Err(Error::input(
-            Path::new(name),
-            format!("this model reads other tokens than {}", names.get(1).map_or("", |name| name)),
+            name,
+            format!("this model reads other tokens than {}", names.get(1).map_or(Path::new(""), |name| name).display()),
             "give --baseline the model that --model was tuned from, and others with its tokenizer",
         )),
     }

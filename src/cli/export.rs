@@ -33,7 +33,7 @@ pub struct Arguments {
     format: Format,
     /// Whose tokens the original's labels are, GPT-2's or one with the same tokenizer
     #[arg(long, value_name = "MODEL", default_value = "gpt2")]
-    model: String,
+    model: PathBuf,
     /// Where it goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -56,6 +56,7 @@ struct Outcome {
     entries: usize,
     /// Entries that were left out: in them nobody chose, or both responses are the same.
     undecided: usize,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 
@@ -99,7 +100,7 @@ fn written(comparisons: &[Comparison], arguments: &Arguments, path: &Path) -> Re
     Ok((lines.lines().count(), lines))
 }
 
-fn read(path: &Path, model: &str) -> Result<Preferences> {
+fn read(path: &Path, model: &Path) -> Result<Preferences> {
     let text = files::read_text(path)?;
     if openai::is_original(&text) {
         let tokenizer = load_tokenizer(model)?;

@@ -57,10 +57,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
             }
         }
     }
-    let lines: Vec<_> = fetched.iter().map(|target| target.path.display().to_string()).collect();
     if let Some(failure) = failure {
-        lines.iter().for_each(|line| common.say(&format!("fetched: {line}")));
+        fetched.iter().for_each(|target| common.say(&format!("fetched: {}", target.path.display())));
         return Err(failure);
     }
-    common.print(&Outcome { fetched }, &lines.join("\n"))
+    let outcome = Outcome { fetched };
+    common.print_paths(&outcome, &outcome.fetched.iter().map(|target| target.path.as_path()).collect::<Vec<_>>())
 }

@@ -47,10 +47,10 @@ pub struct Arguments {
     pub port: u16,
     /// What to choose, for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment")]
-    pub instructions: String,
+    pub instructions: PathBuf,
     /// The model whose responses are compared
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
-    pub model: String,
+    pub model: PathBuf,
     /// Queries, as `train-policy` takes them; without it, the story openings that ship
     #[arg(long, value_name = "PATH")]
     pub queries: Option<PathBuf>,
@@ -65,6 +65,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
     #[serde(flatten)]
     agreements: Agreements,
@@ -99,12 +100,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
+    let name = arguments.model.to_string_lossy();
     let log = match arguments.simulated {
         true => {
             let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-            stages::label(&session, &arguments.model, &queries, &mut labeler, &out)?
+            stages::label(&session, &name, &queries, &mut labeler, &out)?
         }
-        false => ask_people(&session, &arguments, &queries, &out, common)?,
+        false => ask_people(&session, &name, &arguments, &queries, &out, common)?,
     };
     let comparisons = log.comparisons().len();
     let agreements = Agreements::of(log.comparisons());
@@ -115,6 +117,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
 /// Has people choose, who answer while more questions are drawn.
 fn ask_people(
     session: &Session<'_>,
+    name: &str,
     arguments: &Arguments,
     queries: &[String],
     out: &Path,
@@ -123,7 +126,7 @@ fn ask_people(
     let instructions = read_instructions(&arguments.instructions)?;
     let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan(session))));
     let progress = if arguments.terminal { Mode::Quiet } else { session.progress };
-    let labelling = labelling(session, &arguments.model, queries, progress)?;
+    let labelling = labelling(session, name, queries, progress)?;
     match arguments.terminal {
         true => ask_at_terminal(&labelling, &desk, &arguments.name, &instructions)?,
         false => {
@@ -150,16 +153,17 @@ pub fn check_keys(settings: &Config) -> Result<()> {
 }
 
 /// The instructions that ship under this name, or those in this file.
-pub fn read_instructions(name: &str) -> Result<String> {
-    let text = instructions(name).map_or_else(|| files::read_text(Path::new(name)), |text| Ok(text.into()))?;
+pub fn read_instructions(name: &Path) -> Result<String> {
+    let shipped = name.to_str().and_then(instructions);
+    let text = shipped.map_or_else(|| files::read_text(name), |text| Ok(text.into()))?;
     match text.trim() {
-        "" => Err(Error::input(Path::new(name), "no instructions", "write what people are to choose")),
+        "" => Err(Error::input(name, "no instructions", "write what people are to choose")),
         _ => Ok(text),
     }
 }
 
 /// Who chooses, and people by what, as a run folder remembers it.
-pub fn remembered_labeler(instructions: Option<&String>) -> Result<Input> {
+pub fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
     instructions.map_or(Ok(Input::named("labeler", "a classifier chooses")), |name| {
         let sha256 = files::sha256(read_instructions(name)?.as_bytes());
         Ok(Input::new("labeler", "people choose by instructions", sha256))

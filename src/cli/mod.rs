@@ -20,6 +20,7 @@ mod train;
 mod train_labeler;
 mod train_policy;
 mod train_reward;
+mod wrong_usage;
 
 use std::process::ExitCode;
 
@@ -62,7 +63,10 @@ enum Command {
 
 /// Runs the program and says how it went.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return wrong_usage::report(error),
+    };
     let common = arguments.common;
     common.start_logging();
     match run(arguments.command, &common) {

@@ -30,7 +30,7 @@ pub struct Arguments {
     out: PathBuf,
     /// A model to train further; without it a new one is begun
     #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
+    model: Option<PathBuf>,
     /// Store weights as f16: half the size
     #[arg(long)]
     half: bool,
@@ -41,6 +41,7 @@ struct Outcome {
     parameters: usize,
     #[serde(flatten)]
     held_out: Option<HeldOut>,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 

@@ -29,8 +29,9 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Outcome {
+    #[serde(serialize_with = "files::serialize_path")]
     report: PathBuf,
-    svg: Option<PathBuf>,
+    svg: Option<String>,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
@@ -42,7 +43,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         files::write_atomically(svg, report.to_svg().as_bytes())?;
         text.push_str(&format!("\ncurves written to {}", svg.display()));
     }
-    common.print(&Outcome { report: out, svg: arguments.svg }, &text)
+    let svg = arguments.svg.map(|svg| svg.to_string_lossy().into_owned());
+    common.print(&Outcome { report: out, svg }, &text)
 }
 
 /// Reads what the run left and writes the page; parts that are missing are left out.

@@ -24,7 +24,7 @@ const RESPONSES_AT_ONCE: usize = 64;
 pub struct Arguments {
     /// `storyteller`, a folder in Hugging Face layout, or a model that was fetched
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
-    model: String,
+    model: PathBuf,
     /// A text to continue; may be repeated
     #[arg(long, value_name = "TEXT", conflicts_with = "queries")]
     query: Vec<String>,

@@ -27,7 +27,7 @@ pub struct Arguments {
     comparisons: PathBuf,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
-    model: String,
+    model: PathBuf,
     /// Where the model goes, in Hugging Face layout
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -40,6 +40,7 @@ struct Outcome {
     held_out_loss_before: Option<f64>,
     held_out_loss: Option<f64>,
     held_out_tokens: usize,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 

@@ -78,7 +78,7 @@ impl Standings {
             // The reference's own is 0, of either sign.
             let kl = format!("{:.2}", if one.kl.abs() < 0.005 { 0.0 } else { one.kl });
             let score = one.score.map_or_else(String::new, |score| format!("{score:.2}"));
-            let penalized = one.penalized.map_or_else(String::new, percent);
+            let penalized = one.valid.map_or_else(String::new, |valid| percent(1.0 - valid));
             [vec![one.name.clone(), kl], if scored { vec![score, penalized] } else { Vec::new() }].concat()
         };
         let heading: &[&str] = if scored { &["", "KL", "score", "penalized"] } else { &["", "KL"] };

@@ -10,6 +10,8 @@ use super::common::load_labeler;
 use super::standings::Standings;
 use crate::error::Result;
 use crate::report::Judgment;
+use crate::reward::HeldOutAccuracy;
+use crate::run::files;
 use crate::stages::{Stylistic, Table, Tuned};
 use crate::statistics::Interval;
 
@@ -22,6 +24,7 @@ struct Outcome {
     seconds: f64,
     device: String,
     seed: u64,
+    #[serde(serialize_with = "files::serialize_path")]
     report: PathBuf,
 }
 
@@ -33,11 +36,14 @@ struct Fit {
     held_out_accuracy_low: f64,
     held_out_accuracy_high: f64,
     held_out_comparisons: usize,
+    /// Accuracy of guessing.
+    chance: f64,
+    #[serde(skip)]
+    held_out: Option<HeldOutAccuracy>,
 }
 
 pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
     let Table { tuned, judged } = experiment.table(&mut load_labeler(None)?)?;
-    let chance = tuned.first().map_or(f64::NAN, |tuned| tuned.fit.chance);
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
         standings: Standings::of(&judged),
@@ -49,34 +55,34 @@ pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &
     let environment = common.environment(device, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(experiment.directory.path())?;
     super::report::write(experiment.directory.path(), &outcome.report)?;
-    common.print(&outcome, &text(&outcome, chance))
+    common.print(&outcome, &text(&outcome))
 }
 
 fn fit(tuned: &Tuned) -> Fit {
-    let Interval { low, high } = tuned.fit.held_out_interval();
+    let held_out = tuned.fit.held_out();
+    let Interval { low, high } = held_out.map_or(Interval { low: 0.0, high: 1.0 }, |held_out| held_out.interval());
     Fit {
         labels: tuned.labels,
-        held_out_accuracy: tuned.fit.held_out_accuracy(),
+        held_out_accuracy: held_out.map(|held_out| held_out.accuracy),
         held_out_accuracy_low: low,
         held_out_accuracy_high: high,
         held_out_comparisons: tuned.fit.held_out_comparisons,
+        chance: tuned.fit.chance,
+        held_out,
     }
 }
 
-fn text(outcome: &Outcome, chance: f64) -> String {
+fn text(outcome: &Outcome) -> String {
     let fit = |fit: &Fit| {
-        let Fit { labels, held_out_accuracy, held_out_accuracy_low, held_out_accuracy_high, .. } = fit;
-        let accuracy = held_out_accuracy.map_or("not measured".into(), |accuracy| {
-            let [accuracy, low, high] = [accuracy, *held_out_accuracy_low, *held_out_accuracy_high].map(|x| 100.0 * x);
-            format!("{accuracy:.1}% right ({low:.1} to {high:.1}) on {} comparisons", fit.held_out_comparisons)
+        let accuracy = fit.held_out.map_or("not measured: no comparison was held out".into(), |held_out| {
+            format!("on {} comparisons it had not seen, right in {held_out}", held_out.comparisons)
         });
-        format!("\nreward model of {labels} labels: {accuracy} that it had not seen")
+        format!("\nreward model of {} labels: {accuracy}", fit.labels)
     };
     let fits: String = outcome.reward_models.iter().map(fit).collect();
     format!(
-        "{}\n{fits}\nguessing is right in {:.0}%\n{:.0} s on {}; report: {}",
+        "{}\n{fits}\n{:.0} s on {}; report: {}",
         outcome.standings.to_text(),
-        100.0 * chance,
         outcome.seconds,
         outcome.device,
         outcome.report.display(),

@@ -40,13 +40,13 @@ pub struct Arguments {
     go_on_after: Option<u64>,
     /// What to choose, for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
-    instructions: String,
+    instructions: PathBuf,
     /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
     /// The pretrained model: where the policy starts, and what it is kept near
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
-    model: String,
+    model: PathBuf,
     /// Queries, as `train-policy` takes them
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
@@ -61,7 +61,9 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
+    #[serde(serialize_with = "files::serialize_path")]
     reward_model: PathBuf,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 
@@ -91,14 +93,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
     let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
-    let [out, reward] = [arguments.out.display(), reward_model.display()];
+    let [out, reward, model] = [arguments.out.display(), reward_model.display(), arguments.model.display()];
     let described = rounds
         .last()
         .map_or_else(String::new, |round| format!("{}\n", round.written.describe(settings.task.penalty_score)));
     let text = format!(
         "{described}tuned model written to {out}, the last round's reward model to {reward}\n\
-         judge it with: preftune eval --model {out} --baseline {} --reward {reward}",
-        arguments.model
+         judge it with: preftune eval --model {out} --baseline {model} --reward {reward}"
     );
     common.print(&Outcome { rounds, reward_model, out: arguments.out.clone() }, &text)
 }

@@ -39,6 +39,7 @@ struct Outcome {
     low: f64,
     high: f64,
     held_out_examples: usize,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 

@@ -31,7 +31,7 @@ pub struct Arguments {
     reward: PathBuf,
     /// The pretrained model: where the policy starts, and what it is kept near
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
-    model: String,
+    model: PathBuf,
     /// Queries: a file with one a line, or JSONL; a label file of the original; a folder of books;
     /// without it, the story openings that ship for training
     #[arg(long, value_name = "PATH")]
@@ -46,6 +46,7 @@ struct Outcome {
     updates: usize,
     #[serde(flatten)]
     written: Written,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 

@@ -12,7 +12,7 @@ use super::common::{
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
-use crate::run::Interrupt;
+use crate::run::{Interrupt, files};
 use crate::stages::fit;
 use crate::statistics::Interval;
 
@@ -28,7 +28,7 @@ pub struct Arguments {
     comparisons: PathBuf,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
-    model: String,
+    model: PathBuf,
     /// Queries whose responses have mean reward 0 and variance 1, as `train-policy` takes them; the
     /// comparisons' own if not given
     #[arg(long, value_name = "PATH")]
@@ -52,6 +52,7 @@ struct Outcome {
     held_out_comparisons: usize,
     gain: f64,
     bias: f64,
+    #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 
@@ -75,9 +76,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let fit = fit(&session, comparisons, &queries, &arguments.out, &directory)?;
-    let Interval { low, high } = fit.held_out_interval();
+    let held_out = fit.held_out();
+    let Interval { low, high } = held_out.map_or(Interval { low: 0.0, high: 1.0 }, |held_out| held_out.interval());
     let outcome = Outcome {
-        held_out_accuracy: fit.held_out_accuracy(),
+        held_out_accuracy: held_out.map(|held_out| held_out.accuracy),
         held_out_accuracy_low: low,
         held_out_accuracy_high: high,
         held_out_loss: fit.fitted.held_out.map(|step| step.loss),
@@ -88,15 +90,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         bias: fit.fitted.gain_and_bias.bias,
         out: arguments.out,
     };
-    let accuracy = match outcome.held_out_accuracy {
-        Some(accuracy) => format!(
-            "held-out accuracy {:.1}% (95% interval {:.1} to {:.1}) on {} comparisons of queries not trained on (guessing: {:.0}%)",
-            100.0 * accuracy,
-            100.0 * low,
-            100.0 * high,
-            outcome.held_out_comparisons,
-            100.0 * outcome.chance,
-        ),
+    let accuracy = match held_out {
+        Some(held_out) => {
+            format!("on {} comparisons of queries not trained on, accuracy {held_out}", held_out.comparisons)
+        }
         None => "no held-out accuracy: every query trains".to_string(),
     };
     let text = format!("{accuracy}\nreward model written to {}", outcome.out.display());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
@@ -46,13 +46,19 @@ pub struct Standing {
     pub name: String,
     /// KL from the reference, nats a response: estimated on the responses, or the most that the best of N
     /// can have, ln N − (N − 1)/N.
+    #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
-    /// Mean of what the reward model gives, if there is one, or the penalty where a response cannot be cut.
+    /// The mean score, if there is a reward model: what it gives, or the penalty where a response cannot be cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// Share of the responses that score the penalty, where there is a reward model.
+    /// Share of the responses that could be cut, if they were scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub penalized: Option<f64>,
+    pub valid: Option<f64>,
+}
+
+/// JSON has no word for a number that is not finite, and `null` is written for it.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// One contestant against another.
@@ -97,8 +103,8 @@ pub struct Judging<'a> {
 struct Responses {
     texts: Vec<String>,
     scores: Vec<f64>,
-    /// 1 for a response that cannot be cut, 0 for another; empty without a reward model.
-    penalized: Vec<f64>,
+    /// Whether the response could be cut, where it was scored.
+    valid: Vec<bool>,
     log_ratios: Rows,
 }
 
@@ -218,7 +224,7 @@ impl Judging<'_> {
             let response = sampled.responses.get(row).map_or(&[][..], Vec::as_slice);
             drawn.texts.push(task.decode_response(model, response)?);
             drawn.scores.extend(scores.get(row));
-            drawn.penalized.extend(valid.get(row).map(|valid| if *valid { 0.0 } else { 1.0 }));
+            drawn.valid.extend(valid.get(row));
         }
         if best_of == 1 {
             drawn.log_ratios.extend(self.log_ratios(&contexts, &task, &sampled)?);
@@ -260,20 +266,20 @@ fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Respon
     let standing = |(place, contestant): (usize, &Contestant<'_>)| {
         let of_match = |(&(one, other), (candidate, baseline)): (&Match, &'_ (Responses, Responses))| {
             let of_side = |is_it: bool, side: &Responses| match is_it {
-                true => ((side.scores.clone(), side.penalized.clone()), side.log_ratios.clone()),
+                true => ((side.scores.clone(), side.valid.clone()), side.log_ratios.clone()),
                 false => Default::default(),
             };
             [of_side(one == place, candidate), of_side(other == place, baseline)]
         };
         let (scored, log_ratios): (Vec<_>, Vec<_>) = matches.iter().zip(sides).flat_map(of_match).unzip();
-        let (scores, penalized): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
+        let (scores, valid): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
+        let valid: Vec<f64> = valid.concat().into_iter().map(|valid| f64::from(u8::from(valid))).collect();
         let best_of = contestant.best_of as f64;
         let kl = match contestant.best_of {
             1 => mean_of_sums(&log_ratios.concat()),
             _ => best_of.ln() - (best_of - 1.0) / best_of,
         };
-        let name = contestant.name.clone();
-        Standing { name, kl, score: mean(&scores.concat()), penalized: mean(&penalized.concat()) }
+        Standing { name: contestant.name.clone(), kl, score: mean(&scores.concat()), valid: mean(&valid) }
     };
     contestants.iter().enumerate().map(standing).collect()
 }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::run::{Interrupt, Mode};
+use crate::run::{Interrupt, Mode, files};
 use http::Client;
 use hub_name::HubName;
 use places::{Folders, PROCESS, Places};
@@ -47,6 +47,7 @@ pub struct Fetcher {
 pub struct Fetched {
     pub target: String,
     /// The file, or the folder of the files.
+    #[serde(serialize_with = "files::serialize_path")]
     pub path: PathBuf,
     /// The commit, of a model.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +62,7 @@ pub struct Fetched {
 /// One file of what was asked for.
 #[derive(Debug, Serialize)]
 pub struct FetchedFile {
+    #[serde(serialize_with = "files::serialize_path")]
     pub path: PathBuf,
     pub bytes: u64,
     pub from_cache: bool,

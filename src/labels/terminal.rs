@@ -72,7 +72,7 @@ impl TerminalLabeler<'_> {
     /// # Errors
     /// When the log cannot be written, or keys cannot be read.
     pub fn run(mut self, gone: impl Fn() -> bool) -> Result<()> {
-        self.write(&format!("{}\n\n{KEYS}\n", self.instructions.trim()));
+        self.write(&format!("{}\n\n{KEYS}\n", visible(self.instructions.trim())));
         loop {
             match self.desk.with(|desk| desk.next(self.name)) {
                 Next::Done | Next::Training | Next::Stopped => return Ok(()),
@@ -99,7 +99,7 @@ impl TerminalLabeler<'_> {
             let answer = match key {
                 'q' => return Ok(false),
                 'i' => {
-                    self.write(&format!("\n{}\n\n{KEYS}\n", self.instructions.trim()));
+                    self.write(&format!("\n{}\n\n{KEYS}\n", visible(self.instructions.trim())));
                     self.show(question);
                     continue;
                 }

@@ -4,10 +4,12 @@
 //! loopback address only, wants the token that was printed at the start, and looks at `Host` and `Origin`.
 
 mod api;
+mod connections;
 mod guard;
 mod kept;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,15 +19,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 
 use super::shared_desk::SharedDesk;
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
+use connections::Connections;
 use guard::Guard;
 use kept::Kept;
 
@@ -37,8 +37,14 @@ const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
 
 const TOKEN_DIGITS: usize = 32;
 
-/// More wait: files need descriptors, too.
-const MOST_CONNECTIONS: usize = 64;
+/// Connections that may wait to be accepted: one that finds no place there tries again after a second.
+const BACKLOG: u32 = 4096;
+
+/// Connections accepted before those that are open are served again.
+const ACCEPTED_AT_ONCE: usize = 16;
+
+/// Until a file descriptor is free, where there are too few.
+const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(10);
 
 /// For a last answer to reach the browser.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -69,6 +75,10 @@ impl LabelServer {
     /// # Errors
     /// When the port is taken, and when the system gives no random token.
     pub fn start(desk: Arc<SharedDesk>, instructions: &str, port: u16) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Error::failed(format!("cannot start a server: {error}"), ""))?;
+        // Sockets belong to the runtime in which they are made.
+        let inside = runtime.enter();
         let log = desk.with(|desk| desk.log().path().to_path_buf());
         let kept = Kept::beside(&log).filter(|kept| [0, kept.port].contains(&port));
         // On another port an open page would not find it, and whoever has the old one may know the token.
@@ -84,9 +94,8 @@ impl LabelServer {
         }
         let guard = Arc::new(Guard::new(address.port(), &token));
         let office = Arc::new(Office { desk: Arc::clone(&desk), instructions: instructions.into() });
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| Error::failed(format!("cannot start a server: {error}"), ""))?;
         runtime.spawn(accept(listener, router(office, guard)));
+        drop(inside);
         Ok(Self { address, token, desk, runtime })
     }
 
@@ -111,8 +120,11 @@ fn taken(port: u16, error: &std::io::Error) -> Error {
 }
 
 fn listen(port: u16) -> std::io::Result<(SocketAddr, TcpListener)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    listener.set_nonblocking(true)?;
+    let socket = TcpSocket::new_v4()?;
+    // So that a page goes on at once when the program runs again; on Windows this would share the port.
+    socket.set_reuseaddr(cfg!(not(windows)))?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    let listener = socket.listen(BACKLOG)?;
     Ok((listener.local_addr()?, listener))
 }
 
@@ -143,25 +155,19 @@ fn router(office: Arc<Office>, guard: Arc<Guard>) -> Router {
 }
 
 async fn accept(listener: TcpListener, router: Router) {
-    // Cannot fail: the listener was made non-blocking, and this runs inside the runtime.
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    loop {
-        // Never closed, so that there is always a permit to come.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, say: others may end meanwhile.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(SLOWEST_REQUEST)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        tokio::spawn(async move {
-            // A client that breaks off is its own affair.
-            connection.await.ok();
-            drop(permit);
-        });
+    let connections = Arc::new(Connections::default());
+    tokio::spawn(Arc::clone(&connections).end_late_ones());
+    for count in 1_usize.. {
+        match listener.accept().await {
+            Ok((stream, _)) => connections.serve(stream, router.clone()),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(_) => {
+                connections.end_oldest_without_token();
+                tokio::time::sleep(SHORT_OF_DESCRIPTORS).await;
+            }
+        }
+        if count.is_multiple_of(ACCEPTED_AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -34,6 +34,8 @@ pub struct Report {
     /// Who was judged, each time.
     pub contestants: Vec<Contestants>,
     pub samples: Vec<SampleRow>,
+    /// The score of a response that could not be cut, where responses are cut.
+    pub penalty: Option<f64>,
     /// The configuration the run had, as TOML.
     pub settings: String,
     /// What the run ran on, as (name, value).

@@ -23,8 +23,8 @@ impl Report {
             summary = unless_empty(&self.summary, |summary| format!("<p class=\"summary\">{}</p>\n", escape(summary))),
             key_figures = key_figures(&self.key_figures),
             charts = self.figures(),
-            contestants = contestants(&self.contestants),
-            samples = samples(&self.samples),
+            contestants = contestants(&self.contestants, self.penalty),
+            samples = samples(&self.samples, self.penalty),
             settings = unless_empty(&self.settings, |settings| {
                 format!("<details><summary>Settings</summary><pre>{}</pre></details>\n", escape_lines(settings))
             }),
@@ -66,11 +66,18 @@ fn key_figures(figures: &[KeyFigure]) -> String {
     unless_empty(&items, |items| format!("<dl class=\"key-figures\">\n{items}</dl>\n"))
 }
 
-fn contestants(times: &[Contestants]) -> String {
+fn contestants(times: &[Contestants], penalty: Option<f64>) -> String {
     let tables: String = times.iter().filter(|one| !one.standings.is_empty()).map(table_of).collect();
+    let is_scored = times.iter().flat_map(|one| &one.standings).any(|standing| standing.score.is_some());
+    let penalty = penalty.filter(|_| is_scored).map_or_else(String::new, |penalty| {
+        format!(
+            " The mean score is that of the reward model for responses that could be cut, and the penalty of {} for the others.",
+            number(penalty)
+        )
+    });
     let tables = unless_empty(&tables, |tables| {
         format!(
-            "{tables}<p class=\"note\">On the responses that were judged; the figures above are of the last update.</p>\n"
+            "{tables}<p class=\"note\">On the responses that were judged; the figures above are of the last update.{penalty}</p>\n"
         )
     });
     section("Who was judged", "contestants", &tables)
@@ -78,36 +85,40 @@ fn contestants(times: &[Contestants]) -> String {
 
 fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     let is_scored = standings.iter().any(|standing| standing.score.is_some());
-    // Judgments of preftune 0.1.0 do not say it.
-    let penalized_is_known = standings.iter().any(|standing| standing.penalized.is_some());
-    let row = |Standing { name, kl, score, penalized }: &Standing| {
-        let score = score.map_or_else(String::new, number);
-        let mut score = if is_scored { format!("<td data-label=\"Score\">{score}</td>") } else { String::new() };
-        if penalized_is_known {
-            let share = penalized.map_or_else(String::new, percent);
-            score += &format!("<td data-label=\"Penalized\">{share}</td>");
-        }
+    let is_cut = standings.iter().any(|standing| standing.valid.is_some());
+    let cell = |is_shown: bool, label: &str, value: Option<String>| match is_shown {
+        true => format!("<td data-label=\"{label}\">{}</td>", value.unwrap_or_else(|| "missing".into())),
+        false => String::new(),
+    };
+    let row = |Standing { name, kl, score, valid }: &Standing| {
+        let score = cell(is_scored, "Score", score.map(number));
+        let valid = cell(is_cut, "Could be cut", valid.map(percent));
         // The pretrained model's own KL is 0, of either sign.
         let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
-        format!("<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td>{score}</tr>\n", escape(name), number(kl))
+        format!(
+            "<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td>{score}{valid}</tr>\n",
+            escape(name),
+            number(kl)
+        )
     };
     let body: String = standings.iter().map(row).collect();
     let score = if is_scored { "<th scope=\"col\">Mean score</th>" } else { "" };
-    let score = if penalized_is_known { format!("{score}<th scope=\"col\">Penalized</th>") } else { score.into() };
+    let valid = if is_cut { "<th scope=\"col\">Could be cut</th>" } else { "" };
     format!(
-        "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}</tr>\
+        "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}{valid}</tr>\
          </thead>\n<tbody>\n{body}</tbody></table>\n",
         escape(labeler)
     )
 }
 
-fn samples(rows: &[SampleRow]) -> String {
-    let body: String = rows.iter().map(sample).collect();
-    let is_scored = rows.iter().any(|row| row.after_score.is_some());
-    let scores = if is_scored {
-        "The number at a response is its score: what the reward model gives, or the penalty where it could not be cut. "
-    } else {
-        ""
+fn samples(rows: &[SampleRow], penalty: Option<f64>) -> String {
+    let body: String = rows.iter().map(|row| sample(row, penalty)).collect();
+    let scores = match rows.iter().any(|row| row.after_score.is_some()) {
+        false => "",
+        true if penalty.is_some() => {
+            "The number at a response is what the reward model gives it, or the penalty where it could not be cut. "
+        }
+        true => "The number at a response is what the reward model gives it. ",
     };
     let table = unless_empty(&body, |body| {
         format!(
@@ -119,10 +130,13 @@ fn samples(rows: &[SampleRow]) -> String {
     section("The same queries, before and after", "samples", &table)
 }
 
-fn sample(row: &SampleRow) -> String {
+fn sample(row: &SampleRow, penalty: Option<f64>) -> String {
     // Directions are isolated: a response in a right-to-left script stays in its own cell.
     let response = |name: &str, text: &str, score: Option<f64>, class: &str| {
-        let score = score.map(|score| format!("<span class=\"score {class}\">{}</span>", number(score)));
+        let score = score.map(|score| {
+            let penalty = if Some(score) == penalty { ", penalty" } else { "" };
+            format!("<span class=\"score {class}\">{}{penalty}</span>", number(score))
+        });
         format!(
             "<td data-label=\"{name}\">{}<div dir=\"auto\">{}</div></td>\n",
             score.unwrap_or_default(),
@@ -161,8 +175,12 @@ mod tests {
             win_rates: Vec::new(),
             contestants: vec![Contestants {
                 labeler: "<i>".into(),
-                standings: vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None, penalized: None }],
+                standings: vec![
+                    Standing { name: "<b>\n".into(), kl: -1e-9, score: None, valid: None },
+                    Standing { name: "a".into(), kl: f64::NAN, score: Some(0.5), valid: Some(0.25) },
+                ],
             }],
+            penalty: Some(-1.0),
             samples: vec![SampleRow {
                 query: "Once\nupon".into(),
                 before: "<script>alert(1)</script>\u{1b}[2J".into(),
@@ -182,6 +200,15 @@ mod tests {
             assert!(!html.contains(forbidden), "{forbidden:?}");
         }
         assert!(html.contains("Once⏎upon") && html.contains("␛[2J") && html.contains("⟨U+202E⟩"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_missing_and_a_penalty_is_no_score() {
+        let html = report().to_html();
+        assert!(!html.contains("NaN"));
+        assert!(html.contains("<td data-label=\"KL\">missing</td><td data-label=\"Score\">0.50</td><td data-label=\"Could be cut\">25%</td>"));
+        assert!(html.contains("<td data-label=\"KL\">0</td><td data-label=\"Score\">missing</td>"), "{html}");
+        assert!(html.contains(">-1.00, penalty</span>") && html.contains("the penalty of -1.00 for the others"));
     }
 
     #[test]

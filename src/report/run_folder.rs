@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::run_report::Guessing;
 use super::{Contestants, MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
 use crate::data::comparisons::parse_comparisons;
@@ -150,11 +151,10 @@ impl RunReportInput {
         }
         let settings_path = run.join("config.toml");
         let settings_text = if settings_path.exists() { files::read_text(&settings_path)? } else { String::new() };
-        let settings = settings_of(&settings_text)?;
         // A policy that was trained by a command of its own has settings of its own.
-        let policy = match run.join("policy/config.toml") {
-            path if path.exists() => settings_of(&files::read_text(&path)?)?.policy,
-            _ => settings.policy,
+        let Config { policy, task, .. } = match run.join("policy/config.toml") {
+            path if path.exists() => settings_of(&files::read_text(&path)?)?,
+            _ => settings_of(&settings_text)?,
         };
         let own = metrics_of(run)?;
         let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
@@ -162,17 +162,23 @@ impl RunReportInput {
         let mut fits = fits_of(run);
         fits.retain(|(_, folder)| folder.join("metrics.jsonl").exists());
         let last_fit = fits.last().map_or_else(|| run.join("reward"), |(_, folder)| folder.clone());
+        let reward_metrics = [metrics_of(&last_fit)?, own_reward].concat();
+        let guessing = match guessing_of(&reward_metrics) {
+            measured @ Some(_) => measured,
+            None => guessing_of_comparisons(run)?,
+        };
         let judgments = judgments(run)?;
         let Judgment { samples, environment, .. } = judgments.first().cloned().unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
             policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
-            reward_metrics: [metrics_of(&last_fit)?, own_reward].concat(),
+            reward_metrics,
             fits: fits.iter().map(last_measured).filter_map(Result::transpose).collect::<Result<_>>()?,
             supervised_metrics: [metrics_of(&run.join("sft"))?, own_supervised].concat(),
             kl_target: policy.kl.adaptive.then_some(policy.kl.target),
             updates: policy.updates,
-            chance: chance_of(run, settings.labels.responses_per_query)?,
+            guessing,
+            penalty: (!task.truncate_token.is_empty()).then_some(task.penalty_score),
             contests: judgments.iter().flat_map(|judgment| judgment.contests.clone()).collect(),
             contestants: judgments.iter().map(Judgment::to_contestants).collect(),
             is_older: is_older_than_training(run),
@@ -207,23 +213,30 @@ fn is_supervised(row: &MetricsRow) -> bool {
     row.contains_key("train/loss") || row.contains_key("held_out/loss")
 }
 
-/// The accuracy that a fit measured last, with the update before it.
+/// What a fit measured last, with the update before it.
 fn last_measured((update, folder): &(usize, PathBuf)) -> Result<Option<MetricsRow>> {
-    const ACCURACY: &str = "reward/held_out_accuracy";
-    let measured = metrics_of(folder)?.into_iter().rev().find_map(|row| row.get(ACCURACY).copied());
-    Ok(measured.map(|accuracy| [("step".into(), *update as f64), (ACCURACY.into(), accuracy)].into()))
+    let measured = metrics_of(folder)?.into_iter().rev().find(|row| row.contains_key("reward/held_out_accuracy"));
+    Ok(measured.map(|row| row.into_iter().chain([("step".into(), *update as f64)]).collect()))
 }
 
 fn settings_of(text: &str) -> Result<Config> {
     Config::layered(&[("config.toml".into(), text.into())], &[])
 }
 
-/// The accuracy of guessing on the run's comparisons; without them, on such as the settings ask for.
-fn chance_of(run: &Path, responses_per_query: usize) -> Result<f64> {
+/// What guessing comes to, as the last fit wrote it.
+fn guessing_of(reward_metrics: &[MetricsRow]) -> Option<Guessing> {
+    let last = |name: &str| reward_metrics.iter().rev().find_map(|row| row.get(name).copied());
+    Some(Guessing { accuracy: last("reward/chance")?, loss: last("reward/loss_of_guessing")? })
+}
+
+/// What guessing comes to on the run's comparisons, where it has any: older fits did not write it.
+fn guessing_of_comparisons(run: &Path) -> Result<Option<Guessing>> {
     let path = run.join("comparisons.jsonl");
     let comparisons = if path.exists() { parse_comparisons(&files::read_text(&path)?, &path)? } else { Vec::new() };
-    let guesses: Vec<f64> = comparisons.iter().map(|one| 1.0 / one.responses.len() as f64).collect();
-    Ok(mean(&guesses).unwrap_or(1.0 / responses_per_query as f64))
+    let of_each =
+        |of: fn(f64) -> f64| -> Vec<f64> { comparisons.iter().map(|one| of(one.responses.len() as f64)).collect() };
+    let (accuracy, loss) = (mean(&of_each(f64::recip)), mean(&of_each(f64::ln)));
+    Ok(accuracy.zip(loss).map(|(accuracy, loss)| Guessing { accuracy, loss }))
 }
 
 /// Why the run or a stage of it stopped, each time, as `events.jsonl` has it.
@@ -276,7 +289,7 @@ mod tests {
             candidate_scores: Vec::new(),
             baseline_scores: Vec::new(),
         };
-        let standing = |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None, penalized: None };
+        let standing = |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None, valid: None };
         let standings = ["tuned"].iter().chain(baselines).map(standing).collect();
         let judged = Judged { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
         Judgment::new(&judged, format!("{labeler} of the test"), Vec::new())
@@ -326,5 +339,36 @@ mod tests {
         write("policy/config.toml", "[policy]\nupdates = 20\nkl.target = 7.0\n");
         let input = RunReportInput::of_run(run).unwrap();
         assert_eq!((input.updates, input.kl_target), (20, Some(7.0)));
+    }
+
+    #[test]
+    fn guessing_is_what_the_comparisons_say_and_not_the_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        let guessing = || RunReportInput::of_run(run).unwrap().guessing;
+        let write = |name: &str, text: &str| files::write_atomically(&run.join(name), text.as_bytes()).unwrap();
+        write("config.toml", "[labels]\nresponses_per_query = 4\n");
+        let older = "{\"step\":8,\"reward/loss\":0.7,\"reward/held_out_accuracy\":0.5}\n";
+        write("metrics.jsonl", older);
+        assert_eq!(guessing(), None, "not known");
+        let line = |id: &str, responses: &str| {
+            format!(
+                "{{\"id\":\"{id}\",\"query\":\"a\",\"responses\":{responses},\"best\":0,\"labeler\":\"x\",\"order\":[0,1]}}\n"
+            )
+        };
+        write("comparisons.jsonl", &line("1", r#"["b","c"]"#));
+        assert_eq!(guessing(), Some(Guessing { accuracy: 0.5, loss: 2f64.ln() }));
+        let measured = "{\"step\":9,\"reward/chance\":0.375,\"reward/loss_of_guessing\":1.04}\n";
+        write("metrics.jsonl", &format!("{older}{measured}"));
+        assert_eq!(guessing(), Some(Guessing { accuracy: 0.375, loss: 1.04 }));
+    }
+
+    #[test]
+    fn a_judgment_with_a_number_that_was_not_finite_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut judged = judgment(&["old"], "simulated", 50);
+        judged.contestants.iter_mut().for_each(|standing| standing.kl = f64::NAN);
+        judged.write(folder.path()).unwrap();
+        assert!(judgments(folder.path()).unwrap()[0].contestants.iter().all(|standing| standing.kl.is_nan()));
     }
 }

@@ -6,6 +6,8 @@ use super::summary::{key_figures, summary};
 use super::text::{number, percent};
 use super::{Chart, Contestants, IntervalChart, Report, SampleRow, Series, Verdict};
 use crate::eval::WinRate;
+use crate::reward::HeldOutAccuracy;
+use crate::statistics::Interval;
 
 /// One line of a metrics file: the numbers by name, with the step under `step`.
 pub type MetricsRow = BTreeMap<String, f64>;
@@ -27,8 +29,10 @@ pub struct RunReportInput {
     pub supervised_metrics: Vec<MetricsRow>,
     /// The KL, in nats a response, that the controller steers to.
     pub kl_target: Option<f64>,
-    /// The accuracy of guessing, 1/N with N responses a comparison.
-    pub chance: f64,
+    /// What guessing comes to on the run's comparisons, where that is known.
+    pub guessing: Option<Guessing>,
+    /// The score of a response that could not be cut, where responses are cut.
+    pub penalty: Option<f64>,
     /// Updates that the run was to have.
     pub updates: usize,
     pub contests: Vec<Verdict>,
@@ -45,6 +49,15 @@ pub struct RunReportInput {
     pub environment: Vec<(String, String)>,
 }
 
+/// What a reward model comes to that knows nothing, with N responses a comparison.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guessing {
+    /// The mean of 1/N.
+    pub accuracy: f64,
+    /// The mean of ln N, in nats.
+    pub loss: f64,
+}
+
 /// How often people preferred the paper's sentiment policy (5,000 labels, offline) to the
 /// model before tuning.
 const PAPER_WIN_RATE: f64 = 0.88;
@@ -53,6 +66,7 @@ const PAPER_WIN_RATE: f64 = 0.88;
 pub fn run_report(input: &RunReportInput) -> Report {
     let charts = [
         score_chart(input),
+        valid_chart(input),
         kl_chart(input),
         kl_coefficient_chart(input),
         loss_chart(input),
@@ -68,6 +82,7 @@ pub fn run_report(input: &RunReportInput) -> Report {
         win_rates: win_rate_charts(input),
         contestants: input.contestants.clone(),
         samples: input.samples.clone(),
+        penalty: input.penalty,
         settings: input.settings.clone(),
         environment: input.environment.clone(),
     }
@@ -77,13 +92,32 @@ fn score_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "Score of the policy's responses".into(),
         x_label: "update".into(),
-        y_label: "mean score".into(),
+        y_label: if has_penalties(input) { "mean score with penalties" } else { "mean score" }.into(),
         series: series(
             &input.policy_metrics,
             &[("score", "objective/score", 1.0), ("less the KL penalty", "objective/score_total", 1.0)],
         ),
         ..Chart::default()
     }
+}
+
+/// Where some responses have the penalty for their score, the share of the others.
+fn valid_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "Responses that could be cut".into(),
+        x_label: "update".into(),
+        y_label: "% of responses".into(),
+        series: match has_penalties(input) {
+            true => series(&input.policy_metrics, &[("scored by the reward model", "objective/valid", 100.0)]),
+            false => Vec::new(),
+        },
+        ..Chart::default()
+    }
+}
+
+/// Whether the score of some responses is the penalty.
+pub(super) fn has_penalties(input: &RunReportInput) -> bool {
+    points(&input.policy_metrics, "objective/valid").any(|(_, valid)| valid < 1.0)
 }
 
 fn kl_chart(input: &RunReportInput) -> Chart {
@@ -107,14 +141,12 @@ fn kl_coefficient_chart(input: &RunReportInput) -> Chart {
 }
 
 fn loss_chart(input: &RunReportInput) -> Chart {
-    // A reward model that gives all N responses the same score has a loss of ln N.
-    let guessing = -input.chance.ln();
     Chart {
         title: "Reward model: loss".into(),
         x_label: "step".into(),
         y_label: "cross-entropy, nats".into(),
         series: series(&input.reward_metrics, &[("training", "reward/loss", 1.0)]),
-        reference_lines: vec![(format!("guessing {}", number(guessing)), guessing)],
+        reference_lines: guessing_line(input, |guessing| guessing.loss, number),
     }
 }
 
@@ -123,12 +155,48 @@ fn accuracy_chart(input: &RunReportInput) -> Chart {
         title: "Reward model: accuracy".into(),
         x_label: "step".into(),
         y_label: "best response found, %".into(),
-        series: series(
-            &input.reward_metrics,
-            &[("held out", "reward/held_out_accuracy", 100.0), ("training", "reward/accuracy", 100.0)],
-        ),
-        reference_lines: vec![(format!("chance {}", percent(input.chance)), 100.0 * input.chance)],
+        series: [
+            series(
+                &input.reward_metrics,
+                &[("held out", "reward/held_out_accuracy", 100.0), ("training", "reward/accuracy", 100.0)],
+            ),
+            interval_series(&input.reward_metrics),
+        ]
+        .concat(),
+        reference_lines: chance_line(input),
     }
+}
+
+/// A line at what guessing comes to, where that is known.
+fn guessing_line(input: &RunReportInput, value: fn(&Guessing) -> f64, shown: fn(f64) -> String) -> Vec<(String, f64)> {
+    input.guessing.iter().map(value).map(|value| (format!("guessing {}", shown(value)), value)).collect()
+}
+
+fn chance_line(input: &RunReportInput) -> Vec<(String, f64)> {
+    guessing_line(input, |guessing| 100.0 * guessing.accuracy, |percentage| percent(percentage / 100.0))
+}
+
+/// What a row measured on held-out comparisons, if it says on how many: older ones do not.
+pub(super) fn held_out_of(row: &MetricsRow) -> Option<HeldOutAccuracy> {
+    Some(HeldOutAccuracy {
+        accuracy: *row.get("reward/held_out_accuracy")?,
+        comparisons: *row.get("reward/held_out_comparisons")? as usize,
+        chance: *row.get("reward/chance")?,
+    })
+}
+
+/// The ends of the 95% interval around the held-out accuracy.
+fn interval_series(rows: &[MetricsRow]) -> Vec<Series> {
+    let ends: [(&str, fn(Interval) -> f64); 2] =
+        [("95% interval from", |interval| interval.low), ("to", |interval| interval.high)];
+    let series = |(name, end): (&str, fn(Interval) -> f64)| Series {
+        name: name.into(),
+        points: rows
+            .iter()
+            .filter_map(|row| Some((*row.get("step")?, 100.0 * end(held_out_of(row)?.interval()))))
+            .collect(),
+    };
+    ends.map(series).into_iter().filter(|series| !series.points.is_empty()).collect()
 }
 
 fn accuracy_by_round_chart(input: &RunReportInput) -> Chart {
@@ -138,9 +206,14 @@ fn accuracy_by_round_chart(input: &RunReportInput) -> Chart {
         y_label: "best response found, %".into(),
         series: match input.fits.len() {
             0 | 1 => Vec::new(),
-            _ => series(&input.fits, &[("held out", "reward/held_out_accuracy", 100.0)]),
+            _ => [
+                series(&input.fits, &[("held out", "reward/held_out_accuracy", 100.0)]),
+                interval_series(&input.fits),
+                series(&input.fits, &[("guessing", "reward/chance", 100.0)]),
+            ]
+            .concat(),
         },
-        reference_lines: vec![(format!("chance {}", percent(input.chance)), 100.0 * input.chance)],
+        ..Chart::default()
     }
 }
 
@@ -214,6 +287,54 @@ mod tests {
         values.iter().map(|(name, value)| ((*name).to_string(), *value)).collect()
     }
 
+    const GUESSING: Guessing = Guessing { accuracy: 0.25, loss: 1.386 };
+
+    #[test]
+    fn a_reward_model_that_may_be_guessing_is_called_so() {
+        let summary = |accuracy: f64, comparisons: f64| {
+            let measured = [
+                ("step", 10.0),
+                ("reward/held_out_accuracy", accuracy),
+                ("reward/held_out_comparisons", comparisons),
+                ("reward/chance", 0.5),
+            ];
+            let input = RunReportInput { reward_metrics: vec![row(&measured)], ..RunReportInput::default() };
+            let report = run_report(&input);
+            let [chart] = report.charts.as_slice() else { panic!("one chart: {:?}", report.charts) };
+            assert_eq!(chart.series.len(), 3, "with the ends of the interval");
+            (report.summary, report.key_figures.first().unwrap().note.clone())
+        };
+        let (said, note) = summary(0.6, 10.0);
+        assert!(
+            said.contains("in 60% of the 10 comparisons") && said.contains("(95% interval 31.3% to 83.2%)"),
+            "{said}"
+        );
+        assert!(said.contains("guessing finds 50%") && said.contains("cannot be told from guessing"), "{said}");
+        assert!(note.contains("cannot be told from guessing"), "{note}");
+        let (said, note) = summary(0.6, 1000.0);
+        assert!(!said.contains("cannot be told") && note.contains("56.9% to 63%"), "{said} {note}");
+    }
+
+    #[test]
+    fn a_score_of_penalties_is_not_called_the_reward_models() {
+        let input = |valid: [f64; 2]| RunReportInput {
+            policy_metrics: [1.0, 2.0]
+                .into_iter()
+                .zip(valid)
+                .map(|(step, valid)| row(&[("step", step), ("objective/score", -valid), ("objective/valid", valid)]))
+                .collect(),
+            penalty: Some(-1.0),
+            ..RunReportInput::default()
+        };
+        let report = run_report(&input([0.26, 0.55]));
+        assert!(report.summary.contains("from 26% to 55% of the responses could be cut"), "{}", report.summary);
+        assert!(report.charts.iter().any(|chart| chart.title == "Responses that could be cut"));
+        let report = run_report(&input([0.3, 0.0]));
+        assert!(report.summary.contains("In the last update no response could be cut"), "{}", report.summary);
+        let report = run_report(&input([1.0, 1.0]));
+        assert!(!report.summary.contains("cut") && report.charts.iter().all(|chart| !chart.title.contains("cut")));
+    }
+
     #[test]
     fn the_summary_says_what_the_numbers_say() {
         let input = RunReportInput {
@@ -224,7 +345,7 @@ mod tests {
                 row(&[("step", 3.0), ("objective/score", f64::NAN), ("objective/kl", f64::NAN)]),
             ],
             reward_metrics: vec![row(&[("step", 10.0), ("reward/held_out_accuracy", 0.625)])],
-            chance: 0.25,
+            guessing: Some(GUESSING),
             kl_target: Some(6.0),
             ..RunReportInput::default()
         };
@@ -243,20 +364,20 @@ mod tests {
     fn accuracy_is_shown_in_percent_beside_chance() {
         let input = RunReportInput {
             reward_metrics: vec![row(&[("step", 10.0), ("reward/held_out_accuracy", 0.5)])],
-            chance: 0.25,
+            guessing: Some(GUESSING),
             ..RunReportInput::default()
         };
         let report = run_report(&input);
         let [chart] = report.charts.as_slice() else { panic!("one chart: {:?}", report.charts) };
         assert_eq!(chart.series.first().unwrap().points, [(10.0, 50.0)]);
-        assert_eq!(chart.reference_lines, [("chance 25%".to_string(), 25.0)]);
+        assert_eq!(chart.reference_lines, [("guessing 25%".to_string(), 25.0)]);
     }
 
     #[test]
     fn rounds_are_shown_beside_each_other_where_there_are_several() {
         let fit = |update, accuracy| row(&[("step", update), ("reward/held_out_accuracy", accuracy)]);
         let titles = |fits: &[MetricsRow]| {
-            let input = RunReportInput { fits: fits.to_vec(), chance: 0.25, ..RunReportInput::default() };
+            let input = RunReportInput { fits: fits.to_vec(), ..RunReportInput::default() };
             run_report(&input).charts.into_iter().map(|chart| chart.title).collect::<Vec<_>>()
         };
         assert!(titles(&[fit(0.0, 0.5)]).is_empty());

@@ -1,9 +1,11 @@
 //! What happened in a run: the sentences and the numbers at the top of its report.
 
-use super::run_report::{RunReportInput, points};
+use super::run_report::{RunReportInput, has_penalties, held_out_of, points};
 use super::text::{number, percent};
 use super::{KeyFigure, MetricsRow, Verdict};
 use crate::eval::WinRate;
+use crate::reward::HeldOutAccuracy;
+use crate::statistics::Interval;
 
 /// What happened, in plain sentences about the parts that the run has.
 pub fn summary(input: &RunReportInput) -> String {
@@ -19,44 +21,55 @@ pub fn summary(input: &RunReportInput) -> String {
 }
 
 fn reward_model_sentence(input: &RunReportInput) -> Option<String> {
+    let Some(held_out) = held_out(input) else {
+        let guessing = input.guessing.map(|guessing| format!("; guessing finds {}", percent(guessing.accuracy)));
+        return Some(format!(
+            "The reward model finds the preferred response in {} of the comparisons held out from its training{}.",
+            percent(reward_model_accuracy(input)?),
+            guessing.unwrap_or_default()
+        ));
+    };
+    let Interval { low, high } = held_out.interval();
+    let verdict = if held_out.may_be_guessing() { " It cannot be told from guessing." } else { "" };
     Some(format!(
-        "The reward model finds the preferred response in {} of the comparisons held out from its training; guessing finds {}.",
-        percent(reward_model_accuracy(input)?),
-        percent(input.chance)
+        "The reward model finds the preferred response in {} of the {} comparisons held out from its training (95% interval {} to {}); guessing finds {}.{verdict}",
+        percent(held_out.accuracy),
+        held_out.comparisons,
+        percent(low),
+        percent(high),
+        percent(held_out.chance)
     ))
 }
 
 fn score_sentence(input: &RunReportInput) -> Option<String> {
     let ((first_step, first), (last_step, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
     let [first, last] = [first, last].map(number);
+    let what = match has_penalties(input) {
+        true => "the mean score of the policy's responses, penalties included,",
+        false => "the mean score of the policy's responses",
+    };
     Some(match (last_step as usize) < input.updates {
-        _ if first_step == last_step => {
-            format!("At update {first_step} the mean score of the policy's responses was {last}.")
-        }
-        true => format!(
-            "Up to update {last_step} of {} the mean score of the policy's responses went from {first} to {last}.",
-            input.updates
-        ),
-        false => format!(
-            "From update {first_step} to update {last_step} the mean score of the policy's responses went from {first} to {last}."
-        ),
+        _ if first_step == last_step => format!("At update {first_step} {what} was {last}."),
+        true => format!("Up to update {last_step} of {} {what} went from {first} to {last}.", input.updates),
+        false => format!("From update {first_step} to update {last_step} {what} went from {first} to {last}."),
     })
 }
 
-/// A score is a penalty where a response could not be cut, which a mean does not show.
+/// How many responses the reward model scored, where the others have the penalty.
 fn penalty_sentence(input: &RunReportInput) -> Option<String> {
-    let (_, (step, valid)) = first_and_last(&input.policy_metrics, "objective/valid")?;
-    match valid {
-        1.0.. => None,
-        0.0 => Some(format!(
-            "At update {step} no response had the token at which it would be cut: all scored the penalty, and nothing \
-             was learned from the reward model."
-        )),
-        _ => Some(format!(
-            "At update {step} {} of the responses could not be cut and scored the penalty.",
-            percent(1.0 - valid)
-        )),
-    }
+    let ((_, first), (_, last)) =
+        has_penalties(input).then(|| first_and_last(&input.policy_metrics, "objective/valid"))??;
+    let penalty = input.penalty.map_or_else(String::new, |penalty| format!(" of {}", number(penalty)));
+    Some(match last {
+        0.0 => format!(
+            "In the last update no response could be cut: every score is the penalty{penalty}, and the reward model had no say."
+        ),
+        _ => format!(
+            "Meanwhile, from {} to {} of the responses could be cut; the others have the penalty{penalty} for their score.",
+            percent(first),
+            percent(last)
+        ),
+    })
 }
 
 fn kl_sentence(input: &RunReportInput) -> Option<String> {
@@ -84,8 +97,9 @@ fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
     let WinRate { labeler, rate, low, high, pairs, .. } = win_rate;
     let older =
         if input.is_older { " That was before the last updates; `preftune eval --run` judges anew." } else { "" };
+    let verdict = if (*low..=*high).contains(&0.5) { " That cannot be told from even." } else { "" };
     Some(format!(
-        "In {pairs} blind comparisons with responses of \"{baseline}\", the labeler \"{labeler}\" preferred those of \"{candidate}\" in {} (95% interval {} to {}, a tie counting one half).{older}",
+        "In {pairs} blind comparisons with responses of \"{baseline}\", the labeler \"{labeler}\" preferred those of \"{candidate}\" in {} (95% interval {} to {}, a tie counting one half).{verdict}{older}",
         percent(*rate),
         percent(*low),
         percent(*high)
@@ -111,10 +125,14 @@ fn win_rate_figure(input: &RunReportInput) -> Option<KeyFigure> {
 
 fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
     let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
+    let valid = first_and_last(&input.policy_metrics, "objective/valid").filter(|_| has_penalties(input));
+    let penalties = valid.map_or_else(String::new, |(_, (_, valid))| {
+        format!("; {} of responses could be cut, the others have the penalty", percent(valid))
+    });
     Some(KeyFigure {
         label: "Score, last update".into(),
         value: number(last),
-        note: format!("at the start {}", number(first)),
+        note: format!("at the start {}{penalties}", number(first)),
     })
 }
 
@@ -129,11 +147,24 @@ fn kl_figure(input: &RunReportInput) -> Option<KeyFigure> {
 }
 
 fn accuracy_figure(input: &RunReportInput) -> Option<KeyFigure> {
-    Some(KeyFigure {
-        label: "Reward model accuracy".into(),
-        value: percent(reward_model_accuracy(input)?),
-        note: format!("held out; chance {}", percent(input.chance)),
-    })
+    let note = match held_out(input) {
+        None => {
+            let guessing = input.guessing.map(|guessing| format!("; guessing {}", percent(guessing.accuracy)));
+            format!("held out{}", guessing.unwrap_or_default())
+        }
+        Some(held_out) => {
+            let Interval { low, high } = held_out.interval();
+            let verdict = if held_out.may_be_guessing() { "; cannot be told from guessing" } else { "" };
+            let [low, high, chance] = [low, high, held_out.chance].map(percent);
+            format!("{low} to {high} (95%), {} held out; guessing {chance}{verdict}", held_out.comparisons)
+        }
+    };
+    Some(KeyFigure { label: "Reward model accuracy".into(), value: percent(reward_model_accuracy(input)?), note })
+}
+
+/// The same with all that there is to say of it.
+fn held_out(input: &RunReportInput) -> Option<HeldOutAccuracy> {
+    input.reward_metrics.iter().rev().find(|row| row.contains_key("reward/held_out_accuracy")).and_then(held_out_of)
 }
 
 /// On held-out comparisons after fitting, in 0..=1.

@@ -32,7 +32,7 @@ pub fn escape_lines(text: &str) -> String {
 pub fn number(value: f64) -> String {
     let magnitude = value.abs();
     if !value.is_finite() {
-        return "not a number".into();
+        return "missing".into();
     }
     if magnitude == 0.0 {
         return "0".into();
@@ -96,6 +96,6 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(number(value), text);
         }
-        assert_eq!(number(f64::NAN), "not a number");
+        assert_eq!(number(f64::NAN), "missing");
     }
 }

@@ -137,9 +137,12 @@ impl RewardTraining<'_> {
             ];
             if done % measure_every == 0 || done == batches.len() {
                 self.log_samples(&mut samples, done as u64, &model)?;
+                row.push(("reward/chance", self.data.chance()));
+                row.push(("reward/loss_of_guessing", self.data.loss_of_guessing()));
                 if let Some(held_out) = self.judge_held_out(&model)? {
                     row.push(("reward/held_out_loss", held_out.loss));
                     row.push(("reward/held_out_accuracy", held_out.accuracy));
+                    row.push(("reward/held_out_comparisons", self.data.held_out.len() as f64));
                     progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
                 }
             }

@@ -12,6 +12,7 @@
 //!      gain and bias: mean 0, variance 1 (model)
 //! ```
 
+mod accuracy;
 mod collect;
 mod fit;
 mod labeler;
@@ -21,6 +22,7 @@ mod memory;
 mod model;
 mod prepare;
 
+pub use accuracy::HeldOutAccuracy;
 pub use collect::Questions;
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
 pub use labeler::RewardLabeler;

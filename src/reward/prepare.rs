@@ -48,6 +48,12 @@ impl RewardData {
         let all = || self.train.iter().chain(&self.held_out);
         all().map(|one| 1.0 / one.responses.len() as f64).sum::<f64>() / all().count() as f64
     }
+
+    /// The loss of guessing on all comparisons: the mean of ln N with N responses each.
+    pub fn loss_of_guessing(&self) -> f64 {
+        let all = || self.train.iter().chain(&self.held_out);
+        all().map(|one| (one.responses.len() as f64).ln()).sum::<f64>() / all().count() as f64
+    }
 }
 
 /// Those that train, and those of other queries that measure, as `settings` say.

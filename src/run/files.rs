@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use serde::Serializer;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -30,6 +31,14 @@ pub fn read_text(path: &Path) -> Result<String> {
             "save the file as UTF-8, or check that it is a text file",
         )
     })
+}
+
+/// A path as JSON, which is text: what is not UTF-8 in it becomes a replacement character.
+///
+/// # Errors
+/// As the serializer.
+pub fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// The text of a file, or of each `.txt` file in a folder, in the order of their names.

@@ -6,9 +6,8 @@ use super::Session;
 use super::passes::settled;
 use crate::error::{Error, Result};
 use crate::lm::Task;
-use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, backward_that_fits};
+use crate::reward::{FittedReward, HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, backward_that_fits};
 use crate::run::{RunDirectory, files};
-use crate::statistics::{Interval, wilson_interval};
 
 /// One to train on, and one to measure on.
 const FEWEST: usize = 2;
@@ -26,14 +25,9 @@ pub struct RewardFit {
 
 impl RewardFit {
     /// On comparisons of queries that it was not fitted to; `None` where there are none.
-    pub fn held_out_accuracy(&self) -> Option<f64> {
-        self.fitted.held_out.map(|step| step.accuracy)
-    }
-
-    /// The 95% interval around that accuracy: few comparisons say little.
-    pub fn held_out_interval(&self) -> Interval {
-        let count = self.held_out_comparisons;
-        wilson_interval(self.held_out_accuracy().unwrap_or(0.0) * count as f64, count)
+    pub fn held_out(&self) -> Option<HeldOutAccuracy> {
+        let accuracy = self.fitted.held_out?.accuracy;
+        Some(HeldOutAccuracy { accuracy, comparisons: self.held_out_comparisons, chance: self.chance })
     }
 }
 

@@ -19,7 +19,6 @@ use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
 use crate::run::checkpoints::latest;
 use crate::run::{RunDirectory, files};
-use crate::statistics::Interval;
 
 /// What the folder of a fit is called, up to the number of updates before it.
 const STAGE_OF_FIT: &str = "reward-at-";
@@ -100,10 +99,17 @@ pub struct RoundOutcome {
     pub round: usize,
     pub comparisons: usize,
     pub held_out_accuracy: Option<f64>,
+    /// The 95% interval around it.
+    pub held_out_accuracy_low: Option<f64>,
+    pub held_out_accuracy_high: Option<f64>,
+    pub held_out_comparisons: usize,
+    /// Accuracy of guessing.
+    pub chance: f64,
     pub updates: usize,
     #[serde(flatten)]
     pub written: Written,
     /// Where it lies.
+    #[serde(serialize_with = "files::serialize_path")]
     pub reward_model: PathBuf,
 }
 
@@ -193,13 +199,9 @@ impl Rounds<'_> {
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
         let reward_model = stage.path().join("model");
         let fit = fit(&self.session, comparisons, &tokens, &reward_model, &stage)?;
-        let held_out_accuracy = fit.held_out_accuracy();
-        if let Some(accuracy) = held_out_accuracy {
-            let Interval { low, high } = fit.held_out_interval();
-            let [accuracy, low, high, chance] = [accuracy, low, high, fit.chance].map(|share| 100.0 * share);
-            progress.say(&format!(
-                "held-out accuracy {accuracy:.1}% (95% interval {low:.1} to {high:.1}; guessing: {chance:.0}%)"
-            ));
+        let held_out = fit.held_out();
+        if let Some(held_out) = held_out {
+            progress.say(&format!("held-out accuracy {held_out}"));
         }
         let RewardFit { fitted, chance, comparisons, held_out_comparisons } = fit;
         if let Err(stop) = fitted.check(&settings.health, chance, held_out_comparisons) {
@@ -211,7 +213,20 @@ impl Rounds<'_> {
         let TunedPolicy { policy, written } = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
         let comparisons = comparisons + held_out_comparisons;
         let updates = round.updates;
-        Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates, written, reward_model }))
+        let interval = held_out.map(|held_out| held_out.interval());
+        let outcome = RoundOutcome {
+            round: number + 1,
+            comparisons,
+            held_out_accuracy: held_out.map(|held_out| held_out.accuracy),
+            held_out_accuracy_low: interval.map(|interval| interval.low),
+            held_out_accuracy_high: interval.map(|interval| interval.high),
+            held_out_comparisons,
+            chance,
+            updates,
+            written,
+            reward_model,
+        };
+        Ok((policy, outcome))
     }
 
     /// The labels that a round's reward model is fitted to.

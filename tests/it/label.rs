@@ -88,6 +88,10 @@ impl Running {
         Self { program, address: address.into(), cookie: format!("preftune-{port}={token}") }
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     pub fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
         let request = ureq::post(format!("{}{path}", self.address)).header("origin", &self.address);
         let request = request.header("cookie", &self.cookie).content_type("application/json");

@@ -62,7 +62,7 @@ impl Page {
     }
 
     /// What `{host}`, `{port}`, `{origin}` and `{cookie}` stand for in the requests below.
-    fn filled(&self, text: &str) -> String {
+    pub fn filled(&self, text: &str) -> String {
         let own = format!("127.0.0.1:{}", self.port);
         text.replace("{cookie}", &format!("preftune-{}={}", self.port, self.token))
             .replace("{origin}", &format!("http://{own}"))
@@ -84,7 +84,7 @@ impl Page {
         (status, response)
     }
 
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let body = body.to_string();
         let head = format!("POST {path} HTTP/1.1\r\nHost: {{host}}\r\nOrigin: {{origin}}\r\nCookie: {{cookie}}\r\n");
         let rest =
@@ -185,6 +185,7 @@ fn hostile_requests_are_refused_and_change_nothing() {
         let length = body.len();
         format!("POST /api/answer HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
     };
+    let to = |path: &str, body: &str| post(own, body).replace("/api/answer", path);
     let chunked = format!(
         "POST /api/answer HTTP/1.1\r\n{own}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
         long.len()
@@ -225,6 +226,27 @@ fn hostile_requests_are_refused_and_change_nothing() {
         ("JSON that is deep", 422, post(own, &deep)),
         ("an unknown field", 422, post(own, &answer.replace("\"ms\"", "\"order\":[0],\"ms\""))),
         ("a negative choice", 422, post(own, &answer.replace(":0,", ":-1,"))),
+        ("no choice", 422, post(own, &answer.replace("\"choice\":0,", ""))),
+        ("a choice that is a float", 422, post(own, &answer.replace(":0,", ":0.0,"))),
+        ("a choice that is text", 422, post(own, &answer.replace(":0,", ":\"0\","))),
+        ("a choice that is true", 422, post(own, &answer.replace(":0,", ":true,"))),
+        ("a choice of many digits", 422, post(own, &answer.replace(":0,", ":99999999999999999999,"))),
+        ("a choice in a list", 422, post(own, &answer.replace(":0,", ":[0],"))),
+        ("two choices", 422, post(own, &answer.replace(":0,", ":0,\"choice\":1,"))),
+        ("two labelers", 422, post(own, &answer.replace("{", "{\"labeler\":\"ada\","))),
+        ("no time", 422, post(own, &answer.replace(",\"ms\":1", ""))),
+        ("a time that is negative", 422, post(own, &answer.replace("\"ms\":1", "\"ms\":-1"))),
+        ("a list of the values", 422, post(own, r#"["ada","1-0",0,1]"#)),
+        ("null", 422, post(own, "null")),
+        ("two objects", 400, post(own, &answer.repeat(2))),
+        ("a byte order mark", 400, post(own, &format!("\u{feff}{answer}"))),
+        ("a skip without its question", 422, to("/api/skip", r#"{"labeler":"ada"}"#)),
+        ("a skip of null", 422, to("/api/skip", r#"{"labeler":"ada","id":null}"#)),
+        ("a skip of another's question", 409, to("/api/skip", r#"{"labeler":"bob","id":"1-0"}"#)),
+        ("a skip in a list", 422, to("/api/skip", r#"["ada","1-0"]"#)),
+        ("an undo that names a question", 422, to("/api/undo", r#"{"labeler":"ada","id":"1-0"}"#)),
+        ("an undo by nobody", 422, to("/api/undo", "{}")),
+        ("an undo in a list", 422, to("/api/undo", r#"["ada"]"#)),
         ("a choice that is not there", 409, post(own, &answer.replace(":0,", ":4,"))),
         ("a question that is not there", 409, post(own, &answer.replace("1-0", "1-7"))),
         ("another's question", 409, post(own, &answer.replace("ada", "bob"))),

@@ -13,6 +13,8 @@ mod label;
 mod label_browser;
 #[cfg(feature = "web")]
 mod label_page;
+#[cfg(feature = "web")]
+mod label_page_hostile;
 mod model;
 mod model_folder;
 mod operations;

@@ -1,12 +1,15 @@
 //! What the page asks for.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::Office;
@@ -35,9 +38,33 @@ pub(super) struct Skipped {
 pub(super) struct Answered {
     labeler: String,
     id: String,
-    /// The place on the screen, from 0; null where the labeler cannot tell.
+    /// The place on the screen, from 0; null where the labeler cannot tell, and never missing.
+    #[serde(deserialize_with = "Option::deserialize")]
     choice: Option<usize>,
     ms: u32,
+}
+
+/// An object with named fields: a structure alone would be read from a list of its values, too.
+pub(super) struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> std::result::Result<T, M::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
 }
 
 /// What the page shows next.
@@ -62,26 +89,29 @@ pub(super) async fn instructions(State(office): State<Arc<Office>>) -> Response 
     Json(json!({ "instructions": office.instructions })).into_response()
 }
 
-pub(super) async fn next(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
+pub(super) async fn next(State(office): State<Arc<Office>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
     at_desk(&office, &asked.labeler, |_| Ok(()))
 }
 
-pub(super) async fn answer(State(office): State<Arc<Office>>, Json(answered): Json<Answered>) -> Response {
+pub(super) async fn answer(
+    State(office): State<Arc<Office>>,
+    Json(Object(answered)): Json<Object<Answered>>,
+) -> Response {
     let Answered { labeler, id, choice, ms } = answered;
     let answer = choice.map_or(Answer::CannotTell, Answer::Best);
     let signature = Signature { labeler: labeler.clone(), ms: Some(ms.into()), at: unix_seconds() };
     at_desk(&office, &labeler, |desk| desk.answer(&id, answer, signature))
 }
 
-pub(super) async fn skip(State(office): State<Arc<Office>>, Json(skipped): Json<Skipped>) -> Response {
+pub(super) async fn skip(State(office): State<Arc<Office>>, Json(Object(skipped)): Json<Object<Skipped>>) -> Response {
     at_desk(&office, &skipped.labeler, |desk| desk.skip(&skipped.labeler, &skipped.id))
 }
 
-pub(super) async fn undo(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
+pub(super) async fn undo(State(office): State<Arc<Office>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
     at_desk(&office, &asked.labeler, |desk| desk.undo(&asked.labeler, unix_seconds()))
 }
 
-pub(super) async fn stop(State(office): State<Arc<Office>>, Json(asked): Json<Labeler>) -> Response {
+pub(super) async fn stop(State(office): State<Arc<Office>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
     at_desk(&office, &asked.labeler, |desk| {
         desk.pull_cord(&asked.labeler);
         Ok(())

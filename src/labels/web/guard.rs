@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::header::{CONNECTION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::SLOWEST_REQUEST;
+use super::connections::Via;
 
 /// What every response says. Nothing but this server's own style, script and answers is loaded.
 const HEADERS: [(&str, &str); 8] = [
@@ -39,10 +40,31 @@ pub(super) struct Guard {
     cookie: String,
 }
 
+/// What a request came in by.
+enum Entry {
+    WithToken,
+    WithCookie,
+}
+
 impl Guard {
     pub(super) fn new(port: u16, token: &str) -> Self {
         let hosts = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
         Self { hosts, token: token.into(), cookie: format!("preftune-{port}") }
+    }
+
+    /// What lets a request in, or the status and the reason of its refusal.
+    fn check(&self, request: &Request) -> Result<Entry, (StatusCode, &'static str)> {
+        if let Some(fault) = self.fault(request.method(), request.headers()) {
+            return Err(fault);
+        }
+        let given = request.uri().query().and_then(|query| query.strip_prefix("token="));
+        if request.uri().path() == "/" && given.is_some_and(|token| self.is_token(token)) {
+            return Ok(Entry::WithToken);
+        }
+        match self.has_cookie(request.headers()) {
+            true => Ok(Entry::WithCookie),
+            false => Err((StatusCode::UNAUTHORIZED, "open the address that preftune printed, with its token")),
+        }
     }
 
     /// What is wrong with a request, if anything.
@@ -82,27 +104,41 @@ impl Guard {
     }
 }
 
-/// Lets a request in, or says why not.
+/// Lets a request in, or says why not and ends its connection.
 pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let given = request.uri().query().and_then(|query| query.strip_prefix("token="));
-    let mut response = if let Some((status, what)) = guard.fault(request.method(), request.headers()) {
-        refusal(status, what)
-    } else if request.uri().path() == "/" && given.is_some_and(|token| guard.is_token(token)) {
-        guard.sign_in()
-    } else if !guard.has_cookie(request.headers()) {
-        const WHAT: &str = "open the address that preftune printed, with its token";
-        match request.uri().path() {
-            "/" => (StatusCode::UNAUTHORIZED, WHAT).into_response(),
-            _ => refusal(StatusCode::UNAUTHORIZED, WHAT),
+    let mut response = match guard.check(&request) {
+        Err((status, what)) => last(refuse(request.uri().path(), status, what)),
+        Ok(entry) => {
+            if let Some(via) = request.extensions().get::<Via>() {
+                via.has_shown_token();
+            }
+            match entry {
+                Entry::WithToken => guard.sign_in(),
+                Entry::WithCookie => {
+                    let late = |_| last(refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long"));
+                    tokio::time::timeout(SLOWEST_REQUEST, next.run(request)).await.unwrap_or_else(late)
+                }
+            }
         }
-    } else {
-        let late = |_| refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long");
-        tokio::time::timeout(SLOWEST_REQUEST, next.run(request)).await.unwrap_or_else(late)
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response
+}
+
+/// The same response, as the last one of its connection.
+fn last(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A refusal as whoever asked for this path can read it: people open the page itself.
+fn refuse(path: &str, status: StatusCode, what: &'static str) -> Response {
+    match (path, status) {
+        ("/", StatusCode::UNAUTHORIZED) => (status, what).into_response(),
+        _ => refusal(status, what),
+    }
 }
 
 /// A header that must not come twice.

@@ -1,0 +1,60 @@
+//! How often a reward model is right on comparisons that it was not fitted to.
+
+use std::fmt;
+
+use crate::statistics::{Interval, wilson_interval};
+
+/// Beside guessing and with its interval: few comparisons say little.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeldOutAccuracy {
+    /// In 0..=1.
+    pub accuracy: f64,
+    /// Those that it was measured on.
+    pub comparisons: usize,
+    /// The accuracy of guessing: the mean of 1/N with N responses each.
+    pub chance: f64,
+}
+
+impl HeldOutAccuracy {
+    /// The 95% interval.
+    pub fn interval(&self) -> Interval {
+        wilson_interval(self.accuracy * self.comparisons as f64, self.comparisons)
+    }
+
+    /// Whether guessing may be as right as that.
+    pub fn may_be_guessing(&self) -> bool {
+        let Interval { low, high } = self.interval();
+        (low..=high).contains(&self.chance)
+    }
+}
+
+/// Such as `56.1% (95% interval 45.3 to 66.3; guessing: 25%)`, and what it says of the model if that is nothing.
+impl fmt::Display for HeldOutAccuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Interval { low, high } = self.interval();
+        let [accuracy, low, high, chance] = [self.accuracy, low, high, self.chance].map(|rate| 100.0 * rate);
+        let chance = format!("{chance:.1}");
+        let chance = chance.strip_suffix(".0").unwrap_or(&chance);
+        write!(f, "{accuracy:.1}% (95% interval {low:.1} to {high:.1}; guessing: {chance}%)")?;
+        if self.may_be_guessing() { f.write_str(", which cannot be told from guessing") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_comparisons_cannot_tell_a_model_from_guessing() {
+        let of = |comparisons| HeldOutAccuracy { accuracy: 0.6, comparisons, chance: 0.5 };
+        // Wilson's interval of 6 in 10 is 31.3% to 83.2%, of 600 in 1,000 56.9% to 63.0%.
+        assert_eq!(
+            of(10).to_string(),
+            "60.0% (95% interval 31.3 to 83.2; guessing: 50%), which cannot be told from guessing"
+        );
+        assert_eq!(of(1000).to_string(), "60.0% (95% interval 56.9 to 63.0; guessing: 50%)");
+        assert!(of(0).may_be_guessing());
+        let below = HeldOutAccuracy { accuracy: 0.1, comparisons: 200, chance: 0.375 };
+        assert!(!below.may_be_guessing() && below.to_string().contains("guessing: 37.5%"), "{below}");
+    }
+}
