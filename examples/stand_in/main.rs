@@ -64,7 +64,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         (merges.as_bytes(), &merges_path),
     )?;
     let labels = labels::generate(&texts, &tokenizer, arguments.rows, arguments.seed)?;
-    let (config, transformer) = random_model(shape, 0, &device::host())?;
+    let transformer = random_model(&shape, &device::host())?;
+    let config = shape;
     let model = LanguageModel { config, transformer, tokenizer };
     files::create_folder(&arguments.out.join("model"))?;
     for (name, bytes) in model.to_files(Precision::F32)? {

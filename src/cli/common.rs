@@ -55,6 +55,9 @@ pub struct Common {
     pub verbose: u8,
 }
 
+/// Of a file of settings: no text in it may be as long.
+const LARGEST_SETTINGS_BYTES: u64 = 1 << 20;
+
 impl Common {
     /// Defaults, preset, file and `--set`, in this order.
     pub fn settings(&self) -> Result<Config> {
@@ -63,7 +66,7 @@ impl Common {
             layers.push(config::preset(name)?.layer());
         }
         if let Some(path) = &self.config {
-            layers.push((path.display().to_string(), files::read_text(path)?));
+            layers.push((path.display().to_string(), files::read_short_text(path, LARGEST_SETTINGS_BYTES)?));
         }
         Config::layered(&layers, &self.set)
     }
@@ -126,7 +129,7 @@ impl Common {
         if !path.exists() || !directory.has_work() {
             return Ok(());
         }
-        let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
+        let before = Config::recorded(&path.display().to_string(), &files::read_text(&path)?)?;
         let mut differences = before.differences(settings)?;
         // An adapted coefficient goes on from where it is.
         differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));
@@ -183,13 +186,7 @@ impl Common {
         } else {
             text.to_string()
         };
-        match writeln!(std::io::stdout(), "{line}") {
-            // A reader such as `head` that has seen enough is no failure.
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::file("write", Path::new("standard output"), error))
-            }
-            _ => Ok(()),
-        }
+        write_out(&format!("{line}\n")).map(drop)
     }
 
     pub(super) fn start_logging(&self) {
@@ -213,6 +210,17 @@ const SETTLED: [(&str, &str); 6] = [
     ("train.first_share", "the rounds that are done were of the first kind"),
     ("policy.lora", "the adapters that are there were trained with the first value"),
 ];
+
+/// Writes to stdout; whether somebody still reads it. A reader such as `head` that has seen enough is no
+/// failure.
+pub(super) fn write_out(text: &str) -> Result<bool> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::file("write", Path::new("standard output"), error)),
+        Ok(()) => Ok(true),
+    }
+}
 
 /// Prints what went wrong and what to do, once.
 pub(super) fn report_failure(error: &Error) -> ExitCode {

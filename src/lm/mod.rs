@@ -3,6 +3,7 @@
 
 mod adam;
 mod config;
+mod continuations;
 pub mod gradients;
 mod heads;
 pub mod hugging_face;
@@ -26,6 +27,7 @@ mod transformer;
 
 pub use adam::Adam;
 pub use config::ModelConfig;
+pub use continuations::{Continuations, Part};
 pub use gradients::Backward;
 pub use heads::ScalarHead;
 pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
@@ -35,7 +37,7 @@ pub use operations::draw;
 pub use original_labels::{comparisons_to_labels, labels_to_comparisons, original_labels};
 pub use passes::Passes;
 pub use queries::Queries;
-pub use sampler::{ROWS_AT_ONCE, Sampled, Sampling, sample};
+pub use sampler::{ROWS_AT_ONCE, Sampled, Sampling, sample, sample_and_tell};
 pub use self_check::{Agreement, check_cached_decoding};
 pub use shipped::{STORYTELLER, shipped, shipped_weights};
 pub use task::{Task, Truncation};

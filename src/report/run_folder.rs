@@ -196,7 +196,7 @@ fn last_measured((update, folder): &(usize, PathBuf)) -> Result<Option<MetricsRo
 }
 
 fn settings_of(text: &str) -> Result<Config> {
-    Config::layered(&[("config.toml".into(), text.into())], &[])
+    Config::recorded("config.toml", text)
 }
 
 /// The accuracy of guessing on the run's comparisons; without them, on such as the settings ask for.

@@ -2,6 +2,7 @@
 
 mod adam;
 mod devices;
+mod extremes;
 mod fetch;
 mod gpt2_124m;
 mod gradients;
