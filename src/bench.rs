@@ -11,12 +11,14 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use crate::config::{self, AdamForm};
-use crate::device::{Requests, count_requests, is_cpu};
+use crate::config::{self, AdamForm, Lora};
+use crate::device::{Opened, Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
+use crate::lm::memory::{Loop, Memory, Pass};
 use crate::lm::{
     Adam, Backward, GradientSquares, ModelConfig, Passes, Sampling, ScalarHead, Transformer, parameters, sample,
 };
+use crate::parallel::most_parts;
 use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
 use crate::reward::RewardModel;
 use crate::run::interrupt::Interrupt;
@@ -86,15 +88,43 @@ pub struct RequestCounts {
     pub update: Requests,
 }
 
+/// The shape that reads rows as long as those of the work.
+pub fn shape_for(shape: ModelConfig, work: &Work) -> ModelConfig {
+    ModelConfig { n_positions: shape.n_positions.max(work.query + work.response), ..shape }
+}
+
 /// A model of a shape, with random weights.
 ///
 /// # Errors
 /// When the device fails.
-pub fn random_model(shape: ModelConfig, longest: usize, device: &Device) -> Result<(ModelConfig, Transformer)> {
-    let config = ModelConfig { n_positions: shape.n_positions.max(longest), ..shape };
-    let transformer = parameters::draw(Transformer::zeros(&config, device), config.n_layer, SEED)?;
-    Ok((config, transformer))
+pub fn random_model(config: &ModelConfig, device: &Device) -> Result<Transformer> {
+    parameters::draw(Transformer::zeros(config, device), config.n_layer, SEED)
 }
+
+/// What this work takes on a model of this shape.
+///
+/// # Errors
+/// When it does not fit into `room`.
+pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &Opened) -> Result<Memory> {
+    let backward = Backward {
+        micro_batch_size: work.micro_batch.min(work.batch),
+        parts: most_parts(&opened.device),
+        gradient_checkpointing: false,
+    };
+    let tokens = work.query + work.response;
+    let training = Loop {
+        pass: Pass { rows: work.batch, tokens, responses: work.response, backward },
+        lora: Lora { rank: 0, alpha: 1.0 },
+        frozen: 0,
+        sampled_rows: work.batch,
+        kept: (work.batch as u64).saturating_mul(OF_A_TOKEN * tokens as u64),
+        section: "bench",
+    };
+    training.check(config, opened.room)
+}
+
+/// Bytes of a token of a row on the host.
+const OF_A_TOKEN: u64 = 64;
 
 /// Measures each kind of work, the last of them training `transformer` itself.
 ///

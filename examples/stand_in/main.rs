@@ -64,8 +64,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         (merges.as_bytes(), &merges_path),
     )?;
     let labels = labels::generate(&texts, &tokenizer, arguments.rows, arguments.seed)?;
-    let (config, transformer) = random_model(shape, 0, &device::host())?;
-    let model = LanguageModel { config, transformer, tokenizer, origin: None };
+    let transformer = random_model(&shape, &device::host())?;
+    let model = LanguageModel { config: shape, transformer, tokenizer, origin: None };
     files::create_folder(&arguments.out.join("model"))?;
     for (name, bytes) in model.to_files(Precision::F32)? {
         if name != TOKENIZER_FILE {

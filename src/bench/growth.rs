@@ -1,9 +1,9 @@
 //! How the cost of an update grows with each of its sizes, beside how its arithmetic does.
 
-use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Speed, Work, measure, random_model};
+use super::{Speed, Work, measure, memory_that_fits, random_model, shape_for};
+use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::ModelConfig;
 use crate::run::progress::Mode;
@@ -34,8 +34,7 @@ pub fn grow(
     shape: &ModelConfig,
     work: &Work,
     model: &str,
-    device: &Device,
-    device_name: &str,
+    opened: &Opened,
     progress: Mode,
     mut measured: impl FnMut(&Growth) -> Result<()>,
 ) -> Result<()> {
@@ -60,8 +59,10 @@ pub fn grow(
         cases.push(("width", width, *work));
     }
     let case = |(varied, shape, work): (&'static str, ModelConfig, Work)| {
-        let (config, transformer) = random_model(shape, work.query + work.response, device)?;
-        let speed = measure(&config, transformer, &work, model, device_name, progress)?;
+        let config = shape_for(shape, &work);
+        memory_that_fits(&config, &work, opened)?;
+        let transformer = random_model(&config, &opened.device)?;
+        let speed = measure(&config, transformer, &work, model, &opened.name, progress)?;
         let update_tflop = arithmetic(&config, &work) / 1e12;
         let (layers, width) = (config.n_layer, config.n_embd);
         let update_s_per_tflop = speed.update_s / update_tflop;

@@ -7,12 +7,20 @@ use clap::builder::RangedU64ValueParser;
 
 use super::Common;
 use super::common::load_model;
-use crate::bench::{Growth, RequestCounts, Speed, Work, grow, measure, named_shape, random_model};
+use crate::bench::{
+    Growth, RequestCounts, Speed, Work, grow, measure, memory_that_fits, named_shape, random_model, shape_for,
+};
 use crate::device::Requests;
 use crate::error::{Error, Result};
+use crate::lm::ModelConfig;
 
-fn at_least_one() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..)
+/// As many as a setting of such a kind may be.
+fn rows() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=65_536)
+}
+
+fn tokens() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1_048_576)
 }
 
 /// Measure generation, scoring, training and a whole update
@@ -29,19 +37,19 @@ pub struct Arguments {
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
     model: PathBuf,
     /// Rows
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = rows())]
     batch: usize,
     /// Tokens a query
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = tokens())]
     query: usize,
     /// Tokens a response
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = tokens())]
     response: usize,
     /// Rows in one backward pass; all if 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     microbatch: usize,
     /// Times each is measured, after one that does not count; medians are printed
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = rows())]
     reps: usize,
     /// Also with each size halved, doubled and quadrupled, beside the arithmetic that it takes: batch,
     /// response, query, and the layers and width of `tiny` or `gpt2-124m`
@@ -69,13 +77,23 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         })?;
         // Row by row: the last of them takes the most time and memory.
         let mut heading = Some(GROWTH_HEADING);
-        return grow(&shape, &work, &name, &opened.device, &opened.name, common.progress(), |row| {
+        return grow(&shape, &work, &name, &opened, common.progress(), |row| {
             let heading = heading.take().map_or(String::new(), |heading| format!("{heading}\n"));
             common.print(row, &(heading + &growth_row(row)))
         });
     }
+    let say_what_it_takes = |config: &ModelConfig| -> Result<()> {
+        let memory = memory_that_fits(config, &work, &opened)?;
+        common.say(&format!("memory: about {}", memory.describe()));
+        Ok(())
+    };
     let (config, transformer) = match shape {
-        Some(shape) => random_model(shape, arguments.query + arguments.response, &opened.device)?,
+        Some(shape) => {
+            let config = shape_for(shape, &work);
+            say_what_it_takes(&config)?;
+            let transformer = random_model(&config, &opened.device)?;
+            (config, transformer)
+        }
         None => {
             let model = load_model(&arguments.model, &opened.device).map_err(|error| match error {
                 Error::Input { path, line, what, hint } => {
@@ -84,6 +102,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 }
                 other => other,
             })?;
+            say_what_it_takes(&model.config)?;
             (model.config, model.transformer)
         }
     };

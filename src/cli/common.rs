@@ -57,6 +57,9 @@ pub struct Common {
     pub verbose: u8,
 }
 
+/// Of a file of settings: no text in it may be as long.
+const LARGEST_SETTINGS_BYTES: u64 = 1 << 20;
+
 impl Common {
     /// Defaults, preset, file and `--set`, in this order.
     pub fn settings(&self) -> Result<Config> {
@@ -65,7 +68,7 @@ impl Common {
             layers.push(config::preset(name)?.layer());
         }
         if let Some(path) = &self.config {
-            layers.push((path.display().to_string(), files::read_text(path)?));
+            layers.push((path.display().to_string(), files::read_short_text(path, LARGEST_SETTINGS_BYTES)?));
         }
         Config::layered(&layers, &self.set)
     }
@@ -139,7 +142,7 @@ impl Common {
     /// The result on stdout: as JSON, or as the text given, in which nothing steers a terminal.
     pub fn print(&self, result: &impl Serialize, text: &str) -> Result<()> {
         let line = if self.json { to_json(result)? } else { visible(text) };
-        write_to_stdout(format!("{line}\n").as_bytes())
+        write_to_stdout(format!("{line}\n").as_bytes()).map(drop)
     }
 
     /// The same for paths, one a line: as they are where another program reads them.
@@ -147,7 +150,7 @@ impl Common {
         let exact = || paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\n"]).collect::<Vec<_>>();
         match self.json || std::io::stdout().is_terminal() {
             true => self.print(result, &paths.iter().map(|path| visible_path(path)).collect::<Vec<_>>().join("\n")),
-            false => write_to_stdout(&exact().concat()),
+            false => write_to_stdout(&exact().concat()).map(drop),
         }
     }
 
@@ -178,13 +181,14 @@ fn to_json(result: &impl Serialize) -> Result<String> {
     Ok(visible_json(&json))
 }
 
-fn write_to_stdout(bytes: &[u8]) -> Result<()> {
-    match std::io::stdout().write_all(bytes) {
-        // A reader such as `head` that has seen enough is no failure.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::file("write", Path::new("standard output"), error))
-        }
-        _ => Ok(()),
+/// Writes to stdout; whether somebody still reads it. A reader such as `head` that has seen enough is no
+/// failure.
+pub(super) fn write_to_stdout(bytes: &[u8]) -> Result<bool> {
+    let mut out = std::io::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::file("write", Path::new("standard output"), error)),
+        Ok(()) => Ok(true),
     }
 }
 

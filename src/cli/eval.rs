@@ -13,9 +13,9 @@ use super::standings::Standings;
 use super::{Common, label};
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines};
+use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines, queries_that_fit};
 use crate::labels::{Desk, People, Plan, SharedDesk};
-use crate::lm::{LanguageModel, STORYTELLER, Task};
+use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::report::Judgment;
 use crate::reward::RewardLabeler;
@@ -97,14 +97,21 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         reference,
         reward_model,
         task: task.clone(),
-        rows_at_once: settings.policy.micro_batch_size,
+        rows_at_once: settings.policy.micro_batch_size.min(ROWS_AT_ONCE),
     });
+    let count = models.len() + usize::from(arguments.best_of.is_some());
+    let matches = matches(count, arguments.all_pairs);
+    let loaded = (models.len() + usize::from(reward_model.is_some()), arguments.best_of.unwrap_or(1));
+    let pairs = (matches.len(), settings.eval.pairs);
+    let (queries_at_once, memory) = queries_that_fit(reference, &task, &queries, loaded, pairs, opened.room)?;
+    common.say(&format!("memory: about {}; {queries_at_once} queries at a time", memory.describe()));
     let judging = Judging {
         reference,
         judges: judges.as_ref(),
         queries: &queries,
         task: &settings.task,
         pairs: settings.eval.pairs,
+        queries_at_once,
         seed: common.seed,
         interrupt: Interrupt::install()?,
         progress: common.progress(),
@@ -125,7 +132,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         );
         Contestant { name, model: reference, best_of, number: 2 }
     }));
-    let matches = matches(contestants.len(), arguments.all_pairs);
     // What could fail, before the work.
     arguments.pairs.as_ref().map_or(Ok(()), |path| files::create_folder_of(path))?;
     let run = common.run.as_ref().map(RunDirectory::open).transpose()?;

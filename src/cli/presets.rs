@@ -4,16 +4,20 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use crate::config::{Config, preset, presets};
+use crate::config::{Config, Setting, preset, presets, settings};
 use crate::error::Result;
 
-/// List the presets, or show what one changes
+/// List the presets, or show what one changes; or list all settings with their bounds
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune presets
   preftune presets openai/sentiment
-  preftune presets openai/sentiment paper/sentiment")]
+  preftune presets openai/sentiment paper/sentiment
+  preftune presets --settings")]
 pub struct Arguments {
+    /// List every setting with its default, its bounds, and why it has these
+    #[arg(long, conflicts_with = "first")]
+    settings: bool,
     /// Show what this preset changes of the defaults
     #[arg(value_name = "PRESET")]
     first: Option<String>,
@@ -29,6 +33,9 @@ struct Listed {
 }
 
 pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
+    if arguments.settings {
+        return list_settings(common);
+    }
     let Some(first) = &arguments.first else { return list(common) };
     let first = preset(first)?.config()?;
     let differences = match &arguments.second {
@@ -46,4 +53,15 @@ fn list(common: &Common) -> Result<()> {
     let lines: Vec<String> =
         listed.iter().map(|preset| format!("{:widest$}  {}", preset.name, preset.description)).collect();
     common.print(&listed, &lines.join("\n"))
+}
+
+fn list_settings(common: &Common) -> Result<()> {
+    let settings = settings()?;
+    let widest = |text: fn(&Setting) -> &str| settings.iter().map(|one| text(one).len()).max().unwrap_or(0);
+    let (keys, defaults) = (widest(|one| &one.key), widest(|one| &one.default));
+    let line = |Setting { key, default, bounds }: &Setting| {
+        let bounds = bounds.map_or_else(String::new, |bounds| format!("{}: {}", bounds.range, bounds.why));
+        format!("{key:keys$}  {default:defaults$}  {bounds}").trim_end().to_string()
+    };
+    common.print(&settings, &settings.iter().map(line).collect::<Vec<_>>().join("\n"))
 }

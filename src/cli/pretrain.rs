@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Common;
 use super::common::{load_model, remembered, remembered_model};
 use crate::error::Result;
-use crate::lm::{Backward, LanguageModel, Precision, Tokenizer};
+use crate::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
 use crate::run::{Interrupt, RunDirectory, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 
@@ -54,14 +54,21 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("pretrain", &settings, texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
     let pretrain = &settings.pretrain;
-    let start = match &arguments.model {
-        Some(model) => load_model(model, &opened.device)?,
+    let fits = |config: &ModelConfig| pretrain.backward_that_fits(config, &opened.device, opened.room);
+    let (start, (backward, memory)) = match &arguments.model {
+        Some(model) => {
+            let model = load_model(model, &opened.device)?;
+            pretrain.check_context(&model)?;
+            let fitting = fits(&model.config)?;
+            (model, fitting)
+        }
         None => {
             let tokenizer = trained_tokenizer(&directory, &texts, pretrain, common)?;
-            pretrain.new_model(tokenizer, common.seed, &opened.device)?
+            let fitting = fits(&pretrain.shape(&tokenizer))?;
+            (pretrain.new_model(tokenizer, common.seed, &opened.device)?, fitting)
         }
     };
-    pretrain.check_context(&start)?;
+    common.say(&format!("memory: about {}; {} sequences in a pass", memory.describe(), backward.micro_batch_size));
     let corpus = Corpus::new(&texts.train, &start.tokenizer, pretrain.context_tokens, common.progress())?;
     let (shown, sampling) = pretrain.shown(&start.tokenizer)?;
     let training = NextTokenTraining {
@@ -72,7 +79,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         start,
         optimizer: muon_and_adamw,
         weight_decay: pretrain.weight_decay,
-        backward: Backward::in_passes_of(pretrain.batch_size),
+        backward,
         shown,
         sampling,
         seed: common.seed,

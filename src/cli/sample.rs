@@ -3,18 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
+use serde_json::Value;
 
 use super::Common;
-use super::common::{load_model, read_queries};
+use super::common::{load_model, read_queries, write_to_stdout};
 use crate::error::Result;
-use crate::lm::{STORYTELLER, Sampling, Task, sample};
-use crate::run::random::{Stream, uniform};
-use crate::run::{Interrupt, Mode, Progress};
-use crate::visible::visible;
-
-/// So many responses are drawn before they are printed.
-const RESPONSES_AT_ONCE: usize = 64;
+use crate::lm::{Continuations, Part, STORYTELLER, Task};
+use crate::run::Interrupt;
+use crate::visible::{visible, visible_json};
 
 /// Continue queries with a model
 #[derive(Args)]
@@ -39,44 +35,57 @@ pub struct Arguments {
     whole: bool,
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    query: &'a str,
-    responses: Vec<String>,
-}
-
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
-    let model = load_model(&arguments.model, &common.open_device()?.device)?;
+    let opened = common.open_device()?;
+    let model = load_model(&arguments.model, &opened.device)?;
     let task = Task::new(&settings.task, &model)?;
     let queries = match arguments.query.is_empty() {
         true => read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?,
         false => arguments.query,
     };
-    let sampling = Sampling { responses_per_query: arguments.responses as usize, ..task.sampling };
-    let queries_at_once = (RESPONSES_AT_ONCE / sampling.responses_per_query).max(1);
-    let mode = if queries.len() > queries_at_once { common.progress() } else { Mode::Quiet };
-    let mut progress = Progress::new("sampling", queries.len() as u64, "queries", mode);
-    for (part, queries) in queries.chunks(queries_at_once).enumerate() {
-        let context = |query: &String| Ok(task.context(&task.encode_query(&model, query)?));
-        let contexts = queries.iter().map(context).collect::<Result<Vec<_>>>()?;
-        let first_row = part * queries_at_once * sampling.responses_per_query;
-        let numbers =
-            |row: usize| uniform(common.seed, Stream::Sampling, 0, (first_row + row) as u64, sampling.response_length);
-        let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &Interrupt::new())?;
-        for (query, responses) in queries.iter().zip(drawn.responses.chunks(sampling.responses_per_query)) {
-            let decode = |response: &Vec<u32>| match arguments.whole {
-                true => model.tokenizer.decode(response),
-                false => task.decode_response(&model, response),
-            };
-            let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
-            let text: Vec<String> = responses.iter().map(|response| one_line(&format!("{query}{response}"))).collect();
-            progress.suspend(|| common.print(&Row { query, responses }, &text.join("\n")))?;
-        }
-        progress.advance(queries.len() as u64);
+    let continuations = Continuations {
+        model: &model,
+        task: &task,
+        queries: &queries,
+        responses: arguments.responses as usize,
+        seed: common.seed,
+        interrupt: Interrupt::install()?,
+        progress: common.progress(),
+    };
+    let (rows, memory) = continuations.rows_that_fit(opened.room)?;
+    tracing::info!("memory: about {}; {rows} responses at a time", memory.describe());
+    let mut line_is_open = false;
+    let drawn = continuations.draw(rows, |part| {
+        let decode = |response: &Vec<u32>| match arguments.whole {
+            true => model.tokenizer.decode(response),
+            false => task.decode_response(&model, response),
+        };
+        let responses = part.responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
+        line_is_open = common.json && !part.is_last;
+        let text = if common.json { json(&part, &responses) } else { lines(&part, &responses) };
+        write_to_stdout(text.as_bytes())
+    });
+    if line_is_open && drawn.is_err() {
+        // What was drawn until then stays readable.
+        write_to_stdout(b"]}\n")?;
     }
-    progress.finish();
-    Ok(())
+    drawn
+}
+
+/// One response a line.
+fn lines(part: &Part<'_>, responses: &[String]) -> String {
+    responses.iter().map(|response| one_line(&format!("{}{response}", part.query)) + "\n").collect()
+}
+
+/// Of one object a query, its part: that object is never whole in memory.
+fn json(part: &Part<'_>, responses: &[String]) -> String {
+    let texts: Vec<String> = responses.iter().map(|text| Value::from(text.as_str()).to_string()).collect();
+    let begin = match part.is_first {
+        true => format!("{{\"query\":{},\"responses\":[", Value::from(part.query)),
+        false => ",".into(),
+    };
+    visible_json(&format!("{begin}{}{}", texts.join(","), if part.is_last { "]}\n" } else { "" }))
 }
 
 /// Line breaks as a sign, so that one response is one line.

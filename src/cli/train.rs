@@ -36,7 +36,7 @@ pub struct Arguments {
     ask: bool,
     /// Minutes after which a round goes on with the labels that there are, at least two; if not given, it
     /// waits for all
-    #[arg(long, value_name = "MINUTES", requires = "ask")]
+    #[arg(long, value_name = "MINUTES", requires = "ask", value_parser = clap::value_parser!(u64).range(..=MOST_MINUTES))]
     go_on_after: Option<u64>,
     /// What to choose, for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
@@ -57,6 +57,9 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
+
+/// Ten years.
+const MOST_MINUTES: u64 = 5_256_000;
 
 #[derive(Serialize)]
 struct Outcome {

@@ -4,10 +4,18 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
+use super::bounds::{bounds_of, shortened, shown};
 use crate::error::{Error, Result};
 use crate::format_version::{FormatVersion, NEWER_HINT, NEWEST_VERSION};
 
 const SET_EXAMPLE: &str = "settings look like: --set policy.learning_rate=1e-4";
+
+/// Sections in sections that a key may name: none has as many.
+const MOST_SECTIONS: usize = 8;
+
+/// Characters of a layer's name, of a key, and of what is wrong with TOML that an error shows.
+const SHOWN: usize = 100;
+const SHOWN_OF_TOML: usize = 400;
 
 /// Below this similarity (Jaro-Winkler, 0 to 1) a key is not worth suggesting.
 const WORTH_SUGGESTING: f64 = 0.7;
@@ -28,13 +36,12 @@ impl Settings {
     pub(super) fn new(defaults: &Config) -> Result<Self> {
         let table = Table::try_from(defaults)
             .map_err(|error| Error::failed(format!("the default settings are not TOML: {error}"), ""))?;
-        let mut known_keys = Vec::new();
-        collect_keys(&table, "", &mut known_keys);
-        Ok(Self { table, known_keys })
+        Ok(Self { known_keys: keys(&table), table })
     }
 
     /// Lays `changes` over the settings; `origin` is named in errors.
     pub(super) fn change(&mut self, origin: &str, changes: Table) -> Result<()> {
+        let origin = &shortened(origin, SHOWN);
         Layer { origin, known_keys: &self.known_keys }.overlay(&mut self.table, changes, "")?;
         // Read here and not only at the end: now it is known which layer is to blame.
         self.config().map(drop).map_err(|error| Error::usage(format!("{origin}: {error}"), error.hint()))
@@ -55,7 +62,8 @@ impl Settings {
     }
 }
 
-fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+/// The value of a key such as `policy.kl.target`.
+pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     match table.get(section)? {
         Value::Table(inner) => find(inner, rest),
@@ -77,7 +85,11 @@ impl Layer<'_> {
                 (Some(old), new) if fits(old, &new) => *old = new,
                 (Some(old), new) => {
                     let hint = format!("for example {key} = {old}");
-                    return Err(self.wrong(&format!("{key} must be {}, not {new}", kind(old)), &hint));
+                    let must_be = match bounds_of(&key) {
+                        Some(bounds) => format!("{} {}", kind(old), bounds.range),
+                        None => kind(old).into(),
+                    };
+                    return Err(self.wrong(&format!("{key} must be {must_be}, not {}", shown(&new)), &hint));
                 }
             }
         }
@@ -96,7 +108,7 @@ impl Layer<'_> {
             Some((_, known)) => format!("did you mean {known}?"),
             None => "the README lists every setting".to_string(),
         };
-        self.wrong(&format!("unknown setting {key}"), &hint)
+        self.wrong(&format!("unknown setting {}", shortened(key, SHOWN)), &hint)
     }
 
     fn wrong(&self, what: &str, hint: &str) -> Error {
@@ -107,8 +119,8 @@ impl Layer<'_> {
 /// Reads the TOML text of a layer.
 pub(super) fn parse_layer(origin: &str, text: &str) -> Result<Table> {
     let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
-        let error = error.to_string();
-        Error::usage(format!("{origin}: {}", error.trim_end()), "settings look like: learning_rate = 1e-4")
+        let error = shortened(error.to_string().trim_end(), SHOWN_OF_TOML);
+        Error::usage(format!("{origin}: {error}"), "settings look like: learning_rate = 1e-4")
     })?;
     let fault = match table.remove("version") {
         None => None,
@@ -125,8 +137,11 @@ pub(super) fn version_line() -> String {
 
 /// Reads `section.key=value` into the table it stands for.
 pub(super) fn parse_set(set: &str) -> Result<Table> {
-    let (key, text) =
-        set.split_once('=').ok_or_else(|| Error::usage(format!("--set {set}: there is no ="), SET_EXAMPLE))?;
+    let wrong = |what: &str| Error::usage(format!("--set {}: {what}", shortened(set, SHOWN)), SET_EXAMPLE);
+    let (key, text) = set.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+    if key.matches('.').count() > MOST_SECTIONS {
+        return Err(wrong("no setting lies in so many sections"));
+    }
     let value = text.trim().parse().unwrap_or_else(|_| Value::String(text.trim().into()));
     let mut names = key.trim().rsplit('.');
     let mut table = Table::from_iter([(names.next().unwrap_or_default().to_string(), value)]);
@@ -134,6 +149,13 @@ pub(super) fn parse_set(set: &str) -> Result<Table> {
         table = Table::from_iter([(section.to_string(), Value::Table(table))]);
     }
     Ok(table)
+}
+
+/// Every key of a table and of those in it, with its sections.
+pub(super) fn keys(table: &Table) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_keys(table, "", &mut found);
+    found
 }
 
 fn collect_keys(table: &Table, section: &str, keys: &mut Vec<String>) {
@@ -163,7 +185,7 @@ fn fits(old: &Value, new: &Value) -> bool {
 
 fn kind(value: &Value) -> &'static str {
     match value {
-        Value::Integer(_) => "a whole number from 0 up",
+        Value::Integer(_) => "a whole number",
         Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
         _ => "text",
@@ -197,24 +219,41 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_named() {
         let (what, hint) = refused("policy.epochs = \"four\"", &[]);
-        assert_eq!(what, "my.toml: policy.epochs must be a whole number from 0 up, not \"four\"");
+        assert_eq!(what, "my.toml: policy.epochs must be a whole number from 1 to 100, not \"four\"");
         assert_eq!(hint, "for example policy.epochs = 4");
         assert_eq!(refused("", &["policy=3"]).0, "--set policy=3: [policy] is a section");
         assert_eq!(
             refused("", &["task.temperature=1e-4x"]).0,
-            "--set task.temperature=1e-4x: task.temperature must be a number, not \"1e-4x\""
+            "--set task.temperature=1e-4x: task.temperature must be a number from 0.001 to 1000, not \"1e-4x\""
         );
     }
 
     #[test]
     fn a_value_out_of_range_is_named() {
         let (what, _) = refused("policy.epochs = -1", &[]);
-        assert_eq!(what, "my.toml: policy.epochs must be a whole number from 0 up, not -1");
+        assert_eq!(what, "my.toml: policy.epochs must be a whole number from 1 to 100, not -1");
         let (what, _) = refused("", &["reward.adam=keras"]);
         assert!(
             what.starts_with("--set reward.adam=keras: unknown variant `keras`, expected `tensorflow` or"),
             "{what}"
         );
+    }
+
+    /// A table that lies 60,000 deep would overflow the stack when it is freed.
+    #[test]
+    fn what_is_much_too_long_is_refused_in_short() {
+        let deep = format!("{}a=1", "a.".repeat(60_000));
+        let (what, _) = refused("", &[&deep]);
+        assert!(what.ends_with("…: no setting lies in so many sections") && what.len() < 200, "{what}");
+        for layer in [
+            format!("task.query_prefix = {}", "9".repeat(1 << 20)),
+            format!("{} = 1", "a".repeat(1 << 20)),
+            format!("policy.epochs = \"{}\"", "a".repeat(1 << 20)),
+            format!("policy.epochs = {}", "[1, ".repeat(1 << 18)),
+        ] {
+            let (what, _) = refused(&layer, &[]);
+            assert!(what.len() < 1000, "{}", what.len());
+        }
     }
 
     #[test]

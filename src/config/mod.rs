@@ -1,5 +1,6 @@
 //! Every setting of a run in one typed tree: the defaults, and what files and arguments change.
 
+mod bounds;
 mod merge;
 mod presets;
 mod sections;
@@ -8,6 +9,7 @@ mod validate;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub use bounds::{BOUNDS, Bounds, Range, Setting, bounds_of, settings};
 pub use presets::{Preset, preset, presets};
 pub use sections::{
     AdamForm, Eval, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Sft, Task, Train,
@@ -38,6 +40,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// The settings that a run was begun with, as [`Self::to_toml`] wrote them. They may be from before there
+    /// were bounds, so that numbers may be larger. `origin` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a key that does not exist, a value of the wrong type, and a count that is too
+    /// small.
+    pub fn recorded(origin: &str, text: &str) -> Result<Self> {
+        let mut settings = merge::Settings::new(&Self::default())?;
+        settings.change(origin, merge::parse_layer(origin, text)?)?;
+        let config = settings.config()?;
+        bounds::check_recorded(&config)?;
+        Ok(config)
+    }
+
     /// The defaults, changed by each layer in turn, then by each of `sets`; validated.
     ///
     /// A layer is a name for messages ("preset quick", a path) and TOML text with the settings that
@@ -118,6 +134,14 @@ mod tests {
         let differences = before.differences(&config).unwrap();
         assert_eq!(differences, ["policy.kl.target 10.0 → 6.0", "task.truncate_token \".\" → \"!\""]);
         assert!(config.differences(&config).unwrap().is_empty());
+    }
+
+    #[test]
+    fn settings_of_a_run_that_was_begun_before_there_were_bounds_are_read() {
+        let text = "[eval]\npairs = 5000000\n[policy]\nlearning_rate = 7.0\n";
+        assert_eq!(Config::recorded("config.toml", text).unwrap().eval.pairs, 5_000_000);
+        assert_eq!(Config::layered(&[("config.toml".into(), text.into())], &[]).unwrap_err().exit_code(), 2);
+        assert_eq!(Config::recorded("config.toml", "policy.updates = 0").unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -7,26 +7,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Task {
-    /// Tokens of a query, at most. Original: 64.
+    /// Tokens of a query, at most. Original: 64. From 1 to 1,048,576.
     pub query_length_tokens: usize,
     /// What stays of a longer query. Original: its start.
     pub long_queries: LongQueries,
     /// A query ends after the last such token in it, if there is one; none if empty. Original: none
-    /// for texts of one's own; `\n` for news.
+    /// for texts of one's own; `\n` for news. A text of 0 to 256 bytes.
     pub query_end_token: String,
     /// What the policy, not the reward model, reads before each query. Original: none.
+    /// A text of 0 to 65,536 bytes.
     pub query_prefix: String,
-    /// And after it; `\n\nTL;DR:` in the original's summarization.
+    /// And after it; `\n\nTL;DR:` in the original's summarization. A text of 0 to 65,536 bytes.
     pub query_suffix: String,
-    /// Every response is sampled in full. Original: 24.
+    /// Every response is sampled in full. Original: 24. From 1 to 1,048,576.
     pub response_length_tokens: usize,
-    /// Divides the logits, in sampling and in log-probabilities. Original: 0.7.
+    /// Divides the logits, in sampling and in log-probabilities. Original: 0.7. From 0.001 to 1000.
     pub temperature: f64,
-    /// The token after which a response is cut. Original: `.`
+    /// The token after which a response is cut. Original: `.` A text of 1 to 256 bytes.
     pub truncate_token: String,
-    /// The first index at which that token counts. Original: 16.
+    /// The first index at which that token counts. Original: 16. From 0 to 1,048,575.
     pub truncate_after_tokens: usize,
-    /// The score of a response that cannot be cut. Original: −1.
+    /// The score of a response that cannot be cut. Original: −1. From -10000 to 10000.
     pub penalty_score: f64,
 }
 
@@ -61,13 +62,13 @@ pub enum LongQueries {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Labels {
-    /// Judgments to make. Original: 4992 used.
+    /// Judgments to make. Original: 4992 used. From 2 to 1,000,000.
     pub comparisons: usize,
-    /// Responses to choose from. Original: 4.
+    /// Responses to choose from. Original: 4. From 2 to 256.
     pub responses_per_query: usize,
-    /// Share of the queries kept for held-out accuracy. The original held out none.
+    /// Share of the queries kept for held-out accuracy. The original held out none. Between 0 and 1.
     pub held_out_fraction: f64,
-    /// Share of the questions that people are asked a second time, for how far they agree.
+    /// Share of the questions that people are asked a second time, for how far they agree. From 0 to 1.
     pub repeated_fraction: f64,
 }
 
@@ -81,27 +82,30 @@ impl Default for Labels {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reward {
-    /// Falls linearly to 0. Original: 5e-5.
+    /// Falls linearly to 0. Original: 5e-5. From 1e-30 to 1.
     pub learning_rate: f64,
     /// The first so many comparisons of a file train, and those of other queries after them measure;
     /// with 0, `labels.held_out_fraction` decides. Original: 4992, and no measuring.
+    /// From 0 to 1,000,000,000,000.
     pub train_comparisons: usize,
-    /// Comparisons a step. Original: 32.
+    /// Comparisons a step. Original: 32. From 1 to 65,536.
     pub batch_size: usize,
-    /// Responses on which rewards are normalized. Original: 256, rounded up to 512.
+    /// Responses on which rewards are normalized. Original: 256, rounded up to 512. From 2 to 65,536.
     pub normalize_samples: usize,
     /// Normalize before training. Original: true.
     pub normalize_before: bool,
     /// Normalize after training. Original: true.
     pub normalize_after: bool,
     /// Comparisons in one backward pass, at most: halved until it fits. Changes memory, not results.
+    /// From 1 to 65,536.
     pub micro_batch_size: usize,
     /// As in `policy`. Original: false.
     pub gradient_checkpointing: bool,
-    /// Original: 1e-5.
+    /// Original: 1e-5. From 1e-12 to 10.
     pub adam_epsilon: f64,
     /// `tensorflow` or `pytorch`. Original: tensorflow.
     pub adam: AdamForm,
+    /// From 1 to 1,000,000,000,000.
     pub checkpoint_every_steps: usize,
 }
 
@@ -142,37 +146,39 @@ pub enum AdamForm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// Original: 1954 (1,000,000 episodes).
+    /// Original: 1954 (1,000,000 episodes). From 1 to 1,000,000,000,000.
     pub updates: usize,
-    /// Episodes an update. Original: 512.
+    /// Episodes an update. Original: 512. From 1 to 65,536.
     pub batch_size: usize,
-    /// Parts into which an epoch is cut. Original: 1.
+    /// Parts into which an epoch is cut. Original: 1. From 1 to 65,536.
     pub minibatches: usize,
     /// Episodes in one backward pass, at most: halved until it fits. Changes memory, not results.
+    /// From 1 to 65,536.
     pub micro_batch_size: usize,
     /// Compute activations again in the backward pass in place of keeping them: less memory, one more
     /// forward pass, the same results. Original: false.
     pub gradient_checkpointing: bool,
-    /// Passes over the episodes of an update. Original: 4.
+    /// Passes over the episodes of an update. Original: 4. From 1 to 100.
     pub epochs: usize,
-    /// Falls linearly to 0. Original: 1e-5.
+    /// Falls linearly to 0. Original: 1e-5. From 1e-30 to 1.
     pub learning_rate: f64,
-    /// Original: 0.1.
+    /// Original: 0.1. From 0 to 1000.
     pub value_coefficient: f64,
-    /// Original: 0.2.
+    /// Original: 0.2. From 1e-6 to 1000000.
     pub clip_range: f64,
-    /// Original: 0.2.
+    /// Original: 0.2. From 1e-6 to 1000000.
     pub clip_range_value: f64,
-    /// γ. Original: 1.
+    /// γ. Original: 1. From 0 to 1.
     pub discount: f64,
-    /// λ. Original: 0.95.
+    /// λ. Original: 0.95. From 0 to 1.
     pub gae_lambda: f64,
     /// Scale rewards to variance 1. Original: true.
     pub whiten_rewards: bool,
-    /// Original: 1e-5.
+    /// Original: 1e-5. From 1e-12 to 10.
     pub adam_epsilon: f64,
     /// `tensorflow` or `pytorch`. Original: tensorflow.
     pub adam: AdamForm,
+    /// From 1 to 1,000,000,000,000.
     pub checkpoint_every_updates: usize,
     pub kl: Kl,
     pub lora: Lora,
@@ -207,13 +213,13 @@ impl Default for Policy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kl {
-    /// β at the start. Original: 0.15.
+    /// β at the start. Original: 0.15. From 0 to 1000.
     pub coefficient: f64,
     /// Whether β follows the KL. Original: true.
     pub adaptive: bool,
-    /// Nats a response. Original: 6.
+    /// Nats a response. Original: 6. From 1e-6 to 1000000.
     pub target: f64,
-    /// Episodes over which β adapts. Original: 10,000.
+    /// Episodes over which β adapts. Original: 10,000. From 0.2 to 1e12.
     pub horizon_episodes: f64,
 }
 
@@ -227,9 +233,9 @@ impl Default for Kl {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lora {
-    /// Width of the matrices; 0 trains all weights. Original: 0.
+    /// Width of the matrices; 0 trains all weights. Original: 0. From 0 to 65,536.
     pub rank: usize,
-    /// Their product counts alpha / rank times.
+    /// Their product counts alpha / rank times. From 1e-6 to 1000000.
     pub alpha: f64,
 }
 
@@ -243,7 +249,7 @@ impl Default for Lora {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eval {
-    /// Pairs shown to the labeler.
+    /// Pairs shown to the labeler. From 1 to 1,000,000.
     pub pairs: usize,
 }
 
@@ -257,24 +263,33 @@ impl Default for Eval {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pretrain {
-    /// Tokens of a tokenizer that is trained on the way.
+    /// Tokens of a tokenizer that is trained on the way. From 257 to 1,000,000.
     pub vocabulary_size: usize,
+    /// From 1 to 1,024.
     pub layers: usize,
+    /// From 1 to 65,536.
     pub width: usize,
+    /// From 1 to 65,536.
     pub heads: usize,
-    /// Longest sequence.
+    /// Longest sequence. From 2 to 1,048,576.
     pub context_tokens: usize,
-    /// Sequences a step.
+    /// Sequences a step. From 1 to 65,536.
     pub batch_size: usize,
+    /// From 1 to 1,000,000,000,000.
     pub steps: usize,
+    /// From 1e-30 to 1.
     pub learning_rate: f64,
+    /// From 0 to 1.
     pub weight_decay: f64,
+    /// From 0 to 1,000,000,000,000.
     pub warmup_steps: usize,
-    /// Share of the steps, at the end, over which the learning rate falls to 0.
+    /// Share of the steps, at the end, over which the learning rate falls to 0. From 0 to 1.
     pub decay_fraction: f64,
-    /// The last part of each text, never trained on.
+    /// The last part of each text, never trained on. Between 0 and 1.
     pub held_out_fraction: f64,
+    /// From 1 to 1,000,000,000,000.
     pub checkpoint_every_steps: usize,
+    /// From 1 to 1,000,000,000,000.
     pub evaluate_every_steps: usize,
 }
 
@@ -303,18 +318,22 @@ impl Default for Pretrain {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sft {
-    /// Passes over the chosen responses.
+    /// Passes over the chosen responses. From 1 to 100,000.
     pub epochs: usize,
-    /// Responses a step.
+    /// Responses a step. From 1 to 65,536.
     pub batch_size: usize,
     /// Responses in one backward pass, at most: halved until it fits. Changes memory, not results.
+    /// From 1 to 65,536.
     pub micro_batch_size: usize,
     /// As in `policy`.
     pub gradient_checkpointing: bool,
-    /// Falls linearly to 0.
+    /// Falls linearly to 0. From 1e-30 to 1.
     pub learning_rate: f64,
+    /// From 0 to 1.
     pub weight_decay: f64,
+    /// From 1 to 1,000,000,000,000.
     pub checkpoint_every_steps: usize,
+    /// From 1 to 1,000,000,000,000.
     pub evaluate_every_steps: usize,
 }
 
@@ -337,16 +356,17 @@ impl Default for Sft {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Health {
-    /// Mean KL of an update's responses, in nats a response.
+    /// Mean KL of an update's responses, in nats a response. From 1e-6 to 1e9.
     pub largest_kl: f64,
-    /// Mean entropy of an update's responses, as a share of the first update's.
+    /// Mean entropy of an update's responses, as a share of the first update's. From 0 to 1.
     pub smallest_entropy: f64,
-    /// Mean share of a response's pairs of tokens that came in it before.
+    /// Mean share of a response's pairs of tokens that came in it before. From 0 to 1.
     pub most_repetition: f64,
     /// Responses at the start of a run of which one at least must have the truncate token where it counts; 0
     /// for no limit.
     pub responses_until_valid: usize,
     /// By how much a reward model's held-out accuracy must be above that of guessing, in `train`.
+    /// From -1 to 1.
     pub least_above_chance: f64,
 }
 
@@ -367,11 +387,11 @@ impl Default for Health {
 #[serde(default, deny_unknown_fields)]
 pub struct Train {
     /// How often the reward model is fitted: before the first update, and then at evenly spaced points of
-    /// training. Paper, online: 20; offline: 1.
+    /// training. Paper, online: 20; offline: 1. From 1 to 10,000.
     pub rounds: usize,
     /// How labels come in over the rounds.
     pub labels: LabelSchedule,
-    /// With `falling`, the share of the labels before the first update.
+    /// With `falling`, the share of the labels before the first update. Between 0 and 1.
     pub first_share: f64,
 }
 

@@ -8,15 +8,15 @@ use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
-use crate::lm::{LanguageModel, Passes, Sampled, Sampling, Task, sample};
-use crate::policy::{Judges, Rows, mean_of_sums, response_log_probs};
+use crate::lm::{LanguageModel, Passes, ROWS_AT_ONCE, Sampled, Sampling, Task, sample};
+use crate::policy::{Judges, response_log_probs};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, uniform};
 use crate::statistics::mean;
 
-/// Queries continued side by side.
-const QUERIES_AT_ONCE: usize = 64;
+/// Queries continued side by side, at most.
+pub const QUERIES_AT_ONCE: usize = 64;
 
 /// A model that is judged.
 #[derive(Debug, Clone)]
@@ -93,6 +93,8 @@ pub struct Judging<'a> {
     pub task: &'a config::Task,
     /// Of each contest.
     pub pairs: usize,
+    /// Queries continued side by side: changes memory, not results.
+    pub queries_at_once: usize,
     pub seed: u64,
     pub interrupt: Interrupt,
     pub progress: Mode,
@@ -105,7 +107,8 @@ struct Responses {
     scores: Vec<f64>,
     /// Whether the response could be cut, where it was scored.
     valid: Vec<bool>,
-    log_ratios: Rows,
+    /// `log π − log ρ` of each response.
+    log_ratios: Vec<f64>,
 }
 
 impl Judging<'_> {
@@ -124,18 +127,19 @@ impl Judging<'_> {
                 self.pairs
             ));
         }
-        let sides = self.draw(contestants, matches)?;
-        let pairs = |(candidate, baseline): &(Responses, Responses)| -> Vec<Pair> {
-            let both = candidate.texts.iter().zip(&baseline.texts).zip(texts_of(self));
-            let pair = |((candidate, baseline), query): ((&String, &String), &String)| Pair {
+        let mut sides = self.draw(contestants, matches)?;
+        let pairs = |(candidate, baseline): &mut (Responses, Responses)| -> Vec<Pair> {
+            let [candidate, baseline] = [candidate, baseline].map(|side| std::mem::take(&mut side.texts));
+            let pair = |((candidate, baseline), query): ((String, String), &String)| Pair {
                 query: query.clone(),
-                candidate: candidate.clone(),
-                baseline: baseline.clone(),
+                candidate,
+                baseline,
             };
-            both.map(pair).collect()
+            candidate.into_iter().zip(baseline).zip(texts_of(self)).map(pair).collect()
         };
-        let pairs: Vec<Vec<Pair>> = sides.iter().map(pairs).collect();
-        let win_rates = judge_pairs(&pairs, labeler, self.seed)?;
+        let pairs: Vec<Vec<Pair>> = sides.iter_mut().map(pairs).collect();
+        let mut watched = Watched { labeler, interrupt: &self.interrupt, progress: self.progress };
+        let win_rates = judge_pairs(&pairs, &mut watched, self.seed)?;
         let standings = standings(contestants, matches, &sides);
         let name = |place: usize| contestants.get(place).map_or_else(String::new, |one| one.name.clone());
         let mut contests = Vec::new();
@@ -161,11 +165,12 @@ impl Judging<'_> {
         let mut responses = |contestant: &Contestant<'_>, stream: u64| {
             self.check(contestant)?;
             let mut responses = Responses::default();
-            for (number, texts) in texts.chunks(QUERIES_AT_ONCE).enumerate() {
+            let at_once = queries_at_once(self.queries_at_once, contestant.best_of);
+            for (number, texts) in texts.chunks(at_once).enumerate() {
                 if self.interrupt.requested() {
                     return Err(Error::Interrupted { checkpoint: None });
                 }
-                self.continue_with(contestant, texts, (stream, number * QUERIES_AT_ONCE), &mut responses)?;
+                self.continue_with(contestant, texts, (stream, number * at_once), &mut responses)?;
                 progress.advance(texts.len() as u64);
             }
             Ok(responses)
@@ -232,8 +237,8 @@ impl Judging<'_> {
         Ok(())
     }
 
-    /// `log π − log ρ` of each token.
-    fn log_ratios(&self, contexts: &[Vec<u32>], task: &Task, sampled: &Sampled) -> Result<Rows> {
+    /// `log π − log ρ` of each response, summed over its tokens.
+    fn log_ratios(&self, contexts: &[Vec<u32>], task: &Task, sampled: &Sampled) -> Result<Vec<f64>> {
         let Self { reference, .. } = self;
         let theirs = response_log_probs(
             &reference.transformer,
@@ -244,9 +249,52 @@ impl Judging<'_> {
             &Passes::until(&self.interrupt, QUERIES_AT_ONCE),
         )?;
         let row = |(ours, theirs): (&Vec<f32>, Vec<f64>)| {
-            ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).collect()
+            ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).sum()
         };
         Ok(sampled.log_probs.iter().zip(theirs).map(row).collect())
+    }
+}
+
+/// How many queries go together, of `most`, where each has so many responses: no more responses than are
+/// drawn side by side.
+pub(super) fn queries_at_once(most: usize, best_of: usize) -> usize {
+    (ROWS_AT_ONCE / best_of.max(1)).clamp(1, most.max(1))
+}
+
+/// A labeler whose progress is shown, and whom an interruption stops. People have both of their own.
+struct Watched<'a> {
+    labeler: &'a mut dyn Labeler,
+    interrupt: &'a Interrupt,
+    progress: Mode,
+}
+
+/// Pairs that are judged between two looks at the interruption.
+const PAIRS_AT_ONCE: usize = 256;
+
+impl Labeler for Watched<'_> {
+    fn name(&self) -> &str {
+        self.labeler.name()
+    }
+
+    fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment> {
+        self.labeler.judge(query, responses)
+    }
+
+    fn judge_all(&mut self, asked: &[(String, Vec<String>)]) -> Result<Vec<Judgment>> {
+        if self.labeler.wants_all_at_once() || asked.len() <= PAIRS_AT_ONCE {
+            return self.labeler.judge_all(asked);
+        }
+        let mut progress = Progress::new("judging", asked.len() as u64, "pairs", self.progress);
+        let mut judgments = Vec::with_capacity(asked.len());
+        for some in asked.chunks(PAIRS_AT_ONCE) {
+            if self.interrupt.requested() {
+                return Err(Error::Interrupted { checkpoint: None });
+            }
+            judgments.extend(self.labeler.judge_all(some)?);
+            progress.advance(some.len() as u64);
+        }
+        progress.finish();
+        Ok(judgments)
     }
 }
 
@@ -276,7 +324,7 @@ fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Respon
         let valid: Vec<f64> = valid.concat().into_iter().map(|valid| f64::from(u8::from(valid))).collect();
         let best_of = contestant.best_of as f64;
         let kl = match contestant.best_of {
-            1 => mean_of_sums(&log_ratios.concat()),
+            1 => mean(&log_ratios.concat()).unwrap_or(0.0),
             _ => best_of.ln() - (best_of - 1.0) / best_of,
         };
         Standing { name: contestant.name.clone(), kl, score: mean(&scores.concat()), valid: mean(&valid) }

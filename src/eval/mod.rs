@@ -4,10 +4,12 @@
 //! [`crate::statistics`] turns the verdicts into rates with intervals.
 
 mod contest;
+mod memory;
 mod pair_lines;
 mod win_rate;
 
 pub use crate::statistics::Interval;
 pub use contest::{Contest, Contestant, Judged, Judging, Match, Standing, matches};
+pub use memory::queries_that_fit;
 pub use pair_lines::pair_lines;
 pub use win_rate::{JudgedPair, Outcome, Pair, WinRate, judge_pairs};

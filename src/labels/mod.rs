@@ -56,6 +56,12 @@ pub trait Labeler {
     fn judge_all(&mut self, asked: &[(String, Vec<String>)]) -> Result<Vec<Judgment>> {
         asked.iter().map(|(query, responses)| self.judge(query, responses)).collect()
     }
+
+    /// Whether [`Self::judge_all`] must see all questions there are, because whoever answers takes them in
+    /// any order.
+    fn wants_all_at_once(&self) -> bool {
+        false
+    }
 }
 
 /// A labeler's choice among responses.

@@ -40,6 +40,10 @@ impl Labeler for People<'_> {
         judgments.first().copied().ok_or_else(|| Error::failed("nobody answered", ""))
     }
 
+    fn wants_all_at_once(&self) -> bool {
+        true
+    }
+
     /// Answers may be taken back until the last is given.
     fn judge_all(&mut self, asked: &[Asked]) -> Result<Vec<Judgment>> {
         let all: Vec<Question> = asked.iter().map(|asked| question(asked, self.instructions)).collect();

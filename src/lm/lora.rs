@@ -4,11 +4,27 @@
 use burn::module::{Lora, Module, ModuleMapper, Param, ParamGroup};
 use burn::tensor::{Tensor, TensorData};
 
+use super::config::ModelConfig;
 use super::parameters::normal;
 use super::transformer::Transformer;
+use crate::error::{Error, Result};
 
 /// Every matrix inside the blocks has an adapter; embeddings, biases and norms stay frozen.
 const ADAPTED: &str = "blocks.";
+
+/// Adapters have at most the rank that the matrices have.
+///
+/// # Errors
+/// [`Error::Usage`] for a rank above the width of the model.
+pub fn check_rank(rank: usize, config: &ModelConfig) -> Result<()> {
+    match config.n_embd {
+        width if rank > width => Err(Error::usage(
+            format!("policy.lora.rank is {rank}, and the model is {width} wide: more adds nothing"),
+            format!("change it with --set policy.lora.rank=…, from 0 to {width}; 16 is usual"),
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// Freezes the model and lays `W + alpha/rank · A · B` over each matrix `W` of its blocks. `B` begins
 /// at zero, so that the model computes what it did; `A` is drawn from N(0, 1/d_in).

@@ -1,5 +1,7 @@
 //! Drawing responses of a fixed length, token by token, from the model's own distribution.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -59,26 +61,64 @@ pub fn sample(
     uniform: impl Fn(usize) -> Vec<f32> + Sync,
     interrupt: &Interrupt,
 ) -> Result<Sampled> {
-    let mut passes = Vec::new();
-    let queries_at_once = (ROWS_AT_ONCE / sampling.responses_per_query).max(1);
+    sample_and_tell(model, config, value_head, queries, sampling, uniform, interrupt, |_| Ok(()))
+}
+
+/// The same, telling `drawn` of so many more rows after each pass.
+///
+/// # Errors
+/// As [`sample`], and the first of `drawn`.
+#[allow(clippy::too_many_arguments)]
+pub fn sample_and_tell(
+    model: &Transformer,
+    config: &ModelConfig,
+    value_head: Option<&ScalarHead>,
+    queries: &[Vec<u32>],
+    sampling: &Sampling,
+    uniform: impl Fn(usize) -> Vec<f32> + Sync,
+    interrupt: &Interrupt,
+    mut drawn: impl FnMut(usize) -> Result<()>,
+) -> Result<Sampled> {
+    let uniform = &uniform;
     let room = config.n_positions.saturating_sub(sampling.response_length);
     let rows = queries.len() * sampling.responses_per_query;
     let parts = if model.num_params() > LARGE_MODEL_PARAMETERS { 1 } else { (rows / ROWS_A_PART).max(1) };
-    for (pass, queries) in queries.chunks(queries_at_once).enumerate() {
+    let all_responses = sampling.responses_per_query;
+    let mut passes = Vec::new();
+    for Pass { queries: those, responses } in passes_of(queries.len(), all_responses, ROWS_AT_ONCE) {
+        let queries = queries.get(those.clone()).unwrap_or_default();
+        let part_of_them = Sampling { responses_per_query: responses.len(), ..*sampling };
         let parts = in_parts(&model.device(), queries.len(), parts, |part| {
-            let first_query = pass * queries_at_once + part.start;
+            let numbers = part.clone().flat_map(|query| {
+                let first_row = (those.start + query) * all_responses;
+                responses.clone().flat_map(move |response| uniform(first_row + response))
+            });
+            let numbers: Vec<f32> = numbers.collect();
             let queries = queries.get(part).unwrap_or_default();
             let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, room)?;
-            let first_row = first_query * sampling.responses_per_query;
-            let rows = batch.len() * sampling.responses_per_query;
-            let numbers: Vec<f32> = (first_row..first_row + rows).flat_map(&uniform).collect();
-            sample_pass(model, value_head, &batch, sampling, numbers, interrupt)
+            sample_pass(model, value_head, &batch, &part_of_them, numbers, interrupt)
         });
         for part in parts {
             passes.push(part?);
         }
+        drawn(those.len() * responses.len())?;
     }
     read_back(passes, sampling.response_length)
+}
+
+/// Queries that are read together, and which of the responses to each of them are drawn.
+pub(super) struct Pass {
+    pub queries: Range<usize>,
+    pub responses: Range<usize>,
+}
+
+/// All responses to some queries, or some of the responses to one: never more than `rows`.
+pub(super) fn passes_of(queries: usize, responses: usize, rows: usize) -> impl Iterator<Item = Pass> {
+    let (queries_at_once, responses_at_once) = ((rows / responses.max(1)).max(1), responses.clamp(1, rows.max(1)));
+    let parts = |count: usize, size: usize| (0..count).step_by(size).map(move |first| first..(first + size).min(count));
+    parts(queries, queries_at_once).flat_map(move |queries| {
+        parts(responses, responses_at_once).map(move |responses| Pass { queries: queries.clone(), responses })
+    })
 }
 
 /// Responses that were drawn, still to be read.
@@ -153,4 +193,20 @@ fn read_back(passes: Vec<Drawn>, length: usize) -> Result<Sampled> {
         sampled.values.extend(next());
     }
     Ok(sampled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_has_whole_queries_or_a_part_of_one_and_never_more_rows_than_fit() {
+        let passes = |queries, responses, rows| -> Vec<(Range<usize>, Range<usize>)> {
+            passes_of(queries, responses, rows).map(|pass| (pass.queries, pass.responses)).collect()
+        };
+        assert_eq!(passes(5, 3, 7), [(0..2, 0..3), (2..4, 0..3), (4..5, 0..3)]);
+        assert_eq!(passes(2, 5, 3), [(0..1, 0..3), (0..1, 3..5), (1..2, 0..3), (1..2, 3..5)]);
+        assert_eq!(passes(2, 4, 4), [(0..1, 0..4), (1..2, 0..4)]);
+        assert!(passes(0, 4, 4).is_empty() && passes(3, 0, 4).is_empty());
+    }
 }

@@ -4,14 +4,20 @@ use crate::config;
 use crate::device::Room;
 use crate::error::Result;
 use crate::lm::memory::{Loop, Memory, Pass};
-use crate::lm::{Backward, LanguageModel, Task};
+use crate::lm::{Backward, LanguageModel, Task, lora};
 use crate::parallel::most_parts;
+
+/// Bytes of an episode on the host, once as it was drawn and once an epoch: so many a token of the response
+/// and of the row, and what its lists need however short they are.
+const OF_A_RESPONSE_TOKEN: usize = 56;
+const OF_A_TOKEN: usize = 4;
+const OF_AN_EPISODE: usize = 200;
 
 /// The backward pass of PPO updates that fits into `room`, and what the run takes with it; reference
 /// and reward model lie beside the policy. A row is an episode, and `queries` are those to come.
 ///
 /// # Errors
-/// When nothing fits.
+/// When nothing fits, and as [`lora::check_rank`].
 pub fn backward_that_fits(
     settings: &config::Policy,
     task: &Task,
@@ -19,6 +25,7 @@ pub fn backward_that_fits(
     model: &LanguageModel,
     room: Room,
 ) -> Result<(Backward, Memory)> {
+    lora::check_rank(settings.lora.rank, &model.config)?;
     let backward = Backward {
         micro_batch_size: settings.micro_batch_size,
         parts: most_parts(&model.transformer.device()),
@@ -30,6 +37,14 @@ pub fn backward_that_fits(
         responses: task.sampling.response_length,
         backward,
     };
-    let training = Loop { pass, lora: settings.lora, frozen: 2, sampled_rows: settings.batch_size, section: "policy" };
+    let an_episode = OF_A_RESPONSE_TOKEN * pass.responses + OF_A_TOKEN * pass.tokens + OF_AN_EPISODE;
+    let training = Loop {
+        pass,
+        lora: settings.lora,
+        frozen: 2,
+        sampled_rows: settings.batch_size,
+        kept: (settings.batch_size * (1 + settings.epochs) * an_episode) as u64,
+        section: "policy",
+    };
     training.backward_that_fits(&model.config, 1, room)
 }

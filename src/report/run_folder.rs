@@ -220,7 +220,7 @@ fn last_measured((update, folder): &(usize, PathBuf)) -> Result<Option<MetricsRo
 }
 
 fn settings_of(text: &str) -> Result<Config> {
-    Config::layered(&[("config.toml".into(), text.into())], &[])
+    Config::recorded("config.toml", text)
 }
 
 /// What guessing comes to, as the last fit wrote it.

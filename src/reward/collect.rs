@@ -4,11 +4,20 @@ use std::collections::HashSet;
 
 use super::fit::NormalizationSamples;
 use crate::data::comparisons::{Comparison, Record};
-use crate::error::Result;
+use crate::device::Room;
+use crate::error::{Error, Result};
 use crate::labels::Question;
-use crate::lm::{LanguageModel, Sampling, Task, sample};
+use crate::lm::memory::{Inference, Memory};
+use crate::lm::{LanguageModel, Sampling, Task, sample, sample_and_tell};
 use crate::run::interrupt::Interrupt;
+use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, shuffled, uniform};
+
+/// Bytes of a comparison on the host, in the log and as it stands: so many a token of each response and of
+/// the query, and what its texts need however short they are.
+const OF_A_TOKEN: usize = 10;
+const OF_A_RESPONSE: usize = 90;
+const OF_A_COMPARISON: usize = 700;
 
 /// Draws the questions of a run. Each is known by its number, which with the seed decides the query, the
 /// responses, and their order on the screen.
@@ -38,6 +47,33 @@ impl<'a> Questions<'a> {
     ) -> Result<Self> {
         let tokens = queries.iter().map(|query| task.encode_query(policy, query)).collect::<Result<Vec<_>>>()?;
         Ok(Self { policy, policy_name, task, queries, tokens, responses_per_query, seed })
+    }
+
+    /// Responses to choose from.
+    pub fn responses_per_query(&self) -> usize {
+        self.responses_per_query
+    }
+
+    /// How many of `most` questions can be drawn together in `room`, and what it takes to make `comparisons`
+    /// comparisons of such.
+    pub(super) fn that_fit(&self, most: usize, comparisons: usize, room: Room) -> Result<(usize, Memory)> {
+        let longest_query = self.tokens.iter().map(Vec::len).max().unwrap_or(0);
+        let (response, responses) = (self.task.sampling.response_length, self.responses_per_query);
+        let a_comparison =
+            OF_A_COMPARISON + OF_A_TOKEN * longest_query + responses * (OF_A_RESPONSE + OF_A_TOKEN * response);
+        let drawing = Inference {
+            models: 1,
+            rows: most * responses,
+            responses_per_query: responses,
+            context: self.task.longest_row(longest_query) - response,
+            response,
+            rated: false,
+            kept: (a_comparison as u64).saturating_mul(comparisons as u64),
+        };
+        let hint = "lower labels.responses_per_query, task.response_length_tokens or labels.comparisons, or use a smaller \
+                    model";
+        let (rows, memory) = drawing.rows_that_fit(&self.policy.config, responses, room, hint)?;
+        Ok((rows / responses, memory))
     }
 
     /// The numbers of questions that a log does not hold, from the lowest on.
@@ -103,20 +139,27 @@ fn number_of(seed: u64, id: &str) -> Option<usize> {
 /// Responses of the reference to random queries, whole, as the original normalizes on them.
 ///
 /// # Errors
-/// As [`sample`].
+/// As [`sample`]; [`Error::Interrupted`] when somebody wants to stop.
 pub fn draw_normalization_samples(
     model: &LanguageModel,
     queries: &[Vec<u32>],
     count: usize,
     task: &Task,
     seed: u64,
-    interrupt: &Interrupt,
+    (interrupt, progress): (&Interrupt, Mode),
 ) -> Result<NormalizationSamples> {
     let mut rng = generator(seed, Stream::Normalization, 0, 0);
     let chosen: Vec<Vec<u32>> =
         (0..count).filter_map(|_| queries.get(below(queries.len().max(1), &mut rng))).cloned().collect();
     let contexts = task.contexts(&chosen);
     let numbers = |row: usize| uniform(seed, Stream::Normalization, 1, row as u64, task.sampling.response_length);
-    let drawn = sample(&model.transformer, &model.config, None, &contexts, &task.sampling, numbers, interrupt)?;
+    let mut progress = Progress::new("drawing to normalize on", contexts.len() as u64, "responses", progress);
+    let tell = |rows: usize| {
+        progress.advance(rows as u64);
+        if interrupt.requested() { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
+    };
+    let (network, config, sampling) = (&model.transformer, &model.config, &task.sampling);
+    let drawn = sample_and_tell(network, config, None, &contexts, sampling, numbers, interrupt, tell)?;
+    progress.finish();
     Ok(NormalizationSamples { queries: chosen, responses: drawn.responses })
 }

@@ -206,7 +206,11 @@ impl RewardTraining<'_> {
         // As many responses at once as in a step.
         let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
         let passes = Passes::until(&self.interrupt, self.backward.micro_batch_size * a_comparison);
-        Ok(model.normalize(&self.pretrained.config, queries, responses, &passes)?.0)
+        let mut progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
+        let (model, _) = model.normalize(&self.pretrained.config, queries, responses, &passes)?;
+        progress.advance(responses.len() as u64);
+        progress.finish();
+        Ok(model)
     }
 
     fn start_or_resume(&self) -> Result<(RewardModel, ModuleOptimizer, usize)> {

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use super::collect::Questions;
 use crate::data::comparisons::Record;
+use crate::device::Room;
 use crate::error::{Error, Result};
 use crate::labels::{Answer, LabelLog, Labeler, Question, SharedDesk, Signature};
+use crate::lm::ROWS_AT_ONCE;
+use crate::lm::memory::Memory;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::unix_seconds;
 
-/// Questions drawn and judged at once; what is judged is on disk before the next are drawn.
+/// Questions drawn and judged at once, at most; what is judged is on disk before the next are drawn.
 const AT_ONCE: usize = 32;
 
 /// Questions drawn for a person at once: few, so that the first are soon there.
@@ -28,6 +31,8 @@ pub struct Labelling<'a> {
     pub questions: Questions<'a>,
     /// Comparisons that the log is to hold.
     pub wanted: usize,
+    /// Questions that are drawn at once, at most.
+    pub at_once: usize,
     /// After so long, people's labels are enough as they are.
     pub patience: Option<Duration>,
     pub interrupt: Interrupt,
@@ -35,6 +40,16 @@ pub struct Labelling<'a> {
 }
 
 impl Labelling<'_> {
+    /// How many of these questions are drawn at once in `room`, and what it takes to make `wanted`
+    /// comparisons of them.
+    ///
+    /// # Errors
+    /// When not even one question fits.
+    pub fn at_once_that_fits(questions: &Questions<'_>, wanted: usize, room: Room) -> Result<(usize, Memory)> {
+        let most = (ROWS_AT_ONCE / questions.responses_per_query()).clamp(1, AT_ONCE);
+        questions.that_fit(most, wanted, room)
+    }
+
     /// Draws and judges until the log holds as many comparisons as are wanted.
     ///
     /// # Errors
@@ -43,7 +58,7 @@ impl Labelling<'_> {
         let mut numbers = self.questions.open_numbers(log.records());
         let mut progress = self.begin(log.comparisons().len());
         while log.comparisons().len() < self.wanted {
-            let some = AT_ONCE.min(self.wanted - log.comparisons().len());
+            let some = self.at_once.min(self.wanted - log.comparisons().len());
             let drawn = self.draw(numbers.by_ref().take(some), log.path())?;
             log.append_many(drawn.iter().map(|question| judge(question, labeler)).collect::<Result<Vec<_>>>()?)?;
             progress.advance(drawn.len() as u64);
@@ -94,7 +109,8 @@ impl Labelling<'_> {
             if lacking == 0 {
                 desk.wait(Duration::from_millis(200));
             } else {
-                let drawn = self.draw(numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE)), &path)?;
+                let drawn =
+                    self.draw(numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE).min(self.at_once)), &path)?;
                 desk.with(|desk| desk.offer(drawn));
             }
         }

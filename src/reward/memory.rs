@@ -8,6 +8,10 @@ use crate::lm::memory::{Loop, Memory, Pass};
 use crate::lm::{Backward, LanguageModel, Task};
 use crate::parallel::most_parts;
 
+/// Bytes of a response to normalize on, on the host: so many a token, and what its lists need.
+const OF_A_TOKEN: usize = 8;
+const OF_A_RESPONSE: usize = 150;
+
 /// The backward pass of reward steps on `comparisons` that fits into `room`, its rows being
 /// comparisons, and what the run takes with it; the pretrained model, whose responses to `queries`
 /// the rewards are normalized on, lies beside the one that learns.
@@ -27,7 +31,7 @@ pub fn backward_that_fits(
     let compared = most(|one| one.query.len() + one.responses.iter().map(Vec::len).max().unwrap_or(0));
     let sampled = task.longest_row(queries.iter().map(Vec::len).max().unwrap_or(0));
     let pass = Pass {
-        rows: settings.batch_size * responses,
+        rows: settings.batch_size.min(comparisons.len().max(1)) * responses,
         tokens: compared.max(sampled),
         responses: 0,
         backward: Backward {
@@ -41,6 +45,7 @@ pub fn backward_that_fits(
         lora: Lora { rank: 0, alpha: 1.0 },
         frozen: 1,
         sampled_rows: settings.normalize_samples,
+        kept: (settings.normalize_samples * (OF_A_TOKEN * sampled + OF_A_RESPONSE)) as u64,
         section: "reward",
     };
     let (backward, memory) = fitting.backward_that_fits(&model.config, responses, room)?;

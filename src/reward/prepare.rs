@@ -13,6 +13,7 @@ use crate::data::split::{split_after, split_by_query};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Task, original_labels};
 use crate::run::interrupt::Interrupt;
+use crate::run::progress::Mode;
 
 /// Comparisons in tokens, and responses to normalize on.
 #[derive(Debug, Clone)]
@@ -35,11 +36,11 @@ impl RewardData {
         queries: &[Vec<u32>],
         settings: &Config,
         seed: u64,
-        interrupt: &Interrupt,
+        (interrupt, progress): (&Interrupt, Mode),
     ) -> Result<Self> {
         let (train, held_out) = split(comparisons, settings, seed);
         let count = settings.reward.normalize_samples;
-        let normalization = draw_normalization_samples(model, queries, count, task, seed, interrupt)?;
+        let normalization = draw_normalization_samples(model, queries, count, task, seed, (interrupt, progress))?;
         Ok(Self { train, held_out, normalization })
     }
 

@@ -75,7 +75,7 @@ fn compare_settings(
     if !path.exists() || !directory.has_work() {
         return Ok(());
     }
-    let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
+    let before = Config::recorded(&path.display().to_string(), &files::read_text(&path)?)?;
     let mut differences = before.differences(settings)?;
     // An adapted coefficient goes on from where it is.
     differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));

@@ -1,7 +1,7 @@
 //! Reading and writing whole files; every error names its path.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use serde::Serializer;
@@ -19,9 +19,23 @@ pub fn open(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|source| Error::file("read", path, source))
 }
 
+/// The text of a file that has `most` bytes at most: of a longer one, or one without end, no more is read.
+pub fn read_short_text(path: &Path, most: u64) -> Result<String> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(most + 1).read_to_end(&mut bytes);
+    match read.map_err(|source| Error::file("read", path, source))? as u64 > most {
+        true => Err(Error::input(path, format!("more than {most} bytes"), "check whether this is the right file")),
+        false => text_of(bytes, path),
+    }
+}
+
 /// The text of a file; bytes that are not UTF-8 are an error that names line and offset.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).map_err(|error| {
+    text_of(read(path)?, path)
+}
+
+fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count();
         Error::line(
@@ -192,6 +206,17 @@ mod tests {
         let error = read_text(&path).unwrap_err();
         assert!(error.to_string().ends_with("latin-1.txt:2: byte 11 of the file is not UTF-8"), "{error}");
         assert_eq!(error.exit_code(), 4);
+    }
+
+    #[test]
+    fn of_a_text_that_is_too_long_no_more_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_short_text(&path, 5).unwrap(), "12345");
+        let error = read_short_text(&path, 4).unwrap_err();
+        assert_eq!((error.to_string().ends_with("more than 4 bytes"), error.exit_code()), (true, 4));
+        assert!(!cfg!(target_os = "linux") || read_short_text(Path::new("/dev/zero"), 1 << 20).is_err());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! How far a long task is, on stderr; the only place in the library that writes there.
 
 use std::io::Write;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
@@ -9,6 +11,9 @@ use crate::visible::{visible_line, visible_message};
 
 /// How often a line appears where a bar cannot be drawn.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// After so long without a count, a line says that the task goes on: a step of a large model takes minutes.
+const STILL_EVERY: Duration = Duration::from_secs(40);
 
 /// The unit of downloads, shown in kB, MB or GB; of these alone the total may be unknown, then 0.
 pub const BYTES: &str = "bytes";
@@ -44,8 +49,40 @@ pub struct Progress {
 #[derive(Debug)]
 enum Display {
     Bar(ProgressBar),
-    Lines { last: Instant },
+    Lines { last: Instant, watch: Watch },
     Nothing,
+}
+
+/// Says now and then that a task goes on, for as long as it lives and nothing is counted.
+#[derive(Debug)]
+struct Watch {
+    /// When something was counted last, and what there is to say.
+    seen: Arc<Mutex<(Instant, String)>>,
+    /// The thread ends when this goes.
+    _alive: Sender<()>,
+}
+
+impl Watch {
+    fn begin(said: String) -> Self {
+        let seen = Arc::new(Mutex::new((Instant::now(), said)));
+        let (alive, ended) = channel();
+        let watched = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let mut last_told = Instant::now();
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(STILL_EVERY / 4) {
+                let (at, said) = watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if at.elapsed().min(last_told.elapsed()) >= STILL_EVERY {
+                    last_told = Instant::now();
+                    write_line(&format!("{said}, and on with the next for {}", duration(at.elapsed().as_secs_f64())));
+                }
+            }
+        });
+        Self { seen, _alive: alive }
+    }
+
+    fn saw(&self, said: String) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), said);
+    }
 }
 
 impl Progress {
@@ -72,7 +109,7 @@ impl Progress {
 
     /// Counts `units` more as done.
     pub fn advance(&mut self, units: u64) {
-        self.reach(self.count.done + units);
+        self.reach(self.count.done.saturating_add(units));
     }
 
     /// Counts `done` units as done: people take back what they did.
@@ -80,12 +117,12 @@ impl Progress {
         self.count.done = done;
         self.redraw();
         let more_to_come = self.count.done < self.count.total || self.count.total == 0;
-        if let Display::Lines { last } = &mut self.display
-            && last.elapsed() >= LINE_EVERY
-            && more_to_come
-        {
-            *last = Instant::now();
-            write_line(&self.count.line(self.started.elapsed(), &self.message));
+        if let Display::Lines { last, watch } = &mut self.display {
+            watch.saw(self.count.to_string());
+            if last.elapsed() >= LINE_EVERY && more_to_come {
+                *last = Instant::now();
+                write_line(&self.count.line(self.started.elapsed(), &self.message));
+            }
         }
     }
 
@@ -124,7 +161,7 @@ fn display(count: &Count, mode: Mode, started: Instant) -> Display {
     let bar = ProgressBar::with_draw_target(Some(count.total), ProgressDrawTarget::stderr());
     match (mode, bar.is_hidden()) {
         (Mode::Quiet, _) => Display::Nothing,
-        (Mode::Shown, true) => Display::Lines { last: started },
+        (Mode::Shown, true) => Display::Lines { last: started, watch: Watch::begin(count.to_string()) },
         (Mode::Shown, false) => {
             // A template that does not parse could only be a bug here; the plain bar will do then.
             let style = ProgressStyle::with_template("{prefix} [{bar:24}] {msg}")

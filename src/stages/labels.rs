@@ -38,16 +38,18 @@ pub fn open_log(out: &Path) -> Result<LabelLog> {
 /// A run of the labels that the settings ask for.
 ///
 /// # Errors
-/// For a query the model cannot read.
+/// For a query the model cannot read, and when it does not fit into memory.
 pub fn labelling<'a>(
     session: &Session<'a>,
     name: &'a str,
     queries: &'a [String],
     progress: Mode,
 ) -> Result<Labelling<'a>> {
-    let Session { model, settings, interrupt, seed, .. } = *session;
+    let Session { model, settings, interrupt, seed, room, .. } = *session;
     let task = Task::new(&settings.task, model)?;
     let questions = Questions::new((model, name), task, queries, settings.labels.responses_per_query, seed)?;
     let wanted = settings.labels.comparisons;
-    Ok(Labelling { questions, wanted, patience: None, interrupt: interrupt.clone(), progress })
+    let (at_once, memory) = Labelling::at_once_that_fits(&questions, wanted, room)?;
+    progress.say(&format!("memory: about {}; {at_once} questions at a time", memory.describe()));
+    Ok(Labelling { questions, wanted, at_once, patience: None, interrupt: interrupt.clone(), progress })
 }

@@ -53,7 +53,7 @@ pub fn fit(
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
     // Its folder tells that the fit has begun.
     let journal = directory.journal()?;
-    let data = RewardData::new(model, &task, comparisons, queries, settings, seed, interrupt)?;
+    let data = RewardData::new(model, &task, comparisons, queries, settings, seed, (interrupt, progress))?;
     let training = RewardTraining {
         settings: &settings.reward,
         backward,

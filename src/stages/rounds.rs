@@ -14,7 +14,7 @@ use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
 use crate::labels::{Labeler, SharedDesk};
-use crate::lm::{Queries, Task};
+use crate::lm::{Queries, Task, lora};
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
 use crate::run::checkpoints::latest;
@@ -142,6 +142,7 @@ impl Rounds<'_> {
 
     fn run_those_left(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
         let Config { train, labels, policy, .. } = self.session.settings;
+        lora::check_rank(policy.lora.rank, &self.session.model.config)?;
         let rounds = rounds(train, labels.comparisons, policy.updates)?;
         let stage = self.directory.stage("policy")?;
         let mut done = latest(&stage.checkpoints())?.checkpoint.map_or(0, |checkpoint| checkpoint.step() as usize);
@@ -259,7 +260,7 @@ impl Rounds<'_> {
 
     /// Has the labels of a round made that are missing; how many lines the log has then.
     fn label(&self, round: Round, another: bool, choosers: &mut Choosers<'_>, done: usize) -> Result<usize> {
-        let Session { model, settings, seed, interrupt, progress, .. } = self.session;
+        let Session { model, settings, seed, interrupt, room, progress } = self.session;
         let checkpoints = self.directory.stage("policy")?.journal()?.checkpoints;
         let policy = latest_policy(&settings.policy, model, seed, &checkpoints)?;
         let name = if policy.is_some() { format!("update-{done}") } else { "pretrained".into() };
@@ -268,7 +269,9 @@ impl Rounds<'_> {
         let count = settings.labels.responses_per_query;
         let labelling = |patience| -> Result<Labelling<'_>> {
             let questions = Questions::new((&sampler, &name), task.clone(), self.queries, count, seed)?;
-            Ok(Labelling { questions, wanted: round.labels, patience, interrupt: interrupt.clone(), progress })
+            let (at_once, _) = Labelling::at_once_that_fits(&questions, round.labels, room)?;
+            let (wanted, interrupt) = (round.labels, interrupt.clone());
+            Ok(Labelling { questions, wanted, at_once, patience, interrupt, progress })
         };
         match choosers {
             Choosers::Labeler(labeler) => {

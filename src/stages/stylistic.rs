@@ -4,9 +4,9 @@
 use super::{RewardFit, Session, fine_tune, fit, label, tune};
 use crate::data::queries::Openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contestant, Judged, Judging, matches};
+use crate::eval::{Contestant, Judged, Judging, matches, queries_that_fit};
 use crate::labels::Labeler;
-use crate::lm::{LanguageModel, Precision, Queries, STORYTELLER, Task};
+use crate::lm::{LanguageModel, Precision, Queries, ROWS_AT_ONCE, STORYTELLER, Task, lora};
 use crate::policy::Judges;
 use crate::reward::{TokenComparison, token_comparisons};
 use crate::run::{RunDirectory, files};
@@ -49,6 +49,7 @@ impl Stylistic<'_> {
     /// As [`label`].
     pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Vec<TokenComparison>> {
         let Session { model, settings, .. } = self.session;
+        lora::check_rank(settings.policy.lora.rank, &model.config)?;
         let path = self.directory.comparisons();
         label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
         let task = Task::new(&settings.task, model)?;
@@ -126,24 +127,31 @@ impl Stylistic<'_> {
     /// # Errors
     /// As [`Judging::run`].
     pub fn judge(&self, tuned: &Tuned, contestants: &[Contestant<'_>], labeler: &mut dyn Labeler) -> Result<Judged> {
-        let Session { model, settings, seed, interrupt, progress, .. } = self.session;
+        let Session { model, settings, seed, interrupt, progress, room } = self.session;
+        let task = Task::new(&settings.task, model)?;
+        let queries = &self.queries.held_out;
+        let matches = matches(contestants.len(), false);
+        let models = (1 + contestants.len(), contestants.iter().map(|one| one.best_of).max().unwrap_or(1));
+        let pairs = (matches.len(), settings.eval.pairs);
+        let (queries_at_once, _) = queries_that_fit(model, &task, queries, models, pairs, room)?;
         let judges = Judges {
             reference: model,
             reward_model: &tuned.fit.fitted.model,
-            task: Task::new(&settings.task, model)?,
-            rows_at_once: settings.policy.micro_batch_size,
+            task,
+            rows_at_once: settings.policy.micro_batch_size.min(ROWS_AT_ONCE),
         };
         let judging = Judging {
             reference: model,
             judges: Some(&judges),
-            queries: &self.queries.held_out,
+            queries,
             task: &settings.task,
             pairs: settings.eval.pairs,
+            queries_at_once,
             seed,
             interrupt: interrupt.clone(),
             progress,
         };
-        judging.run(contestants, &matches(contestants.len(), false), labeler)
+        judging.run(contestants, &matches, labeler)
     }
 }
 

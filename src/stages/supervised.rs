@@ -42,7 +42,7 @@ pub fn fine_tune(
     let longest = chosen.longest().max(held_out.longest());
     let fitting = Loop {
         pass: Pass {
-            rows: sft.batch_size,
+            rows: sft.batch_size.min(chosen.in_all()),
             tokens: longest.context + longest.continuation.max(task.sampling.response_length),
             responses: longest.continuation,
             backward: Backward {
@@ -54,6 +54,7 @@ pub fn fine_tune(
         lora: crate::config::Lora { rank: 0, alpha: 1.0 },
         frozen: 1,
         sampled_rows: 1,
+        kept: 0,
         section: "sft",
     };
     let (fit, memory) = fitting.backward_that_fits(&model.config, 1, room)?;

@@ -53,6 +53,11 @@ impl Chosen {
         self.examples.len()
     }
 
+    /// In all passes.
+    pub fn in_all(&self) -> usize {
+        self.passes * self.examples.len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.examples.is_empty()
@@ -102,7 +107,7 @@ impl Sft {
     /// How it is trained on these.
     pub fn schedule(&self, chosen: &Chosen) -> Schedule {
         Schedule {
-            steps: (chosen.passes * chosen.len()).div_ceil(self.batch_size),
+            steps: chosen.in_all().div_ceil(self.batch_size),
             batch_size: self.batch_size,
             learning_rate: self.learning_rate,
             warmup_steps: 0,

@@ -2,9 +2,12 @@
 
 use burn::tensor::Device;
 
-use crate::config::Pretrain;
+use crate::config::{Lora, Pretrain};
+use crate::device::Room;
 use crate::error::{Error, Result};
-use crate::lm::{END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer, parameters};
+use crate::lm::memory::{Loop, Memory, Pass};
+use crate::lm::{Backward, END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer, parameters};
+use crate::parallel::most_parts;
 
 use super::train::Schedule;
 
@@ -25,19 +28,38 @@ impl Pretrain {
         }
     }
 
-    /// A model of this size, whose weights the seed draws.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn new_model(&self, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<LanguageModel> {
-        let config = ModelConfig {
+    /// The shape of a model of this size.
+    pub fn shape(&self, tokenizer: &Tokenizer) -> ModelConfig {
+        ModelConfig {
             vocab_size: tokenizer.vocab_size(),
             n_positions: self.context_tokens,
             n_embd: self.width,
             n_layer: self.layers,
             n_head: self.heads,
             layer_norm_epsilon: 1e-5,
-        };
+        }
+    }
+
+    /// The backward pass on a model of this shape that fits into `room`, and what the run takes with it; what
+    /// it began from lies beside the model that learns.
+    ///
+    /// # Errors
+    /// When nothing fits.
+    pub fn backward_that_fits(&self, config: &ModelConfig, device: &Device, room: Room) -> Result<(Backward, Memory)> {
+        let backward = Backward { parts: most_parts(device), ..Backward::in_passes_of(self.batch_size) };
+        let pass =
+            Pass { rows: self.batch_size, tokens: self.context_tokens, responses: self.context_tokens, backward };
+        let lora = Lora { rank: 0, alpha: 1.0 };
+        let training = Loop { pass, lora, frozen: 1, sampled_rows: 1, kept: 0, section: "pretrain" };
+        training.backward_that_fits(config, 1, room)
+    }
+
+    /// A model of this size, whose weights the seed draws.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn new_model(&self, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<LanguageModel> {
+        let config = self.shape(&tokenizer);
         let transformer = parameters::draw(Transformer::zeros(&config, device), config.n_layer, seed)?;
         Ok(LanguageModel { config, transformer, tokenizer, origin: None })
     }

@@ -3,6 +3,7 @@
 mod adam;
 mod compatibility;
 mod devices;
+mod extremes;
 mod fetch;
 mod gpt2_124m;
 mod gradients;
