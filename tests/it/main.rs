@@ -13,6 +13,7 @@ mod label_browser;
 #[cfg(feature = "web")]
 mod label_page;
 mod model;
+mod mutations;
 mod operations;
 mod original_labels;
 mod parity;
