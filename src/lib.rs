@@ -46,6 +46,7 @@ pub mod device;
 mod error;
 pub mod eval;
 pub mod fetch;
+mod json;
 pub mod labels;
 pub mod lm;
 pub mod parallel;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::store::burn_pack::Reader;
+use burn::tensor::{Bytes, Tensor};
 use preftune::config::AdamForm;
 use preftune::lm::{Adam, parameters};
 use preftune::run::checkpoint::Checkpoint;
@@ -252,17 +253,28 @@ fn weights(test: &'static str, mutants: u64) {
             write(&path, &files, name, bytes);
             fs::write(path.join(MANIFEST), agree(&files, name, bytes)).unwrap();
             let loaded = Checkpoint::open(&path).and_then(|checkpoint| {
-                training_state::load_optimizer(&checkpoint, adam())?;
-                parameters::read(&training_state::load_model(&checkpoint, empty.clone())?)
+                let optimizer = training_state::load_optimizer(&checkpoint, adam())?;
+                Ok((optimizer, parameters::read(&training_state::load_model(&checkpoint, empty.clone())?)?))
             });
             match loaded {
-                Ok(weights) => missing(&weights, &fs::read(path.join("model.bpk")).unwrap())
-                    .map_or(Outcome::Same, Outcome::Different),
+                Ok((optimizer, weights)) => {
+                    let [model, state] = ["model.bpk", "optimizer.bpk"].map(|name| fs::read(path.join(name)).unwrap());
+                    let kept = tensors(&optimizer.into_bytes().unwrap());
+                    let lost = (kept != tensors(&state)).then(|| "another state of the optimizer".to_string());
+                    missing(&weights, &model).or(lost).map_or(Outcome::Same, Outcome::Different)
+                }
                 Err(error) => outcome::<()>(Err(error), Err(String::new())),
             }
         },
     });
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// The tensors of a record, by name.
+fn tensors(record: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let reader = Reader::from_bytes(Bytes::from_bytes_vec(record.to_vec())).unwrap();
+    let tensors = reader.into_tensors().unwrap();
+    tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor.to_bytes().unwrap().to_vec())).collect()
 }
 
 /// A weight whose numbers do not stand in the file, one after the other, if there is one.

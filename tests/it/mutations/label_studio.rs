@@ -100,22 +100,25 @@ fn task(entry: &Json) -> Result<Vec<Record>, String> {
             responses: responses.iter().map(apart).collect(),
             best,
             labeler: labeler(annotation.get("completed_by")),
-            ms: seconds.map(milliseconds).transpose()?,
+            ms: seconds.and_then(milliseconds),
             ..Comparison::default()
         }));
     }
     Ok(found)
 }
 
-/// A time that a person can have taken.
-fn milliseconds(seconds: f64) -> Result<u64, String> {
+/// Of a time that can have passed.
+fn milliseconds(seconds: f64) -> Option<u64> {
     let time = seconds * 1000.0;
-    if (0.0..1e15).contains(&time) { Ok(time as u64) } else { Err(format!("{seconds} seconds")) }
+    (0.0..1e15).contains(&time).then_some(time as u64)
 }
 
 fn labeler(completed_by: Option<&Json>) -> String {
     match completed_by {
-        Some(Json::Number(number)) => number.clone(),
+        Some(Json::Number(digits)) => match digits.parse::<i128>() {
+            Ok(number) => number.to_string(),
+            Err(_) => format!("{:?}", digits.parse::<f64>().unwrap()),
+        },
         Some(person) => person.get("email").and_then(|email| email.text().ok()).unwrap_or_default().into(),
         None => String::new(),
     }

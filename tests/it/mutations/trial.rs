@@ -60,12 +60,21 @@ pub enum Outcome {
 pub fn outcome<T: PartialEq + Debug>(ours: preftune::Result<T>, theirs: Result<T, String>) -> Outcome {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) if ours == theirs => Outcome::Same,
-        (Ok(ours), Ok(theirs)) => Outcome::Different(format!("read {ours:?}\n  where there is {theirs:?}")),
-        (Ok(ours), Err(why)) => Outcome::Different(format!("{why}\n  read as {ours:?}")),
+        (Ok(ours), Ok(theirs)) => Outcome::Different(difference(&format!("{ours:?}"), &format!("{theirs:?}"))),
+        (Ok(ours), Err(why)) => {
+            Outcome::Different(format!("{why}\n  read as {}", shortened(&format!("{ours:?}"), 300)))
+        }
         (Err(error), theirs) => {
             Outcome::Refused { code: error.exit_code(), only_here: theirs.is_ok(), text: error.to_string() }
         }
     }
+}
+
+/// Where two results written out part, with a little of both.
+fn difference(ours: &str, theirs: &str) -> String {
+    let alike = ours.chars().zip(theirs.chars()).take_while(|(one, other)| one == other).count();
+    let around = |text: &str| text.chars().skip(alike.saturating_sub(60)).take(160).collect::<String>();
+    format!("read:     …{}…\n  there is: …{}…", around(ours), around(theirs))
 }
 
 /// What the process that read the mutants writes down.
@@ -217,18 +226,21 @@ impl Count {
             }
             Outcome::Different(what) => {
                 self.different += 1;
-                let shown = shortened(&mutant.escape_ascii().to_string(), 1500);
-                note(&mut self.differences, format!("{}\n  mutant {number}: {shown}", shortened(&what, 1500)));
+                let shown = shortened(&mutant.escape_ascii().to_string(), 600);
+                note(&mut self.differences, format!("{what}\n  mutant {number}: {shown}"));
             }
         }
     }
 }
 
-/// Keeps one text of those that begin alike.
+/// Keeps one text of those that begin alike but for names and numbers.
 fn note(kept: &mut Vec<String>, text: String) {
-    let beginning = |text: &str| text.chars().filter(|one| !one.is_ascii_digit()).take(40).collect::<String>();
+    let beginning = |text: &str| {
+        let outside_quotes = text.split('"').step_by(2).flat_map(str::chars);
+        outside_quotes.filter(|one| one.is_alphabetic()).take(40).collect::<String>()
+    };
     if kept.len() < SHOWN && !kept.iter().any(|one| beginning(one) == beginning(&text)) {
-        kept.push(shortened(&text, 3500));
+        kept.push(shortened(&text, 2000));
     }
 }
 
