@@ -23,6 +23,14 @@ pub fn from_slice<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
     deserializer.end().map(|()| value)
 }
 
+/// The same of a value that was read before.
+///
+/// # Errors
+/// As [`from_slice`].
+pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde_json::Result<T> {
+    T::deserialize(Strict(value))
+}
+
 /// What stands around a part of the reading, so that all inside it is read strictly.
 struct Strict<T>(T);
 
@@ -234,6 +242,7 @@ mod tests {
         assert_eq!(value, serde_json::from_str::<serde_json::Value>(TEXT).unwrap());
         assert_eq!(from_slice::<Option<Inner>>(b" null ").unwrap(), None);
         assert!(from_slice::<u64>(b"1 2").is_err());
+        assert_eq!(from_value::<Outer>(value).unwrap(), read(TEXT).unwrap());
     }
 
     #[test]
@@ -256,6 +265,8 @@ mod tests {
         {
             let error = read(&TEXT.replace(object, array)).unwrap_err();
             assert!(error.to_string().contains("invalid type: sequence, expected struct"), "{error}");
+            let value = serde_json::from_str(&TEXT.replace(object, array)).unwrap();
+            assert!(from_value::<Outer>(value).is_err());
         }
     }
 
