@@ -14,7 +14,9 @@ use serde::Serialize;
 use crate::config::{self, AdamForm};
 use crate::device::{Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, Backward, ModelConfig, Passes, Sampling, ScalarHead, Transformer, parameters, sample};
+use crate::lm::{
+    Adam, Backward, GradientSquares, ModelConfig, Passes, Sampling, ScalarHead, Transformer, parameters, sample,
+};
 use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
 use crate::reward::RewardModel;
 use crate::run::interrupt::Interrupt;
@@ -184,6 +186,7 @@ fn train(
     stopwatch.measure(|| {
         if let Some(before) = policy.take() {
             let (gradients, analyses) = gradients(&before, config, &minibatch, &settings)?;
+            let squares = GradientSquares::of(&before, &gradients);
             let after = optimizer.step(settings.learning_rate, before, gradients);
             // Wait for the device: a step is done when its weights and statistics are there.
             after
@@ -191,7 +194,7 @@ fn train(
                 .device()
                 .sync()
                 .map_err(|error| Error::device(format!("the device failed: {error:?}"), ""))?;
-            drop(analyses);
+            drop((analyses, squares));
             policy = Some(after);
         }
         Ok(())

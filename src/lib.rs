@@ -46,6 +46,8 @@ pub mod device;
 mod error;
 pub mod eval;
 pub mod fetch;
+mod finite;
+pub mod format_version;
 mod json;
 pub mod labels;
 pub mod lm;

@@ -2,14 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
 
 use crate::device::is_cpu;
 
-/// As many parts as there are cores.
+/// As many parts as [`most_parts`] says.
 pub const ALL_CORES: usize = usize::MAX;
+
+/// What [`set_most_parts`] set; 0 before.
+static MOST_PARTS: AtomicUsize = AtomicUsize::new(0);
+
+/// From here on, the whole process cuts work on a CPU into so many parts at most, in the place of as many as
+/// there are cores; where there are fewer cores, parts share them.
+///
+/// Sums are rounded part by part, so that a run that goes on elsewhere must go on with its number of parts to
+/// come out the same to the last bit. It is one number a process, as the cores are: a process works on one
+/// run.
+pub fn set_most_parts(parts: usize) {
+    MOST_PARTS.store(parts, Ordering::Relaxed);
+}
 
 /// Does `work` on `rows` rows, cut into at most `parts` ranges that together cover them, and returns
 /// the results in order.
@@ -47,10 +61,15 @@ fn inside_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// Into how many parts [`in_parts`] cuts its work at most.
 pub fn most_parts(device: &Device) -> usize {
-    if is_cpu(device) { cores() } else { 1 }
+    match MOST_PARTS.load(Ordering::Relaxed) {
+        _ if !is_cpu(device) => 1,
+        0 => cores(),
+        set => set,
+    }
 }
 
-fn cores() -> usize {
+/// Cores that this process may use.
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use preftune::lm::TensorFile;
 use preftune::lm::hugging_face::{CONFIG_FILE, HEADS_FILE, WEIGHTS_FILE, load_transformer};
 use preftune::lm::parameters::NamedTensor;
 use preftune::lm::tensor_file::read_safetensors;
-use preftune::lm::{ModelConfig, ScalarHead, Transformer};
+use preftune::lm::{ConfigFile, ModelConfig, ScalarHead, TensorFile, Transformer, Weights};
 use preftune::reward::TokenComparison;
 use preftune::run::files;
 use preftune::{Error, Result};
@@ -107,7 +106,7 @@ impl Fixture {
         let input = serde_json::from_slice(&files::read(&input_path)?)
             .map_err(|error| Error::input(&input_path, error.to_string(), "is this folder a parity fixture?"))?;
         Ok(Self {
-            config: ModelConfig::from_json(&files::read(&config_path)?, &config_path)?,
+            config: ConfigFile::read(&files::read(&config_path)?, &config_path)?.config,
             input,
             folder: folder.into(),
             weights: files::read(&folder.join("policy").join(WEIGHTS_FILE))?,
@@ -119,7 +118,8 @@ impl Fixture {
     /// The language model, loaded anew.
     pub fn transformer(&self, device: &Device) -> Result<Transformer> {
         let path = self.folder.join("policy").join(WEIGHTS_FILE);
-        load_transformer(&self.config, &mut TensorFile::from_bytes(&self.weights, &path)?, device)
+        let mut weights = Weights::of_one(TensorFile::from_bytes(&self.weights, &path)?)?;
+        load_transformer(&self.config, &mut weights, device)
     }
 
     /// The head called `value` or `reward`.

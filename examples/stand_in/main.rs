@@ -65,7 +65,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let labels = labels::generate(&texts, &tokenizer, arguments.rows, arguments.seed)?;
     let (config, transformer) = random_model(shape, 0, &device::host())?;
-    let model = LanguageModel { config, transformer, tokenizer };
+    let model = LanguageModel { config, transformer, tokenizer, origin: None };
     files::create_folder(&arguments.out.join("model"))?;
     for (name, bytes) in model.to_files(Precision::F32)? {
         if name != TOKENIZER_FILE {

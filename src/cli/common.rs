@@ -15,11 +15,10 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::labels::SimulatedLabeler;
 use crate::lm::{
-    LanguageModel, ModelFiles, Queries, Task, TensorFile, Tokenizer, TokenizerFiles, hugging_face, shipped,
-    shipped_weights,
+    LanguageModel, ModelFiles, Queries, Task, Tokenizer, hugging_face, model_folder, shipped, shipped_digests,
 };
 use crate::reward::{RewardModel, TokenComparison, token_comparisons};
-use crate::run::{Interrupt, Mode, RunDirectory, files};
+use crate::run::{Input, Interrupt, Mode, RunDirectory, Work, begin, files};
 use crate::stages::Session;
 
 /// Options of every command.
@@ -84,9 +83,13 @@ impl Common {
         Ok(opened)
     }
 
-    /// The run folder asked for, or `runs/NAME`. A folder goes on with the work it was begun for:
-    /// `inputs` names what that work is.
-    pub fn run_directory(&self, name: &str, settings: &Config, inputs: &[String]) -> Result<RunDirectory> {
+    /// The run folder asked for, or `runs/NAME`; as [`crate::run::begin`].
+    pub fn run_directory(
+        &self,
+        name: &str,
+        settings: &Config,
+        inputs: impl IntoIterator<Item = Input>,
+    ) -> Result<RunDirectory> {
         self.run_directory_that_keeps(name, settings, inputs, &[])
     }
 
@@ -95,57 +98,11 @@ impl Common {
         &self,
         name: &str,
         settings: &Config,
-        inputs: &[String],
+        inputs: impl IntoIterator<Item = Input>,
         settled: &[(&str, &str)],
     ) -> Result<RunDirectory> {
         let path = self.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
-        let directory = RunDirectory::open(path)?;
-        let begun_for = directory.path().join("begun-for.txt");
-        let work = format!("{name}\nseed {}\n{}\n", self.seed, inputs.join("\n"));
-        if directory.has_work() && begun_for.exists() && files::read_text(&begun_for)? != work {
-            return Err(Error::usage(
-                format!("{} was begun with another seed, labeler, command or other files", directory.path().display()),
-                format!("see {}; choose another folder with --run, or delete this one", begun_for.display()),
-            ));
-        }
-        files::write_atomically(&begun_for, work.as_bytes())?;
-        self.warn_of_other_settings(&directory, settings, settled)?;
-        files::write_atomically(&directory.config(), settings.to_toml()?.as_bytes())?;
-        Ok(directory)
-    }
-
-    /// A run may go on with other settings, to train longer, say; what is done is not done again. A run
-    /// of which nothing is done, because it was refused, has no settings yet.
-    fn warn_of_other_settings(
-        &self,
-        directory: &RunDirectory,
-        settings: &Config,
-        settled: &[(&str, &str)],
-    ) -> Result<()> {
-        let path = directory.config();
-        if !path.exists() || !directory.has_work() {
-            return Ok(());
-        }
-        let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
-        let mut differences = before.differences(settings)?;
-        // An adapted coefficient goes on from where it is.
-        differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));
-        for (setting, why) in SETTLED.iter().chain(settled) {
-            if let Some(difference) = differences.iter().find(|difference| difference.contains(*setting)) {
-                return Err(Error::usage(
-                    format!("{difference}: {why}"),
-                    format!("{} was begun with the first value; choose another folder with --run", path.display()),
-                ));
-            }
-        }
-        if !differences.is_empty() {
-            self.say(&format!(
-                "{} was begun with other settings, which hold for what is done; from here on: {}",
-                directory.path().display(),
-                differences.join(", ")
-            ));
-        }
-        Ok(())
+        begin(path, Work::new(name, self.seed, inputs), settings, settled, self.progress())
     }
 
     /// What a run ran on, as (name, value), for its report.
@@ -204,16 +161,6 @@ impl Common {
     }
 }
 
-/// Settings that a run keeps to its end, and what would go wrong.
-const SETTLED: [(&str, &str); 6] = [
-    ("held_out_fraction", "what was trained on would be measured on"),
-    ("reward.train_comparisons", "what was trained on would be measured on"),
-    ("train.rounds", "the rounds that are done were of the first kind"),
-    ("train.labels", "the rounds that are done were of the first kind"),
-    ("train.first_share", "the rounds that are done were of the first kind"),
-    ("policy.lora", "the adapters that are there were trained with the first value"),
-];
-
 /// Prints what went wrong and what to do, once.
 pub(super) fn report_failure(error: &Error) -> ExitCode {
     let hint = if error.hint().is_empty() { String::new() } else { format!("hint: {}\n", error.hint()) };
@@ -265,25 +212,44 @@ pub(super) fn read_comparisons(
     }
 }
 
-/// A file or folder as a run folder remembers it: by its name and its contents.
-pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
-    path.map_or(Ok(String::new()), |path| {
-        Ok(format!("{} sha256 {}", path.display(), files::digest(&fetched_file(path)?, is_read)?))
-    })
+/// A file, or the texts of a folder, as a run folder remembers it.
+pub(super) fn remembered(role: &str, path: &Path) -> Result<Input> {
+    Ok(Input::new(role, path.display(), files::digest(&fetched_file(path)?, is_text_or_file_of_model)?))
 }
 
-/// Whether a file of a model's folder, or of a folder of books, is read: others may come and go.
-fn is_read(name: &str) -> bool {
-    hugging_face::FILES.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "txt")
+/// The same where there may be none.
+pub(super) fn remembered_if_given(role: &str, path: Option<&PathBuf>) -> Result<Option<Input>> {
+    path.map(|path| remembered(role, path)).transpose()
 }
 
 /// The same for a model, which may be inside the program.
-pub(super) fn remembered_model(name: &str) -> Result<String> {
-    match (shipped_weights(name), fetched_model(name)?) {
-        (Some(weights), _) => Ok(format!("{name} sha256 {}", files::sha256(weights))),
-        (None, Some(folder)) => Ok(format!("{name} sha256 {}", files::digest(&folder, is_read)?)),
-        (None, None) => remembered(Some(Path::new(name))),
+pub(super) fn remembered_model(name: &str) -> Result<Input> {
+    match (shipped_digests(name), fetched_model(name)?) {
+        (Some(digests), _) => {
+            let input = Input::new("model", name, digests.of_folder);
+            Ok(Input { sha256_of_0_1: Some(digests.of_weights), ..input })
+        }
+        (None, Some(folder)) => Ok(Input { name: name.into(), ..remembered_folder_of_model("model", &folder)? }),
+        (None, None) => remembered_folder_of_model("model", Path::new(name)),
     }
+}
+
+/// The same for the folder of a model: its other files may come and go.
+pub(super) fn remembered_folder_of_model(role: &str, folder: &Path) -> Result<Input> {
+    let input = Input::new(role, folder.display(), files::digest(folder, hugging_face::is_file_of_model)?);
+    // Texts beside a model counted once, though nothing reads them.
+    let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let has_texts = names.any(|name| is_text(&name.to_string_lossy()));
+    let sha256_of_0_1 = has_texts.then(|| files::digest(folder, is_text_or_file_of_model)).transpose()?;
+    Ok(Input { sha256_of_0_1, ..input })
+}
+
+fn is_text(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "txt") && !hugging_face::is_file_of_model(name)
+}
+
+fn is_text_or_file_of_model(name: &str) -> bool {
+    is_text(name) || hugging_face::is_file_of_model(name)
 }
 
 /// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
@@ -295,14 +261,7 @@ fn fetched_model(name: &str) -> Result<Option<PathBuf>> {
 /// A model by the name of one that is inside the program, by its folder, or by the name under which
 /// it was fetched.
 pub(super) fn load_model(name: &str, device: &Device) -> Result<LanguageModel> {
-    with_files_of(name, |files| {
-        let heads = files.folder.join(hugging_face::HEADS_FILE);
-        if heads.exists() && RewardModel::has_heads(&files::read(&heads)?, &heads)? {
-            let hint = "give the model that it was fitted from, or the one that was tuned towards it";
-            return Err(Error::input(&files.folder, "this is a reward model: it scores text and writes none", hint));
-        }
-        LanguageModel::load(files, device)
-    })
+    with_files_of(name, |files| LanguageModel::load(files, device))
 }
 
 /// The tokenizer of such a model.
@@ -314,15 +273,19 @@ fn with_files_of<T>(name: &str, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) 
     let folder = Path::new(name);
     match shipped(name)? {
         Some(files) => work(files),
-        None if folder.is_dir() => with_files_in(folder, work),
+        None if folder.is_dir() => model_folder::with_files(folder, work),
         None => match fetched_model(name)? {
-            Some(folder) => with_files_in(&folder, work),
+            Some(folder) => model_folder::with_files(&folder, work),
             None => Err(no_such_model(name)),
         },
     }
 }
 
 fn no_such_model(name: &str) -> Error {
+    if Path::new(name).is_file() {
+        let hint = "give the folder of a model, with its config.json, not one of its files";
+        return Error::input(Path::new(name), "this is a file", hint);
+    }
     let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
     let hint = match fetch::names_a_model(name) {
         true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
@@ -336,7 +299,7 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
     if !folder.is_dir() {
         return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
     }
-    let model = with_files_in(folder, |files| LanguageModel::load(files, device))?;
+    let (reward_model, model) = model_folder::with_files(folder, |files| RewardModel::load(files, device))?;
     let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
     if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
         return Err(Error::input(
@@ -345,33 +308,7 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
             "give both commands the same --model, or models with the same tokenizer and context length",
         ));
     }
-    let heads_path = folder.join(hugging_face::HEADS_FILE);
-    RewardModel::from_heads(model.transformer, &files::read(&heads_path)?, &heads_path)
-}
-
-fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
-    let has_model = |folder: &Path| folder.join(hugging_face::CONFIG_FILE).exists();
-    let inside = folder.join("model");
-    if !has_model(folder) && has_model(&inside) {
-        let hint = format!("there is one in {}", inside.display());
-        return Err(Error::input(folder, "no model is in this folder itself", hint));
-    }
-    let read = |file: &str| files::read(&folder.join(file));
-    let weights = folder.join(hugging_face::WEIGHTS_FILE);
-    let with = |tokenizer| {
-        work(ModelFiles {
-            folder: folder.into(),
-            config: &read(hugging_face::CONFIG_FILE)?,
-            weights: TensorFile::open(files::open(&weights)?, &weights)?,
-            tokenizer,
-        })
-    };
-    let two_files = [hugging_face::VOCABULARY_FILE, hugging_face::MERGES_FILE];
-    if folder.join(hugging_face::TOKENIZER_FILE).exists() || !two_files.iter().all(|file| folder.join(file).exists()) {
-        return with(TokenizerFiles::Json(&read(hugging_face::TOKENIZER_FILE)?));
-    }
-    let [vocabulary, merges] = two_files.map(read);
-    with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
+    Ok(reward_model)
 }
 
 /// A new run writes into a folder that is empty or not there; one that goes on writes where it did.

@@ -50,6 +50,9 @@ struct Outcome {
     kl_target: f64,
     score_before: f64,
     score_after: f64,
+    /// Shares of the responses that could not be cut, and whose score is the penalty.
+    penalized_before: f64,
+    penalized_after: f64,
     updates: usize,
     seconds: f64,
     device: String,
@@ -69,7 +72,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
     let settled = [("labels.comparisons", "the models that are there were tuned on the first number")];
     let inputs = [remembered_model(STORYTELLER)?];
-    let directory = common.run_directory_that_keeps(&name, &settings, &inputs, &settled)?;
+    let directory = common.run_directory_that_keeps(&name, &settings, inputs, &settled)?;
     let interrupt = Interrupt::install()?;
     let model = load_model(STORYTELLER, &opened.device)?;
     let experiment = Stylistic {
@@ -101,6 +104,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         kl_target: settings.policy.kl.target,
         score_before: before.score.unwrap_or(f64::NAN),
         score_after: after.score.unwrap_or(f64::NAN),
+        penalized_before: before.penalized.unwrap_or(f64::NAN),
+        penalized_after: after.penalized.unwrap_or(f64::NAN),
         updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
         device: opened.name.clone(),
@@ -131,7 +136,7 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
     let text = format!(
         "{}\n\nreward model   {}\n\
          tuned model    {}\n\
-         score          {:.2} before, {:.2} after\n\
+         score          {:.2} before, {:.2} after{}\n\
          KL             {:.2} nats a response, target {:.1}\n\
          time           {:.0} s on {}\n\
          report         {}",
@@ -140,6 +145,7 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
         describe(&contest.win_rate),
         outcome.score_before,
         outcome.score_after,
+        describe_penalties(outcome),
         outcome.kl,
         outcome.kl_target,
         outcome.seconds,
@@ -147,6 +153,15 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
         outcome.report.display(),
     );
     common.print(outcome, &text)
+}
+
+/// In how many responses the score is the penalty, if in any.
+fn describe_penalties(outcome: &Outcome) -> String {
+    let [before, after] = [outcome.penalized_before, outcome.penalized_after].map(|share| 100.0 * share);
+    match before + after > 0.0 {
+        true => format!(", penalties in {before:.1}% and {after:.1}% of the responses among them"),
+        false => String::new(),
+    }
 }
 
 /// The win rate in words.

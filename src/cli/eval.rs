@@ -6,7 +6,9 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::common::{load_labeler, load_model, load_reward_model, read_queries, remembered};
+use super::common::{
+    load_labeler, load_model, load_reward_model, read_queries, remembered_folder_of_model, remembered_if_given,
+};
 use super::standings::Standings;
 use super::{Common, label};
 use crate::data::queries::openings;
@@ -17,6 +19,7 @@ use crate::lm::{LanguageModel, STORYTELLER, Task};
 use crate::policy::Judges;
 use crate::report::Judgment;
 use crate::reward::RewardLabeler;
+use crate::run::begin::go_on_in_parts_of;
 use crate::run::{Interrupt, RunDirectory, files};
 use crate::stages;
 
@@ -119,6 +122,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     // What could fail, before the work.
     arguments.pairs.as_ref().map_or(Ok(()), |path| files::create_folder_of(path))?;
     let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
+    run.as_ref().map_or(Ok(()), go_on_in_parts_of)?;
     let judged = match &reward_model {
         _ if arguments.ask => ask_people(&judging, &contestants, &matches, &arguments, common)?,
         Some(reward_model) if arguments.by_reward => {
@@ -141,10 +145,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
 /// Who chose, and by what.
 fn chooser(arguments: &Arguments) -> Result<String> {
     match arguments.by_reward {
-        true => Ok(format!("the reward model {}", remembered(arguments.reward.as_deref())?)),
+        true => {
+            let reward_model = arguments.reward.as_deref().unwrap_or(Path::new(""));
+            Ok(format!(
+                "the reward model {}",
+                remembered_folder_of_model("reward model", reward_model)?.with_contents()
+            ))
+        }
         false => {
             let labeler = label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?;
-            Ok(format!("{labeler} {}", remembered(arguments.classifier.as_deref())?))
+            let classifier = remembered_if_given("classifier", arguments.classifier.as_ref())?;
+            let classifier = classifier.map_or_else(String::new, |classifier| classifier.with_contents());
+            Ok(format!("{} {classifier}", labeler.with_contents()))
         }
     }
 }

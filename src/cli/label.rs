@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_labeler, load_model, read_queries, remembered, remembered_model};
+use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
 use crate::config::Config;
 use crate::device::Opened;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
 use crate::lm::{STORYTELLER, Task};
 use crate::reward::Labelling;
-use crate::run::{Interrupt, Mode, files};
+use crate::run::{Input, Interrupt, Mode, files};
 use crate::stages::{self, Session, labelling, open_log};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
@@ -87,12 +87,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         Some(path) => (None, path.clone()),
         None => {
             let inputs = [
-                remembered_model(&arguments.model)?,
-                remembered(arguments.queries.as_deref())?,
-                remembered(arguments.classifier.as_deref())?,
-                remembered_labeler((!arguments.simulated).then_some(&arguments.instructions))?,
+                Some(remembered_model(&arguments.model)?),
+                remembered_if_given("queries", arguments.queries.as_ref())?,
+                remembered_if_given("classifier", arguments.classifier.as_ref())?,
+                Some(remembered_labeler((!arguments.simulated).then_some(&arguments.instructions))?),
             ];
-            let directory = common.run_directory("label", &settings, &inputs)?;
+            let directory = common.run_directory("label", &settings, inputs.into_iter().flatten())?;
             let out = directory.comparisons();
             (Some(directory), out)
         }
@@ -159,9 +159,10 @@ pub fn read_instructions(name: &str) -> Result<String> {
 }
 
 /// Who chooses, and people by what, as a run folder remembers it.
-pub fn remembered_labeler(instructions: Option<&String>) -> Result<String> {
-    instructions.map_or(Ok("a classifier chooses".into()), |name| {
-        Ok(format!("people choose by instructions sha256 {}", files::sha256(read_instructions(name)?.as_bytes())))
+pub fn remembered_labeler(instructions: Option<&String>) -> Result<Input> {
+    instructions.map_or(Ok(Input::named("labeler", "a classifier chooses")), |name| {
+        let sha256 = files::sha256(read_instructions(name)?.as_bytes());
+        Ok(Input::new("labeler", "people choose by instructions", sha256))
     })
 }
 

@@ -9,7 +9,7 @@ use super::Common;
 use super::common::{load_model, remembered, remembered_model};
 use crate::error::Result;
 use crate::lm::{Backward, LanguageModel, Precision, Tokenizer};
-use crate::run::{Interrupt, files};
+use crate::run::{Interrupt, RunDirectory, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 
 /// Train a language model on text, with its tokenizer
@@ -48,15 +48,15 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
     let documents = arguments.texts.iter().map(|path| files::read_texts(path)).collect::<Result<Vec<_>>>()?.concat();
-    let texts = arguments.texts.iter().map(|path| remembered(Some(path)));
+    let texts = (1..).zip(&arguments.texts).map(|(number, path)| remembered(&format!("text {number}"), path));
     let model = arguments.model.iter().map(|model| remembered_model(model));
-    let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
+    let directory = common.run_directory("pretrain", &settings, texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
     let pretrain = &settings.pretrain;
     let start = match &arguments.model {
         Some(model) => load_model(model, &opened.device)?,
         None => {
-            let tokenizer = trained_tokenizer(&directory.path().join("tokenizer.json"), &texts, pretrain, common)?;
+            let tokenizer = trained_tokenizer(&directory, &texts, pretrain, common)?;
             pretrain.new_model(tokenizer, common.seed, &opened.device)?
         }
     };
@@ -99,12 +99,14 @@ fn print(model: &LanguageModel, held_out: Option<HeldOut>, out: &Path, common: &
 
 /// The run's tokenizer: trained once, then read, so that a resumed run has the same one.
 fn trained_tokenizer(
-    path: &Path,
+    directory: &RunDirectory,
     texts: &Texts,
     settings: &crate::config::Pretrain,
     common: &Common,
 ) -> Result<Tokenizer> {
-    if path.exists() {
+    let path = &directory.path().join("tokenizer.json");
+    // Where no step was done, it may be of other texts.
+    if path.exists() && directory.has_work() {
         return Tokenizer::from_json(&files::read(path)?, path);
     }
     common.say(&format!("training a tokenizer of {} tokens", settings.vocabulary_size));

@@ -49,8 +49,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 1)?;
-    let inputs = [remembered_model(&arguments.model)?, remembered(Some(&arguments.comparisons))?];
-    let directory = common.run_directory("sft", &settings, &inputs)?;
+    let inputs = [remembered_model(&arguments.model)?, remembered("comparisons", &arguments.comparisons)?];
+    let directory = common.run_directory("sft", &settings, inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);

@@ -78,9 +78,10 @@ impl Standings {
             // The reference's own is 0, of either sign.
             let kl = format!("{:.2}", if one.kl.abs() < 0.005 { 0.0 } else { one.kl });
             let score = one.score.map_or_else(String::new, |score| format!("{score:.2}"));
-            [vec![one.name.clone(), kl], if scored { vec![score] } else { Vec::new() }].concat()
+            let penalized = one.penalized.map_or_else(String::new, percent);
+            [vec![one.name.clone(), kl], if scored { vec![score, penalized] } else { Vec::new() }].concat()
         };
-        let heading: &[&str] = if scored { &["", "KL", "score"] } else { &["", "KL"] };
+        let heading: &[&str] = if scored { &["", "KL", "score", "penalized"] } else { &["", "KL"] };
         let contestants = table(heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
         let Self { labeler, queries, .. } = self;
         format!("{contests}\njudged by {labeler} on {queries} queries; a tie counts half\n\n{contestants}")

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{load_labeler, load_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{
+    load_labeler, load_model, read_queries, refuse_to_overwrite, remembered_if_given, remembered_model,
+};
 use super::{Common, label};
 use crate::device::Opened;
 use crate::error::Result;
@@ -70,12 +72,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let task = Task::new(&settings.task, &model)?;
     let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?;
     let inputs = [
-        remembered_model(&arguments.model)?,
-        remembered(arguments.queries.as_deref())?,
-        remembered(arguments.classifier.as_deref())?,
-        label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?,
+        Some(remembered_model(&arguments.model)?),
+        remembered_if_given("queries", arguments.queries.as_ref())?,
+        remembered_if_given("classifier", arguments.classifier.as_ref())?,
+        Some(label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?),
     ];
-    let directory = common.run_directory("train", &settings, &inputs)?;
+    let directory = common.run_directory("train", &settings, inputs.into_iter().flatten())?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
@@ -90,8 +92,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
     let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
     let [out, reward] = [arguments.out.display(), reward_model.display()];
+    let described = rounds
+        .last()
+        .map_or_else(String::new, |round| format!("{}\n", round.written.describe(settings.task.penalty_score)));
     let text = format!(
-        "tuned model written to {out}, the last round's reward model to {reward}\n\
+        "{described}tuned model written to {out}, the last round's reward model to {reward}\n\
          judge it with: preftune eval --model {out} --baseline {} --reward {reward}",
         arguments.model
     );

@@ -6,10 +6,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{
+    load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered_folder_of_model, remembered_if_given,
+    remembered_model,
+};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
+use crate::policy::{TunedPolicy, Written};
 use crate::run::{Interrupt, files};
 use crate::stages::tune;
 
@@ -40,6 +44,8 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     updates: usize,
+    #[serde(flatten)]
+    written: Written,
     out: PathBuf,
 }
 
@@ -51,16 +57,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let task = Task::new(&settings.task, &model)?;
     let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.tokens(&model, &task)?;
     let inputs = [
-        remembered_model(&arguments.model)?,
-        remembered(Some(&arguments.reward))?,
-        remembered(arguments.queries.as_deref())?,
+        Some(remembered_model(&arguments.model)?),
+        Some(remembered_folder_of_model("reward model", &arguments.reward)?),
+        remembered_if_given("queries", arguments.queries.as_ref())?,
     ];
-    let directory = common.run_directory("train-policy", &settings, &inputs)?;
+    let directory = common.run_directory("train-policy", &settings, inputs.into_iter().flatten())?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let policy = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
+    let TunedPolicy { policy, written } = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
-    let text = format!("tuned model written to {}", arguments.out.display());
-    common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
+    let described = written.describe(settings.task.penalty_score);
+    let text = format!("{described}\ntuned model written to {}", arguments.out.display());
+    common.print(&Outcome { updates: settings.policy.updates, written, out: arguments.out }, &text)
 }

@@ -6,7 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{
+    load_model, read_comparisons, read_queries, refuse_to_overwrite, remembered, remembered_if_given, remembered_model,
+};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
@@ -64,11 +66,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
     let inputs = [
-        remembered_model(&arguments.model)?,
-        remembered(Some(&arguments.comparisons))?,
-        remembered(arguments.queries.as_deref())?,
+        Some(remembered_model(&arguments.model)?),
+        Some(remembered("comparisons", &arguments.comparisons)?),
+        remembered_if_given("queries", arguments.queries.as_ref())?,
     ];
-    let directory = common.run_directory("train-reward", &settings, &inputs)?;
+    let directory = common.run_directory("train-reward", &settings, inputs.into_iter().flatten())?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);

@@ -5,6 +5,7 @@ use toml::{Table, Value};
 
 use super::Config;
 use crate::error::{Error, Result};
+use crate::format_version::{FormatVersion, NEWER_HINT, NEWEST_VERSION};
 
 const SET_EXAMPLE: &str = "settings look like: --set policy.learning_rate=1e-4";
 
@@ -105,10 +106,21 @@ impl Layer<'_> {
 
 /// Reads the TOML text of a layer.
 pub(super) fn parse_layer(origin: &str, text: &str) -> Result<Table> {
-    text.parse().map_err(|error: toml::de::Error| {
+    let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
         let error = error.to_string();
         Error::usage(format!("{origin}: {}", error.trim_end()), "settings look like: learning_rate = 1e-4")
-    })
+    })?;
+    let fault = match table.remove("version") {
+        None => None,
+        Some(Value::Integer(version)) => FormatVersion::fault(version as f64),
+        Some(other) => Some(format!("version must be a number, not {other}")),
+    };
+    fault.map_or(Ok(table), |fault| Err(Error::usage(format!("{origin}: {fault}"), NEWER_HINT)))
+}
+
+/// The line that tells the version of the format.
+pub(super) fn version_line() -> String {
+    format!("version = {NEWEST_VERSION}")
 }
 
 /// Reads `section.key=value` into the table it stands for.

@@ -67,12 +67,14 @@ impl Config {
         Ok(merge::Settings::new(self)?.differences(&merge::Settings::new(new)?))
     }
 
-    /// All settings as TOML text that [`Config::layered`] reads back.
+    /// All settings as TOML text, with the version of the format, that [`Config::layered`] reads back.
     ///
     /// # Errors
     /// [`Error::Failed`] for a number beyond 2⁶³, which TOML does not have.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| Error::failed(format!("the settings cannot be written: {error}"), ""))
+        let settings = toml::to_string(self)
+            .map_err(|error| Error::failed(format!("the settings cannot be written: {error}"), ""))?;
+        Ok(format!("{}\n\n{settings}", merge::version_line()))
     }
 }
 
@@ -122,6 +124,15 @@ mod tests {
     fn what_is_written_reads_back_the_same() {
         let config = Config::layered(&[], &["task.truncate_token=\"\\n\"".into(), "eval.pairs=3".into()]).unwrap();
         let text = config.to_toml().unwrap();
-        assert_eq!(Config::layered(&[("config.toml".into(), text)], &[]).unwrap(), config);
+        assert!(text.starts_with("version = 1\n"), "{text}");
+        let read = |text: String| Config::layered(&[("config.toml".into(), text)], &[]);
+        assert_eq!(read(text.clone()).unwrap(), config);
+        assert_eq!(read(text.replace("version = 1\n", "")).unwrap(), config);
+        let newer = read(text.replace("version = 1\n", "version = 2\n")).unwrap_err().to_string();
+        assert!(newer.contains("config.toml: written by a newer preftune (format 2"), "{newer}");
+        assert!(read("version = \"1\"".into()).unwrap_err().to_string().contains("version must be a number"));
+        assert!(
+            Config::layered(&[], &["version=1".into()]).unwrap_err().to_string().contains("unknown setting version")
+        );
     }
 }

@@ -343,13 +343,22 @@ pub struct Health {
     pub smallest_entropy: f64,
     /// Mean share of a response's pairs of tokens that came in it before.
     pub most_repetition: f64,
+    /// Responses at the start of a run of which one at least must have the truncate token where it counts; 0
+    /// for no limit.
+    pub responses_until_valid: usize,
     /// By how much a reward model's held-out accuracy must be above that of guessing, in `train`.
     pub least_above_chance: f64,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { largest_kl: 100.0, smallest_entropy: 0.02, most_repetition: 0.6, least_above_chance: 0.0 }
+        Self {
+            largest_kl: 100.0,
+            smallest_entropy: 0.02,
+            most_repetition: 0.6,
+            responses_until_valid: 512,
+            least_above_chance: 0.0,
+        }
     }
 }
 

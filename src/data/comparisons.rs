@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{parse_json_line, without_byte_order_mark};
 use crate::error::{Error, Result};
+use crate::format_version::{FormatVersion, NEWER_HINT, Versioned};
 
 pub(super) const LINE_HINT: &str = "a comparison is {\"query\": \"…\", \"responses\": [\"…\", \"…\"], \"best\": 0}";
 pub(super) const TORN_HINT: &str =
@@ -45,10 +46,10 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// This comparison as one line of JSONL, newline included.
+    /// This comparison as one line of JSONL, with the version of the format, newline included.
     pub fn to_line(&self) -> String {
         // Cannot fail: serde_json refuses only keys that are not strings.
-        let mut line = serde_json::to_string(self).unwrap_or_default();
+        let mut line = serde_json::to_string(&Versioned::new(self)).unwrap_or_default();
         line.push('\n');
         line
     }
@@ -103,11 +104,11 @@ impl Record {
     pub fn to_line(&self) -> String {
         let line = match self {
             Self::Judged(comparison) => return comparison.to_line(),
-            Self::Undecided(comparison) => serde_json::to_value(comparison).map(|mut line| {
+            Self::Undecided(comparison) => serde_json::to_value(Versioned::new(comparison)).map(|mut line| {
                 line.as_object_mut().and_then(|fields| fields.insert("best".into(), Value::Null));
                 line.to_string()
             }),
-            Self::Undone(undone) => serde_json::to_string(undone),
+            Self::Undone(undone) => serde_json::to_string(&Versioned::new(undone)),
         };
         // Cannot fail, as above.
         line.unwrap_or_default() + "\n"
@@ -154,6 +155,9 @@ impl Record {
     }
 
     pub(super) fn of(mut fields: Value) -> serde_json::Result<Self> {
+        if let Some(fault) = FormatVersion::fault_in(&fields) {
+            return Err(serde::de::Error::custom(fault));
+        }
         if fields.get("undo").is_some() {
             return serde_json::from_value(fields).map(Self::Undone);
         }
@@ -190,7 +194,11 @@ pub fn parse_records(text: &str, path: &Path) -> Result<Vec<Record>> {
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(number, line)| {
             let hint = if number > complete_lines { TORN_HINT } else { LINE_HINT };
-            let record = Record::of(parse_json_line(line, number, path, hint)?);
+            let line: Value = parse_json_line(line, number, path, hint)?;
+            if let Some(fault) = FormatVersion::fault_in(&line) {
+                return Err(Error::line(path, number, fault, NEWER_HINT));
+            }
+            let record = Record::of(line);
             let record = record.map_err(|fault| Error::line(path, number, fault.to_string(), LINE_HINT))?;
             let fault = record.fault().map(|what| Error::line(path, number, what, "correct the line or delete it"));
             fault.map_or(Ok(record), Err)
@@ -229,7 +237,10 @@ mod tests {
         let comparisons = parse(&format!("\u{feff}{GOOD}\n\r\n")).unwrap();
         let [only] = comparisons.as_slice() else { panic!("{comparisons:?}") };
         assert_eq!((only.best, only.ms, only.at), (1, None, None));
-        assert_eq!(only.to_line(), GOOD);
+        // What another program left out is left out again.
+        let versioned = GOOD.replace('{', "{\"version\":1,");
+        assert_eq!(only.to_line(), versioned);
+        assert_eq!(parse(&versioned).unwrap(), comparisons);
         assert!(parse("").unwrap().is_empty());
     }
 
@@ -240,6 +251,16 @@ mod tests {
         assert_eq!(comparisons.len(), 12);
         let written: String = comparisons.iter().map(Comparison::to_line).collect();
         assert_eq!(written, text);
+    }
+
+    #[test]
+    fn lines_of_a_newer_version_are_refused_and_versions_of_other_programs_ignored() {
+        let of_version = |version: &str| GOOD.replace('{', &format!("{{\"version\":{version},"));
+        let (text, hint) = error_of(&(GOOD.to_string() + &of_version("2")));
+        assert!(text.contains("c.jsonl:2: written by a newer preftune (format 2; this one reads up to 1)"), "{text}");
+        assert!(hint.contains("a newer one"), "{hint}");
+        assert_eq!(parse(&of_version("\"2024-01\"")).unwrap().len(), 1);
+        assert!(error_of("{\"version\":2,\"undo\":\"1\"}\n").0.contains("written by a newer preftune"));
     }
 
     #[test]
@@ -301,7 +322,8 @@ mod tests {
         ];
         let text: String = records.iter().map(Record::to_line).collect();
         assert!(
-            text.contains("\"best\":null") && text.contains("{\"undo\":\"2\",\"labeler\":\"ada\",\"at\":7}"),
+            text.contains("\"best\":null")
+                && text.contains("{\"version\":1,\"undo\":\"2\",\"labeler\":\"ada\",\"at\":7}"),
             "{text}"
         );
         assert_eq!(parse_records(&text, Path::new("c.jsonl")).unwrap(), records);

@@ -47,9 +47,12 @@ pub struct Standing {
     /// KL from the reference, nats a response: estimated on the responses, or the most that the best of N
     /// can have, ln N − (N − 1)/N.
     pub kl: f64,
-    /// The reward model's mean score, if there is one.
+    /// Mean of what the reward model gives, if there is one, or the penalty where a response cannot be cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// Share of the responses that score the penalty, where there is a reward model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub penalized: Option<f64>,
 }
 
 /// One contestant against another.
@@ -94,6 +97,8 @@ pub struct Judging<'a> {
 struct Responses {
     texts: Vec<String>,
     scores: Vec<f64>,
+    /// 1 for a response that cannot be cut, 0 for another; empty without a reward model.
+    penalized: Vec<f64>,
     log_ratios: Rows,
 }
 
@@ -202,9 +207,9 @@ impl Judging<'_> {
         let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
         let of_responses: Vec<Vec<u32>> =
             queries.iter().flat_map(|q| std::iter::repeat_n(q.clone(), best_of)).collect();
-        let scores = match self.judges {
-            Some(judges) => judges.score(&of_responses, &sampled.responses, &self.interrupt)?.0,
-            None => Vec::new(),
+        let (scores, valid) = match self.judges {
+            Some(judges) => judges.score(&of_responses, &sampled.responses, &self.interrupt)?,
+            None => Default::default(),
         };
         for query in 0..queries.len() {
             let group = query * best_of..(query + 1) * best_of;
@@ -213,6 +218,7 @@ impl Judging<'_> {
             let response = sampled.responses.get(row).map_or(&[][..], Vec::as_slice);
             drawn.texts.push(task.decode_response(model, response)?);
             drawn.scores.extend(scores.get(row));
+            drawn.penalized.extend(valid.get(row).map(|valid| if *valid { 0.0 } else { 1.0 }));
         }
         if best_of == 1 {
             drawn.log_ratios.extend(self.log_ratios(&contexts, &task, &sampled)?);
@@ -254,18 +260,20 @@ fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Respon
     let standing = |(place, contestant): (usize, &Contestant<'_>)| {
         let of_match = |(&(one, other), (candidate, baseline)): (&Match, &'_ (Responses, Responses))| {
             let of_side = |is_it: bool, side: &Responses| match is_it {
-                true => (side.scores.clone(), side.log_ratios.clone()),
+                true => ((side.scores.clone(), side.penalized.clone()), side.log_ratios.clone()),
                 false => Default::default(),
             };
             [of_side(one == place, candidate), of_side(other == place, baseline)]
         };
-        let (scores, log_ratios): (Vec<_>, Vec<_>) = matches.iter().zip(sides).flat_map(of_match).unzip();
+        let (scored, log_ratios): (Vec<_>, Vec<_>) = matches.iter().zip(sides).flat_map(of_match).unzip();
+        let (scores, penalized): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
         let best_of = contestant.best_of as f64;
         let kl = match contestant.best_of {
             1 => mean_of_sums(&log_ratios.concat()),
             _ => best_of.ln() - (best_of - 1.0) / best_of,
         };
-        Standing { name: contestant.name.clone(), kl, score: mean(&scores.concat()) }
+        let name = contestant.name.clone();
+        Standing { name, kl, score: mean(&scores.concat()), penalized: mean(&penalized.concat()) }
     };
     contestants.iter().enumerate().map(standing).collect()
 }

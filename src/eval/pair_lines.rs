@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use super::contest::Contest;
 use super::win_rate::{JudgedPair, Pair};
+use crate::format_version::FormatVersion;
 
 /// A line of the file.
 #[derive(Serialize)]
 struct Line<'a> {
+    version: FormatVersion,
     /// Who wrote what.
     models: Models<'a>,
     #[serde(flatten)]
@@ -28,7 +30,13 @@ pub fn pair_lines(contests: &[Contest]) -> String {
         let Contest { candidate, baseline, win_rate, pairs, .. } = contest;
         let line = |(pair, judged): (&Pair, &JudgedPair)| {
             // Cannot fail: serde_json refuses only keys that are not strings.
-            serde_json::to_string(&Line { models: Models { candidate, baseline }, pair, judged }).unwrap_or_default()
+            serde_json::to_string(&Line {
+                version: FormatVersion,
+                models: Models { candidate, baseline },
+                pair,
+                judged,
+            })
+            .unwrap_or_default()
                 + "\n"
         };
         pairs.iter().zip(&win_rate.judged).map(line).collect::<String>()

@@ -14,7 +14,9 @@ use super::retry::{ATTEMPTS, retried};
 use super::trouble::Trouble;
 use super::{Fetched, FetchedFile, Fetcher};
 use crate::error::{Error, Result};
-use crate::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
+use crate::lm::WeightsIndex;
+use crate::lm::hugging_face::{COMPANION_FILES, CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
+use crate::run;
 
 /// What the hub says of a file.
 struct Remote {
@@ -57,17 +59,35 @@ impl Fetcher {
             let remote = at_commit(file).map_err(|trouble| self.refused(trouble, name, file))?;
             self.bring(&model, name, file, &remote)
         };
+        let bring_if_there = |file: &str| match at_commit(file) {
+            Ok(remote) => self.bring(&model, name, file, &remote).map(Some),
+            Err(Trouble::Refused { status: 404, .. }) => Ok(None),
+            Err(trouble) => Err(self.refused(trouble, name, file)),
+        };
         let mut files = vec![self.bring(&model, name, CONFIG_FILE, config)?];
-        match at_commit(TOKENIZER_FILE) {
-            Ok(remote) => files.push(self.bring(&model, name, TOKENIZER_FILE, &remote)?),
-            Err(Trouble::Refused { status: 404, .. }) => {
+        match bring_if_there(TOKENIZER_FILE)? {
+            Some(tokenizer) => files.push(tokenizer),
+            None => {
                 for part in TOKENIZER_PARTS {
                     files.push(bring(part)?);
                 }
             }
-            Err(trouble) => return Err(self.refused(trouble, name, TOKENIZER_FILE)),
         }
-        files.push(bring(WEIGHTS_FILE)?);
+        for companion in COMPANION_FILES {
+            files.extend(bring_if_there(companion)?);
+        }
+        match at_commit(WEIGHTS_FILE) {
+            Ok(remote) => files.push(self.bring(&model, name, WEIGHTS_FILE, &remote)?),
+            Err(missing @ Trouble::Refused { status: 404, .. }) => {
+                let index = bring_if_there(WEIGHTS_INDEX_FILE)?;
+                let index = index.ok_or_else(|| self.refused(missing, name, WEIGHTS_FILE))?;
+                for part in WeightsIndex::read(&run::files::read(&index.path)?, &index.path)?.parts() {
+                    files.push(bring(part)?);
+                }
+                files.push(index);
+            }
+            Err(trouble) => return Err(self.refused(trouble, name, WEIGHTS_FILE)),
+        }
         // Last, so that a revision never stands for a snapshot that lacks files.
         model.write_reference(&name.revision, &config.commit)?;
         Ok(Fetched::new(target, model.snapshot(&config.commit), Some(config.commit.clone()), files))

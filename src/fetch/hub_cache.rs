@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use super::download::with_suffix;
 use super::hub_name::{HubName, is_commit};
 use crate::error::{Error, Result};
-use crate::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
+use crate::lm::WeightsIndex;
+use crate::lm::hugging_face::{COMPANION_FILES, CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
 use crate::run::files;
 
 /// What older models have instead of `tokenizer.json`.
@@ -98,14 +99,22 @@ impl CachedModel {
     }
 }
 
-/// The files of a model in a folder, if they are complete.
+/// The files of a model in a folder, if they are complete, with those companions that are there.
 pub(super) fn files_of(folder: &Path) -> Option<Vec<PathBuf>> {
     let all = |names: &[&str]| {
         let paths: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
         paths.iter().all(|path| path.is_file()).then_some(paths)
     };
-    let mut found = all(&[CONFIG_FILE, WEIGHTS_FILE])?;
+    let mut found = all(&[CONFIG_FILE])?;
     found.extend(all(&[TOKENIZER_FILE]).or_else(|| all(&TOKENIZER_PARTS))?);
+    found.extend(COMPANION_FILES.iter().filter_map(|name| all(&[name])).flatten());
+    found.extend(all(&[WEIGHTS_FILE]).or_else(|| {
+        let path = folder.join(WEIGHTS_INDEX_FILE);
+        let index = WeightsIndex::read(&files::read(&path).ok()?, &path).ok()?;
+        let mut parts = all(&index.parts().collect::<Vec<_>>())?;
+        parts.push(path);
+        Some(parts)
+    })?);
     Some(found)
 }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::format_version::{self, FormatVersion};
 
 pub use fit::FitSettings;
 pub use held_out::{HeldOut, LabeledSentences, train_with_held_out};
@@ -32,6 +33,8 @@ const RETRAIN: &str = "train the labeler again to replace the file";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classifier {
+    #[serde(default)]
+    version: FormatVersion,
     ngram_sizes: [usize; 2],
     /// Where the weights come from; `None` for a classifier fitted without a held-out part.
     pub provenance: Option<Provenance>,
@@ -56,6 +59,7 @@ impl Classifier {
     fn new(bias: f64, weights: impl Iterator<Item = (String, f64)>) -> Self {
         let rounded = |value: f64| (value * WEIGHT_SCALE).round() / WEIGHT_SCALE;
         Self {
+            version: FormatVersion,
             ngram_sizes: NGRAM_SIZES,
             provenance: None,
             bias: rounded(bias),
@@ -104,8 +108,10 @@ impl Classifier {
     /// When the bytes are no such file: not JSON, an unknown field, n-grams of other sizes,
     /// no weight, or a number out of range.
     pub fn from_json(json: &[u8], path: &Path) -> Result<Self> {
-        let classifier: Self = serde_json::from_slice(json)
-            .map_err(|error| Error::line(path, error.line(), error.to_string(), RETRAIN))?;
+        let classifier: Self = serde_json::from_slice(json).map_err(|error| match format_version::fault_of(json) {
+            Some(fault) => Error::input(path, fault, format_version::NEWER_HINT),
+            None => Error::line(path, error.line(), error.to_string(), RETRAIN),
+        })?;
         match classifier.defect() {
             Some(defect) => Err(Error::input(path, defect, RETRAIN)),
             None => Ok(classifier),

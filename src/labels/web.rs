@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use super::shared_desk::SharedDesk;
 use crate::error::{Error, Result};
+use crate::format_version::FormatVersion;
 use guard::Guard;
 use kept::Kept;
 
@@ -76,7 +77,9 @@ impl LabelServer {
             Some(as_before) => as_before,
             None => (listen(port).map_err(|error| taken(port, &error))?, random_token()?),
         };
-        if let Err(error) = (Kept { port: address.port(), token: token.clone() }).write_beside(&log) {
+        if let Err(error) =
+            (Kept { version: FormatVersion, port: address.port(), token: token.clone() }).write_beside(&log)
+        {
             tracing::warn!("pages that are open will not go on after a restart: {error}");
         }
         let guard = Arc::new(Guard::new(address.port(), &token));

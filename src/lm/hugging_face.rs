@@ -1,35 +1,57 @@
 //! Models in Hugging Face layout: `config.json`, `model.safetensors`, `tokenizer.json` (or
 //! `vocab.json` and `merges.txt`), and this crate's heads in `heads.safetensors` beside them.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 
 use super::config::ModelConfig;
+use super::config_file::ConfigFile;
+use super::heads_file::{HeadsFile, HeadsKind};
 use super::parameters;
-use super::tensor_file::{Precision, TensorFile, write_safetensors};
-use super::tokenizer::Tokenizer;
+use super::tensor_file::{Precision, write_safetensors};
+use super::tokenizer::{END_OF_TEXT, Tokenizer};
 use super::transformer::Transformer;
+use super::weights::Weights;
 use crate::error::{Error, Result};
 
 pub const CONFIG_FILE: &str = "config.json";
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// Says which part holds which tensor, where the weights are in several.
+pub const WEIGHTS_INDEX_FILE: &str = "model.safetensors.index.json";
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 pub const VOCABULARY_FILE: &str = "vocab.json";
 pub const MERGES_FILE: &str = "merges.txt";
 pub const HEADS_FILE: &str = "heads.safetensors";
 
-/// All of them.
-pub const FILES: [&str; 6] = [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, HEADS_FILE];
+/// Files beside a model, some of which change nothing here, that other programs read: what is made of
+/// the model is written with them, as they came.
+pub const COMPANION_FILES: [&str; 4] =
+    ["generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+
+/// The forms in which a tokenizer comes; those that are there are written again as they came.
+pub const TOKENIZER_FILES: [&str; 3] = [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE];
+
+/// Whether a file of a model's folder is the model's, so that what is computed depends on it: others may
+/// come and go.
+pub fn is_file_of_model(name: &str) -> bool {
+    [CONFIG_FILE, WEIGHTS_INDEX_FILE, "added_tokens.json"].contains(&name)
+        || TOKENIZER_FILES.contains(&name)
+        || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
+}
 
 /// The files of one model.
 pub struct ModelFiles<'a> {
     /// Where they came from, for error messages.
     pub folder: PathBuf,
     pub config: &'a [u8],
-    pub weights: TensorFile<'a>,
+    pub weights: Weights<'a>,
     pub tokenizer: TokenizerFiles<'a>,
+    /// `heads.safetensors`, if it is there.
+    pub heads: Option<Vec<u8>>,
+    /// Name and content of [`COMPANION_FILES`] and [`TOKENIZER_FILES`], of those that are there.
+    pub companions: Vec<(String, Vec<u8>)>,
 }
 
 /// The two forms in which a GPT-2 tokenizer is published.
@@ -64,34 +86,89 @@ impl TokenizerFiles<'_> {
     }
 }
 
+impl<'a> ModelFiles<'a> {
+    /// A model without heads and companions.
+    pub fn new(folder: PathBuf, config: &'a [u8], weights: Weights<'a>, tokenizer: TokenizerFiles<'a>) -> Self {
+        Self { folder, config, weights, tokenizer, heads: None, companions: Vec::new() }
+    }
+
+    /// The heads of a model of this width, if there are any.
+    ///
+    /// # Errors
+    /// As [`HeadsFile::read`].
+    fn read_heads(&self, width: usize) -> Result<Option<HeadsFile>> {
+        let path = self.folder.join(HEADS_FILE);
+        self.heads.as_ref().map(|bytes| HeadsFile::read(bytes, width, &path)).transpose()
+    }
+}
+
 /// A language model, ready to run.
 #[derive(Debug, Clone)]
 pub struct LanguageModel {
     pub config: ModelConfig,
     pub transformer: Transformer,
     pub tokenizer: Tokenizer,
+    /// The files that it came from, of which what is made of it keeps all that it does not change; a
+    /// new model has none.
+    pub origin: Option<Arc<Origin>>,
+}
+
+/// What a loaded model keeps of its files.
+#[derive(Debug)]
+pub struct Origin {
+    config: ConfigFile,
+    /// Name and content.
+    companions: Vec<(String, Vec<u8>)>,
 }
 
 impl LanguageModel {
     /// Loads a model, checking names and shapes before anything reaches the device.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the file and the tensor at fault.
-    pub fn load(mut files: ModelFiles<'_>, device: &Device) -> Result<Self> {
-        let config = ModelConfig::from_json(files.config, &files.folder.join(CONFIG_FILE))?;
+    /// [`Error::Input`] naming the file and what is at fault: a field, a token, a tensor. Heads are read
+    /// too: a reward model is refused.
+    pub fn load(files: ModelFiles<'_>, device: &Device) -> Result<Self> {
+        let folder = files.folder.clone();
+        let (model, heads) = Self::load_with_heads(files, device, |heads| match heads {
+            Some(heads) if heads.kind == HeadsKind::RewardModel => {
+                let hint = "give the model that it was fitted from, or the one that was tuned towards it";
+                Err(Error::input(&folder, "this is a reward model: it scores text and writes none", hint))
+            }
+            _ => Ok(()),
+        })?;
+        drop(heads);
+        Ok(model)
+    }
+
+    /// The same with the heads that lie beside the model, which are looked at by `check` before the
+    /// weights are read.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and those of `check`.
+    pub fn load_with_heads(
+        mut files: ModelFiles<'_>,
+        device: &Device,
+        check: impl FnOnce(Option<&HeadsFile>) -> Result<()>,
+    ) -> Result<(Self, Option<HeadsFile>)> {
+        let config_file = ConfigFile::read(files.config, &files.folder.join(CONFIG_FILE))?;
+        let config = config_file.config.clone();
+        let heads = files.read_heads(config.n_embd)?;
+        check(heads.as_ref())?;
         let (tokenizer, path) = files.tokenizer.read(&files.folder)?;
         if let Some((token, id)) = tokenizer.last_token().filter(|(_, id)| *id as usize >= config.vocab_size) {
             let what = format!("token {token:?} has id {id}, unknown to a model of {} tokens", config.vocab_size);
             return Err(Error::input(&path, what, "take the tokenizer that came with the model"));
         }
-        let transformer = load_transformer(&config, &mut files.weights, device)?;
-        Ok(Self { config, transformer, tokenizer })
+        let transformer = load_network(&config, config_file.ties_embeddings, &mut files.weights, device)?;
+        let origin = Some(Arc::new(Origin { config: config_file, companions: files.companions }));
+        Ok((Self { config, transformer, tokenizer, origin }, heads))
     }
 
     /// The same configuration and tokenizer with another network.
     #[must_use]
     pub fn with_transformer(&self, transformer: Transformer) -> Self {
-        Self { config: self.config.clone(), transformer, tokenizer: self.tokenizer.clone() }
+        let (config, tokenizer) = (self.config.clone(), self.tokenizer.clone());
+        Self { config, transformer, tokenizer, origin: self.origin.clone() }
     }
 
     /// Numbers that training can move.
@@ -100,58 +177,44 @@ impl LanguageModel {
         self.transformer.num_params()
     }
 
-    /// The files of this model, by name.
+    /// The files of this model, by name. What it was loaded with and does not change is as it came.
     ///
     /// # Errors
     /// [`Error::Device`] when the weights cannot be read back.
     pub fn to_files(&self, precision: Precision) -> Result<Vec<(String, Vec<u8>)>> {
-        Ok(vec![
-            (CONFIG_FILE.into(), self.config.to_json().into_bytes()),
-            (WEIGHTS_FILE.into(), write_safetensors(&parameters::read(&self.transformer)?, precision)?),
-            (TOKENIZER_FILE.into(), self.tokenizer.to_json()?.into_bytes()),
-        ])
+        let origin = self.origin.as_ref().filter(|origin| origin.config.config == self.config);
+        let config = match origin {
+            Some(origin) => origin.config.to_json(precision)?,
+            None => self.config.to_json(self.tokenizer.token(END_OF_TEXT)).into_bytes(),
+        };
+        let weights = write_safetensors(&parameters::read(&self.transformer)?, precision)?;
+        let mut files = vec![(CONFIG_FILE.into(), config), (WEIGHTS_FILE.into(), weights)];
+        files.extend(origin.map(|origin| origin.companions.clone()).unwrap_or_default());
+        if !files.iter().any(|(name, _)| TOKENIZER_FILES.contains(&name.as_str())) {
+            files.push((TOKENIZER_FILE.into(), self.tokenizer.to_json()?.into_bytes()));
+        }
+        Ok(files)
     }
 }
 
-/// Builds the network and fills it from `model.safetensors`, whatever its float type. All names and
-/// shapes are checked before the first tensor is read.
+/// Builds the network and fills it, whatever the float type of the weights. All names and shapes are
+/// checked before the first tensor is read, and sizes before anything is built.
 ///
 /// # Errors
-/// [`Error::Input`] for a missing tensor, or one whose shape contradicts `config.json`.
-pub fn load_transformer(config: &ModelConfig, file: &mut TensorFile<'_>, device: &Device) -> Result<Transformer> {
-    let next_block = format!("h.{}.ln_1.weight", config.n_layer);
-    if file.names().any(|name| without_prefix(&name) == next_block) {
-        return Err(Error::input(
-            file.path(),
-            format!("there are more layers than the {} of config.json", config.n_layer),
-            "take config.json and model.safetensors from the same model",
-        ));
-    }
+/// [`Error::Input`] for a tensor that is missing, is of another shape than `config` makes it, would be
+/// left out, or holds a number that is not finite.
+pub fn load_transformer(config: &ModelConfig, weights: &mut Weights<'_>, device: &Device) -> Result<Transformer> {
+    load_network(config, None, weights, device)
+}
+
+fn load_network(
+    config: &ModelConfig,
+    ties_embeddings: Option<bool>,
+    weights: &mut Weights<'_>,
+    device: &Device,
+) -> Result<Transformer> {
+    weights.check_sizes(config)?;
     let empty = Transformer::zeros(config, device);
-    let shapes = parameters::shapes(&empty).into_iter();
-    let names = shapes.map(|(name, shape)| Ok((name.clone(), stored_name(file, &name, &shape)?)));
-    let names: HashMap<String, String> = names.collect::<Result<_>>()?;
-    parameters::replace(empty, |name, _| file.read(names.get(name).map_or(name, String::as_str)))
-}
-
-/// The hub's own `gpt2` has no prefix.
-fn without_prefix(name: &str) -> &str {
-    name.strip_prefix("transformer.").unwrap_or(name)
-}
-
-/// What a tensor is called in the file, if it is there with this shape.
-fn stored_name(file: &TensorFile<'_>, name: &str, shape: &[usize]) -> Result<String> {
-    let known = [name, without_prefix(name)];
-    let Some((stored, found)) = known.into_iter().find_map(|name| Some((name, file.shape(name)?))) else {
-        let hint = "config.json asks for it: are both files of one model?";
-        return Err(Error::input(file.path(), format!("no tensor {name}"), hint));
-    };
-    if found != shape {
-        return Err(Error::input(
-            file.path(),
-            format!("{name} is {found:?}, but config.json makes it {shape:?}"),
-            "take config.json and model.safetensors from the same model",
-        ));
-    }
-    Ok(stored.to_string())
+    weights.check_tensors(&parameters::shapes(&empty), ties_embeddings)?;
+    parameters::replace(empty, |name, _| weights.read(name))
 }

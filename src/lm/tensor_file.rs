@@ -2,15 +2,18 @@
 //! than the model; written as a whole.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata, View};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
 
+use super::json_object::JsonObject;
 use super::parameters::NamedTensor;
 use crate::error::{Error, Result};
+use crate::finite::{first_not_finite, place};
 
 /// How numbers are stored in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +34,14 @@ const LARGEST_HEADER_BYTES: u64 = 16 << 20;
 /// The length of the header stands in so many bytes.
 const LENGTH_BYTES: u64 = 8;
 
-/// An open safetensors file. Tensors that hold no floats, such as the causal masks in older GPT-2
-/// files, are not seen.
+/// Numbers converted at a time: beside the tensor itself, reading takes the bytes of so many.
+const NUMBERS_AT_ONCE: usize = 1 << 18;
+
+/// What the files of this program are, in their metadata: files without it are of version 1 too.
+const VERSION_KEY: &str = "preftune_version";
+const VERSION: u64 = 1;
+
+/// An open safetensors file.
 pub struct TensorFile<'a> {
     source: Box<dyn Source + 'a>,
     path: PathBuf,
@@ -45,7 +54,8 @@ impl<'a> TensorFile<'a> {
     /// Reads the header; `path` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] for a file that is cut short or damaged.
+    /// [`Error::Input`] for a file that is cut short or damaged, or that a newer version of this
+    /// program wrote.
     pub fn open(mut source: impl Source + 'a, path: &Path) -> Result<Self> {
         let length = source.seek(SeekFrom::End(0)).map_err(|e| Error::file("read", path, e))?;
         let damaged = |what: &dyn std::fmt::Display| {
@@ -60,12 +70,15 @@ impl<'a> TensorFile<'a> {
         }
         let mut header = vec![0; header_bytes as usize];
         read_at(&mut source, LENGTH_BYTES, &mut header).map_err(|e| damaged(&e))?;
+        // Of two tensors with one name, the library would take either.
+        serde_json::from_slice::<JsonObject>(&header).map_err(|e| damaged(&e))?;
         let header: Metadata = serde_json::from_slice(&header).map_err(|e| damaged(&e))?;
         let data_at = LENGTH_BYTES + header_bytes;
-        let announced = data_at + header.data_len() as u64;
+        let announced = data_at.saturating_add(header.data_len() as u64);
         if announced != length {
             return Err(damaged(&format!("its header announces {announced}")));
         }
+        check_version(&header, path)?;
         Ok(Self { source: Box::new(source), path: path.into(), header, data_at })
     }
 
@@ -82,31 +95,64 @@ impl<'a> TensorFile<'a> {
         &self.path
     }
 
-    /// The names of all float tensors.
-    pub fn names(&self) -> impl Iterator<Item = String> {
-        let names = self.header.offset_keys().into_iter();
-        names.filter(|name| self.header.info(name).is_some_and(|info| is_float(info.dtype)))
+    /// The names of all tensors, in the order of their data.
+    pub fn names(&self) -> Vec<String> {
+        self.header.offset_keys()
     }
 
-    /// The shape of a float tensor.
+    /// The shape of a tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        let info = self.header.info(name).filter(|info| is_float(info.dtype));
-        info.map(|info| info.shape.as_slice())
+        self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// The numbers of a float tensor, as f32.
+    /// The type of a tensor's numbers where [`Self::read`] does not read it, such as `I64`.
+    pub fn unreadable_type(&self, name: &str) -> Option<String> {
+        let info = self.header.info(name).filter(|info| bytes_of_one(info.dtype).is_none());
+        info.map(|info| info.dtype.to_string())
+    }
+
+    /// The numbers of a tensor of F64, F32, F16 or BF16, as f32.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is none of this name, [`Error::File`] when it cannot be read.
+    /// [`Error::Input`] when there is none of this name, when its numbers are of another type or do
+    /// not fit f32, and when one is not finite; [`Error::File`] when it cannot be read.
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
-        let Some(info) = self.header.info(name).filter(|info| is_float(info.dtype)) else {
+        let shape = self.shape(name).unwrap_or_default().to_vec();
+        let count = shape.iter().product();
+        let mut values = Vec::with_capacity(count);
+        while values.len() < count {
+            values.extend(self.read_range(name, values.len()..count.min(values.len() + NUMBERS_AT_ONCE))?);
+        }
+        match first_not_finite(&values, &shape) {
+            None => Ok(values),
+            Some(found) => Err(Error::input(
+                &self.path,
+                format!("{name} holds {found}"),
+                "this model is damaged, or its training failed: take another copy, or one saved earlier",
+            )),
+        }
+    }
+
+    /// Some of a tensor's numbers, finite or not, as f32.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_range(&mut self, name: &str, range: Range<usize>) -> Result<Vec<f32>> {
+        let Some(info) = self.header.info(name) else {
             return Err(Error::input(&self.path, format!("no tensor {name}"), "is it a file of this model?"));
         };
-        let (start, end) = info.data_offsets;
-        let mut bytes = vec![0; end - start];
-        read_at(&mut self.source, self.data_at + start as u64, &mut bytes)
-            .map_err(|source| Error::file("read", &self.path, source))?;
-        Ok(to_f32(&bytes, info.dtype))
+        let Some(size) = bytes_of_one(info.dtype) else {
+            let what = format!("{name} holds {}, which this program does not read", info.dtype);
+            return Err(Error::input(&self.path, what, "save the model in float32, float16 or bfloat16"));
+        };
+        let at = self.data_at + (info.data_offsets.0 + size * range.start) as u64;
+        let mut bytes = vec![0; size * range.len()];
+        read_at(&mut self.source, at, &mut bytes).map_err(|source| Error::file("read", &self.path, source))?;
+        to_f32(&bytes, info).map_err(|(index, number)| {
+            let place = place(range.start + index, &info.shape);
+            let what = format!("{name} holds {number:e} at index {place}, which a number of 32 bits cannot");
+            Error::input(&self.path, what, "save the model in float32 and look at what it computes then")
+        })
     }
 }
 
@@ -115,26 +161,54 @@ fn read_at(source: &mut impl Source, offset: u64, bytes: &mut [u8]) -> std::io::
     source.read_exact(bytes)
 }
 
-fn is_float(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
-}
-
-fn to_f32(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
-    let two_bytes = |convert: fn([u8; 2]) -> f32| bytes.as_chunks::<2>().0.iter().map(|&b| convert(b)).collect();
+/// The size of one number of the types that are read.
+fn bytes_of_one(dtype: Dtype) -> Option<usize> {
     match dtype {
-        Dtype::F16 => two_bytes(|b| f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => two_bytes(|b| bf16::from_le_bytes(b).to_f32()),
-        _ => bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        Dtype::F64 => Some(8),
+        Dtype::F32 => Some(4),
+        Dtype::F16 | Dtype::BF16 => Some(2),
+        _ => None,
     }
 }
 
-/// All float tensors of a small file, by name.
+/// Numbers as f32; the first one that is finite but does not fit, with its index, is an error.
+fn to_f32(bytes: &[u8], info: &TensorInfo) -> std::result::Result<Vec<f32>, (usize, f64)> {
+    let two_bytes = |convert: fn([u8; 2]) -> f32| bytes.as_chunks::<2>().0.iter().map(|&b| convert(b)).collect();
+    Ok(match info.dtype {
+        Dtype::F16 => two_bytes(|b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => two_bytes(|b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::F64 => {
+            let numbers = bytes.as_chunks::<8>().0.iter().map(|&b| f64::from_le_bytes(b));
+            let narrow = |(index, number): (usize, f64)| match number as f32 {
+                narrowed if narrowed.is_infinite() && number.is_finite() => Err((index, number)),
+                narrowed => Ok(narrowed),
+            };
+            return numbers.enumerate().map(narrow).collect();
+        }
+        _ => bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+    })
+}
+
+/// Refuses what a newer version of this program wrote.
+fn check_version(header: &Metadata, path: &Path) -> Result<()> {
+    let stated = header.metadata().as_ref().and_then(|metadata| metadata.get(VERSION_KEY));
+    match stated {
+        Some(stated) if stated.parse::<u64>().map_or(true, |version| version > VERSION) => Err(Error::input(
+            path,
+            format!("this file is of version {stated:?} ({VERSION_KEY}); this program reads version {VERSION}"),
+            "a newer preftune wrote it: install that one",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// All tensors of a small file, by name.
 ///
 /// # Errors
 /// As [`TensorFile::open`].
 pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<HashMap<String, NamedTensor>> {
     let mut file = TensorFile::from_bytes(bytes, path)?;
-    let names: Vec<String> = file.names().collect();
+    let names = file.names();
     let read = |name: String| {
         let shape = file.shape(&name).unwrap_or_default().to_vec();
         let values = file.read(&name)?;
@@ -146,12 +220,43 @@ pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<HashMap<String, Nam
 /// A safetensors file of these tensors.
 ///
 /// # Errors
-/// [`Error::Failed`] if the format cannot hold them.
+/// [`Error::Failed`] if the format cannot hold them, or a number is not finite in it.
 pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Result<Vec<u8>> {
+    check_finite(tensors, precision)?;
+    let failed = |what: &dyn std::fmt::Display| Error::failed(format!("weights cannot be written: {what}"), "");
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), Stored { tensor, precision }));
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize(views, Some(metadata))
-        .map_err(|error| Error::failed(format!("weights cannot be written: {error}"), ""))
+    // "pt" is what `transformers` asks for.
+    let metadata =
+        BTreeMap::from([("format".to_string(), "pt".to_string()), (VERSION_KEY.into(), VERSION.to_string())]);
+    let mut bytes =
+        safetensors::serialize(views, Some(metadata.clone().into_iter().collect())).map_err(|error| failed(&error))?;
+
+    // The library writes the metadata in the order of a hash map, which differs from run to run: here it
+    // is always the same, so that equal models are equal files.
+    let sorted = serde_json::to_vec(&metadata).map_err(|error| failed(&error))?;
+    let start = LENGTH_BYTES as usize + br#"{"__metadata__":"#.len();
+    let place = bytes.get_mut(start..start + sorted.len());
+    let place =
+        place.filter(|found| serde_json::from_slice(found).is_ok_and(|found: BTreeMap<_, _>| found == metadata));
+    place.ok_or_else(|| failed(&"its metadata is not where it should be"))?.copy_from_slice(&sorted);
+    Ok(bytes)
+}
+
+/// Nobody could use what is not finite, nor see where it came from.
+fn check_finite(tensors: &[NamedTensor], precision: Precision) -> Result<()> {
+    let (kind, stored): (&str, fn(f32) -> f32) = match precision {
+        Precision::F32 => ("", |value| value),
+        Precision::F16 => (" as f16", |value| f16::from_f32(value).to_f32()),
+    };
+    for NamedTensor { name, values, .. } in tensors {
+        if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !stored(**value).is_finite()) {
+            return Err(Error::failed(
+                format!("the model is not written: number {index} of {name} is {}{kind}", stored(*value)),
+                "lower the learning rate; what was there before is as it was",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A tensor as its file has it; the bytes are made when they are asked for, one tensor's at a time.
@@ -214,6 +319,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_is_not_written() {
+        let tensor = |value: f32| [NamedTensor { name: "a".into(), shape: vec![2], values: vec![1.0, value] }];
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = write_safetensors(&tensor(value), Precision::F32).unwrap_err().to_string();
+            assert!(error.contains(&format!("number 1 of a is {value}")), "{error}");
+        }
+        write_safetensors(&tensor(65_504.0), Precision::F16).unwrap();
+        let error = write_safetensors(&tensor(70_000.0), Precision::F16).unwrap_err().to_string();
+        assert!(error.contains("number 1 of a is inf as f16"), "{error}");
+    }
+
+    #[test]
     fn every_cut_is_noticed_when_the_file_is_opened() {
         let bytes = written();
         for length in 0..bytes.len() {
@@ -222,6 +339,78 @@ mod tests {
         }
         let longer = [bytes.as_slice(), &[0]].concat();
         assert!(TensorFile::from_bytes(&longer, Path::new("m")).is_err());
+    }
+
+    #[test]
+    fn equal_tensors_are_equal_files_with_a_version() {
+        let first = written();
+        assert!((0..50).all(|_| written() == first));
+        let metadata = br#"{"__metadata__":{"format":"pt","preftune_version":"1"},"#;
+        assert_eq!(&first[8..8 + metadata.len()], metadata);
+    }
+
+    /// A file with this header in the place of its own.
+    fn with_header(change: impl Fn(&str) -> String) -> Vec<u8> {
+        let bytes = written();
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header = change(std::str::from_utf8(&bytes[8..8 + length]).unwrap());
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + length..]].concat()
+    }
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused_and_one_without_version_is_read() {
+        let open = |from: &str, to: &str| {
+            let bytes = with_header(|header| header.replace(from, to));
+            TensorFile::from_bytes(&bytes, Path::new("m")).map(drop)
+        };
+        for newer in ["2", "10", "2.0", "x", ""] {
+            let error = open("\"preftune_version\":\"1\"", &format!("\"preftune_version\":\"{newer}\"")).unwrap_err();
+            assert!(error.to_string().contains(&format!("version \"{newer}\"")), "{error}");
+            assert!(error.hint().contains("newer"));
+        }
+        open(",\"preftune_version\":\"1\"", "").unwrap();
+        open("\"__metadata__\":{\"format\":\"pt\",\"preftune_version\":\"1\"},", "").unwrap();
+    }
+
+    #[test]
+    fn two_tensors_of_one_name_are_refused() {
+        let bytes = with_header(|header| header.replace("\"b\":", "\"a\":"));
+        let error = TensorFile::from_bytes(&bytes, Path::new("m")).err().unwrap();
+        assert!(error.to_string().contains("\"a\" is there twice"), "{error}");
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_refused_with_its_place() {
+        let values = vec![1.0, 2.0, 3.0, 4.0, f32::INFINITY, f32::NAN];
+        let tensor = NamedTensor { name: "w".into(), shape: vec![2, 3], values };
+        let bytes = write_safetensors(&[tensor], Precision::F32).unwrap();
+        let error = TensorFile::from_bytes(&bytes, Path::new("m")).unwrap().read("w").unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("m: w holds inf at index 4 ([1, 1])", 4));
+    }
+
+    #[test]
+    fn numbers_of_64_bits_are_read_unless_32_bits_cannot_hold_them() {
+        let file = |numbers: [f64; 2]| {
+            let header = r#"{"w":{"dtype":"F64","shape":[2],"data_offsets":[0,16]}}"#;
+            let numbers = numbers.map(f64::to_le_bytes).concat();
+            [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &numbers].concat()
+        };
+        let read = |numbers| TensorFile::from_bytes(&file(numbers), Path::new("m")).unwrap().read("w");
+        assert_eq!(read([0.1, -1e-300]).unwrap(), [0.1_f32, -0.0]);
+        assert_eq!(
+            read([1.0, -1e39]).unwrap_err().to_string(),
+            "m: w holds -1e39 at index 1, which a number of 32 bits cannot"
+        );
+        assert!(read([f64::NAN, 1.0]).unwrap_err().to_string().contains("w holds NaN at index 0"));
+    }
+
+    #[test]
+    fn a_tensor_is_read_in_pieces_as_a_whole() {
+        let count = 2 * NUMBERS_AT_ONCE + 3;
+        let values: Vec<f32> = (0..count).map(|number| number as f32).collect();
+        let tensor = NamedTensor { name: "w".into(), shape: vec![count], values: values.clone() };
+        let bytes = write_safetensors(&[tensor], Precision::F32).unwrap();
+        assert_eq!(TensorFile::from_bytes(&bytes, Path::new("m")).unwrap().read("w").unwrap(), values);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod shaping;
 mod statistics;
 mod train;
 mod update;
+mod written;
 
 pub use advantages::{Advantages, estimate, whiten};
 pub use health::{Vitals, repetition};
@@ -30,5 +31,6 @@ pub use rollout::{Judges, Rollout};
 pub use score::penalize;
 pub use shaping::{Rows, Shaped, mean_of_sums, shape};
 pub use statistics::{Minibatch, StepStatistics};
-pub use train::{PolicyTraining, latest_policy};
+pub use train::{PolicyTraining, TunedPolicy, latest_policy};
 pub use update::{UpdateSettings, Updated, gradients, loss, minibatch, update};
+pub use written::Written;

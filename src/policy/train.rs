@@ -14,10 +14,12 @@ use super::rollout::{Judges, Rollout};
 use super::shaping::{Rows, mean_of_sums, shape};
 use super::statistics::StepStatistics;
 use super::update::{UpdateSettings, Updated, update};
+use super::written::Written;
 use crate::config::{self, Lora};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, Backward, LanguageModel, ScalarHead, lora};
+use crate::lm::{Adam, Backward, LanguageModel, ScalarHead, Task, lora};
 use crate::run::checkpoints::Checkpoints;
+use crate::run::exact_float;
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::Journal;
 use crate::run::learning_rate::linear_to_zero;
@@ -49,14 +51,24 @@ pub struct PolicyTraining<'a> {
     pub progress: Mode,
 }
 
+/// A policy after its last update.
+pub struct TunedPolicy {
+    pub policy: Policy,
+    pub written: Written,
+}
+
 /// What a checkpoint keeps beside weights and optimizer.
 #[derive(Serialize, Deserialize)]
 struct State {
     updates: usize,
+    #[serde(deserialize_with = "exact_float::deserialize")]
     kl_coefficient: f64,
     /// Of the first update's responses, nats a response.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "exact_float::deserialize_option", skip_serializing_if = "Option::is_none")]
     first_entropy: Option<f64>,
+    /// Responses so far that could be cut; `None` in a run of preftune 0.1.0, which did not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_responses: Option<usize>,
 }
 
 /// A row of `samples.jsonl`.
@@ -78,25 +90,27 @@ impl PolicyTraining<'_> {
     /// # Errors
     /// [`Error::Interrupted`] with the checkpoint to go on from, [`Error::Failed`] with the limit that the
     /// responses passed, or what else went wrong.
-    pub fn run(self) -> Result<Policy> {
+    pub fn run(self) -> Result<TunedPolicy> {
         self.train().map_err(|error| error.going_on_from(self.journal.checkpoints.newest()))
     }
 
-    fn train(&self) -> Result<Policy> {
+    fn train(&self) -> Result<TunedPolicy> {
         let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
         let first_update = state.updates;
         let (mut metrics, mut samples) = self.journal.open_logs(state.updates as u64)?;
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
-        loop {
+        let written = loop {
             let rollout = self.roll_out(&policy, state.updates)?;
             let kl_coefficient = state.kl_coefficient;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
             self.check_health(&rollout, shaped.kl, &mut state)?;
             if state.updates >= self.stop_at {
                 self.tell_of_the_target(shaped.kl);
-                break;
+                break Written::of(&rollout);
             }
+            let valid_responses = state.valid_responses.map(|before| before + count_valid(&rollout));
+            self.check_truncation(&state, valid_responses)?;
             let rate = linear_to_zero(self.settings.learning_rate, state.updates as u64, total);
             let updated = self.update(policy, &mut optimizer, &rollout, &shaped.rewards, (state.updates, rate))?;
             if state.updates == first_update {
@@ -105,6 +119,7 @@ impl PolicyTraining<'_> {
             state.kl_coefficient =
                 self.controller(kl_coefficient).after(shaped.kl, self.settings.batch_size).coefficient;
             state.updates += 1;
+            state.valid_responses = valid_responses;
             let step = state.updates as u64;
             let row = metrics_row(&rollout, shaped.kl, kl_coefficient, shaped.penalty, rate, &updated.steps);
             metrics.log(step, &row)?;
@@ -119,13 +134,13 @@ impl PolicyTraining<'_> {
                     return Err(Error::Interrupted { checkpoint: Some(path) });
                 }
             }
-        }
+        };
         // Not before what it writes was looked at: this call is the last that would.
         if state.updates > first_update {
             self.save(&policy, &optimizer, &state, (&mut metrics, &mut samples))?;
         }
         progress.finish();
-        Ok(lora::merge(policy.valid()))
+        Ok(TunedPolicy { policy: lora::merge(policy.valid()), written })
     }
 
     /// A policy that ends far beyond its target has paid for its score with its language.
@@ -148,6 +163,27 @@ impl PolicyTraining<'_> {
             self.journal.checkpoints.give_up(state.updates as u64)?;
         }
         checked
+    }
+
+    /// Where no response can be cut all score the penalty, and there is nothing to learn.
+    fn check_truncation(&self, state: &State, valid_responses: Option<usize>) -> Result<()> {
+        let responses = (state.updates + 1) * self.settings.batch_size;
+        let limit = self.health.responses_until_valid;
+        if limit == 0 || responses < limit || valid_responses != Some(0) {
+            return Ok(());
+        }
+        let Task { truncation, sampling, penalty_score, .. } = &self.judges.task;
+        let token = self.judges.reference.tokenizer.decode(&[truncation.token])?;
+        Err(Error::failed(
+            format!(
+                "stopped, because none of the first {responses} responses has the token {token:?} (task.truncate_token) \
+                 among its {} tokens (task.response_length_tokens) after the first {} (task.truncate_after_tokens): all \
+                 score the penalty, {penalty_score}, and there is nothing to learn",
+                sampling.response_length, truncation.after
+            ),
+            "set task.truncate_token to a token that the model writes, or give it more room; samples.jsonl shows \
+             what it writes; health.responses_until_valid=0 lets it pass",
+        ))
     }
 
     fn roll_out(&self, policy: &Policy, updates: usize) -> Result<Rollout> {
@@ -196,7 +232,11 @@ impl PolicyTraining<'_> {
             return Ok((policy, training_state::load_optimizer(&checkpoint, optimizer)?, state));
         }
         let kl_coefficient = self.settings.kl.coefficient;
-        Ok((policy.train(), optimizer, State { updates: 0, kl_coefficient, first_entropy: None }))
+        Ok((
+            policy.train(),
+            optimizer,
+            State { updates: 0, kl_coefficient, first_entropy: None, valid_responses: Some(0) },
+        ))
     }
 
     fn controller(&self, coefficient: f64) -> KlController {
@@ -269,6 +309,10 @@ pub fn latest_policy(
     Ok(Some(lora::merge(policy.valid())))
 }
 
+fn count_valid(rollout: &Rollout) -> usize {
+    rollout.valid.iter().filter(|&&valid| valid).count()
+}
+
 fn check_agreement(updated: &Updated) -> Result<()> {
     let difference = updated.largest_log_prob_difference;
     if difference <= LARGEST_LOG_PROB_DIFFERENCE {
@@ -289,7 +333,7 @@ fn metrics_row(
     steps: &[StepStatistics],
 ) -> Vec<(&'static str, f64)> {
     let score = mean(&rollout.scores).unwrap_or(f64::NAN);
-    let valid = rollout.valid.iter().filter(|&&valid| valid).count() as f64 / rollout.valid.len() as f64;
+    let valid = count_valid(rollout) as f64 / rollout.valid.len() as f64;
     let mut row = vec![
         ("objective/kl", kl),
         ("objective/kl_coef", kl_coefficient),

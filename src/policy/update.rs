@@ -15,7 +15,7 @@ use super::statistics::{Minibatch, StepStatistics};
 use crate::config;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{Backward, ModelConfig, ResponseBatch};
+use crate::lm::{Backward, GradientSquares, ModelConfig, ResponseBatch};
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
 
@@ -92,7 +92,8 @@ pub fn update(
     for rows in orders.iter().flat_map(|order| order.chunks(size)) {
         let minibatch = minibatch(rollout, rewards, rows, settings);
         let (gradients, analyses) = gradients(&policy, config, &minibatch, settings)?;
-        steps.push((minibatch, analyses));
+        let squares = GradientSquares::of(&policy, &gradients);
+        steps.push(Step { minibatch, analyses, squares });
         policy = optimizer.step(settings.learning_rate, policy, gradients);
     }
     let steps = statistics(steps, settings)?;
@@ -100,24 +101,42 @@ pub fn update(
     Ok(Updated { policy, steps, largest_log_prob_difference })
 }
 
-/// What all steps saw, in one read: one after each step would have a GPU wait as often.
-fn statistics(steps: Vec<(Minibatch, Vec<Analysis>)>, settings: &UpdateSettings) -> Result<Vec<StepStatistics>> {
+/// What a step was taken on, still to be read.
+struct Step {
+    minibatch: Minibatch,
+    analyses: Vec<Analysis>,
+    squares: GradientSquares,
+}
+
+/// What helps where a gradient is too large.
+const SMALLER_GRADIENTS: &str = "lower policy.learning_rate, or what makes the loss so large: task.penalty_score, \
+     policy.kl.coefficient, policy.value_coefficient, or the gain of the reward model";
+
+/// What all steps saw, in one read: one after each step would have a GPU wait as often. A step that should
+/// not have been taken is not kept: nothing is, of an update that fails.
+fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepStatistics>> {
     let mut readback = Readback::default();
-    for (_, analyses) in &steps {
+    for Step { analyses, squares, .. } in &steps {
         let joined = |part: fn(&Analysis) -> Tensor<1>| Tensor::cat(analyses.iter().map(part).collect(), 0);
         readback = readback
             .with(joined(|analysis| analysis.log_probs.clone()))
             .with(joined(|analysis| analysis.values.clone()))
-            .with(joined(|analysis| analysis.entropies.clone()));
+            .with(joined(|analysis| analysis.entropies.clone()))
+            .with_all(squares.sums());
     }
-    let mut read = readback.floats()?.into_iter().map(|part| part.into_iter().map(f64::from).collect());
-    let mut of_step = |minibatch: &Minibatch| {
-        let analysis = std::array::from_fn(|_| read.next().unwrap_or_default());
+    let mut read = readback.floats()?.into_iter();
+    let mut of_step = |Step { minibatch, squares, .. }: &Step| {
+        let mut next = || read.next().unwrap_or_default();
+        let analysis = std::array::from_fn(|_| next().into_iter().map(f64::from).collect());
         let statistics = minibatch.statistics(&analysis, settings);
         let decisive = [("ppo/loss/total", statistics.total_loss), ("ppo/policy/approxkl", statistics.approximate_kl)];
-        check_finite(&decisive, "policy.learning_rate").map(|()| statistics)
+        check_finite(&decisive, "policy.learning_rate")?;
+        if squares.sums().is_some() {
+            squares.check(&next(), SMALLER_GRADIENTS)?;
+        }
+        Ok(statistics)
     };
-    steps.iter().map(|(minibatch, _)| of_step(minibatch)).collect()
+    steps.iter().map(|step| of_step(step)).collect()
 }
 
 /// The chosen rows with whitened rewards, advantages and returns: whitening is over one minibatch,

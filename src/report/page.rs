@@ -1,6 +1,6 @@
 //! The page around the charts.
 
-use super::text::{escape, escape_lines, number};
+use super::text::{escape, escape_lines, number, percent};
 use super::{Contestants, KeyFigure, Report, SampleRow};
 use crate::eval::Standing;
 
@@ -78,15 +78,22 @@ fn contestants(times: &[Contestants]) -> String {
 
 fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     let is_scored = standings.iter().any(|standing| standing.score.is_some());
-    let row = |Standing { name, kl, score }: &Standing| {
+    // Judgments of preftune 0.1.0 do not say it.
+    let penalized_is_known = standings.iter().any(|standing| standing.penalized.is_some());
+    let row = |Standing { name, kl, score, penalized }: &Standing| {
         let score = score.map_or_else(String::new, number);
-        let score = if is_scored { format!("<td data-label=\"Score\">{score}</td>") } else { String::new() };
+        let mut score = if is_scored { format!("<td data-label=\"Score\">{score}</td>") } else { String::new() };
+        if penalized_is_known {
+            let share = penalized.map_or_else(String::new, percent);
+            score += &format!("<td data-label=\"Penalized\">{share}</td>");
+        }
         // The pretrained model's own KL is 0, of either sign.
         let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
         format!("<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td>{score}</tr>\n", escape(name), number(kl))
     };
     let body: String = standings.iter().map(row).collect();
     let score = if is_scored { "<th scope=\"col\">Mean score</th>" } else { "" };
+    let score = if penalized_is_known { format!("{score}<th scope=\"col\">Penalized</th>") } else { score.into() };
     format!(
         "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}</tr>\
          </thead>\n<tbody>\n{body}</tbody></table>\n",
@@ -97,7 +104,11 @@ fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
 fn samples(rows: &[SampleRow]) -> String {
     let body: String = rows.iter().map(sample).collect();
     let is_scored = rows.iter().any(|row| row.after_score.is_some());
-    let scores = if is_scored { "The number at a response is the reward model's score. " } else { "" };
+    let scores = if is_scored {
+        "The number at a response is its score: what the reward model gives, or the penalty where it could not be cut. "
+    } else {
+        ""
+    };
     let table = unless_empty(&body, |body| {
         format!(
             "<table><thead><tr><th scope=\"col\">Query</th><th scope=\"col\">Before</th><th scope=\"col\">After</th></tr></thead>\n\
@@ -150,7 +161,7 @@ mod tests {
             win_rates: Vec::new(),
             contestants: vec![Contestants {
                 labeler: "<i>".into(),
-                standings: vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None }],
+                standings: vec![Standing { name: "<b>\n".into(), kl: -1e-9, score: None, penalized: None }],
             }],
             samples: vec![SampleRow {
                 query: "Once\nupon".into(),

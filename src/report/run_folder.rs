@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::data::comparisons::parse_comparisons;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
+use crate::format_version::{FormatVersion, NEWER_HINT};
 use crate::run::{files, metrics};
 use crate::stages::fits_of;
 use crate::statistics::mean;
@@ -22,6 +23,8 @@ const SAMPLES: usize = 24;
 /// What judging a run found once; `judgment.json` keeps such a one for each time, the last first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Judgment {
+    #[serde(default)]
+    version: FormatVersion,
     /// Who chose, and by what.
     by: String,
     contests: Vec<Verdict>,
@@ -72,7 +75,8 @@ impl Judgment {
             is_the_papers: false,
         };
         let contests = judged.contests.iter().map(verdict).collect();
-        Self { by, contests, samples, contestants: judged.standings.clone(), environment }
+        let contestants = judged.standings.clone();
+        Self { version: FormatVersion, by, contests, samples, contestants, environment }
     }
 
     /// The same of the paper's experiment, where the paper's own result stands beside the first.
@@ -91,7 +95,7 @@ impl Judgment {
     /// When what is there cannot be read, and when the operating system refuses.
     pub fn write(self, run: &Path) -> Result<()> {
         let mut before = if is_older_than_training(run) { Vec::new() } else { judgments(run)? };
-        for judgment in before.iter_mut().filter(|judgment| judgment.by == self.by) {
+        for judgment in before.iter_mut().filter(|judgment| is_same_judge(&judgment.by, &self.by)) {
             judgment.contests.retain(|old| !self.contests.iter().any(|new| new.is_between_those_of(old)));
         }
         before.retain(|judgment| !judgment.contests.is_empty());
@@ -107,14 +111,29 @@ impl Judgment {
     }
 }
 
+/// A judge is known by its contents, wherever its files lie.
+fn is_same_judge(one: &str, other: &str) -> bool {
+    let known_by = |by: &str| -> (String, Vec<String>) {
+        let is_sha256 = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let contents: Vec<String> = by.split(' ').filter(|word| is_sha256(word)).map(String::from).collect();
+        let kind = by.split(' ').take(if contents.is_empty() { usize::MAX } else { 2 });
+        (kind.collect::<Vec<_>>().join(" "), contents)
+    };
+    known_by(one) == known_by(other)
+}
+
 /// What was judged of a run, the last first.
 fn judgments(run: &Path) -> Result<Vec<Judgment>> {
     let path = run.join(JUDGMENT_FILE);
     if !path.exists() {
         return Ok(Vec::new());
     }
-    serde_json::from_slice(&files::read(&path)?).map_err(|error| {
-        Error::input(&path, format!("no judgments: {error}"), "delete it, and write it anew with `preftune eval --run`")
+    let json = files::read(&path)?;
+    serde_json::from_slice(&json).map_err(|error| {
+        let is_newer = serde_json::from_slice::<Vec<serde_json::Value>>(&json)
+            .is_ok_and(|all| all.iter().any(|one| FormatVersion::fault_in(one).is_some()));
+        let hint = if is_newer { NEWER_HINT } else { "delete it, and write it anew with `preftune eval --run`" };
+        Error::input(&path, format!("no judgments: {error}"), hint)
     })
 }
 
@@ -213,11 +232,15 @@ fn stops_of(run: &Path) -> Result<Vec<String>> {
         std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.sort();
     folders.insert(0, run.into());
-    let stop =
-        |line: &str| Some(serde_json::from_str::<serde_json::Value>(line).ok()?.get("stopped")?.as_str()?.to_string());
     let mut stops = Vec::new();
     for path in folders.iter().map(|folder| folder.join("events.jsonl")).filter(|path| path.exists()) {
-        stops.extend(files::read_text(&path)?.lines().filter_map(stop));
+        for (line, number) in files::read_text(&path)?.lines().zip(1..) {
+            let event = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+            if let Some(fault) = FormatVersion::fault_in(&event) {
+                return Err(Error::line(&path, number, fault, NEWER_HINT));
+            }
+            stops.extend(event.get("stopped").and_then(|why| why.as_str()).map(String::from));
+        }
     }
     Ok(stops)
 }
@@ -253,7 +276,7 @@ mod tests {
             candidate_scores: Vec::new(),
             baseline_scores: Vec::new(),
         };
-        let standing = |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None };
+        let standing = |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None, penalized: None };
         let standings = ["tuned"].iter().chain(baselines).map(standing).collect();
         let judged = Judged { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
         Judgment::new(&judged, format!("{labeler} of the test"), Vec::new())

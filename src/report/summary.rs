@@ -10,6 +10,7 @@ pub fn summary(input: &RunReportInput) -> String {
     let sentences = [
         reward_model_sentence(input),
         score_sentence(input),
+        penalty_sentence(input),
         kl_sentence(input),
         stops_sentence(input),
         win_rate_sentence(input),
@@ -40,6 +41,22 @@ fn score_sentence(input: &RunReportInput) -> Option<String> {
             "From update {first_step} to update {last_step} the mean score of the policy's responses went from {first} to {last}."
         ),
     })
+}
+
+/// A score is a penalty where a response could not be cut, which a mean does not show.
+fn penalty_sentence(input: &RunReportInput) -> Option<String> {
+    let (_, (step, valid)) = first_and_last(&input.policy_metrics, "objective/valid")?;
+    match valid {
+        1.0.. => None,
+        0.0 => Some(format!(
+            "At update {step} no response had the token at which it would be cut: all scored the penalty, and nothing \
+             was learned from the reward model."
+        )),
+        _ => Some(format!(
+            "At update {step} {} of the responses could not be cut and scored the penalty.",
+            percent(1.0 - valid)
+        )),
+    }
 }
 
 fn kl_sentence(input: &RunReportInput) -> Option<String> {

@@ -11,7 +11,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::model::RewardModel;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{Backward, ModelConfig, Passes};
+use crate::lm::{Backward, GradientSquares, ModelConfig, Passes};
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
 
@@ -68,8 +68,10 @@ pub fn train_step(
         })
     };
     let (gradients, seen) = backward.summed(&model, &device, batch.len(), micro_batch)?;
-    let step = statistics(seen)?;
+    let squares = GradientSquares::of(&model, &gradients);
+    let (step, read) = statistics(seen, squares.sums())?;
     check_finite(&[("reward/loss", step.loss)], "reward.learning_rate")?;
+    squares.check(&read, "lower reward.learning_rate")?;
     Ok((optimizer.step(learning_rate, model, gradients), step))
 }
 
@@ -98,7 +100,7 @@ pub fn judge(
         let rewards = side_by_side(model.rewards(config, &queries, &responses)?, comparisons);
         Ok(Seen { loss: choice_loss(rewards.clone(), comparisons), rewards, comparisons })
     });
-    statistics(seen.collect::<Result<_>>()?)
+    Ok(statistics(seen.collect::<Result<_>>()?, None)?.0)
 }
 
 /// A row for each response of each comparison: its query, and itself.
@@ -135,8 +137,8 @@ pub fn choice_loss(rewards: Tensor<2>, batch: &[&TokenComparison]) -> Tensor<1> 
     log_softmax(rewards, 1).gather(1, best).mean().neg()
 }
 
-/// Means over all comparisons, in one read.
-fn statistics(seen: Vec<Seen<'_>>) -> Result<RewardStep> {
+/// Means over all comparisons, and the numbers of `more`, in one read.
+fn statistics(seen: Vec<Seen<'_>>, more: Option<Tensor<1>>) -> Result<(RewardStep, Vec<f32>)> {
     let total: usize = seen.iter().map(|part| part.comparisons.len()).sum();
     let mut readback = Readback::default();
     let mut parts = Vec::new();
@@ -144,15 +146,15 @@ fn statistics(seen: Vec<Seen<'_>>) -> Result<RewardStep> {
         readback = readback.with(loss).with(rewards);
         parts.push(comparisons);
     }
-    let read = readback.floats()?;
-    let (pairs, _) = read.as_chunks::<2>();
+    let read = readback.with_all(more).floats()?;
+    let (pairs, more) = read.as_chunks::<2>();
     let mut step = RewardStep::default();
     for (comparisons, [loss, rewards]) in parts.into_iter().zip(pairs) {
         let share = comparisons.len() as f64 / total as f64;
         step.loss += share * loss.first().copied().map_or(f64::NAN, f64::from);
         step.accuracy += right(comparisons, rewards) as f64 / total as f64;
     }
-    Ok(step)
+    Ok((step, more.concat()))
 }
 
 /// How many comparisons have the highest reward where the labeler's choice is.

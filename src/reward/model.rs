@@ -9,8 +9,10 @@ use crate::device::Readback;
 use crate::error::{Error, Result};
 use crate::lm::hugging_face::HEADS_FILE;
 use crate::lm::parameters::{self, NamedTensor};
-use crate::lm::tensor_file::{Precision, read_safetensors, write_safetensors};
-use crate::lm::{Input, LanguageModel, ModelConfig, Passes, ScalarHead, TokenBatch, Transformer};
+use crate::lm::tensor_file::{Precision, write_safetensors};
+use crate::lm::{
+    HeadsFile, HeadsKind, Input, LanguageModel, ModelConfig, ModelFiles, Passes, ScalarHead, TokenBatch, Transformer,
+};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
 /// real token of query and response (`rewards.py`).
@@ -142,32 +144,38 @@ impl RewardModel {
         Self { gain: replace(self.gain, set.gain), bias: replace(self.bias, set.bias), ..self }
     }
 
+    /// A reward model from the folder that `train-reward` wrote, and the language model below its head.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::load`]; [`Error::Input`] when the folder holds no reward model.
+    pub fn load(files: ModelFiles<'_>, device: &Device) -> Result<(Self, LanguageModel)> {
+        let path = files.folder.join(HEADS_FILE);
+        let (model, heads) = LanguageModel::load_with_heads(files, device, |heads| match heads {
+            Some(heads) => is_reward_model(heads, &path),
+            None => Err(Error::input(&path, "no such file: this is no reward model", OF_TRAIN_REWARD)),
+        })?;
+        let transformer = model.transformer.clone();
+        let reward_model = heads.map(|heads| Self::of_heads(transformer, &heads));
+        let reward_model = reward_model.ok_or_else(|| Error::input(&path, "no such file", OF_TRAIN_REWARD))?;
+        Ok((reward_model, model))
+    }
+
     /// A reward model from its network and its `heads.safetensors`; `path` is named in errors.
     ///
     /// # Errors
     /// [`Error::Input`] when the heads are not those of a reward model of this width.
     pub fn from_heads(transformer: Transformer, heads: &[u8], path: &Path) -> Result<Self> {
-        let tensors = read_safetensors(heads, path)?;
-        let find = |name: &str, count: Option<usize>| {
-            let found = tensors.get(&format!("reward.{name}")).map(|tensor| tensor.values.clone());
-            found.filter(|values| count.is_none_or(|count| values.len() == count)).ok_or_else(|| {
-                let hint = "take a folder that `preftune train-reward` wrote";
-                Error::input(path, format!("no reward.{name} of the model's width"), hint)
-            })
-        };
-        let device = transformer.device();
-        let number = |name: &str| Ok(find(name, Some(1))?.first().copied().map_or(0.0, f64::from));
-        let head = ScalarHead::new(find("weight", Some(transformer.width()))?, number("bias")? as f32, &device);
-        let set = GainAndBias { gain: number("gain")?, bias: number("offset")? };
-        Ok(Self::new(transformer, head).with_gain_and_bias(set))
+        let heads = HeadsFile::read(heads, transformer.width(), path)?;
+        is_reward_model(&heads, path)?;
+        Ok(Self::of_heads(transformer, &heads))
     }
 
-    /// Whether these heads are a reward model's, and not a policy's; `path` is named in errors.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when the file is none of heads.
-    pub fn has_heads(heads: &[u8], path: &Path) -> Result<bool> {
-        Ok(read_safetensors(heads, path)?.contains_key("reward.weight"))
+    fn of_heads(transformer: Transformer, heads: &HeadsFile) -> Self {
+        let device = transformer.device();
+        let head = ScalarHead::new(heads.values("reward.weight").to_vec(), heads.number("reward.bias"), &device);
+        let number = |name: &str| f64::from(heads.number(name));
+        let set = GainAndBias { gain: number("reward.gain"), bias: number("reward.offset") };
+        Self::new(transformer, head).with_gain_and_bias(set)
     }
 
     /// The network below the head.
@@ -203,6 +211,17 @@ impl RewardModel {
             values: vec![value as f32],
         };
         Ok([self.head.read("reward")?, vec![number("gain", gain), number("offset", bias)]].concat())
+    }
+}
+
+const OF_TRAIN_REWARD: &str = "take a folder that `preftune train-reward` wrote";
+
+fn is_reward_model(heads: &HeadsFile, path: &Path) -> Result<()> {
+    match heads.kind {
+        HeadsKind::RewardModel => Ok(()),
+        HeadsKind::Policy => {
+            Err(Error::input(path, "no tensor reward.weight: these are a policy's heads", OF_TRAIN_REWARD))
+        }
     }
 }
 

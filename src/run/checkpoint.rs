@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use crate::error::{Error, Result};
+use crate::format_version::{self, FormatVersion};
 
 const MANIFEST: &str = "manifest.json";
 
 /// What `manifest.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Manifest {
+    #[serde(default)]
+    version: FormatVersion,
     step: u64,
     files: BTreeMap<String, Fingerprint>,
 }
@@ -40,7 +43,11 @@ impl Checkpoint {
     /// Opens the checkpoint in the folder `path` and verifies size and hash of every file.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest_path = path.join(MANIFEST);
-        let manifest = serde_json::from_slice(&files::read(&manifest_path)?)
+        let json = files::read(&manifest_path)?;
+        if let Some(fault) = format_version::fault_of(&json) {
+            return Err(Error::input(&manifest_path, fault, format_version::NEWER_HINT));
+        }
+        let manifest = serde_json::from_slice(&json)
             .map_err(|error| damaged(&manifest_path, format!("not a manifest: {error}")))?;
         let checkpoint = Self { path: path.into(), manifest };
         for name in checkpoint.manifest.files.keys() {
@@ -88,7 +95,7 @@ pub(super) fn write(
     contents: impl IntoIterator<Item = Result<(String, Vec<u8>)>>,
 ) -> Result<()> {
     files::create_folder(path)?;
-    let mut manifest = Manifest { step, files: BTreeMap::new() };
+    let mut manifest = Manifest { version: FormatVersion, step, files: BTreeMap::new() };
     for file in contents {
         let (name, bytes) = file?;
         let earlier = manifest.files.insert(name.clone(), Fingerprint::of(&bytes));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::files;
 use super::journal::Journal;
 use crate::error::{Error, Result};
+use crate::format_version::FormatVersion;
 
 /// A run's folder, `runs/NAME`, or the folder of one of its stages.
 ///
@@ -70,7 +71,8 @@ impl RunDirectory {
 
     /// Notes why the run stops. Where that cannot be written, the error is still printed.
     pub fn note_stop(&self, why: &impl std::fmt::Display) {
-        let line = serde_json::json!({ "at": super::unix_seconds(), "stopped": why.to_string() });
+        let line =
+            serde_json::json!({ "version": FormatVersion, "at": super::unix_seconds(), "stopped": why.to_string() });
         let file = fs::OpenOptions::new().create(true).append(true).open(self.events());
         file.and_then(|mut file| writeln!(file, "{line}")).ok();
     }

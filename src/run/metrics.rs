@@ -6,9 +6,11 @@ use std::path::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::step_log::{StepLog, read_rows};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::format_version::{FormatVersion, NEWER_HINT};
 
-/// The log of metrics of a run: flat objects such as `{"step":3,"objective/kl":1.5}`.
+/// The log of metrics of a run: flat objects such as
+/// `{"version":1,"step":3,"objective/kl":1.5}`.
 #[derive(Debug)]
 pub struct MetricsLog(StepLog);
 
@@ -47,10 +49,20 @@ impl Serialize for Row<'_> {
 }
 
 /// All rows of a metrics log, each with its `step` among the values; `null` is read as NaN.
+///
+/// # Errors
+/// [`crate::Error::Input`] for a line that is no such row, and for one that a newer version wrote.
 pub fn read(path: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
     let rows: Vec<BTreeMap<String, Option<f64>>> = read_rows(path)?;
-    let with_nan = |(name, value): (String, Option<f64>)| (name, value.unwrap_or(f64::NAN));
-    Ok(rows.into_iter().map(|row| row.into_iter().map(with_nan).collect()).collect())
+    let values = |(row, number): (BTreeMap<String, Option<f64>>, usize)| {
+        let mut row: BTreeMap<String, f64> =
+            row.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect();
+        match row.remove("version").and_then(FormatVersion::fault) {
+            None => Ok(row),
+            Some(fault) => Err(Error::line(path, number, fault, NEWER_HINT)),
+        }
+    };
+    rows.into_iter().zip(1..).map(values).collect()
 }
 
 #[cfg(test)]
@@ -67,11 +79,15 @@ mod tests {
         log.sync().unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
-            "{\"step\":3,\"objective/kl\":1.5,\"ppo/loss/total\":null}\n{\"step\":4,\"objective/kl\":null}\n",
+            "{\"version\":1,\"step\":3,\"objective/kl\":1.5,\"ppo/loss/total\":null}\n\
+             {\"version\":1,\"step\":4,\"objective/kl\":null}\n",
         );
         let rows = read(&path).unwrap();
         assert_eq!((rows[0]["step"], rows[0]["objective/kl"]), (3.0, 1.5));
-        assert!(rows[0]["ppo/loss/total"].is_nan());
+        assert!(rows[0]["ppo/loss/total"].is_nan() && !rows[0].contains_key("version"));
+        std::fs::write(&path, "{\"step\":1}\n{\"version\":2,\"step\":2}\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl:2: written by a newer preftune"), "{error}");
     }
 
     #[test]

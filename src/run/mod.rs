@@ -4,9 +4,12 @@
 //! files become visible whole or not at all, and random numbers depend on their place in the run,
 //! not on what was drawn before.
 
+pub mod begin;
+pub mod canonical_record;
 pub mod checkpoint;
 pub mod checkpoints;
 pub mod directory;
+pub mod exact_float;
 pub mod files;
 pub mod health;
 pub mod host_state;
@@ -18,7 +21,9 @@ pub mod progress;
 pub mod random;
 pub mod step_log;
 pub mod training_state;
+pub mod work;
 
+pub use begin::begin;
 pub use checkpoint::Checkpoint;
 pub use checkpoints::{Checkpoints, Latest};
 pub use directory::RunDirectory;
@@ -27,6 +32,7 @@ pub use journal::Journal;
 pub use metrics::MetricsLog;
 pub use progress::{Mode, Progress};
 pub use step_log::StepLog;
+pub use work::{Input, Work};
 
 /// Seconds since 1970-01-01 UTC; `None` on a clock that is set before.
 pub fn unix_seconds() -> Option<u64> {

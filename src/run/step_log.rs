@@ -1,4 +1,5 @@
-//! Append-only logs of a run: one JSON object a line, each with the `step` it belongs to.
+//! Append-only logs of a run: one JSON object a line, each with the `step` it belongs to and the version of
+//! the format.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use crate::error::{Error, Result};
+use crate::format_version::{self, FormatVersion, Versioned};
 
 /// A log open for appending, such as `samples.jsonl`.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl StepLog {
     /// Appends one row: a struct or map with a `step` field.
     pub fn append(&mut self, row: &impl Serialize) -> Result<()> {
         let failed = |source| Error::file("write", &self.path, source);
-        let mut line = serde_json::to_vec(row).map_err(|error| failed(error.into()))?;
+        let mut line = serde_json::to_vec(&Versioned::new(row)).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         // A single write, so that a reader beside the run sees whole lines.
         self.file.write_all(&line).map_err(failed)
@@ -58,6 +60,8 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 
 #[derive(Deserialize)]
 struct Step {
+    #[serde(default, rename = "version")]
+    _version: FormatVersion,
     step: u64,
 }
 
@@ -83,12 +87,11 @@ fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&
             // What follows the last newline is nothing, or a line that was cut off.
             Err(_) if lines.peek().is_none() => {}
             Err(error) => {
-                return Err(Error::line(
-                    path,
-                    index + 1,
-                    format!("not a row of this log: {error}"),
-                    "delete this line, or move the file away to start a new one",
-                ));
+                let hint = match format_version::fault_of(line) {
+                    Some(_) => format_version::NEWER_HINT,
+                    None => "delete this line, or move the file away to start a new one",
+                };
+                return Err(Error::line(path, index + 1, format!("not a row of this log: {error}"), hint));
             }
         }
     }
@@ -150,6 +153,19 @@ mod tests {
             StepLog::open(&path, None).unwrap().append(&sample(3)).unwrap();
             assert_eq!(steps(&path), [rows, vec![3]].concat());
         }
+    }
+
+    #[test]
+    fn lines_without_a_version_are_read_and_those_of_a_newer_one_refused() {
+        let (_folder, path) = log_with(&[2]);
+        let line = files::read_text(&path).unwrap();
+        assert!(line.starts_with(r#"{"version":1,"step":2,"#), "{line}");
+        std::fs::write(&path, line.replace(r#""version":1,"#, "") + &line).unwrap();
+        StepLog::open(&path, None).unwrap();
+        assert_eq!(steps(&path), [2, 2]);
+        std::fs::write(&path, line.replace(r#""version":1,"#, r#""version":2,"#)).unwrap();
+        let error = StepLog::open(&path, None).unwrap_err();
+        assert!(error.to_string().contains("written by a newer preftune") && error.exit_code() == 4, "{error}");
     }
 
     #[test]

@@ -8,8 +8,10 @@ use burn::tensor::{Bytes, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::canonical_record;
 use super::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::format_version::{self, Versioned};
 
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
@@ -17,30 +19,51 @@ const STATE: &str = "state.json";
 
 /// The files of a checkpoint, each made when it is asked for: together they are three times the
 /// model. `state` holds the loop's own numbers: step, coefficients, seeds. [`Error::Failed`] in the
-/// place of one that cannot be serialized.
+/// place of one that cannot be serialized, or that holds a number that is not finite: nothing could go on
+/// from that.
 pub fn to_files<M: Module>(
     model: &M,
     optimizer: &ModuleOptimizer,
     state: &impl Serialize,
 ) -> impl Iterator<Item = Result<(String, Vec<u8>)>> {
-    fn failed(error: impl std::fmt::Display) -> Error {
-        Error::failed(format!("the training state cannot be written: {error}"), "")
-    }
     let named = |name: &str, bytes: Bytes| {
         (name.to_string(), bytes.try_into_vec::<u8>().unwrap_or_else(|bytes| bytes.to_vec()))
     };
-    let model = move || Ok(named(MODEL, model.clone().into_record().into_bytes().map_err(failed)?));
-    let optimizer = move || Ok(named(OPTIMIZER, optimizer.into_bytes().map_err(failed)?));
-    let state = move || Ok((STATE.to_string(), serde_json::to_vec_pretty(state).map_err(failed)?));
+    let model = move || {
+        let record = model.clone().into_record().into_bytes().and_then(canonical_record::of_model);
+        Ok(named(MODEL, record.map_err(|error| unwritable(MODEL, error))?))
+    };
+    let optimizer = move || {
+        let record = optimizer.into_bytes().and_then(canonical_record::of_optimizer);
+        Ok(named(OPTIMIZER, record.map_err(|error| unwritable(OPTIMIZER, error))?))
+    };
+    let state = move || Ok((STATE.to_string(), state_to_json(state)?));
     std::iter::once_with(model).chain(std::iter::once_with(optimizer)).chain(std::iter::once_with(state))
+}
+
+/// JSON has no word for a number that is not finite: it would be read back as something else.
+fn state_to_json(state: &impl Serialize) -> Result<Vec<u8>> {
+    let value = serde_json::to_value(Versioned::new(state)).map_err(|error| unwritable(STATE, error))?;
+    let missing = value.as_object().and_then(|fields| fields.iter().find(|(_, value)| value.is_null()));
+    match missing {
+        Some((name, _)) => Err(unwritable(STATE, format!("{name} is not a finite number"))),
+        None => serde_json::to_vec_pretty(&Versioned::new(state)).map_err(|error| unwritable(STATE, error)),
+    }
+}
+
+fn unwritable(file: &str, error: impl std::fmt::Display) -> Error {
+    Error::failed(
+        format!("the checkpoint is not written: {file}: {error}"),
+        "if a number is not finite, lower the learning rate and run again: it goes on from the checkpoint before",
+    )
 }
 
 /// The weights of a checkpoint, put into a model of the same shape.
 ///
 /// # Errors
-/// [`Error::Input`] when the checkpoint is of another model.
+/// [`Error::Input`] when the checkpoint is of another model, or a weight in it is not finite.
 pub fn load_model<M: Module>(checkpoint: &Checkpoint, model: M) -> Result<M> {
-    let bytes = Bytes::from_bytes_vec(checkpoint.read(MODEL)?);
+    let bytes = record_bytes(checkpoint, MODEL)?;
     let record = ModuleRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     let model = model.try_load_record(record).map_err(|error| mismatch(checkpoint, &error))?;
     Ok(model.map(&mut Copied))
@@ -59,9 +82,9 @@ impl ModuleMapper for Copied {
 /// The optimizer's state of a checkpoint; `optimizer` must be made for the loaded model.
 ///
 /// # Errors
-/// [`Error::Input`] when the checkpoint is of another optimizer.
+/// [`Error::Input`] when the checkpoint is of another optimizer, or a number in it is not finite.
 pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
-    let bytes = Bytes::from_bytes_vec(checkpoint.read(OPTIMIZER)?);
+    let bytes = record_bytes(checkpoint, OPTIMIZER)?;
     let record = OptimizerRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     Ok(optimizer.load_record(record))
 }
@@ -71,7 +94,25 @@ pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Re
 /// # Errors
 /// [`Error::Input`] when they are not what this loop keeps.
 pub fn load_state<S: DeserializeOwned>(checkpoint: &Checkpoint) -> Result<S> {
-    serde_json::from_slice(&checkpoint.read(STATE)?).map_err(|error| mismatch(checkpoint, &error))
+    let json = checkpoint.read(STATE)?;
+    match format_version::fault_of(&json) {
+        None => serde_json::from_slice(&json).map_err(|error| mismatch(checkpoint, &error)),
+        Some(fault) => Err(Error::input(&checkpoint.path().join(STATE), fault, format_version::NEWER_HINT)),
+    }
+}
+
+/// A record whose numbers are all finite.
+fn record_bytes(checkpoint: &Checkpoint, name: &str) -> Result<Bytes> {
+    let bytes = Bytes::from_bytes_vec(checkpoint.read(name)?).shared();
+    let whole = bytes.view(0, bytes.len()).unwrap_or_else(|_| bytes.clone());
+    canonical_record::check_finite(whole).map_err(|error| {
+        Error::input(
+            &checkpoint.path().join(name),
+            error.to_string(),
+            "delete this checkpoint, and the run goes on from the one before",
+        )
+    })?;
+    Ok(bytes)
 }
 
 fn mismatch(checkpoint: &Checkpoint, error: &dyn std::fmt::Display) -> Error {

@@ -5,6 +5,7 @@
 //! [`Stylistic`] is the paper's experiment, with everything it compares.
 
 mod labels;
+mod passes;
 mod policy;
 mod reward;
 mod rounds;

@@ -1,9 +1,10 @@
 //! Figure 1, right.
 
 use super::Session;
+use super::passes::settled;
 use crate::error::{Error, Result};
 use crate::lm::Task;
-use crate::policy::{Judges, Policy, PolicyTraining, backward_that_fits};
+use crate::policy::{Judges, PolicyTraining, TunedPolicy, backward_that_fits};
 use crate::reward::RewardModel;
 use crate::run::RunDirectory;
 
@@ -17,10 +18,11 @@ pub fn tune(
     queries: &[Vec<u32>],
     stop_at: usize,
     directory: &RunDirectory,
-) -> Result<Policy> {
+) -> Result<TunedPolicy> {
     let Session { model, settings, interrupt, seed, room, progress } = *session;
     let task = Task::new(&settings.task, model)?;
-    let (backward, memory) = backward_that_fits(&settings.policy, &task, queries, model, room)?;
+    let (fit, memory) = backward_that_fits(&settings.policy, &task, queries, model, room)?;
+    let backward = settled(progress, directory, settings.policy.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
     let training = PolicyTraining {
         settings: &settings.policy,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Session;
+use super::passes::settled;
 use crate::error::{Error, Result};
 use crate::lm::Task;
 use crate::reward::{FittedReward, RewardData, RewardTraining, TokenComparison, backward_that_fits};
@@ -53,7 +54,8 @@ pub fn fit(
         return Err(Error::usage(what, "make some with `preftune label`"));
     }
     let task = Task::new(&settings.task, model)?;
-    let (backward, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
+    let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
+    let backward = settled(progress, directory, settings.reward.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
     // Its folder tells that the fit has begun.
     let journal = directory.journal()?;

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::schedule::{Round, rounds};
 use super::{RewardFit, Session, fit, open_log, tune};
 use crate::config::Config;
 use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
+use crate::format_version::{self, FormatVersion};
 use crate::labels::{Labeler, SharedDesk};
 use crate::lm::{Queries, Task};
-use crate::policy::{Policy, latest_policy};
+use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
 use crate::run::checkpoints::latest;
 use crate::run::{RunDirectory, files};
@@ -24,7 +25,45 @@ use crate::statistics::Interval;
 const STAGE_OF_FIT: &str = "reward-at-";
 
 /// Holds how many lines of the log a fit reads.
-const LINES_OF_LABELS: &str = "lines-of-labels.txt";
+const LINES_OF_LABELS: &str = "lines-of-labels.json";
+
+/// The same as preftune 0.1.0 wrote it: a number.
+const LINES_OF_LABELS_OF_0_1: &str = "lines-of-labels.txt";
+
+/// What [`LINES_OF_LABELS`] holds.
+#[derive(Serialize, Deserialize)]
+struct LinesOfLabels {
+    #[serde(default)]
+    version: FormatVersion,
+    lines: usize,
+}
+
+impl LinesOfLabels {
+    fn write(lines: usize, fit: &Path) -> Result<()> {
+        let json = serde_json::to_vec(&Self { version: FormatVersion, lines })
+            .map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+        files::write_atomically(&fit.join(LINES_OF_LABELS), &json)
+    }
+
+    /// How many lines the fit in this folder reads.
+    fn read(fit: &Path) -> Result<usize> {
+        let path = fit.join(LINES_OF_LABELS);
+        if !path.exists() {
+            let path = fit.join(LINES_OF_LABELS_OF_0_1);
+            return files::read_text(&path)?.trim().parse().map_err(|_| Self::unreadable(&path, "not a number"));
+        }
+        let json = files::read(&path)?;
+        if let Some(fault) = format_version::fault_of(&json) {
+            return Err(Error::input(&path, fault, format_version::NEWER_HINT));
+        }
+        let read: Self = serde_json::from_slice(&json).map_err(|error| Self::unreadable(&path, &error.to_string()))?;
+        Ok(read.lines)
+    }
+
+    fn unreadable(path: &Path, what: &str) -> Error {
+        Error::input(path, what, "delete it, so that the labels that there are now count")
+    }
+}
 
 /// Who chooses in every round.
 pub enum Choosers<'a> {
@@ -62,6 +101,8 @@ pub struct RoundOutcome {
     pub comparisons: usize,
     pub held_out_accuracy: Option<f64>,
     pub updates: usize,
+    #[serde(flatten)]
+    pub written: Written,
     /// Where it lies.
     pub reward_model: PathBuf,
 }
@@ -167,10 +208,10 @@ impl Rounds<'_> {
             return Err(stop);
         }
         let stage = self.directory.stage("policy")?;
-        let policy = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
+        let TunedPolicy { policy, written } = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
         let comparisons = comparisons + held_out_comparisons;
         let updates = round.updates;
-        Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates, reward_model }))
+        Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates, written, reward_model }))
     }
 
     /// The labels that a round's reward model is fitted to.
@@ -182,14 +223,11 @@ impl Rounds<'_> {
         choosers: &mut Choosers<'_>,
         done: usize,
     ) -> Result<Vec<Comparison>> {
-        let note = stage.path().join(LINES_OF_LABELS);
         if !are_labels_settled(stage.path()) {
             let lines = self.label(round, another, choosers, done)?;
-            files::write_atomically(&note, format!("{lines}\n").as_bytes())?;
+            LinesOfLabels::write(lines, stage.path())?;
         }
-        let lines: usize = files::read_text(&note)?.trim().parse().map_err(|_| {
-            Error::input(&note, "not a number", "delete it, so that the labels that there are now count")
-        })?;
+        let lines = LinesOfLabels::read(stage.path())?;
         let mut records = choosers.records(&self.directory.comparisons())?;
         records.truncate(lines);
         let settled = standing(records);
@@ -239,7 +277,8 @@ impl Rounds<'_> {
 /// Whether the fit in this folder has begun, so that its labels are what they are, even if somebody takes one
 /// back.
 fn are_labels_settled(fit: &Path) -> bool {
-    fit.join(LINES_OF_LABELS).exists() && fit.join("checkpoints").exists()
+    let is_noted = [LINES_OF_LABELS, LINES_OF_LABELS_OF_0_1].iter().any(|file| fit.join(file).exists());
+    is_noted && fit.join("checkpoints").exists()
 }
 
 /// The folder of the reward model that is fitted before this update.

@@ -70,7 +70,7 @@ impl Stylistic<'_> {
         progress.say(&format!("tuning on {} labels", labels.len()));
         let fit = fit(&self.session, labels.to_vec(), &tokens, &stage.path().join("model"), &stage)?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
-        let policy = tune(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?;
+        let policy = tune(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?.policy;
         files::write_folder(&stage.path().join("model"), policy.to_files(model)?)?;
         Ok(Tuned { labels: labels.len(), fit, model: model.with_transformer(policy.transformer) })
     }

@@ -1,6 +1,7 @@
 //! Beside Figure 1: the model is trained on the responses that were chosen, in the place of a reward.
 
 use super::Session;
+use super::passes::settled;
 use crate::error::{Error, Result};
 use crate::lm::memory::{Loop, Pass};
 use crate::lm::{Backward, Task};
@@ -55,7 +56,8 @@ pub fn fine_tune(
         sampled_rows: 1,
         section: "sft",
     };
-    let (backward, memory) = fitting.backward_that_fits(&model.config, 1, room)?;
+    let (fit, memory) = fitting.backward_that_fits(&model.config, 1, room)?;
+    let backward = settled(progress, directory, sft.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} examples in a pass", memory.describe(), backward.micro_batch_size));
     let held_out = held_out.held_out(model)?;
     let before = held_out.evaluate(model, progress)?;

@@ -39,7 +39,7 @@ impl Pretrain {
             layer_norm_epsilon: 1e-5,
         };
         let transformer = parameters::draw(Transformer::zeros(&config, device), config.n_layer, seed)?;
-        Ok(LanguageModel { config, transformer, tokenizer })
+        Ok(LanguageModel { config, transformer, tokenizer, origin: None })
     }
 
     /// A model that is trained further must read as much.

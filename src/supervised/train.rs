@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::examples::{ExampleBatch, Examples};
 use super::held_out::{HeldOut, HeldOutExamples};
-use crate::device::read_floats;
+use crate::device::Readback;
 use crate::error::{Error, Result};
 use crate::lm::operations::pick_log_probs;
-use crate::lm::{Backward, LanguageModel, Sampling, Transformer, sample};
+use crate::lm::{Backward, GradientSquares, LanguageModel, Sampling, Transformer, sample};
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::Journal;
@@ -25,6 +25,9 @@ use crate::run::training_state;
 
 /// Losses are read from the device once in so many steps: each read makes a GPU wait.
 const STEPS_BETWEEN_READS: usize = 10;
+
+/// A loss of so many times that of guessing is not on its way down.
+const DIVERGED: f64 = 2.0;
 
 /// How long, how fast, and how often it is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +83,9 @@ struct Sample {
 struct State {
     step: usize,
     seed: u64,
+    /// Of the steps that are in no row of the metrics yet.
+    #[serde(default)]
+    losses: Vec<f32>,
 }
 
 /// The trained model and how it predicts what was held out, if anything was.
@@ -95,55 +101,68 @@ impl NextTokenTraining<'_> {
     /// # Errors
     /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
     pub fn run(self) -> Result<Trained> {
-        let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
+        let (mut model, mut optimizer, State { step: first_step, mut losses, .. }) = self.start_or_resume()?;
         let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
         let Schedule { steps, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
         let mut progress = Progress::resumed(self.name, first_step as u64, steps as u64, "steps", self.progress);
-        let mut losses = Vec::new();
+        let mut unread = Vec::new();
+        let mut trained = None;
         for step in first_step..steps {
             let (loss, gradients) = self.loss_and_gradients(&model, step)?;
             let rate = self.schedule.rate(step);
+            unread.push((loss, GradientSquares::of(&model, &gradients)));
             model = optimizer.step(rate, model, gradients);
-            losses.push(loss);
             let done = step + 1;
             progress.advance(1);
+            let planned = done % checkpoint_every_steps == 0 || done == steps;
             let interrupted = self.interrupt.requested();
             let due = self.journal.checkpoints.is_due(done as u64, checkpoint_every_steps as u64);
-            let checkpoint_due = interrupted || due || done == steps;
+            let checkpoint_due = interrupted || due || planned;
+            // When somebody stops the run changes no row: what is not in one yet goes into the checkpoint.
+            let row_due = planned || losses.len() + unread.len() >= STEPS_BETWEEN_READS;
             // Read before a checkpoint too, so that none holds what is not finite.
-            if losses.len() == STEPS_BETWEEN_READS || checkpoint_due {
-                let loss = mean_loss(std::mem::take(&mut losses))?;
+            if row_due || checkpoint_due {
+                losses.extend(read_losses(std::mem::take(&mut unread))?);
+            }
+            if row_due {
+                let loss = mean(&std::mem::take(&mut losses));
+                if done == steps {
+                    self.check_divergence("train/loss", loss)?;
+                }
                 progress.message(format!("loss {loss:.3}"));
                 metrics.log(done as u64, &[("train/loss", loss), ("train/learning_rate", rate)])?;
+            }
+            // Before the checkpoint of the same step, with which its rows would be taken for done.
+            if done % evaluate_every_steps == 0 || done == steps {
+                progress.message("measuring on what is held out");
+                let mode = if done == steps { self.progress } else { Mode::Quiet };
+                let evaluated = self.evaluate(&model, done, mode, &mut metrics, &mut samples)?;
+                progress.message(evaluated.held_out.map_or_else(String::new, |HeldOut { bits_per_byte, .. }| {
+                    format!("held out {bits_per_byte:.3} bits per byte")
+                }));
+                trained = Some(evaluated).filter(|_| done == steps);
             }
             if checkpoint_due {
                 metrics.sync()?;
                 samples.sync()?;
-                let state = State { step: done, seed: self.seed };
+                let state = State { step: done, seed: self.seed, losses: losses.clone() };
                 let files = training_state::to_files(&model, &optimizer, &state);
                 let path = self.journal.checkpoints.save(done as u64, files)?;
                 if interrupted {
                     return Err(Error::Interrupted { checkpoint: Some(path) });
                 }
             }
-            if done % evaluate_every_steps == 0 && done < steps {
-                progress.message("measuring on what is held out");
-                let trained = self.evaluate(&model, done, Mode::Quiet, &mut metrics, &mut samples)?;
-                progress.message(trained.held_out.map_or_else(String::new, |HeldOut { bits_per_byte, .. }| {
-                    format!("held out {bits_per_byte:.3} bits per byte")
-                }));
-            }
         }
         progress.finish();
-        if first_step < steps {
-            return self.evaluate(&model, steps, self.progress, &mut metrics, &mut samples);
+        if let Some(trained) = trained {
+            return Ok(trained);
         }
         let model = self.start.with_transformer(model.valid());
         let held_out = self.held_out.evaluate(&model, self.progress)?;
         Ok(Trained { model, held_out })
     }
 
-    fn start_or_resume(&self) -> Result<(Transformer, ModuleOptimizer, usize)> {
+    fn start_or_resume(&self) -> Result<(Transformer, ModuleOptimizer, State)> {
         let start = self.start.transformer.clone();
         let optimizer = |model: &Transformer| (self.optimizer)(model, self.weight_decay);
         match self.journal.checkpoints.latest()? {
@@ -151,12 +170,12 @@ impl NextTokenTraining<'_> {
                 let state: State = training_state::load_state(&checkpoint)?;
                 let model = training_state::load_model(&checkpoint, start)?.train();
                 let optimizer = training_state::load_optimizer(&checkpoint, optimizer(&model))?;
-                Ok((model, optimizer, state.step))
+                Ok((model, optimizer, state))
             }
             None => {
                 let model = start.train();
                 let optimizer = optimizer(&model);
-                Ok((model, optimizer, 0))
+                Ok((model, optimizer, State { step: 0, seed: self.seed, losses: Vec::new() }))
             }
         }
     }
@@ -182,6 +201,22 @@ impl NextTokenTraining<'_> {
         Ok((Tensor::cat(losses, 0).sum(), gradients))
     }
 
+    /// A model that has diverged learns nothing more, and is of no use to anybody.
+    fn check_divergence(&self, name: &str, loss: f64) -> Result<()> {
+        let guessing = (self.start.config.vocab_size as f64).ln();
+        if loss <= DIVERGED * guessing {
+            return Ok(());
+        }
+        Err(Error::failed(
+            format!(
+                "training has diverged: {name} is {loss:.3} nats a token, and guessing among {} tokens costs {guessing:.3}",
+                self.start.config.vocab_size
+            ),
+            "lower the learning rate, and begin again with another --run folder: the checkpoints in this one may \
+             be no better",
+        ))
+    }
+
     /// Measures on what is held out, and writes something down for a person to read.
     fn evaluate(
         &self,
@@ -194,6 +229,7 @@ impl NextTokenTraining<'_> {
         let model = self.start.with_transformer(model.valid());
         let held_out = self.held_out.evaluate(&model, progress)?;
         if let Some(HeldOut { loss, bits_per_byte, .. }) = held_out {
+            self.check_divergence("held_out/loss", loss)?;
             metrics.log(step as u64, &[("held_out/loss", loss), ("held_out/bits_per_byte", bits_per_byte)])?;
         }
         let numbers =
@@ -205,9 +241,19 @@ impl NextTokenTraining<'_> {
     }
 }
 
-fn mean_loss(losses: Vec<Tensor<1>>) -> Result<f64> {
-    let losses = read_floats(Tensor::cat(losses, 0))?;
-    let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64;
-    check_finite(&[("train/loss", mean)], "the learning rate")?;
-    Ok(mean)
+/// The losses of steps, all in one read, whose gradients could be learned from.
+fn read_losses(steps: Vec<(Tensor<1>, GradientSquares)>) -> Result<Vec<f32>> {
+    let (losses, squares): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    let readback = Readback::default().with(Tensor::cat(losses, 0));
+    let readback = readback.with_all(squares.iter().filter_map(GradientSquares::sums));
+    let mut read = readback.floats()?.into_iter();
+    let losses = read.next().unwrap_or_default();
+    check_finite(&[("train/loss", mean(&losses))], "the learning rate")?;
+    let with_sums = squares.iter().filter(|squares| squares.sums().is_some());
+    with_sums.zip(read).try_for_each(|(squares, read)| squares.check(&read, "lower the learning rate"))?;
+    Ok(losses)
+}
+
+fn mean(losses: &[f32]) -> f64 {
+    losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64
 }

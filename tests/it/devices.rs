@@ -4,6 +4,10 @@ use std::io::Write;
 use std::sync::OnceLock;
 
 use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+use burn_cubecl::cubecl::config::autotune::{AutotuneConfig, AutotuneLevel};
+#[cfg(feature = "wgpu")]
+use burn_cubecl::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use preftune::device;
 
 pub fn ndarray() -> Device {
@@ -18,20 +22,36 @@ pub fn flex() -> Device {
 /// failure under `PREFTUNE_REQUIRE_WGPU`.
 pub fn wgpu() -> Option<Device> {
     static FOUND: OnceLock<Option<Device>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| match device::open("wgpu".parse().unwrap()) {
-        Ok(opened) => Some(opened.device),
-        Err(error) if !device::adapters().is_empty() || std::env::var_os("PREFTUNE_REQUIRE_WGPU").is_some() => {
-            panic!("{error}; {}", error.hint())
-        }
-        Err(error) => {
-            // Not `eprintln!`, which the test harness keeps to itself when a test passes.
-            let mut stderr = std::io::stderr();
-            writeln!(stderr, "skipped on wgpu: {error}").unwrap();
-            None
+    let found = FOUND.get_or_init(|| {
+        #[cfg(feature = "wgpu")]
+        try_few_kernels();
+        match device::open("wgpu".parse().unwrap()) {
+            Ok(opened) => Some(opened.device),
+            Err(error) if !device::adapters().is_empty() || std::env::var_os("PREFTUNE_REQUIRE_WGPU").is_some() => {
+                panic!("{error}; {}", error.hint())
+            }
+            Err(error) => {
+                // Not `eprintln!`, which the test harness keeps to itself when a test passes.
+                let mut stderr = std::io::stderr();
+                writeln!(stderr, "skipped on wgpu: {error}").unwrap();
+                None
+            }
         }
     });
     found.clone()
 }
+
+/// On a software driver, trying every kernel takes longer than all tests. What is found is not kept, so that
+/// the tests take the same time whatever an earlier run has left in the cache.
+#[cfg(feature = "wgpu")]
+fn try_few_kernels() {
+    let autotune = AutotuneConfig { level: AutotuneLevel::Minimal, disable_cache: true, ..Default::default() };
+    let config = CubeClRuntimeConfig { autotune, ..Default::default() };
+    assert!(CubeClRuntimeConfig::try_set(config), "a test opens a graphics adapter in another way");
+}
+
+/// The same for the program, which reads it from its environment.
+pub const TRY_FEW_KERNELS: [(&str, &str); 2] = [("CUBECL_AUTOTUNE_LEVEL", "minimal"), ("CUBECL_AUTOTUNE_CACHE", "off")];
 
 fn open(name: &str) -> Device {
     device::open(name.parse().unwrap()).unwrap().device

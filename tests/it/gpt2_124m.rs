@@ -7,6 +7,7 @@ use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
 use preftune::lm::parameters::{self, replace};
 use preftune::lm::{
     LanguageModel, ModelConfig, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer,
+    Weights,
 };
 use preftune::policy::response_log_probs;
 use safetensors::{Dtype, SafeTensors};
@@ -72,19 +73,18 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
     let theirs: Answer = serde_json::from_slice(&read("gpt2_124m.json")).unwrap();
 
     let tokenizer = tiny::language_model(1, &devices::flex()).tokenizer;
-    let files = LanguageModel { transformer: model_by_formula(), config: ModelConfig::gpt2_124m(), tokenizer }
-        .to_files(Precision::F32)
-        .unwrap();
+    let (transformer, config) = (model_by_formula(), ModelConfig::gpt2_124m());
+    let files = LanguageModel { transformer, config, tokenizer, origin: None }.to_files(Precision::F32).unwrap();
     let file = |name: &str| files.iter().find(|(known, _)| known == name).unwrap().1.as_slice();
     assert_eq!(fingerprint(file(WEIGHTS_FILE)), theirs.sha256);
 
     let model = LanguageModel::load(
-        ModelFiles {
-            config: file(CONFIG_FILE),
-            weights: TensorFile::from_bytes(file(WEIGHTS_FILE), Path::new(WEIGHTS_FILE)).unwrap(),
-            tokenizer: TokenizerFiles::Json(file(TOKENIZER_FILE)),
-            folder: "gpt2".into(),
-        },
+        ModelFiles::new(
+            "gpt2".into(),
+            file(CONFIG_FILE),
+            Weights::of_one(TensorFile::from_bytes(file(WEIGHTS_FILE), Path::new(WEIGHTS_FILE)).unwrap()).unwrap(),
+            TokenizerFiles::Json(file(TOKENIZER_FILE)),
+        ),
         &devices::flex(),
     )
     .unwrap();

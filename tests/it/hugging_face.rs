@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer};
 use preftune::lm::tensor_file::write_safetensors;
 use preftune::lm::{
-    LanguageModel, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, parameters,
+    LanguageModel, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, Weights,
+    parameters,
 };
 use preftune::policy::response_log_probs;
 use preftune::{Error, Result};
@@ -21,13 +22,9 @@ fn written(precision: Precision) -> Files {
 fn load(files: &Files) -> Result<LanguageModel> {
     let file = |name: &str| files.iter().find(|(known, _)| known == name).unwrap().1.as_slice();
     let folder = PathBuf::from("some/model");
-    let files = ModelFiles {
-        config: file(CONFIG_FILE),
-        weights: TensorFile::from_bytes(file(WEIGHTS_FILE), &folder.join(WEIGHTS_FILE))?,
-        tokenizer: TokenizerFiles::Json(file(TOKENIZER_FILE)),
-        folder,
-    };
-    LanguageModel::load(files, &devices::ndarray())
+    let weights = Weights::of_one(TensorFile::from_bytes(file(WEIGHTS_FILE), &folder.join(WEIGHTS_FILE))?)?;
+    let tokenizer = TokenizerFiles::Json(file(TOKENIZER_FILE));
+    LanguageModel::load(ModelFiles::new(folder, file(CONFIG_FILE), weights, tokenizer), &devices::ndarray())
 }
 
 fn logits(model: &LanguageModel) -> Vec<f32> {
@@ -95,7 +92,7 @@ fn a_config_that_contradicts_the_weights_is_refused_with_the_tensor_and_both_sha
     let model = tiny::language_model(1, &devices::ndarray());
     let mut config = model.config.clone();
     config.n_positions = 50;
-    let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json().into())).unwrap_err();
+    let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json(None).into())).unwrap_err();
     assert_refused(&error, &["some/model/model.safetensors", "transformer.wpe.weight", "[40, 20]", "[50, 20]"]);
 }
 
@@ -103,7 +100,7 @@ fn a_config_that_contradicts_the_weights_is_refused_with_the_tensor_and_both_sha
 fn weights_with_more_layers_than_the_config_are_refused() {
     let model = tiny::language_model(1, &devices::ndarray());
     let config = preftune::lm::ModelConfig { n_layer: model.config.n_layer - 1, ..model.config };
-    let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json().into())).unwrap_err();
+    let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json(None).into())).unwrap_err();
     assert_refused(&error, &["some/model/model.safetensors", "more layers than the 1 of config.json"]);
 }
 
@@ -119,7 +116,7 @@ fn a_tensor_that_is_not_there_is_named() {
 
 #[test]
 fn a_config_of_another_kind_of_model_is_refused() {
-    for (config, reason) in [("{", "not a model configuration"), (r#"{"model_type": "llama"}"#, "config.json")] {
+    for (config, reason) in [("{", "not a model configuration"), (r#"{"model_type": "llama"}"#, "needed \"gpt2\"")] {
         let error = load(&with(written(Precision::F32), CONFIG_FILE, config.into())).unwrap_err();
         assert_refused(&error, &["some/model/config.json", reason]);
     }
@@ -140,8 +137,8 @@ fn loading_changes_no_weight() {
     let config = tiny::config();
     let model = tiny::transformer(&config, 1, &devices::flex());
     let bytes = write_safetensors(&parameters::read(&model).unwrap(), Precision::F32).unwrap();
-    let mut file = TensorFile::from_bytes(&bytes, Path::new("m")).unwrap();
-    let read: Transformer = load_transformer(&config, &mut file, &devices::flex()).unwrap();
+    let mut weights = Weights::of_one(TensorFile::from_bytes(&bytes, Path::new("m")).unwrap()).unwrap();
+    let read: Transformer = load_transformer(&config, &mut weights, &devices::flex()).unwrap();
     for (a, b) in parameters::read(&model).unwrap().iter().zip(parameters::read(&read).unwrap()) {
         assert_eq!((&a.name, &a.values), (&b.name, &b.values));
     }

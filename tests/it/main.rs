@@ -1,6 +1,7 @@
 //! One binary, so that Burn is linked once.
 
 mod adam;
+mod compatibility;
 mod devices;
 mod fetch;
 mod gpt2_124m;
@@ -13,12 +14,14 @@ mod label_browser;
 #[cfg(feature = "web")]
 mod label_page;
 mod model;
+mod model_folder;
 mod mutations;
 mod operations;
 mod original_labels;
 mod parity;
 mod policy;
 mod program;
+mod resume;
 mod reward;
 mod supervised;
 mod tiny;

@@ -92,7 +92,7 @@ impl Models {
             interrupt,
             progress: Mode::Quiet,
         };
-        training.run()?.read()
+        training.run()?.policy.read()
     }
 }
 
@@ -107,24 +107,22 @@ fn requested() -> Interrupt {
 fn an_interrupted_run_goes_on_as_if_it_had_never_stopped() {
     let models = Models::new();
     let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let expected = models.train(straight.path(), Interrupt::new()).unwrap();
+    let settings = || config::Policy { checkpoint_every_updates: 1, ..config::Policy::default() };
+    let expected = models.train_with(straight.path(), Interrupt::new(), settings()).unwrap();
 
-    for update in 1..=2 {
-        let error = models.train(stopped.path(), requested()).unwrap_err();
+    for update in 1..=3 {
+        let error = models.train_with(stopped.path(), requested(), settings()).unwrap_err();
         let Error::Interrupted { checkpoint: Some(path) } = &error else { panic!("{error}") };
         assert!(path.ends_with(format!("step-{update:06}")), "{}", path.display());
         assert_eq!(error.exit_code(), 130);
     }
-    let found = models.train(stopped.path(), Interrupt::new()).unwrap();
+    let found = models.train_with(stopped.path(), Interrupt::new(), settings()).unwrap();
 
     for (expected, found) in expected.iter().zip(&found) {
         assert_eq!(expected.name, found.name);
         assert!(expected.values == found.values, "{} is not the same to the last bit", expected.name);
     }
-    for log in ["metrics.jsonl", "samples.jsonl"] {
-        let read = |folder: &Path| std::fs::read_to_string(folder.join(log)).unwrap();
-        assert_eq!(read(straight.path()), read(stopped.path()));
-    }
+    tiny::assert_same_files(straight.path(), stopped.path());
     assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 4);
 }
 
@@ -194,6 +192,60 @@ fn rounds_with_the_same_reward_are_one_run() {
     let [first, _, last] = [until(1), until(3), until(4)];
     assert!(expected.iter().zip(&last).all(|(expected, found)| expected.values == found.values));
     assert!(expected.iter().zip(&first).any(|(expected, found)| expected.values != found.values));
+}
+
+/// A gradient whose square is beyond any f32 leaves a state of Adam that is not finite, from which the value
+/// head never learns again.
+#[test]
+fn a_gradient_that_cannot_be_learned_from_stops_the_run_before_anything_is_kept() {
+    let models = Models::new();
+    let folder = tempfile::tempdir().unwrap();
+    let fine = config::Policy { checkpoint_every_updates: 1, ..config::Policy::default() };
+    let unlimited = config::Health { largest_kl: 1e9, smallest_entropy: 0.0, ..config::Health::default() };
+    models.train_until(1, folder.path(), Interrupt::new(), fine.clone(), &unlimited).unwrap();
+    for too_large in [
+        config::Policy { value_coefficient: 1e30, ..fine.clone() },
+        config::Policy { kl: config::Kl { coefficient: 1e38, adaptive: false, ..fine.kl.clone() }, ..fine.clone() },
+    ] {
+        let error = models.train_until(3, folder.path(), Interrupt::new(), too_large, &unlimited).unwrap_err();
+        assert!(error.exit_code() == 1 && error.hint().contains("policy.value_coefficient"), "{error}");
+        assert!(error.to_string().contains("the gradient of ") && error.to_string().contains("squares"), "{error}");
+        let latest = preftune::run::checkpoints::latest(&folder.path().join("checkpoints")).unwrap().checkpoint;
+        assert_eq!(latest.map(|checkpoint| checkpoint.step()), Some(1));
+    }
+    models.train_until(4, folder.path(), Interrupt::new(), fine, &unlimited).unwrap();
+}
+
+#[test]
+fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
+    let models = Models::new();
+    let train = |responses_until_valid| {
+        let mut judges = models.judges();
+        // No row has room for it.
+        judges.task.truncation.after = RESPONSE_LENGTH;
+        let settings = config::Policy { updates: 4, batch_size: 8, ..config::Policy::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let training = PolicyTraining {
+            settings: &settings,
+            health: &config::Health { responses_until_valid, ..config::Health::default() },
+            stop_at: 4,
+            backward: Backward::in_passes_of(8),
+            judges,
+            queries: &models.queries,
+            seed: 5,
+            journal: Journal::in_folder(folder.path()).unwrap(),
+            interrupt: Interrupt::new(),
+            progress: Mode::Quiet,
+        };
+        training.run().map(|tuned| tuned.written)
+    };
+    let error = train(20).unwrap_err();
+    assert!(error.to_string().contains("none of the first 24 responses has the token"), "{error}");
+    assert!(error.to_string().contains("task.truncate_token") && error.hint().contains("samples.jsonl"), "{error}");
+    for passes in [0, 64] {
+        let written = train(passes).unwrap();
+        assert_eq!((written.score, written.score_of_valid, written.penalized), (-1.0, None, 1.0));
+    }
 }
 
 /// What stops the run, and the checkpoint that is left.
@@ -335,6 +387,27 @@ fn adapters_move_on_wgpu_as_they_do_on_ndarray() {
     for (cpu, gpu) in on(&devices::ndarray()).iter().zip(on(&wgpu)) {
         let difference = tiny::largest_difference(&cpu.values, &gpu.values);
         assert!(difference < 1e-3, "{} differs by {difference:e}", cpu.name);
+    }
+}
+
+/// No claim to the last bit: which kernels an adapter runs is decided by their times.
+#[test]
+fn an_interrupted_run_on_wgpu_goes_on_with_the_same_rows_and_numbers() {
+    let Some(device) = devices::wgpu() else { return };
+    let models = Models::on(&device);
+    let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    models.train(straight.path(), Interrupt::new()).unwrap();
+    models.train(stopped.path(), requested()).unwrap_err();
+    models.train(stopped.path(), Interrupt::new()).unwrap();
+    let rows = |folder: &Path| preftune::run::metrics::read(&folder.join("metrics.jsonl")).unwrap();
+    let (straight, stopped) = (rows(straight.path()), rows(stopped.path()));
+    assert_eq!((straight.len(), stopped.len()), (4, 4));
+    for (straight, stopped) in straight.iter().zip(&stopped) {
+        assert_eq!(straight["step"], stopped["step"]);
+        for name in ["objective/kl", "objective/score", "objective/entropy", "ppo/loss/total"] {
+            let (expected, found) = (straight[name], stopped[name]);
+            assert!((expected - found).abs() <= 1e-3 * expected.abs().max(1.0), "{name}: {found}, not {expected}");
+        }
     }
 }
 

@@ -11,6 +11,7 @@ fn preftune(folder: &Path, arguments: &[&str]) -> Output {
         .args(["--quiet", "--device", "ndarray"])
         .args(arguments)
         .current_dir(folder)
+        .envs(devices::TRY_FEW_KERNELS)
         .output()
         .unwrap()
 }

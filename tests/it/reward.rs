@@ -57,13 +57,21 @@ fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
 }
 
 fn fit_unless(interrupt: Interrupt, folder: &Path, pretrained: &LanguageModel) -> Result<FittedReward> {
-    let settings = config::Reward { learning_rate: 3e-3, ..config::Reward::default() };
+    fit_to(800, interrupt, folder, pretrained)
+}
+
+fn fit_to(count: usize, interrupt: Interrupt, folder: &Path, pretrained: &LanguageModel) -> Result<FittedReward> {
+    let settings = config::Reward {
+        learning_rate: 3e-3,
+        checkpoint_every_steps: if count < 800 { 1 } else { 20 },
+        ..config::Reward::default()
+    };
     let training = RewardTraining {
         settings: &settings,
         backward: Backward::in_passes_of(settings.micro_batch_size),
         pretrained,
         data: &RewardData {
-            train: comparisons(800, 1),
+            train: comparisons(count, 1),
             held_out: comparisons(200, 2),
             normalization: normalization(&comparisons(64, 3)),
         },
@@ -137,6 +145,24 @@ fn a_fit_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
     let found = fit(stopped.path(), &pretrained);
     assert_eq!(found.gain_and_bias, expected.gain_and_bias);
     assert_eq!(preftune::run::metrics::read(&stopped.path().join("metrics.jsonl")).unwrap().len(), 50);
+}
+
+#[test]
+fn a_fit_that_is_stopped_after_every_step_leaves_the_same_files() {
+    let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pretrained = pretrained();
+    let expected = fit_to(96, Interrupt::new(), straight.path(), &pretrained).unwrap();
+    let mut stops = 0;
+    let found = loop {
+        let requested = Interrupt::new();
+        requested.request();
+        match fit_to(96, requested, stopped.path(), &pretrained) {
+            Err(Error::Interrupted { .. }) => stops += 1,
+            finished => break finished.unwrap(),
+        }
+    };
+    assert_eq!((stops, found.gain_and_bias), (5, expected.gain_and_bias));
+    tiny::assert_same_files(straight.path(), stopped.path());
 }
 
 #[test]

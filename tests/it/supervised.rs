@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use preftune::config::Sft;
 use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Backward, LanguageModel, Passes, Sampling, Task, parameters};
+use preftune::lm::{Backward, LanguageModel, Passes, Sampling, Task, Transformer, parameters};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
 use preftune::run::{Interrupt, Journal, Mode};
-use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw};
+use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw, muon_and_adamw};
 use preftune::{Error, Result};
 
 use crate::{devices, tiny};
@@ -28,6 +29,16 @@ fn task(model: &LanguageModel) -> Task {
 }
 
 fn train(device: &Device, folder: &Path, interrupt: Interrupt, settings: &Sft) -> Result<(Trained, f64)> {
+    train_with(adamw, device, folder, interrupt, settings)
+}
+
+fn train_with(
+    optimizer: fn(&Transformer, f64) -> ModuleOptimizer,
+    device: &Device,
+    folder: &Path,
+    interrupt: Interrupt,
+    settings: &Sft,
+) -> Result<(Trained, f64)> {
     let model = tiny::language_model(1, device);
     let chosen = Chosen::of(&comparisons(&model), &task(&model)).repeated(settings.epochs);
     let held_out = chosen.clone().held_out(&model)?;
@@ -38,7 +49,7 @@ fn train(device: &Device, folder: &Path, interrupt: Interrupt, settings: &Sft) -
         examples: &chosen,
         held_out: &held_out,
         start: model,
-        optimizer: adamw,
+        optimizer,
         weight_decay: 0.0,
         backward: Backward {
             micro_batch_size: settings.micro_batch_size,
@@ -122,4 +133,43 @@ fn interrupted_supervised_training_goes_on_as_if_it_had_never_stopped() {
     for (expected, found) in weights(&expected).iter().zip(weights(&found)) {
         assert!(expected.values == found.values, "{} is not the same to the last bit", expected.name);
     }
+}
+
+/// Whoever stops a run, and when, leaves no trace: no row more, and none lost.
+#[test]
+fn training_that_is_stopped_after_every_step_leaves_the_same_files() {
+    let device = devices::flex();
+    for optimizer in [adamw, muon_and_adamw] {
+        for checkpoint_every_steps in [1, 5] {
+            let settings = Sft { epochs: 5, checkpoint_every_steps, ..settings() };
+            let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            train_with(optimizer, &device, straight.path(), Interrupt::new(), &settings).unwrap();
+            let mut stops = 0;
+            loop {
+                let requested = Interrupt::new();
+                requested.request();
+                match train_with(optimizer, &device, stopped.path(), requested, &settings) {
+                    Err(Error::Interrupted { .. }) => stops += 1,
+                    finished => break drop(finished.unwrap()),
+                }
+            }
+            assert!(stops > 10);
+            if checkpoint_every_steps == 1 {
+                tiny::assert_same_files(straight.path(), stopped.path());
+            }
+            for log in ["metrics.jsonl", "samples.jsonl"] {
+                let read = |folder: &Path| std::fs::read_to_string(folder.join(log)).unwrap();
+                assert_eq!(read(straight.path()), read(stopped.path()));
+            }
+        }
+    }
+}
+
+#[test]
+fn training_that_diverges_fails_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Sft { learning_rate: 1e3, ..settings() };
+    let error = train(&devices::flex(), folder.path(), Interrupt::new(), &settings).unwrap_err();
+    assert!(error.to_string().contains("training has diverged") && error.exit_code() == 1, "{error}");
+    assert!(error.hint().contains("another --run folder"), "{}", error.hint());
 }

@@ -1,4 +1,8 @@
-//! Small models whose every weight is random, and random inputs for them.
+//! Small models whose every weight is random, and random inputs for them; folders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use preftune::lm::parameters::{NamedTensor, normal, replace};
@@ -47,7 +51,7 @@ pub fn language_model(seed: u64, device: &Device) -> LanguageModel {
     let text = "The old house stood by the sea. The sea was grey. ".repeat(20);
     let tokenizer = Tokenizer::train(std::iter::once(text.as_str()), 290).unwrap();
     let config = ModelConfig { vocab_size: 300, n_positions: 40, ..config() };
-    LanguageModel { transformer: transformer(&config, seed, device), config, tokenizer }
+    LanguageModel { transformer: transformer(&config, seed, device), config, tokenizer, origin: None }
 }
 
 /// Rows of random tokens, of these lengths.
@@ -101,4 +105,42 @@ pub fn update_settings(backward: Backward) -> UpdateSettings {
         whiten_rewards: true,
         interrupt: Interrupt::new(),
     }
+}
+
+/// The folder with everything in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Every file in a folder and in those inside it, but for its lock, by its path there.
+pub fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(inside) = folders.pop() {
+        for path in fs::read_dir(inside).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().unwrap() != ".lock" {
+                files.insert(path.strip_prefix(folder).unwrap().to_path_buf(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Fails with the names of the files that differ.
+pub fn assert_same_files(expected: &Path, found: &Path) {
+    let (expected, found) = (files_in(expected), files_in(found));
+    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&expected), names(&found));
+    let differing: Vec<&PathBuf> = expected.keys().filter(|name| expected[*name] != found[*name]).collect();
+    assert!(differing.is_empty(), "not the same to the last bit: {differing:?}");
 }

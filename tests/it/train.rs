@@ -135,7 +135,11 @@ fn another_labeler_is_refused_in_a_folder_that_was_begun() {
     assert!(train(folder.path(), &["--set", "train.rounds=1", "--set", "policy.updates=1"]).status.success());
     let output = train(folder.path(), &["--ask", "--instructions", "descriptiveness"]);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && text.contains("was begun with another seed, labeler"), "{text}");
+    assert!(
+        output.status.code() == Some(2)
+            && text.contains("the labeler is another: people choose by instructions (sha256 "),
+        "{text}"
+    );
 }
 
 #[cfg(feature = "web")]
@@ -174,8 +178,8 @@ fn people_are_asked_again_in_the_next_round_and_their_labels_survive_a_kill() {
     let labels = comparisons(folder);
     let of = |policy: &str| labels.iter().filter(|one| one.policy == policy).count();
     assert_eq!((labels.len(), of("pretrained"), of("update-1")), (16, 8, 8));
-    let settled = fs::read_to_string(folder.join("run/reward-at-000000/lines-of-labels.txt")).unwrap();
-    assert_eq!(settled, "8\n");
+    let settled = fs::read_to_string(folder.join("run/reward-at-000000/lines-of-labels.json")).unwrap();
+    assert_eq!(settled, "{\"version\":1,\"lines\":8}");
     assert!(folder.join("model/model.safetensors").exists());
 }
 

@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::TOKEN_DIGITS;
 use crate::error::{Error, Result};
+use crate::format_version::FormatVersion;
 use crate::run::files;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Kept {
+    #[serde(default)]
+    pub version: FormatVersion,
     pub port: u16,
     pub token: String,
 }

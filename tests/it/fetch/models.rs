@@ -228,6 +228,46 @@ fn a_run_folder_knows_a_fetched_model_by_its_content() {
     fs::write(home.path().join("queries.txt"), "The door opened.\n").unwrap();
     let few = ["--queries", "queries.txt", "--set", "labels.comparisons=2", "--run", "run"];
     home.success(&server, &[&["label", "--simulated", "--model", "someone/tale"], &few[..]].concat());
-    let begun_for = fs::read_to_string(home.path().join("run/begun-for.txt")).unwrap();
-    assert!(begun_for.contains("someone/tale sha256 "), "{begun_for}");
+    let begun_for = fs::read_to_string(home.path().join("run/run.json")).unwrap();
+    assert!(begun_for.contains("\"name\": \"someone/tale\",\n      \"sha256\": \""), "{begun_for}");
+}
+
+#[test]
+fn parts_are_fetched_with_their_index_and_companions_where_they_are() {
+    let index =
+        br#"{"weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}"#;
+    let files: [(&str, &[u8]); 8] = [
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{}"),
+        ("model.safetensors.index.json", index),
+        ("model-1.safetensors", b"one"),
+        ("model-2.safetensors", b"two"),
+        ("generation_config.json", b"{\"a\":1}"),
+        ("tokenizer_config.json", b"{\"a\":2}"),
+        ("added_tokens.json", b"{\"a\":3}"),
+    ];
+    let (home, model) = (Home::new(), HubModel::new("someone/parts", &files));
+    let server = serve(&model);
+    let snapshot = home.success(&server, &["fetch", "someone/parts"]);
+    for (name, bytes) in files {
+        assert_eq!(fs::read(Path::new(snapshot.trim_end()).join(name)).unwrap(), bytes, "{name}");
+    }
+    assert_eq!(fs::read_dir(snapshot.trim_end()).unwrap().count(), files.len());
+    assert_eq!(server.requests("GET", "").len(), files.len());
+
+    let offline =
+        || home.command(&server.url(), &["fetch", "someone/parts"]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    assert_eq!(succeeded(&offline()), snapshot);
+    fs::remove_file(Path::new(snapshot.trim_end()).join("model-1.safetensors")).unwrap();
+    assert!(failed(&offline(), 1).contains("HF_HUB_OFFLINE"), "a model without one of its parts was taken");
+}
+
+#[test]
+fn an_index_cannot_place_a_part_outside() {
+    let index = br#"{"weight_map": {"a": "../../../model.safetensors"}}"#;
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.safetensors.index.json", index)];
+    let (home, model) = (Home::new(), HubModel::new("someone/outside", &files));
+    let text = home.failure(&serve(&model), &["fetch", "someone/outside"], 4);
+    assert!(text.contains("../../../model.safetensors"), "{text}");
 }

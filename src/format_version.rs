@@ -1,0 +1,109 @@
+//! The version of the format of each file that this program writes for itself.
+//!
+//! Files of preftune 0.1.0 name none and are of version 1. Formats of other programs carry none either.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A field `version` of a file or of a line: the newest version when written, and nothing newer when read.
+///
+/// Give it `#[serde(default)]`, and put it first, so that a newer file is known as such before anything
+/// else in it is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FormatVersion;
+
+/// The version that is written, and the newest that is read.
+pub const NEWEST_VERSION: u64 = 1;
+
+impl FormatVersion {
+    /// What is wrong with a file of this version, if anything.
+    pub fn fault(version: f64) -> Option<String> {
+        match version {
+            newer if newer > NEWEST_VERSION as f64 => {
+                Some(format!("written by a newer preftune (format {newer}; this one reads up to {NEWEST_VERSION})"))
+            }
+            known if known >= 1.0 && known.fract() == 0.0 => None,
+            other => Some(format!("the version is {other}, and versions are counted from 1")),
+        }
+    }
+
+    /// What is wrong with the version of this object, if anything; one that is no number is not this program's.
+    pub fn fault_in(object: &serde_json::Value) -> Option<String> {
+        Self::fault(object.get("version")?.as_f64()?)
+    }
+}
+
+impl Serialize for FormatVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        NEWEST_VERSION.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FormatVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::fault(f64::deserialize(deserializer)?).map_or(Ok(Self), |fault| Err(serde::de::Error::custom(fault)))
+    }
+}
+
+/// What is written to a file or as a line of one, with the version before it.
+#[derive(Serialize)]
+pub struct Versioned<T> {
+    version: FormatVersion,
+    #[serde(flatten)]
+    contents: T,
+}
+
+impl<T: Serialize> Versioned<T> {
+    pub fn new(contents: T) -> Self {
+        Self { version: FormatVersion, contents }
+    }
+}
+
+/// What to do about a file of a newer version.
+pub const NEWER_HINT: &str = "use the preftune that wrote it, or a newer one";
+
+/// What is wrong with the version of this JSON object, if anything; nothing else of it is looked at.
+pub fn fault_of(json: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct OfFile {
+        version: Option<f64>,
+    }
+    let OfFile { version } = serde_json::from_slice(json).ok()?;
+    FormatVersion::fault(version?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[serde(default)]
+        version: FormatVersion,
+        name: String,
+    }
+
+    #[test]
+    fn no_version_is_the_first_and_a_newer_one_is_refused_before_what_is_new_in_it() {
+        let file = || File { version: FormatVersion, name: "a".into() };
+        assert_eq!(serde_json::to_string(&file()).unwrap(), r#"{"version":1,"name":"a"}"#);
+        for known in [r#"{"name":"a"}"#, r#"{"version":1,"name":"a"}"#] {
+            assert_eq!(serde_json::from_str::<File>(known).unwrap(), file());
+            assert_eq!(fault_of(known.as_bytes()), None);
+        }
+        let newer = r#"{"version":2,"names":["a"]}"#;
+        let refused = serde_json::from_str::<File>(newer).unwrap_err().to_string();
+        for error in [refused, fault_of(newer.as_bytes()).unwrap()] {
+            assert!(error.contains("written by a newer preftune (format 2; this one reads up to 1)"), "{error}");
+        }
+        for wrong in [r#"{"version":0}"#, r#"{"version":1.5}"#, r#"{"version":"1"}"#, r#"{"version":null}"#] {
+            assert!(serde_json::from_str::<File>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn versioned_contents_have_it_first() {
+        let row = std::collections::BTreeMap::from([("loss", 0.5)]);
+        assert_eq!(serde_json::to_string(&Versioned::new(&row)).unwrap(), r#"{"version":1,"loss":0.5}"#);
+    }
+}

@@ -1,0 +1,74 @@
+//! Gradients that an optimizer can step with.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
+
+/// The sum of the squares of each parameter's gradient, on the device until somebody reads it with what is
+/// read anyway.
+///
+/// Adam keeps an average of squares: a gradient that is finite, but whose square is not, stops a parameter
+/// from learning for ever and leaves a state that is not finite.
+#[derive(Debug)]
+pub struct GradientSquares {
+    /// Of the parameters that have a gradient.
+    paths: Vec<String>,
+    /// `[paths]`
+    sums: Option<Tensor<1>>,
+}
+
+impl GradientSquares {
+    /// Those of `gradients`, which are for `module`.
+    pub fn of<M: Module>(module: &M, gradients: &GradientsParams) -> Self {
+        let mut visitor = Squares { gradients, path: Vec::new(), paths: Vec::new(), sums: Vec::new() };
+        module.visit(&mut visitor);
+        let Squares { paths, sums, .. } = visitor;
+        Self { paths, sums: (!sums.is_empty()).then(|| Tensor::cat(sums, 0)) }
+    }
+
+    /// What is to be read, if anything.
+    pub fn sums(&self) -> Option<Tensor<1>> {
+        self.sums.clone()
+    }
+
+    /// Checks what was read.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] that names the first parameter whose gradient, or its square, is not finite; `hint`
+    /// says what to do.
+    pub fn check(&self, read: &[f32], hint: &str) -> Result<()> {
+        match self.paths.iter().zip(read).find(|(_, sum)| !sum.is_finite()) {
+            None => Ok(()),
+            Some((path, sum)) => Err(Error::failed(
+                format!("the gradient of {path} cannot be learned from: its squares sum to {sum}"),
+                format!("{hint}, and run again: it goes on from the last checkpoint"),
+            )),
+        }
+    }
+}
+
+struct Squares<'a> {
+    gradients: &'a GradientsParams,
+    path: Vec<String>,
+    paths: Vec<String>,
+    sums: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(parameter.id) {
+            self.paths.push(self.path.join("."));
+            self.sums.push(gradient.square().sum());
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The files of a model in a folder: which are there, and what is wrong with folders that have others.
+
+use std::path::{Path, PathBuf};
+
+use super::hugging_face::{
+    COMPANION_FILES, CONFIG_FILE, HEADS_FILE, MERGES_FILE, ModelFiles, TOKENIZER_FILE, TOKENIZER_FILES, TokenizerFiles,
+    VOCABULARY_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE,
+};
+use super::tensor_file::TensorFile;
+use super::weights::Weights;
+use super::weights_index::WeightsIndex;
+use crate::error::{Error, Result};
+use crate::run::files;
+
+/// An adapter's own description, in folders of the library PEFT.
+const ADAPTER_FILE: &str = "adapter_config.json";
+
+/// Endings of files that hold a model in a form that is not read here.
+const OTHER_FORMS: [&str; 10] = ["safetensors", "bin", "pt", "pth", "ckpt", "gguf", "h5", "msgpack", "onnx", "ot"];
+
+/// Does `work` with the files of the model in `folder`.
+///
+/// # Errors
+/// [`Error::Input`] that says what was found and what is needed, [`Error::File`] for what cannot be
+/// read, and the errors of `work`.
+pub fn with_files<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
+    refuse_other_folders(folder)?;
+    let read = |file: &str| files::read(&folder.join(file));
+    let read_if_there = |file: &str| is_there(folder, file).then(|| read(file)).transpose();
+    let config = read(CONFIG_FILE)?;
+    let with = |tokenizer| {
+        let mut companions = Vec::new();
+        for name in COMPANION_FILES.iter().chain(&TOKENIZER_FILES) {
+            companions.extend(read_if_there(name)?.map(|bytes| (name.to_string(), bytes)));
+        }
+        let weights = open_weights(folder)?;
+        let heads = read_if_there(HEADS_FILE)?;
+        work(ModelFiles { folder: folder.into(), config: &config, weights, tokenizer, heads, companions })
+    };
+    let two_files = [VOCABULARY_FILE, MERGES_FILE];
+    if is_there(folder, TOKENIZER_FILE) || !two_files.iter().all(|file| is_there(folder, file)) {
+        return with(TokenizerFiles::Json(&read(TOKENIZER_FILE)?));
+    }
+    let [vocabulary, merges] = two_files.map(read);
+    with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
+}
+
+fn is_there(folder: &Path, file: &str) -> bool {
+    folder.join(file).exists()
+}
+
+/// A folder that is none of a whole model in this layout.
+fn refuse_other_folders(folder: &Path) -> Result<()> {
+    let inside = folder.join("model");
+    if !is_there(folder, CONFIG_FILE) && is_there(&inside, CONFIG_FILE) {
+        let hint = format!("there is one in {}", inside.display());
+        return Err(Error::input(folder, "no model is in this folder itself", hint));
+    }
+    if is_there(folder, ADAPTER_FILE) {
+        let hint = "merge the adapter into its model and save that: `model.merge_and_unload().save_pretrained(folder)`";
+        return Err(Error::input(folder, format!("found an adapter ({ADAPTER_FILE}), needed a whole model"), hint));
+    }
+    if !is_there(folder, CONFIG_FILE) {
+        let what = format!("{}, needed {CONFIG_FILE}", found(folder));
+        return Err(Error::input(folder, what, "give the folder of a model in Hugging Face layout"));
+    }
+    Ok(())
+}
+
+/// The weights: one file, or the parts that an index names.
+fn open_weights(folder: &Path) -> Result<Weights<'static>> {
+    let open = |path: PathBuf| TensorFile::open(files::open(&path)?, &path);
+    if is_there(folder, WEIGHTS_FILE) {
+        return Weights::of_one(open(folder.join(WEIGHTS_FILE))?);
+    }
+    if !is_there(folder, WEIGHTS_INDEX_FILE) {
+        let hint = "save the model in safetensors: `model.save_pretrained(folder, safe_serialization=True)` in transformers, \
+                    or convert it to that";
+        return Err(Error::input(folder, format!("{}, needed {WEIGHTS_FILE}", found(folder)), hint));
+    }
+    let path = folder.join(WEIGHTS_INDEX_FILE);
+    let index = WeightsIndex::read(&files::read(&path)?, &path)?;
+    let mut parts = Vec::new();
+    for part in index.parts() {
+        if !is_there(folder, part) {
+            let hint = "copy or fetch the model again, all of its parts";
+            return Err(Error::input(&path, format!("{part} is not in this folder"), hint));
+        }
+        let file = open(folder.join(part))?;
+        index.check(part, &file)?;
+        parts.push(file);
+    }
+    Weights::of_parts(&path, parts)
+}
+
+/// The files of a folder that look like a model's, for an error.
+fn found(folder: &Path) -> String {
+    const SHOWN: usize = 4;
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let is_weights = |name: &String| {
+        let extension = Path::new(name).extension().map(|extension| extension.to_string_lossy().into_owned());
+        extension.is_some_and(|extension| OTHER_FORMS.contains(&extension.as_str()))
+    };
+    names.retain(is_weights);
+    names.sort();
+    match names.len() {
+        0 => "nothing of a model is in this folder".into(),
+        count if count > SHOWN => {
+            format!(
+                "found {} and {} others",
+                names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "),
+                count - SHOWN
+            )
+        }
+        _ => format!("found {}", names.join(", ")),
+    }
+}

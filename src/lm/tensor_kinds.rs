@@ -1,0 +1,137 @@
+//! What the tensors in files of GPT-2 are, by their names.
+
+/// Parts of a name that stand for a wrapper around the model or a block of it: `torch.compile`, data
+/// parallel training, and checkpointing of activations.
+const WRAPPERS: [&str; 4] = ["_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/// The name without wrappers, and without the `transformer.` that some files have: `wte.weight`.
+pub(super) fn plain_name(stored: &str) -> String {
+    let parts: Vec<&str> = stored.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+    let skipped = parts.iter().take_while(|part| **part == "transformer").count();
+    parts.get(skipped..).unwrap_or_default().join(".")
+}
+
+/// What a tensor is for, as far as its plain name tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TensorKind {
+    /// Of a block's own tensors, or the embeddings, the last norm, or the output head.
+    Network,
+    /// Which tokens attention sees: a constant that older files store.
+    Mask,
+    /// A number for each token beside the language model, as trainers of policies save it.
+    ValueHead,
+    /// The matrices of an adapter that is not merged.
+    Adapter,
+    CrossAttention,
+    Classifier,
+    Unknown,
+}
+
+/// The tensors of one block.
+const OF_A_BLOCK: [&str; 12] = [
+    "ln_1.weight",
+    "ln_1.bias",
+    "attn.c_attn.weight",
+    "attn.c_attn.bias",
+    "attn.c_proj.weight",
+    "attn.c_proj.bias",
+    "ln_2.weight",
+    "ln_2.bias",
+    "mlp.c_fc.weight",
+    "mlp.c_fc.bias",
+    "mlp.c_proj.weight",
+    "mlp.c_proj.bias",
+];
+const OUTSIDE_BLOCKS: [&str; 5] = ["wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias", "lm_head.weight"];
+
+impl TensorKind {
+    pub fn of(name: &str) -> Self {
+        if name.contains("lora_") || name.contains("base_layer") {
+            return Self::Adapter;
+        }
+        match block_and_rest(name) {
+            Some((_, "attn.bias" | "attn.masked_bias")) => Self::Mask,
+            Some((_, rest)) if OF_A_BLOCK.contains(&rest) => Self::Network,
+            Some((_, rest)) if rest.starts_with("crossattention.") || rest.starts_with("ln_cross_attn.") => {
+                Self::CrossAttention
+            }
+            Some(_) => Self::Unknown,
+            None if OUTSIDE_BLOCKS.contains(&name) => Self::Network,
+            None => match name.split_once('.').map_or(name, |(first, _)| first) {
+                "v_head" => Self::ValueHead,
+                "score" | "classifier" | "qa_outputs" | "multiple_choice_head" => Self::Classifier,
+                _ => Self::Unknown,
+            },
+        }
+    }
+
+    /// The number of the block that it belongs to.
+    pub fn layer(name: &str) -> Option<u64> {
+        block_and_rest(name).map(|(block, _)| block)
+    }
+
+    /// Of a tensor that the network does not have: what to do about it; `None` where it may be left out.
+    pub fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Network | Self::Mask | Self::ValueHead => None,
+            Self::Adapter => {
+                Some("merge the adapter before you save: `model.merge_and_unload().save_pretrained(folder)`")
+            }
+            Self::CrossAttention => Some("this is a decoder that also reads an encoder; take a language model"),
+            Self::Classifier => Some("this is a classifier; take a language model"),
+            Self::Unknown => {
+                Some("take the weights of a GPT-2 language model, as `model.save_pretrained(folder)` writes them")
+            }
+        }
+    }
+}
+
+/// `h.3.ln_1.weight` as 3 and `ln_1.weight`.
+fn block_and_rest(name: &str) -> Option<(u64, &str)> {
+    let (number, rest) = name.strip_prefix("h.")?.split_once('.')?;
+    let block: u64 = number.parse().ok()?;
+    (block.to_string() == number).then_some((block, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrappers_around_model_and_blocks_are_no_part_of_a_name() {
+        for stored in [
+            "h.0.ln_1.weight",
+            "transformer.h.0.ln_1.weight",
+            "_orig_mod.transformer.h.0.ln_1.weight",
+            "module._orig_mod.h.0.ln_1.weight",
+            "_orig_mod.module.transformer.h.0.ln_1.weight",
+            "transformer.h.0._orig_mod.ln_1.weight",
+        ] {
+            assert_eq!(plain_name(stored), "h.0.ln_1.weight", "{stored}");
+        }
+        assert_eq!(plain_name("lm_head.weight"), "lm_head.weight");
+    }
+
+    #[test]
+    fn every_tensor_has_a_kind() {
+        use TensorKind::*;
+        for (name, kind) in [
+            ("wte.weight", Network),
+            ("h.11.mlp.c_proj.bias", Network),
+            ("h.3.attn.bias", Mask),
+            ("h.3.attn.masked_bias", Mask),
+            ("attn.bias", Unknown),
+            ("h.03.attn.bias", Unknown),
+            ("h.0.attn.c_attn.lora_A.weight", Adapter),
+            ("h.0.attn.c_attn.base_layer.weight", Adapter),
+            ("h.0.crossattention.c_attn.weight", CrossAttention),
+            ("h.0.attn.rotary.weight", Unknown),
+            ("score.weight", Classifier),
+            ("v_head.summary.weight", ValueHead),
+            ("model.layers.0.mlp.weight", Unknown),
+            ("lm_head.bias", Unknown),
+        ] {
+            assert_eq!(TensorKind::of(name), kind, "{name}");
+        }
+    }
+}

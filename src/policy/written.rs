@@ -1,0 +1,74 @@
+//! What a policy writes once it is tuned, in a few numbers.
+
+use serde::Serialize;
+
+use super::rollout::Rollout;
+use crate::statistics::mean;
+
+/// What the responses to one more batch of queries came to, after the last update.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Written {
+    /// Mean of the scores, penalties among them.
+    pub score: f64,
+    /// Mean of what the reward model gives the responses that could be cut; `None` without any.
+    pub score_of_valid: Option<f64>,
+    /// Share of the responses that could not be cut: they score the penalty.
+    pub penalized: f64,
+}
+
+impl Written {
+    pub(super) fn of(rollout: &Rollout) -> Self {
+        let of_valid = rollout.scores.iter().zip(&rollout.valid).filter(|(_, valid)| **valid);
+        let of_valid: Vec<f64> = of_valid.map(|(score, _)| *score).collect();
+        let count = rollout.valid.len();
+        Self {
+            score: mean(&rollout.scores).unwrap_or(f64::NAN),
+            score_of_valid: mean(&of_valid),
+            penalized: (count - of_valid.len()) as f64 / count.max(1) as f64,
+        }
+    }
+
+    /// The same in words; `penalty` is the score of a response that could not be cut.
+    pub fn describe(&self, penalty: f64) -> String {
+        match (self.score_of_valid, self.penalized) {
+            (None, _) => format!(
+                "after the last update no response has the token at which it would be cut: all score the penalty, \
+                 {penalty}, and nothing was learned from the reward model; see task.truncate_token, \
+                 task.truncate_after_tokens and task.response_length_tokens"
+            ),
+            (Some(_), 0.0) => format!("after the last update responses score {:.2} on average", self.score),
+            (Some(of_valid), penalized) => format!(
+                "after the last update responses score {:.2} on average: {of_valid:.2} where they could be cut, and the \
+                 penalty, {penalty}, in {:.1}% of them",
+                self.score,
+                100.0 * penalized
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn penalties_are_told_apart_from_scores() {
+        let written = |scores: &[f64], valid: &[bool]| {
+            Written::of(&Rollout { scores: scores.into(), valid: valid.into(), ..Rollout::default() })
+        };
+        let mixed = written(&[2.0, 4.0, -1.0, -1.0], &[true, true, false, false]);
+        assert_eq!(mixed, Written { score: 1.0, score_of_valid: Some(3.0), penalized: 0.5 });
+        assert!(
+            mixed
+                .describe(-1.0)
+                .contains("1.00 on average: 3.00 where they could be cut, and the penalty, -1, in 50.0%")
+        );
+        let none = written(&[-1.0, -1.0], &[false, false]);
+        assert_eq!((none.score_of_valid, none.penalized), (None, 1.0));
+        assert!(
+            none.describe(-1.0).contains("no response has the token")
+                && none.describe(-1.0).contains("task.truncate_token")
+        );
+        assert!(!written(&[2.0], &[true]).describe(-1.0).contains("penalty"));
+    }
+}

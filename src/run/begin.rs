@@ -1,0 +1,98 @@
+//! A run is begun in its folder, or goes on there.
+
+use std::path::PathBuf;
+
+use super::directory::RunDirectory;
+use super::files;
+use super::progress::Mode;
+use super::work::{FILE_OF_0_1, Work};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::parallel;
+
+/// Settings that a run keeps to its end, and what would go wrong.
+const SETTLED: [(&str, &str); 6] = [
+    ("held_out_fraction", "what was trained on would be measured on"),
+    ("reward.train_comparisons", "what was trained on would be measured on"),
+    ("train.rounds", "the rounds that are done were of the first kind"),
+    ("train.labels", "the rounds that are done were of the first kind"),
+    ("train.first_share", "the rounds that are done were of the first kind"),
+    ("policy.lora", "the adapters that are there were trained with the first value"),
+];
+
+/// Opens the folder of a run, which goes on with the work that it was begun for, and keeps what that is and
+/// the settings. `settled` are further settings that it keeps to its end, and what would go wrong.
+///
+/// From here on, work on a CPU is cut into as many parts as when the run was begun.
+///
+/// # Errors
+/// [`Error::Usage`] that names the file, the seed or the setting that is another than when the run was
+/// begun; and as [`RunDirectory::open`].
+pub fn begin(
+    path: PathBuf,
+    work: Work,
+    settings: &Config,
+    settled: &[(&str, &str)],
+    progress: Mode,
+) -> Result<RunDirectory> {
+    let directory = RunDirectory::open(path)?;
+    let work = match directory.has_work() {
+        true => work.going_on_in(directory.path())?,
+        false => {
+            // Of other work, of which nothing was done.
+            std::fs::remove_file(directory.path().join(FILE_OF_0_1)).ok();
+            work
+        }
+    };
+    compare_settings(&directory, settings, settled, progress)?;
+    work.write(directory.path())?;
+    files::write_atomically(&directory.config(), settings.to_toml()?.as_bytes())?;
+    parallel::set_most_parts(work.parts);
+    Ok(directory)
+}
+
+/// Cuts work on a CPU into as many parts as when the run in this folder was begun, if that is known: what is
+/// judged of it is then the same on any number of cores.
+///
+/// # Errors
+/// As [`Work::of_run`].
+pub fn go_on_in_parts_of(directory: &RunDirectory) -> Result<()> {
+    if let Some(work) = Work::of_run(directory.path())? {
+        parallel::set_most_parts(work.parts);
+    }
+    Ok(())
+}
+
+/// A run may go on with other settings, to train longer, say; what is done is not done again. A run
+/// of which nothing is done, because it was refused, has no settings yet.
+fn compare_settings(
+    directory: &RunDirectory,
+    settings: &Config,
+    settled: &[(&str, &str)],
+    progress: Mode,
+) -> Result<()> {
+    let path = directory.config();
+    if !path.exists() || !directory.has_work() {
+        return Ok(());
+    }
+    let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
+    let mut differences = before.differences(settings)?;
+    // An adapted coefficient goes on from where it is.
+    differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));
+    for (setting, why) in SETTLED.iter().chain(settled) {
+        if let Some(difference) = differences.iter().find(|difference| difference.contains(*setting)) {
+            return Err(Error::usage(
+                format!("{difference}: {why}"),
+                format!("{} was begun with the first value; choose another folder with --run", path.display()),
+            ));
+        }
+    }
+    if !differences.is_empty() {
+        progress.say(&format!(
+            "{} was begun with other settings, which hold for what is done; from here on: {}",
+            directory.path().display(),
+            differences.join(", ")
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! What a run is begun for: its folder goes on with that, and with nothing else.
+//!
+//! What a run reads is known by its contents. Files may move, and be named from another folder.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use crate::error::{Error, Result};
+use crate::format_version::{self, FormatVersion};
+
+/// What the run of a folder was begun for.
+const FILE: &str = "run.json";
+
+/// The same as preftune 0.1.0 wrote it.
+pub(super) const FILE_OF_0_1: &str = "begun-for.txt";
+
+/// The digits of a SHA-256 that are shown.
+const DIGITS_SHOWN: usize = 12;
+
+/// More parts than any computer has cores: such a number was not written by this program.
+const MOST_PARTS: usize = 1 << 16;
+
+/// Something that a run reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its place in the run, such as `model`.
+    pub role: String,
+    /// As it was named; not compared.
+    pub name: String,
+    /// Of its contents; `None` where the name says all.
+    pub sha256: Option<String>,
+    /// The same as preftune 0.1.0 computed it, if otherwise.
+    #[serde(skip)]
+    pub sha256_of_0_1: Option<String>,
+}
+
+impl Input {
+    /// Known by its contents.
+    pub fn new(role: &str, name: impl std::fmt::Display, sha256: String) -> Self {
+        Self { role: role.into(), name: name.to_string(), sha256: Some(sha256), sha256_of_0_1: None }
+    }
+
+    /// Known by its name.
+    pub fn named(role: &str, name: &str) -> Self {
+        Self { role: role.into(), name: name.into(), sha256: None, sha256_of_0_1: None }
+    }
+
+    /// The name, and the contents if they are known.
+    pub fn with_contents(&self) -> String {
+        self.sha256.as_ref().map_or_else(|| self.name.clone(), |sha256| format!("{} sha256 {sha256}", self.name))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (&self.sha256, &other.sha256) {
+            (None, None) => self.name == other.name,
+            (one, other) => one == other,
+        }
+    }
+
+    fn described(&self) -> String {
+        match &self.sha256 {
+            Some(sha256) => format!("{} (sha256 {}…)", self.name, sha256.get(..DIGITS_SHOWN).unwrap_or(sha256)),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// What decides what a run computes, beside its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    #[serde(default)]
+    version: FormatVersion,
+    pub command: String,
+    pub seed: u64,
+    /// Into how many parts work on a CPU is cut: sums are rounded part by part, so that a run that goes on
+    /// with fewer cores goes on with as many parts.
+    pub parts: usize,
+    pub inputs: Vec<Input>,
+}
+
+impl Work {
+    /// In as many parts as there are cores.
+    pub fn new(command: &str, seed: u64, inputs: impl IntoIterator<Item = Input>) -> Self {
+        let inputs = inputs.into_iter().collect();
+        Self { version: FormatVersion, command: command.into(), seed, parts: crate::parallel::cores(), inputs }
+    }
+
+    /// What the run in this folder was begun for; `None` where that was not kept.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it cannot be told.
+    pub fn of_run(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let json = files::read(&path)?;
+        if let Some(fault) = format_version::fault_of(&json) {
+            return Err(Error::input(&path, fault, format_version::NEWER_HINT));
+        }
+        let damaged = |what: String| Error::input(&path, what, "choose another folder with --run");
+        let work: Self = serde_json::from_slice(&json)
+            .map_err(|error| damaged(format!("it does not say what the run was begun for: {error}")))?;
+        match work.parts {
+            1..=MOST_PARTS => Ok(Some(work)),
+            parts => Err(damaged(format!("{parts} parts cannot be"))),
+        }
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let json = serde_json::to_vec_pretty(self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+        files::write_atomically(&folder.join(FILE), &json)
+    }
+
+    /// The same in the parts in which the run of this folder was begun.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names what is another than the run was begun for, and as [`Self::of_run`].
+    pub(super) fn going_on_in(self, folder: &Path) -> Result<Self> {
+        let (differences, file, parts) = match Self::of_run(folder)? {
+            Some(begun) => (self.differences(&begun), FILE, begun.parts),
+            None => match folder.join(FILE_OF_0_1) {
+                path if path.exists() => {
+                    (self.differences_from_0_1(&files::read_text(&path)?), FILE_OF_0_1, self.parts)
+                }
+                _ => (Vec::new(), FILE, self.parts),
+            },
+        };
+        if differences.is_empty() {
+            return Ok(Self { parts, ..self });
+        }
+        let begun_for = folder.join(file);
+        Err(Error::usage(
+            format!("{} was begun for other work: {}", folder.display(), differences.join("; ")),
+            format!(
+                "give it what it was begun with, as {} says, or choose another folder with --run",
+                begun_for.display()
+            ),
+        ))
+    }
+
+    fn differences(&self, begun: &Self) -> Vec<String> {
+        let mut differences = self.other_command_and_seed(&begun.command, begun.seed);
+        let of_role = |inputs: &[Input], role: &str| inputs.iter().find(|input| input.role == role).cloned();
+        for input in &self.inputs {
+            match of_role(&begun.inputs, &input.role) {
+                Some(before) if input.is(&before) => {}
+                Some(before) => differences.push(is_another(input, Some(&before.described()))),
+                None => {
+                    differences.push(format!("there was no {}, and now there is {}", input.role, input.described()))
+                }
+            }
+        }
+        let gone = begun.inputs.iter().filter(|before| of_role(&self.inputs, &before.role).is_none());
+        differences.extend(
+            gone.map(|before| format!("there was the {} {}, and now there is none", before.role, before.described())),
+        );
+        differences
+    }
+
+    fn other_command_and_seed(&self, command: &str, seed: u64) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.command != command {
+            differences.push(format!("the command is {}, and it was begun by {command}", self.command));
+        }
+        if self.seed != seed {
+            differences.push(format!("the seed is {}, and it was begun with {seed}", self.seed));
+        }
+        differences
+    }
+
+    /// What differs from a file such as `train-reward\nseed 1\nstoryteller sha256 …\n…`, in which names and
+    /// contents stand in the order of the inputs.
+    fn differences_from_0_1(&self, text: &str) -> Vec<String> {
+        let mut lines = text.lines();
+        let command = lines.next().unwrap_or_default();
+        let seed = lines.next().and_then(|line| line.strip_prefix("seed ")?.parse().ok());
+        let Some(seed) = seed else { return vec!["what it was begun for cannot be read".into()] };
+        let mut differences = self.other_command_and_seed(command, seed);
+        let lines: Vec<&str> = lines.collect();
+        let before: Vec<&str> = lines.iter().filter_map(|line| Some(line.rsplit_once(" sha256 ")?.1)).collect();
+        let now: Vec<&Input> = self.inputs.iter().filter(|input| input.sha256.is_some()).collect();
+        let is = |input: &Input, sha256: &str| {
+            [&input.sha256, &input.sha256_of_0_1].into_iter().flatten().any(|of_input| of_input == sha256)
+        };
+        if before.len() == now.len() {
+            let others = now.iter().zip(&before).filter(|(input, sha256)| !is(input, sha256));
+            differences.extend(others.map(|(input, sha256)| {
+                let sha256 = sha256.get(..DIGITS_SHOWN).unwrap_or(sha256);
+                is_another(input, Some(&format!("one with sha256 {sha256}…")))
+            }));
+        } else {
+            differences.push(format!(
+                "it reads {} files and models, and it was begun with {}",
+                now.len(),
+                before.len()
+            ));
+        }
+        let unnamed = self.inputs.iter().filter(|input| input.sha256.is_none());
+        differences
+            .extend(unnamed.filter(|input| !lines.contains(&input.name.as_str())).map(|input| is_another(input, None)));
+        differences
+    }
+}
+
+fn is_another(input: &Input, before: Option<&str>) -> String {
+    let before = before.map_or(String::new(), |before| format!(", and it was begun with {before}"));
+    format!("the {} is another: {}{before}", input.role, input.described())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(role: &str, name: &str, contents: &str) -> Input {
+        Input::new(role, name, files::sha256(contents.as_bytes()))
+    }
+
+    fn work(inputs: &[Input]) -> Work {
+        Work { parts: 3, ..Work::new("train-policy", 1, inputs.to_vec()) }
+    }
+
+    fn begun(work: &Work) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        work.write(folder.path()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn files_are_known_by_their_contents_and_the_parts_stay_what_they_were() {
+        let folder = begun(&work(&[input("model", "tiny", "a"), Input::named("labeler", "a classifier")]));
+        let moved = [input("model", "/elsewhere/tiny", "a"), Input::named("labeler", "a classifier")];
+        let now = Work { parts: 1, ..work(&moved) };
+        assert_eq!(now.going_on_in(folder.path()).unwrap().parts, 3);
+    }
+
+    #[test]
+    fn a_refusal_names_everything_that_differs() {
+        let folder = begun(&work(&[input("model", "tiny", "a"), input("queries", "q.txt", "q")]));
+        let others = [input("model", "tiny", "b"), input("classifier", "c.json", "c")];
+        let now = Work { command: "sft".into(), seed: 2, ..work(&others) };
+        let error = now.going_on_in(folder.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let [before, now] = ["a", "b"].map(|contents| files::sha256(contents.as_bytes())[..12].to_string());
+        for part in [
+            "the command is sft, and it was begun by train-policy",
+            "the seed is 2, and it was begun with 1",
+            &format!("the model is another: tiny (sha256 {now}…), and it was begun with tiny (sha256 {before}…)"),
+            "there was no classifier, and now there is c.json",
+            "there was the queries q.txt",
+        ] {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_the_first_version_wrote_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let [model, reward] = [input("model", "tiny", "a"), input("reward model", "rw", "b")];
+        let [hash, other] = [&model, &reward].map(|input| input.sha256.clone().unwrap());
+        let text =
+            format!("train-policy\nseed 1\n/was/here/tiny sha256 {hash}\nrw sha256 {other}\n\na classifier chooses\n");
+        std::fs::write(folder.path().join(FILE_OF_0_1), text).unwrap();
+        let chooses = Input::named("labeler", "a classifier chooses");
+        let now = work(&[model.clone(), reward.clone(), chooses.clone()]);
+        assert_eq!(now.clone().going_on_in(folder.path()).unwrap(), now);
+        // Of a model whose contents were once hashed otherwise.
+        let otherwise = Input { sha256_of_0_1: Some(hash), ..input("model", "tiny", "c") };
+        work(&[otherwise, reward.clone(), chooses]).going_on_in(folder.path()).unwrap();
+        let refused = |now: Work| now.going_on_in(folder.path()).unwrap_err().to_string();
+        assert!(refused(work(&[model.clone(), model.clone()])).contains("the model is another"));
+        assert!(refused(work(&[model.clone()])).contains("it reads 1 files and models, and it was begun with 2"));
+        assert!(refused(Work { seed: 2, ..work(&[model.clone(), reward.clone()]) }).contains("the seed is 2"));
+        let people = Input::named("labeler", "people choose");
+        assert!(refused(work(&[model, reward, people])).contains("the labeler is another: people choose"));
+    }
+
+    #[test]
+    fn a_folder_of_a_newer_version_and_a_damaged_one_are_refused() {
+        let folder = begun(&work(&[]));
+        let path = folder.path().join(FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (from, to, what) in [
+            ("\"version\": 1", "\"version\": 2", "written by a newer preftune (format 2; this one reads up to 1)"),
+            ("\"parts\": 3", "\"parts\": 0", "0 parts cannot be"),
+            ("\"seed\"", "\"sed\"", "it does not say what the run was begun for"),
+        ] {
+            std::fs::write(&path, text.replace(from, to)).unwrap();
+            let error = work(&[]).going_on_in(folder.path()).unwrap_err();
+            assert!(error.to_string().contains(what) && error.exit_code() == 4, "{error}");
+        }
+    }
+}

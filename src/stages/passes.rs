@@ -1,0 +1,90 @@
+//! Into which passes a stage cuts its batches, kept in its folder.
+//!
+//! Sums are rounded pass by pass. A stage that goes on while less or more memory is free must go on with the
+//! same passes to come out the same to the last bit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::format_version::FormatVersion;
+use crate::lm::Backward;
+use crate::run::{Mode, RunDirectory, files};
+
+const FILE: &str = "passes.json";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Passes {
+    #[serde(default)]
+    version: FormatVersion,
+    /// Of the settings; with others, the passes are chosen anew.
+    wanted_micro_batch_size: usize,
+    gradient_checkpointing: bool,
+    micro_batch_size: usize,
+    parts: usize,
+}
+
+/// The passes in which the stage of this folder was begun, or from here on those that `fit` now, where the
+/// settings want so many rows a pass.
+///
+/// # Errors
+/// When what was kept cannot be read, or the operating system refuses.
+pub(super) fn settled(
+    progress: Mode,
+    directory: &RunDirectory,
+    wanted_micro_batch_size: usize,
+    fit: Backward,
+) -> Result<Backward> {
+    let path = directory.path().join(FILE);
+    let Backward { micro_batch_size, parts, gradient_checkpointing } = fit;
+    let chosen =
+        Passes { version: FormatVersion, wanted_micro_batch_size, gradient_checkpointing, micro_batch_size, parts };
+    let kept: Option<Passes> = match path.exists() {
+        true => Some(serde_json::from_slice(&files::read(&path)?).map_err(|error| {
+            Error::input(
+                &path,
+                error.to_string(),
+                "delete it, so that passes are chosen for the memory that is free now",
+            )
+        })?),
+        false => None,
+    };
+    let same_settings = |kept: &Passes| {
+        kept.wanted_micro_batch_size == wanted_micro_batch_size && kept.gradient_checkpointing == gradient_checkpointing
+    };
+    match kept.filter(same_settings) {
+        Some(kept) if (1..=micro_batch_size).contains(&kept.micro_batch_size) && (1..=parts).contains(&kept.parts) => {
+            return Ok(Backward { micro_batch_size: kept.micro_batch_size, parts: kept.parts, ..fit });
+        }
+        Some(_) => progress.say(
+            "less memory is free than when this was begun: it goes on in smaller passes, whose sums are rounded \
+             otherwise in the last digits",
+        ),
+        None => {}
+    }
+    let json = serde_json::to_vec(&chosen).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    files::write_atomically(&path, &json)?;
+    Ok(fit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_goes_on_in_the_passes_in_which_it_was_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::open(folder.path()).unwrap();
+        let fit = |micro_batch_size, parts| Backward { micro_batch_size, parts, gradient_checkpointing: false };
+        let settled = |wanted, fit| settled(Mode::Quiet, &directory, wanted, fit).unwrap();
+        assert_eq!(settled(64, fit(16, 2)), fit(16, 2));
+        // More memory is free now.
+        assert_eq!(settled(64, fit(64, 4)), fit(16, 2));
+        // Less, which then holds.
+        assert_eq!(settled(64, fit(8, 2)), fit(8, 2));
+        assert_eq!(settled(64, fit(16, 2)), fit(8, 2));
+        // Other settings.
+        assert_eq!(settled(4, fit(4, 2)), fit(4, 2));
+        let checkpointed = Backward { gradient_checkpointing: true, ..fit(4, 4) };
+        assert_eq!(settled(4, checkpointed), checkpointed);
+    }
+}
