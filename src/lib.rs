@@ -48,6 +48,7 @@ pub mod eval;
 pub mod fetch;
 mod finite;
 pub mod format_version;
+mod json;
 pub mod labels;
 pub mod lm;
 pub mod parallel;

@@ -31,7 +31,16 @@ impl Browser {
         let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let started = lines.map_while(Result::ok).find(|line| line.contains("started successfully on port")).unwrap();
         let port = started.trim_end_matches('.').rsplit(' ').next().unwrap();
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            // Else the browser asks its maker for updates and the like.
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        ];
         let capabilities = json!({"browserName": "chrome", "goog:chromeOptions": {"args": arguments}});
         let sessions = format!("http://127.0.0.1:{port}/session");
         let created = call(&sessions, &json!({"capabilities": {"alwaysMatch": capabilities}}));

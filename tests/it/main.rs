@@ -18,6 +18,7 @@ mod label_page;
 mod label_page_hostile;
 mod model;
 mod model_folder;
+mod mutations;
 mod operations;
 mod original_labels;
 mod parity;

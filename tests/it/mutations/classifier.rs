@@ -1,0 +1,100 @@
+//! Mutated classifiers.
+
+use std::path::Path;
+
+use preftune::labels::Classifier;
+use preftune::labels::classifier::Provenance;
+
+use super::json::Json;
+use super::trial::{Kind, outcome, run};
+use super::{bytes, structure};
+
+#[test]
+fn a_damaged_classifier_is_refused_or_read_to_the_bit() {
+    test("mutations::classifier::a_damaged_classifier_is_refused_or_read_to_the_bit", 500);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn every_damaged_classifier_is_refused_or_read_to_the_bit() {
+    test("mutations::classifier::every_damaged_classifier_is_refused_or_read_to_the_bit", 5000);
+}
+
+const ORIGINALS: [&str; 2] = [
+    r#"{"ngram_sizes":[1,2],"provenance":{"source":"Sätze","seed":1,"held_out_accuracy":0.8137,"held_out_examples":2000},"bias":0.1981,"weights":{"a bad":-1.25,"good":2,"so good":0.0001}}"#,
+    r#"{"ngram_sizes":[1,2],"provenance":null,"bias":-3,"weights":{"x":-0.5}}"#,
+];
+
+fn test(test: &'static str, mutants: u64) {
+    let originals = ORIGINALS.map(|text| Json::read(text).unwrap());
+    let others = ORIGINALS.map(|text| text.as_bytes().to_vec());
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| {
+            let mut json = originals[dice.below(2)].clone();
+            if dice.one_in(4) {
+                let mut text = json.written().into_bytes();
+                bytes::mutate(&mut text, &others, dice);
+                return text;
+            }
+            structure::mutate(&mut json, dice);
+            json.written().into_bytes()
+        },
+        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    });
+}
+
+/// Bits of the bias, n-grams with the bits of their weights, and where they come from.
+type Read = (u64, Vec<(String, u64)>, Option<Provenance>);
+
+fn ours(bytes: &[u8]) -> preftune::Result<Read> {
+    let read = Classifier::from_json(bytes, Path::new("classifier.json"))?;
+    let weights = read.weights().map(|(ngram, weight)| (ngram.to_string(), weight.to_bits())).collect();
+    // No n-gram is in a text without words.
+    Ok((read.score("").to_bits(), weights, read.provenance))
+}
+
+fn theirs(bytes: &[u8]) -> Result<Read, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let json = Json::read(text)?;
+    only(&json, &["ngram_sizes", "provenance", "bias", "weights"])?;
+    let sizes = json.get("ngram_sizes").ok_or("no sizes")?.array()?;
+    if sizes.iter().map(Json::count).collect::<Result<Vec<_>, _>>()? != [1, 2] {
+        return Err("other sizes".into());
+    }
+    let in_range = |value: &Json| {
+        let number = value.number()?;
+        if number.abs() <= 1e6 { Ok(number.to_bits()) } else { Err(format!("{number} is out of range")) }
+    };
+    let weights = json.get("weights").ok_or("no weights")?.object()?;
+    let mut weights: Vec<_> =
+        weights.iter().map(|(ngram, weight)| Ok((ngram.clone(), in_range(weight)?))).collect::<Result<_, String>>()?;
+    weights.sort();
+    if weights.is_empty() {
+        return Err("no weights".into());
+    }
+    let provenance = json.some("provenance").map(provenance).transpose()?;
+    // Adding nothing to minus zero gives zero.
+    let bias = f64::from_bits(in_range(json.get("bias").ok_or("no bias")?)?) + 0.0;
+    Ok((bias.to_bits(), weights, provenance))
+}
+
+fn provenance(json: &Json) -> Result<Provenance, String> {
+    only(json, &["source", "seed", "held_out_accuracy", "held_out_examples"])?;
+    let member = |key: &str| json.get(key).ok_or(format!("no {key}"));
+    Ok(Provenance {
+        source: member("source")?.text()?.into(),
+        seed: member("seed")?.count()?,
+        held_out_accuracy: member("held_out_accuracy")?.number()?,
+        held_out_examples: member("held_out_examples")?.count()? as usize,
+    })
+}
+
+fn only(json: &Json, known: &[&str]) -> Result<(), String> {
+    match json.object()?.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+        Some((key, _)) => Err(format!("unknown: {key}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,90 @@
+//! Files of many JSON values: one a line, or in one array.
+
+use super::dice::Dice;
+use super::json::Json;
+use super::{bytes, structure};
+
+/// A mutant of such a file, made of some of the entries given.
+pub fn mutant(entries: &[Json], forms: &[Form], dice: &mut Dice) -> Vec<u8> {
+    let first = dice.below(entries.len());
+    let count = 1 + dice.below(entries.len().min(5));
+    let mut chosen: Vec<Json> = (0..count).map(|index| entries[(first + index) % entries.len()].clone()).collect();
+    let how = dice.below(8);
+    if how < 5 {
+        let at = dice.below(chosen.len());
+        structure::mutate(&mut chosen[at], dice);
+    }
+    if how == 5 {
+        change_order(&mut chosen, entries, dice);
+    }
+    let form = forms[dice.below(forms.len())];
+    let mut text = form.write(&chosen, dice);
+    if dice.one_in(6) {
+        structure::escape_a_letter(&mut text, dice);
+    }
+    let mut bytes = text.into_bytes();
+    if how >= 6 || dice.one_in(6) {
+        let others = [Form::Lines.write(entries, dice).into_bytes(), Form::Array.write(entries, dice).into_bytes()];
+        bytes::mutate(&mut bytes, &others, dice);
+    }
+    bytes
+}
+
+fn change_order(chosen: &mut Vec<Json>, entries: &[Json], dice: &mut Dice) {
+    let at = dice.below(chosen.len());
+    match dice.below(3) {
+        0 => chosen.push(chosen[at].clone()),
+        1 => chosen.reverse(),
+        _ => chosen.insert(at, entries[dice.below(entries.len())].clone()),
+    }
+}
+
+/// How the values stand in the file.
+#[derive(Clone, Copy)]
+pub enum Form {
+    Lines,
+    Array,
+}
+
+impl Form {
+    fn write(self, entries: &[Json], dice: &mut Dice) -> String {
+        let texts: Vec<String> = entries.iter().map(Json::written).collect();
+        let between = ["\n", "\n", "\n", "\n", "\r\n", "\n\n", "\n \t\n", "\n\u{3000}\n"][dice.below(8)];
+        let before = if dice.one_in(10) { "\u{feff}" } else { "" };
+        match self {
+            Self::Lines => {
+                let after = if dice.one_in(4) { "" } else { between };
+                format!("{before}{}{after}", texts.join(between))
+            }
+            Self::Array => {
+                let comma = [",", ",\n", " , ", ",\r\n\n"][dice.below(4)];
+                let after = ["", "\n", " \n"][dice.below(3)];
+                format!("{before}[{}]{after}", texts.join(comma))
+            }
+        }
+    }
+}
+
+/// The entries of a file as its rules have them, each with its line; blank lines and a byte order mark are
+/// skipped.
+pub fn read(bytes: &[u8]) -> Result<Vec<(usize, Json)>, String> {
+    let text = text(bytes)?;
+    if text.trim_start().starts_with('[') {
+        return Json::read_array(text);
+    }
+    read_lines(text)
+}
+
+/// The same of a file that can only have a value a line.
+pub fn read_lines(text: &str) -> Result<Vec<(usize, Json)>, String> {
+    let lines = (1..).zip(text.split('\n')).filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(number, line)| Ok((number, Json::read(line).map_err(|what| format!("line {number}: {what}"))?)))
+        .collect()
+}
+
+/// Text without its byte order mark.
+pub fn text(bytes: &[u8]) -> Result<&str, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}

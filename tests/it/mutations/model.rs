@@ -1,0 +1,179 @@
+//! Mutated weights and heads, loaded into a network.
+
+use std::path::Path;
+
+use preftune::lm::hugging_face::load_transformer;
+use preftune::lm::parameters::{self, NamedTensor};
+use preftune::lm::tensor_file::write_safetensors;
+use preftune::lm::{ModelConfig, Precision, TensorFile, Transformer};
+use preftune::reward::RewardModel;
+
+use super::bytes;
+use super::safetensors::{File, Tensors, bits, theirs};
+use super::trial::{Kind, outcome, run};
+use crate::{devices, tiny};
+
+#[test]
+fn damaged_weights_are_refused_or_loaded_to_the_bit() {
+    weights("mutations::model::damaged_weights_are_refused_or_loaded_to_the_bit", 400);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn all_damaged_weights_are_refused_or_loaded_to_the_bit() {
+    weights("mutations::model::all_damaged_weights_are_refused_or_loaded_to_the_bit", 5000);
+}
+
+#[test]
+fn damaged_heads_are_refused_or_loaded_to_the_bit() {
+    heads("mutations::model::damaged_heads_are_refused_or_loaded_to_the_bit", 400);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn all_damaged_heads_are_refused_or_loaded_to_the_bit() {
+    heads("mutations::model::all_damaged_heads_are_refused_or_loaded_to_the_bit", 5000);
+}
+
+const WIDTH: u64 = 4;
+
+fn small() -> ModelConfig {
+    ModelConfig { vocab_size: 7, n_positions: 5, n_embd: WIDTH as usize, n_layer: 1, n_head: 2, ..tiny::config() }
+}
+
+/// Name, shape and bits of each weight, sorted.
+type Read = Vec<(String, Vec<u64>, Vec<u32>)>;
+
+fn read(mut weights: Vec<NamedTensor>) -> Read {
+    weights.sort_by(|one, other| one.name.cmp(&other.name));
+    let shape = |shape: &[usize]| shape.iter().map(|&size| size as u64).collect();
+    let bits_of = |values: &[f32]| values.iter().map(|&value| bits(value)).collect();
+    weights.iter().map(|weight| (weight.name.clone(), shape(&weight.shape), bits_of(&weight.values))).collect()
+}
+
+fn weights(test: &'static str, mutants: u64) {
+    let device = devices::flex();
+    let model = parameters::read(&tiny::transformer(&small(), 3, &device)).unwrap();
+    let short = |weight: &NamedTensor| {
+        let name = weight.name.strip_prefix("transformer.").unwrap().to_string();
+        NamedTensor { name, ..weight.clone() }
+    };
+    let short: Vec<NamedTensor> = model.iter().map(short).collect();
+    let mask = NamedTensor { name: "h.0.attn.bias".into(), shape: vec![1, 1, 2, 2], values: vec![1.0, 0.0, 1.0, 1.0] };
+    let with_mask: Vec<NamedTensor> = short.iter().cloned().chain([mask]).collect();
+    let files = [(&model, Precision::F32), (&short, Precision::F16), (&with_mask, Precision::F32)];
+    let files = files.map(|(weights, precision)| write_safetensors(weights, precision).unwrap());
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| mutant(&files, dice),
+        read: &|bytes| {
+            let file = TensorFile::from_bytes(bytes, Path::new("model.safetensors"));
+            let loaded = file.and_then(|mut file| load_transformer(&small(), &mut file, &device));
+            outcome(loaded.map(|loaded| read(parameters::read(&loaded).unwrap())), weights_of(bytes))
+        },
+    });
+}
+
+fn mutant(files: &[Vec<u8>], dice: &mut super::dice::Dice) -> Vec<u8> {
+    let mut bytes = files[dice.below(files.len())].clone();
+    if dice.one_in(4) {
+        bytes::mutate(&mut bytes, files, dice);
+        return bytes;
+    }
+    let mut file = File::parse(&bytes);
+    file.mutate(dice);
+    file.written()
+}
+
+/// The weights that Hugging Face's GPT-2 has with these sizes, under its names, with or without their prefix.
+fn weights_of(bytes: &[u8]) -> Result<Read, String> {
+    let tensors = theirs(bytes)?;
+    let (vocabulary, positions) = (small().vocab_size as u64, small().n_positions as u64);
+    let mut wanted =
+        vec![("wte.weight".to_string(), vec![vocabulary, WIDTH]), ("wpe.weight".into(), vec![positions, WIDTH])];
+    let linear = [
+        ("attn.c_attn", WIDTH, 3 * WIDTH),
+        ("attn.c_proj", WIDTH, WIDTH),
+        ("mlp.c_fc", WIDTH, 4 * WIDTH),
+        ("mlp.c_proj", 4 * WIDTH, WIDTH),
+    ];
+    for (name, inputs, outputs) in linear {
+        wanted.push((format!("h.0.{name}.weight"), vec![inputs, outputs]));
+        wanted.push((format!("h.0.{name}.bias"), vec![outputs]));
+    }
+    for name in ["h.0.ln_1", "h.0.ln_2", "ln_f"] {
+        wanted.extend(["weight", "bias"].map(|part| (format!("{name}.{part}"), vec![WIDTH])));
+    }
+    let mut found = Vec::new();
+    for (name, shape) in wanted {
+        let long = format!("transformer.{name}");
+        let (read, values) = match (tensors.get(&long), tensors.get(&name)) {
+            (Some(tensor), None) | (None, Some(tensor)) => tensor,
+            (None, None) => return Err(format!("no {name}")),
+            (Some(_), Some(_)) => return Err(format!("two of {name}")),
+        };
+        if *read != shape {
+            return Err(format!("{name} has shape {read:?}"));
+        }
+        found.push((long, shape, finite(&name, values)?));
+    }
+    if let Some((name, _)) =
+        tensors.iter().find(|(name, _)| name.trim_start_matches("transformer.").starts_with("h.1."))
+    {
+        return Err(format!("{name} of a layer that is not there"));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn finite(name: &str, values: &[u32]) -> Result<Vec<u32>, String> {
+    match values.iter().find(|&&bits| !f32::from_bits(bits).is_finite()) {
+        Some(_) => Err(format!("{name} is not finite")),
+        None => Ok(values.to_vec()),
+    }
+}
+
+fn heads(test: &'static str, mutants: u64) {
+    let device = devices::flex();
+    let model = tiny::transformer(&small(), 3, &device);
+    let tensors = [
+        ("reward.weight", "F32", &[WIDTH][..]),
+        ("reward.bias", "F32", &[1]),
+        ("reward.gain", "F32", &[1]),
+        ("reward.offset", "F32", &[1]),
+    ];
+    let half = [
+        ("reward.weight", "F16", &[WIDTH, 1][..]),
+        ("reward.bias", "BF16", &[1]),
+        ("reward.gain", "F32", &[1]),
+        ("reward.offset", "F16", &[1]),
+    ];
+    let files = [File::of(&tensors).written(), File::of(&half).written()];
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| mutant(&files, dice),
+        read: &|bytes| outcome(heads_here(&model, bytes), theirs(bytes).and_then(|tensors| heads_of(&tensors))),
+    });
+}
+
+/// The head's weight and bias, and gain and offset.
+fn heads_here(model: &Transformer, bytes: &[u8]) -> preftune::Result<[Vec<u32>; 4]> {
+    let loaded = RewardModel::from_heads(model.clone(), bytes, Path::new("heads.safetensors"))?;
+    let head = loaded.read()?.into_iter().filter(|weight| weight.name.starts_with("reward."));
+    let mut head: Vec<Vec<u32>> = head.map(|weight| weight.values.iter().map(|&value| bits(value)).collect()).collect();
+    let set = loaded.gain_and_bias()?;
+    head.extend([set.gain, set.bias].map(|number| vec![bits(number as f32)]));
+    Ok(head.try_into().unwrap())
+}
+
+fn heads_of(tensors: &Tensors) -> Result<[Vec<u32>; 4], String> {
+    let of = |name: &str, count: usize| match tensors.get(&format!("reward.{name}")) {
+        Some((_, values)) if values.len() == count => finite(name, values),
+        found => Err(format!("{name} is {found:?}")),
+    };
+    Ok([of("weight", WIDTH as usize)?, of("bias", 1)?, of("gain", 1)?, of("offset", 1)?])
+}

@@ -1,0 +1,71 @@
+//! Mutated label files of the original.
+
+use std::path::Path;
+
+use preftune::data::openai::{Labels, PickBest};
+
+use super::documents::{self, Form, mutant};
+use super::json::Json;
+use super::trial::{Kind, outcome, run};
+
+#[test]
+fn damaged_labels_of_the_original_are_refused_or_read_to_the_token() {
+    test("mutations::original_labels::damaged_labels_of_the_original_are_refused_or_read_to_the_token", 700);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn all_damaged_labels_of_the_original_are_refused_or_read_to_the_token() {
+    test("mutations::original_labels::all_damaged_labels_of_the_original_are_refused_or_read_to_the_token", 3000);
+}
+
+fn test(test: &'static str, mutants: u64) {
+    let originals: Vec<Json> = ORIGINALS.lines().map(|line| Json::read(line).unwrap()).collect();
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| mutant(&originals, &[Form::Array], dice),
+        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    });
+}
+
+const ORIGINALS: &str = r#"{"query":[464,13,50259],"sample0":[1],"sample1":[2,50259],"sample2":[3],"sample3":[4],"best":2}
+{"query":[50256,11],"sample0":[1,2],"sample1":[1,2],"sample2":[0,50258],"sample3":[50259,50259],"best":0}
+{"query":[7,7,7],"sample0":[],"sample1":[2],"sample2":[3],"sample3":[4],"best":3,"more":{"a":"b"}}"#;
+
+fn ours(bytes: &[u8]) -> preftune::Result<Vec<PickBest>> {
+    let path = Path::new("labels.json");
+    let text = std::str::from_utf8(bytes).map_err(|error| preftune::Error::input(path, error.to_string(), ""))?;
+    Labels::read(text, path).whole()
+}
+
+fn theirs(bytes: &[u8]) -> Result<Vec<PickBest>, String> {
+    documents::read(bytes)?.iter().map(|(_, entry)| label(entry)).collect()
+}
+
+const PADDING: u32 = 50_259;
+
+fn label(entry: &Json) -> Result<PickBest, String> {
+    entry.object()?;
+    let ids = |key: &str| {
+        let ids = entry.get(key).ok_or(format!("no {key}"))?.array()?;
+        let id =
+            |id: &Json| id.count()?.try_into().ok().filter(|id| *id <= PADDING).ok_or("no token of GPT-2".to_string());
+        ids.iter().map(id).collect::<Result<Vec<u32>, String>>()
+    };
+    let query = ids("query")?;
+    let best = entry.get("best").ok_or("no best")?.count()?;
+    if best > 3 || query.iter().all(|id| *id == PADDING) {
+        return Err("no best, or no query".into());
+    }
+    let [sample0, sample1, sample2, sample3] = ["sample0", "sample1", "sample2", "sample3"].map(ids);
+    Ok(PickBest {
+        query,
+        sample0: sample0?,
+        sample1: sample1?,
+        sample2: sample2?,
+        sample3: sample3?,
+        best: best as usize,
+    })
+}

@@ -1,0 +1,138 @@
+//! Mutated pairs of TRL and transcripts of Anthropic HH.
+
+use preftune::data::comparisons::{Comparison, Record};
+
+use super::comparisons::{Read, counted, ours};
+use super::documents::{self, Form, mutant};
+use super::json::Json;
+use super::trial::{Kind, outcome, run};
+
+#[test]
+fn damaged_pairs_are_refused_or_read_to_the_letter() {
+    test("mutations::pairs::damaged_pairs_are_refused_or_read_to_the_letter", 1500);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn all_damaged_pairs_are_refused_or_read_to_the_letter() {
+    test("mutations::pairs::all_damaged_pairs_are_refused_or_read_to_the_letter", 5000);
+}
+
+fn test(test: &'static str, mutants: u64) {
+    let originals: Vec<Json> = ORIGINALS.lines().map(|line| Json::read(line).unwrap()).collect();
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| mutant(&originals, &[Form::Lines, Form::Array], dice),
+        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    });
+}
+
+const ORIGINALS: &str = r#"{"prompt":"The sky is","chosen":" blue.","rejected":" green."}
+{"chosen":"The sky is blue.","rejected":"The sky is green."}
+{"prompt":[{"role":"user","content":"Which colour?"}],"chosen":[{"role":"assistant","content":"Blue."}],"rejected":[{"role":"assistant","content":"Green."}]}
+{"chosen":[{"role":"system","content":"Be brief."},{"role":"user","content":"Which?"},{"role":"assistant","content":"Blue."}],"rejected":[{"role":"system","content":"Be brief."},{"role":"user","content":"Which?"},{"role":"assistant","content":"Green."}],"score_chosen":7.5}
+{"prompt":"Which colour?","chosen":[{"role":"user","content":"Which colour?"},{"role":"assistant","content":"Blue."}],"rejected":[{"role":"user","content":"Which colour?"},{"role":"assistant","content":"Green."}]}
+{"chosen":"\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd love some.","rejected":"\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd rather not."}
+{"prompt":"a","chosen":"same","rejected":"same"}
+{"prompt":null,"chosen":"Ça va bien","rejected":"Ça va mal"}"#;
+
+fn theirs(bytes: &[u8]) -> Result<Read, String> {
+    let entries = documents::read(bytes)?;
+    counted(entries.iter().map(|(line, entry)| Ok((*line, vec![record(entry)?]))))
+}
+
+#[derive(Clone, PartialEq)]
+enum Content {
+    Text(String),
+    /// Role and content of each.
+    Messages(Vec<(String, String)>),
+}
+
+fn content(value: &Json) -> Result<Content, String> {
+    let Json::Array(messages) = value else { return Ok(Content::Text(value.text()?.into())) };
+    let member = |message: &Json, key: &str| match message.object()? {
+        _ if message.get(key).is_none() => Err(format!("a message without {key}")),
+        _ => Ok(message.get(key).unwrap().text()?.to_string()),
+    };
+    let message = |one: &Json| Ok((member(one, "role")?, member(one, "content")?));
+    Ok(Content::Messages(messages.iter().map(message).collect::<Result<_, String>>()?))
+}
+
+/// One entry, by the table of datasets/README.md.
+fn record(entry: &Json) -> Result<Record, String> {
+    let of = |key: &str| content(entry.get(key).ok_or(format!("no {key}"))?);
+    entry.object()?;
+    let (chosen, rejected) = (of("chosen")?, of("rejected")?);
+    let prompt = entry.some("prompt").map(content).transpose()?;
+    let (query, responses) = match (prompt, &chosen, &rejected) {
+        (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => {
+            (prompt, [chosen.clone(), rejected.clone()])
+        }
+        (None, Content::Text(chosen), Content::Text(rejected)) => split(chosen, rejected),
+        (prompt, Content::Messages(chosen), Content::Messages(rejected)) => {
+            let prompt = match prompt {
+                Some(Content::Text(text)) => vec![("user".to_string(), text)],
+                Some(Content::Messages(messages)) => messages,
+                None => Vec::new(),
+            };
+            split_messages(&prompt, chosen, rejected)
+        }
+        _ => return Err("texts and messages".into()),
+    };
+    if query.trim().is_empty() {
+        return Err("no query".into());
+    }
+    let comparison = Comparison { query, responses: responses.into(), ..Comparison::default() };
+    Ok(if chosen == rejected { Record::Undecided(comparison) } else { Record::Judged(comparison) })
+}
+
+const ANSWER: &str = "\n\nAssistant:";
+
+/// The prompt is what both begin with, without a space at its end; of a transcript, up to the last answer.
+fn split(chosen: &str, rejected: &str) -> (String, [String; 2]) {
+    let mut common = String::new();
+    for (one, other) in chosen.chars().zip(rejected.chars()) {
+        if one != other {
+            break;
+        }
+        common.push(one);
+    }
+    if common.trim_start().starts_with("Human:") && common.contains(ANSWER) {
+        common.truncate(common.rfind(ANSWER).unwrap() + ANSWER.len());
+    } else if common.ends_with(' ') {
+        common.pop();
+    }
+    let responses = [chosen, rejected].map(|text| text[common.len()..].to_string());
+    (common, responses)
+}
+
+fn split_messages(
+    prompt: &[(String, String)],
+    chosen: &[(String, String)],
+    rejected: &[(String, String)],
+) -> (String, [String; 2]) {
+    let transcript = |messages: &[(String, String)]| -> String {
+        let heading = |role: &str| match role {
+            "user" => "Human".to_string(),
+            "assistant" => "Assistant".to_string(),
+            "system" => "System".to_string(),
+            other => other.to_string(),
+        };
+        messages.iter().map(|(role, content)| format!("\n\n{}: {content}", heading(role))).collect()
+    };
+    let mut shared = 0;
+    while shared < chosen.len() && shared < rejected.len() && chosen[shared] == rejected[shared] {
+        shared += 1;
+    }
+    let is_repeated = chosen[..shared].starts_with(prompt);
+    let mut query = if is_repeated { String::new() } else { transcript(prompt) };
+    query += &transcript(&chosen[..shared]);
+    let mut responses = [transcript(&chosen[shared..]), transcript(&rejected[shared..])];
+    if responses.iter().all(|response| response.starts_with(ANSWER)) {
+        query += ANSWER;
+        responses = responses.map(|response| response[ANSWER.len()..].to_string());
+    }
+    (query, responses)
+}

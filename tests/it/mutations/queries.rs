@@ -1,0 +1,64 @@
+//! Mutated files of queries.
+
+use std::path::Path;
+
+use preftune::data::queries::parse_queries;
+
+use super::bytes;
+use super::documents::{self, Form, mutant};
+use super::json::Json;
+use super::trial::{Kind, outcome, run};
+
+#[test]
+fn damaged_queries_are_refused_or_read_to_the_letter() {
+    test("mutations::queries::damaged_queries_are_refused_or_read_to_the_letter", 500);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn all_damaged_queries_are_refused_or_read_to_the_letter() {
+    test("mutations::queries::all_damaged_queries_are_refused_or_read_to_the_letter", 3000);
+}
+
+fn test(test: &'static str, mutants: u64) {
+    let originals: Vec<Json> =
+        [r#"{"query":" a\nb "}"#, r#"{"id":7,"query":"Der Käpt’n"}"#, r#"{"query":"c. [d]","more":[1]}"#]
+            .map(|line| Json::read(line).unwrap())
+            .into();
+    let lines: Vec<u8> = include_bytes!("../../../datasets/openings.txt")[..600].to_vec();
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| {
+            if dice.one_in(3) {
+                let mut text = lines.clone();
+                bytes::mutate(&mut text, &[lines.clone()], dice);
+                return text;
+            }
+            mutant(&originals, &[Form::Lines], dice)
+        },
+        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    });
+}
+
+fn ours(bytes: &[u8]) -> preftune::Result<Vec<String>> {
+    let path = Path::new("queries.txt");
+    let text = std::str::from_utf8(bytes).map_err(|error| preftune::Error::input(path, error.to_string(), ""))?;
+    parse_queries(text, path)
+}
+
+/// By datasets/README.md: the first line that is not blank decides.
+fn theirs(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let text = documents::text(bytes)?;
+    if !text.trim_start().starts_with('{') {
+        let queries: Vec<String> =
+            text.split('\n').map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
+        return if queries.is_empty() { Err("no query".into()) } else { Ok(queries) };
+    }
+    let query = |(line, entry): (usize, Json)| {
+        let query = entry.get("query").ok_or(format!("line {line} has no query"))?.text()?.to_string();
+        if query.trim().is_empty() { Err("a blank query".into()) } else { Ok(query) }
+    };
+    documents::read_lines(text)?.into_iter().map(query).collect()
+}

@@ -1,0 +1,275 @@
+//! Mutated safetensors files, read tensor by tensor.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use preftune::lm::tensor_file::read_safetensors;
+
+use super::dice::Dice;
+use super::json::Json;
+use super::trial::{Kind, outcome, run};
+use super::{bytes, structure};
+
+#[test]
+fn a_damaged_safetensors_file_is_refused_or_read_to_the_bit() {
+    test("mutations::safetensors::a_damaged_safetensors_file_is_refused_or_read_to_the_bit", 2000);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn every_damaged_safetensors_file_is_refused_or_read_to_the_bit() {
+    test("mutations::safetensors::every_damaged_safetensors_file_is_refused_or_read_to_the_bit", 20_000);
+}
+
+fn test(test: &'static str, mutants: u64) {
+    let originals = originals();
+    let files: Vec<Vec<u8>> = originals.iter().map(File::written).collect();
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| {
+            let mut file = originals[dice.below(originals.len())].clone();
+            if dice.one_in(3) {
+                let mut bytes = file.written();
+                bytes::mutate(&mut bytes, &files, dice);
+                return bytes;
+            }
+            file.mutate(dice);
+            let mut bytes = file.written();
+            if dice.one_in(4) {
+                bytes::mutate(&mut bytes, &files, dice);
+            }
+            bytes
+        },
+        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    });
+}
+
+/// Shape and bits of each tensor of floats.
+pub type Tensors = BTreeMap<String, (Vec<u64>, Vec<u32>)>;
+
+fn ours(bytes: &[u8]) -> preftune::Result<Tensors> {
+    let read = read_safetensors(bytes, Path::new("m.safetensors"))?;
+    let as_here = |name: String, shape: Vec<usize>, values: Vec<f32>| {
+        (name, (shape.into_iter().map(|size| size as u64).collect(), values.into_iter().map(bits).collect()))
+    };
+    Ok(read.into_iter().map(|(name, tensor)| as_here(name, tensor.shape, tensor.values)).collect())
+}
+
+/// Not-a-numbers are all alike.
+pub fn bits(value: f32) -> u32 {
+    if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() }
+}
+
+/// Bits of an element, by the name of its type.
+const SIZES: [(&str, u64); 22] = [
+    ("F4", 4),
+    ("F6_E2M3", 6),
+    ("F6_E3M2", 6),
+    ("BOOL", 8),
+    ("U8", 8),
+    ("I8", 8),
+    ("F8_E5M2", 8),
+    ("F8_E4M3", 8),
+    ("F8_E8M0", 8),
+    ("F8_E4M3FNUZ", 8),
+    ("F8_E5M2FNUZ", 8),
+    ("I16", 16),
+    ("U16", 16),
+    ("F16", 16),
+    ("BF16", 16),
+    ("I32", 32),
+    ("U32", 32),
+    ("F32", 32),
+    ("I64", 64),
+    ("U64", 64),
+    ("F64", 64),
+    ("C64", 64),
+];
+
+/// The format as its README has it: eight bytes of length, a JSON header, and the tensors one after the other.
+pub fn theirs(bytes: &[u8]) -> Result<Tensors, String> {
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or("shorter than its length")?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|error| error.to_string())?;
+    let (header, data) = rest.split_at_checked(length).ok_or("shorter than its header")?;
+    let header = Json::read(std::str::from_utf8(header).map_err(|error| error.to_string())?)?;
+    let mut tensors = Tensors::new();
+    let mut ranges = Vec::new();
+    for (name, info) in header.object()? {
+        if name == "__metadata__" {
+            let texts = if *info == Json::Null { &[] } else { info.object()? };
+            texts.iter().try_for_each(|(_, value)| value.text().map(drop))?;
+            continue;
+        }
+        info.object()?;
+        let member = |key: &str| info.get(key).ok_or(format!("{name} has no {key}"));
+        let kind = member("dtype")?.text()?;
+        let bits = SIZES.iter().find(|(known, _)| *known == kind).ok_or(format!("no type {kind}"))?.1;
+        let shape = member("shape")?.array()?.iter().map(Json::count).collect::<Result<Vec<u64>, _>>()?;
+        let offsets = member("data_offsets")?.array()?.iter().map(Json::count).collect::<Result<Vec<u64>, _>>()?;
+        let [start, end] = offsets[..] else { return Err(format!("{} offsets", offsets.len())) };
+        let all_bits =
+            shape.iter().try_fold(bits, |product, &size| product.checked_mul(size)).ok_or("too many bits")?;
+        if end.checked_sub(start).and_then(|bytes| bytes.checked_mul(8)) != Some(all_bits) {
+            return Err(format!("{name} has {start} to {end} for {all_bits} bits"));
+        }
+        ranges.push((start, end));
+        let bytes = data.get(start as usize..end as usize).ok_or("beyond the end")?;
+        let values = match kind {
+            "F32" => bytes.as_chunks::<4>().0.iter().map(|bytes| self::bits(f32::from_le_bytes(*bytes))).collect(),
+            "F16" => bytes.as_chunks::<2>().0.iter().map(|bytes| self::bits(half(*bytes))).collect(),
+            "BF16" => {
+                bytes.as_chunks::<2>().0.iter().map(|&[a, b]| self::bits(f32::from_le_bytes([0, 0, a, b]))).collect()
+            }
+            // Of other types, a file is as good as if they were not there.
+            _ => continue,
+        };
+        tensors.insert(name.clone(), (shape, values));
+    }
+    ranges.sort_unstable();
+    let mut at = 0;
+    for (start, end) in ranges {
+        if start != at {
+            return Err(format!("a tensor begins at {start} and not at {at}"));
+        }
+        at = end;
+    }
+    if at == data.len() as u64 { Ok(tensors) } else { Err(format!("tensors end at {at} of {}", data.len())) }
+}
+
+/// A number of 16 bits as IEEE 754 has it: a sign, 5 bits of exponent, 10 of fraction.
+fn half(bytes: [u8; 2]) -> f32 {
+    let bits = u16::from_le_bytes(bytes);
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1024.0 + fraction) * 2f32.powi(exponent - 25),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// A file in its parts.
+#[derive(Clone)]
+pub struct File {
+    pub header: Json,
+    pub data: Vec<u8>,
+}
+
+impl File {
+    /// A file of tensors: name, type, shape, and bytes counted up from 0.
+    pub fn of(tensors: &[(&str, &str, &[u64])]) -> Self {
+        let mut members =
+            vec![("__metadata__".to_string(), Json::Object(vec![("format".into(), Json::Text("pt".into()))]))];
+        let mut data = Vec::new();
+        for (name, kind, shape) in tensors {
+            let bits = SIZES.iter().find(|(known, _)| known == kind).unwrap().1;
+            let start = data.len() as u64;
+            let end = start + shape.iter().product::<u64>() * bits / 8;
+            // No float of 16 or 32 bits that is made of these is infinite.
+            data.extend((start..end).map(|at| (at * 7 % 120) as u8));
+            let count = |number: &u64| Json::Number(number.to_string());
+            let info = [
+                ("dtype", Json::Text((*kind).into())),
+                ("shape", Json::Array(shape.iter().map(count).collect())),
+                ("data_offsets", Json::Array([start, end].iter().map(count).collect())),
+            ];
+            members.push(((*name).into(), Json::Object(info.map(|(key, value)| (key.into(), value)).into())));
+        }
+        Self { header: Json::Object(members), data }
+    }
+
+    pub fn parse(bytes: &[u8]) -> Self {
+        let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+        let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+        Self { header: Json::read(std::str::from_utf8(header).unwrap()).unwrap(), data: data.to_vec() }
+    }
+
+    pub fn written(&self) -> Vec<u8> {
+        let mut header = self.header.written();
+        header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &self.data].concat()
+    }
+
+    /// Changes the header, by chance so that it still fits the data.
+    pub fn mutate(&mut self, dice: &mut Dice) {
+        if dice.one_in(2) {
+            structure::mutate(&mut self.header, dice);
+            return;
+        }
+        if dice.one_in(4) && !self.data.is_empty() {
+            let at = dice.below(self.data.len());
+            self.data[at] = dice.byte();
+            return;
+        }
+        let Json::Object(members) = &mut self.header else { return };
+        let count = members.len();
+        let (one, other) = (dice.below(count), dice.below(count));
+        match dice.below(6) {
+            0 => members.swap(one, other),
+            1 => (members[one].1, members[other].1) = (members[other].1.clone(), members[one].1.clone()),
+            2 => {
+                members[one].0 = ["", "wte.weight", "transformer.wte.weight", "é", "__metadata__"][dice.below(5)].into()
+            }
+            // Everything at the end of the data, and nothing for it.
+            3 => members.push((
+                "nothing".into(),
+                Json::read(&format!(
+                    "{{\"dtype\":\"F32\",\"shape\":[3,0],\"data_offsets\":[{0},{0}]}}",
+                    self.data.len()
+                ))
+                .unwrap(),
+            )),
+            4 => {
+                let Some(Json::Text(kind)) = member(&mut members[one].1, "dtype") else { return };
+                let size = SIZES.iter().find(|(known, _)| known == kind).map(|(_, size)| *size);
+                let alike: Vec<&str> =
+                    SIZES.iter().filter(|(_, bits)| Some(*bits) == size).map(|(name, _)| *name).collect();
+                *kind = alike.get(dice.below(alike.len())).copied().unwrap_or("F32").into();
+            }
+            _ => {
+                let Some(Json::Array(shape)) = member(&mut members[one].1, "shape") else { return };
+                match dice.below(4) {
+                    0 => shape.reverse(),
+                    1 => shape.push(Json::Number("1".into())),
+                    2 => shape.insert(0, Json::Number("0".into())),
+                    _ => shape.extend(["4294967296", "4294967296"].map(|size| Json::Number(size.into()))),
+                }
+            }
+        }
+    }
+}
+
+fn member<'a>(info: &'a mut Json, key: &str) -> Option<&'a mut Json> {
+    match info {
+        Json::Object(members) => members.iter_mut().find_map(|(name, value)| (name == key).then_some(value)),
+        _ => None,
+    }
+}
+
+fn originals() -> Vec<File> {
+    let kinds = [
+        ("a", "F32", &[2, 3][..]),
+        ("half", "F16", &[5]),
+        ("brain", "BF16", &[1, 1, 4]),
+        ("mask", "BOOL", &[3]),
+        ("ids", "I64", &[2]),
+        ("long", "F64", &[2]),
+        ("scalar", "F32", &[]),
+        ("empty", "F16", &[0, 7]),
+    ];
+    let alike = [("h.0.weight", "F32", &[2, 2][..]), ("h.1.weight", "F32", &[2, 2]), ("h.2.weight", "F32", &[4])];
+    let heads = include_bytes!("../../fixtures/parity-1/heads.safetensors");
+    vec![File::of(&kinds), File::of(&alike), File::of(&kinds[..1]), File::parse(heads)]
+}
+
+#[test]
+fn halves_are_those_of_ieee_754() {
+    for (bits, value) in
+        [(0x3c00_u16, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8), (0xfc00, f32::NEG_INFINITY)]
+    {
+        assert_eq!(half(bits.to_le_bytes()), value);
+    }
+}
