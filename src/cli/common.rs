@@ -356,22 +356,17 @@ fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T
         let hint = format!("there is one in {}", inside.display());
         return Err(Error::input(folder, "no model is in this folder itself", hint));
     }
-    let read = |file: &str| files::read(&folder.join(file));
-    let weights = folder.join(hugging_face::WEIGHTS_FILE);
-    let with = |tokenizer| {
-        work(ModelFiles {
-            folder: folder.into(),
-            config: &read(hugging_face::CONFIG_FILE)?,
-            weights: TensorFile::open(files::open(&weights)?, &weights)?,
-            tokenizer,
-        })
+    let read_tokenizer = |file: &str| {
+        let path = folder.join(file);
+        path.exists().then(|| files::read_at_most(&path, hugging_face::LARGEST_TOKENIZER_FILE)).transpose()
     };
-    let two_files = [hugging_face::VOCABULARY_FILE, hugging_face::MERGES_FILE];
-    if folder.join(hugging_face::TOKENIZER_FILE).exists() || !two_files.iter().all(|file| folder.join(file).exists()) {
-        return with(TokenizerFiles::Json(&read(hugging_face::TOKENIZER_FILE)?));
-    }
-    let [vocabulary, merges] = two_files.map(read);
-    with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
+    let weights = folder.join(hugging_face::WEIGHTS_FILE);
+    work(ModelFiles {
+        folder: folder.into(),
+        config: &files::read(&folder.join(hugging_face::CONFIG_FILE))?,
+        weights: TensorFile::open(files::open(&weights)?, &weights)?,
+        tokenizer: TokenizerFiles::found(read_tokenizer)?,
+    })
 }
 
 /// A new run writes into a folder that is empty or not there; one that goes on writes where it did.

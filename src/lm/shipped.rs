@@ -26,7 +26,7 @@ pub fn shipped(name: &str) -> Result<Option<ModelFiles<'static>>> {
     Ok(Some(ModelFiles {
         config: include_bytes!("../../models/storyteller/config.json"),
         weights: TensorFile::from_bytes(weights, &folder.join(WEIGHTS_FILE))?,
-        tokenizer: TokenizerFiles::Json(include_bytes!("../../models/storyteller/tokenizer.json")),
+        tokenizer: TokenizerFiles::json(include_bytes!("../../models/storyteller/tokenizer.json")),
         folder,
     }))
 }

@@ -82,7 +82,7 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
         ModelFiles {
             config: file(CONFIG_FILE),
             weights: TensorFile::from_bytes(file(WEIGHTS_FILE), Path::new(WEIGHTS_FILE)).unwrap(),
-            tokenizer: TokenizerFiles::Json(file(TOKENIZER_FILE)),
+            tokenizer: TokenizerFiles::json(file(TOKENIZER_FILE)),
             folder: "gpt2".into(),
         },
         &devices::flex(),

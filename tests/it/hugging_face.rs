@@ -24,7 +24,7 @@ fn load(files: &Files) -> Result<LanguageModel> {
     let files = ModelFiles {
         config: file(CONFIG_FILE),
         weights: TensorFile::from_bytes(file(WEIGHTS_FILE), &folder.join(WEIGHTS_FILE))?,
-        tokenizer: TokenizerFiles::Json(file(TOKENIZER_FILE)),
+        tokenizer: TokenizerFiles::json(file(TOKENIZER_FILE)),
         folder,
     };
     LanguageModel::load(files, &devices::ndarray())
