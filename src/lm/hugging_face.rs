@@ -10,8 +10,8 @@ use burn::tensor::Device;
 use super::config::ModelConfig;
 use super::parameters;
 use super::tensor_file::{Precision, TensorFile, write_safetensors};
-use super::tokenizer::{Tokenizer, TokenizerSettings};
 pub use super::tokenizer::{ADDED_TOKENS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
+use super::tokenizer::{Tokenizer, TokenizerSettings};
 use super::transformer::Transformer;
 use crate::error::{Error, Result};
 
@@ -35,14 +35,8 @@ pub struct ModelFiles<'a> {
 }
 
 /// All files that say how text becomes tokens.
-pub const TOKENIZER_FILES: [&str; 6] = [
-    TOKENIZER_FILE,
-    VOCABULARY_FILE,
-    MERGES_FILE,
-    ADDED_TOKENS_FILE,
-    TOKENIZER_CONFIG_FILE,
-    SPECIAL_TOKENS_FILE,
-];
+pub const TOKENIZER_FILES: [&str; 6] =
+    [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE];
 
 /// Bytes of one of them, at most: GPT-2's has 1.4 MB, the largest public ones 35 MB.
 pub const LARGEST_TOKENIZER_FILE: u64 = 64 << 20;
@@ -119,7 +113,9 @@ impl LanguageModel {
         // Such as vocabularies that were filled up to a multiple of 64.
         if let more @ 1.. = config.vocab_size.saturating_sub(tokenizer.vocab_size()) {
             let (path, first, last) = (path.display(), tokenizer.vocab_size(), config.vocab_size - 1);
-            tracing::warn!("{path}: {more} ids of the model have no token, {first} to {last}; text shows U+FFFD for them");
+            tracing::warn!(
+                "{path}: {more} ids of the model have no token, {first} to {last}; text shows U+FFFD for them"
+            );
         }
         let transformer = load_transformer(&config, &mut files.weights, device)?;
         Ok(Self { config, transformer, tokenizer })

@@ -174,10 +174,9 @@ impl Definition<'_> {
         });
         match first {
             Some((token, id)) => Err(Fault::Vocabulary(format!(
-                "merges are missing: none of the {} makes token {} (id {id}){}",
+                "merges are missing: tokens that none of the {} makes: {count}, the first is {} (id {id})",
                 self.merges.len(),
                 shown(token),
-                if count > 1 { format!(", nor {} others", count - 1) } else { String::new() }
             ))),
             None => Ok(()),
         }
@@ -207,5 +206,123 @@ pub(super) fn shown(token: &str) -> String {
     match token.char_indices().nth(LENGTH) {
         Some((end, _)) => format!("{:?}…", token.get(..end).unwrap_or_default()),
         None => format!("{token:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokenizers::models::bpe::BPE;
+
+    /// The bytes, "he", "the", "ther", "<s>" and " the", in this order, and the end of text.
+    fn whole() -> Definition<'static> {
+        let bytes = (0..=255).map(|byte| character(byte).to_string());
+        let made = ["he", "the", "ther", "<s>", "Ġthe", "<|endoftext|>"].map(String::from);
+        let pairs = [("h", "e"), ("t", "he"), ("the", "r"), ("Ġ", "the")];
+        Definition {
+            vocabulary: bytes.chain(made).zip(0..).map(|(token, id)| (token.into(), id)).collect(),
+            merges: pairs.into_iter().map(|(left, right)| (left.into(), right.into())).collect(),
+            added: vec![(AddedToken::from("<|endoftext|>", true), 261)],
+            pre_tokenizer: ByteLevel::new(false, true, true),
+            decoder: ByteLevelDecoder::default(),
+            post_processor: None,
+            model: BPE::builder(),
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Definition<'static>)) -> String {
+        let mut definition = whole();
+        change(&mut definition);
+        match definition.build().unwrap_err() {
+            Fault::Vocabulary(what) | Fault::Added(what) => what,
+            Fault::Merge(index, what) => format!("{index}: {what}"),
+        }
+    }
+
+    #[test]
+    fn a_whole_definition_is_built() {
+        let built = whole().build().unwrap();
+        assert_eq!(built.encode("there the<|endoftext|>", false).unwrap().get_ids(), [258, 101, 260, 261]);
+    }
+
+    #[test]
+    fn two_tokens_with_one_id_are_both_named() {
+        let what = refusal(|whole| whole.vocabulary.push(("ee".into(), 5)));
+        assert_eq!(what, format!("tokens {:?} and \"ee\" have the same id, 5", character(5)).replace('\'', "\""));
+        assert!(refusal(|whole| whole.vocabulary.push(("he".into(), 262))).contains("\"he\" is there twice"));
+    }
+
+    #[test]
+    fn ids_without_a_token_are_named() {
+        let what = refusal(|whole| whole.vocabulary.push(("<x>".into(), 300)));
+        assert_eq!(what, "no token has id 262, although the last, \"<x>\", has 300");
+    }
+
+    #[test]
+    fn a_byte_without_a_token_is_named() {
+        let what = refusal(|whole| {
+            whole.vocabulary.iter_mut().for_each(|(token, _)| {
+                if token == "z" {
+                    *token = "<z>".into();
+                }
+            })
+        });
+        assert_eq!(what, "no token for byte 0x7a (\"z\"): text with it could not be read");
+    }
+
+    #[test]
+    fn merges_that_are_cut_are_noticed() {
+        let what = refusal(|whole| whole.merges.truncate(2));
+        assert_eq!(what, "merges are missing: tokens that none of the 2 makes: 2, the first is \"ther\" (id 258)");
+        assert!(refusal(|whole| whole.merges.clear()).contains("none of the 0 makes: 4, the first is \"he\""));
+    }
+
+    #[test]
+    fn merges_that_contradict_the_vocabulary_or_each_other_are_noticed() {
+        assert_eq!(
+            refusal(|whole| whole.merges.push(("z".into(), "z".into()))),
+            "4: not a merge of the vocabulary: \"z z\""
+        );
+        assert_eq!(
+            refusal(|whole| whole.merges.push(("h".into(), "e".into()))),
+            "4: the same merge for the second time: \"h e\""
+        );
+        let what = refusal(|whole| whole.merges.swap(0, 2));
+        assert_eq!(what, "0: not in the order of rank: \"the r\" comes before \"the\" is made");
+    }
+
+    /// Of these the library would give each another id than it has, or lose the text.
+    #[test]
+    fn added_tokens_that_contradict_the_vocabulary_are_noticed() {
+        let add =
+            |content: &'static str, id| refusal(move |whole| whole.added.push((AddedToken::from(content, true), id)));
+        assert_eq!(add("the", 4), "added token \"the\" has id 4, but 257 in the vocabulary");
+        assert_eq!(add("<x>", 270), "added token \"<x>\" has id 270, but the next free one is 262");
+        assert_eq!(add("<|endoftext|>", 261), "added token \"<|endoftext|>\" is there twice");
+        assert_eq!(add("", 262), "a token has no text");
+        assert_eq!(
+            add("Ġthe", 260),
+            "added token \"Ġthe\" has the id of other bytes, 260: text with it would not come back"
+        );
+    }
+
+    #[test]
+    fn sizes_that_would_fill_memory_are_refused() {
+        let long = "x".repeat(LONGEST_TOKEN + 1);
+        let what = refusal(|whole| whole.vocabulary.push((long.clone().into(), 262)));
+        assert!(what.contains("has 4097 bytes; at most 4096") && what.len() < 200, "{what}");
+        let many = (0..).map(|number| format!("{number:x>4000}")).take(66);
+        let what =
+            refusal(|whole| whole.added.extend(many.zip(262..).map(|(text, id)| (AddedToken::from(text, true), id))));
+        assert!(what.starts_with("the added tokens have 264013 bytes"), "{what}");
+    }
+
+    /// `<s>` is in no piece that GPT-2's pattern makes; without the pattern, the merges must make it.
+    #[test]
+    fn a_token_that_text_can_have_must_be_made() {
+        assert!(
+            refusal(|whole| whole.pre_tokenizer = ByteLevel::new(false, true, false))
+                .contains("makes: 1, the first is \"<s>\"")
+        );
     }
 }

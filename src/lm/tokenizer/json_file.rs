@@ -186,7 +186,8 @@ fn byte_level(step: &Value, name: &str) -> Result<ByteLevel, String> {
     if step.get("type").is_none_or(|kind| kind != "ByteLevel") {
         return Err(format!("{name} is {}; only ByteLevel is read", of(step)));
     }
-    if let Some(unknown) = step.as_object().into_iter().flat_map(|fields| fields.keys()).find(|key| !is_in(key, &FIELDS))
+    if let Some(unknown) =
+        step.as_object().into_iter().flat_map(|fields| fields.keys()).find(|key| !is_in(key, &FIELDS))
     {
         return Err(format!("{name}.{unknown} is unknown; ByteLevel has {}", FIELDS.join(", ")));
     }

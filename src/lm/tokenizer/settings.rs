@@ -30,8 +30,7 @@ const CLASSES: [&str; 7] = [
     "TokenizersBackend",
 ];
 
-const SPECIAL: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 const SPECIAL_LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 
@@ -92,6 +91,9 @@ impl TokenizerSettings {
             let path = folder.join(name);
             let json: SmallJson = serde_json::from_slice(bytes)
                 .map_err(|error| refused(&path, format!("not the settings of a tokenizer: {error}")))?;
+            if !json.0.is_object() {
+                return Err(refused(&path, "not an object".into()));
+            }
             if name == TOKENIZER_CONFIG_FILE {
                 settings.read_config(&json.0, &path)?;
             }
