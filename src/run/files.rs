@@ -14,6 +14,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| Error::file("read", path, source))
 }
 
+/// The same of a file that has so many bytes at most.
+pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    match read.map_err(|source| Error::file("read", path, source))? as u64 > most {
+        true => Err(Error::input(path, format!("more than {most} bytes"), "check that it is the right file")),
+        false => Ok(bytes),
+    }
+}
+
 /// A file to read piece by piece.
 pub fn open(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|source| Error::file("read", path, source))

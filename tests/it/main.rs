@@ -29,4 +29,5 @@ mod reward;
 mod supervised;
 mod tiny;
 mod tokenizer;
+mod tokenizer_mutations;
 mod train;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use preftune::lm::ModelConfig;
+use preftune::lm::{ConfigFile, ModelConfig};
 
 use super::json::Json;
 use super::trial::{Kind, outcome, run};
@@ -47,7 +47,7 @@ fn test(test: &'static str, mutants: u64) {
 }
 
 fn ours(bytes: &[u8]) -> preftune::Result<ModelConfig> {
-    ModelConfig::from_json(bytes, Path::new("config.json"))
+    ConfigFile::read(bytes, Path::new("config.json")).map(|file| file.config)
 }
 
 /// The sizes of a GPT-2, where nothing asks for another model.

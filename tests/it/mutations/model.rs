@@ -5,7 +5,7 @@ use std::path::Path;
 use preftune::lm::hugging_face::load_transformer;
 use preftune::lm::parameters::{self, NamedTensor};
 use preftune::lm::tensor_file::write_safetensors;
-use preftune::lm::{ModelConfig, Precision, TensorFile, Transformer};
+use preftune::lm::{ModelConfig, Precision, TensorFile, Transformer, Weights};
 use preftune::reward::RewardModel;
 
 use super::bytes;
@@ -70,7 +70,8 @@ fn weights(test: &'static str, mutants: u64) {
         mutant: &|dice| mutant(&files, dice),
         read: &|bytes| {
             let file = TensorFile::from_bytes(bytes, Path::new("model.safetensors"));
-            let loaded = file.and_then(|mut file| load_transformer(&small(), &mut file, &device));
+            let loaded =
+                file.and_then(Weights::of_one).and_then(|mut file| load_transformer(&small(), &mut file, &device));
             outcome(loaded.map(|loaded| read(parameters::read(&loaded).unwrap())), weights_of(bytes))
         },
     });
