@@ -102,7 +102,7 @@ impl Common {
         let directory = RunDirectory::open(path)?;
         let begun_for = directory.path().join("begun-for.txt");
         let work = format!("{name}\nseed {}\n{}\n", self.seed, inputs.join("\n"));
-        if directory.has_work() && begun_for.exists() && files::read_text(&begun_for)? != work {
+        if directory.has_work()? && files::exists(&begun_for)? && files::read_text(&begun_for)? != work {
             return Err(Error::usage(
                 format!("{} was begun with another seed, labeler, command or other files", directory.path().display()),
                 format!("see {}; choose another folder with --run, or delete this one", begun_for.display()),
@@ -123,7 +123,7 @@ impl Common {
         settled: &[(&str, &str)],
     ) -> Result<()> {
         let path = directory.config();
-        if !path.exists() || !directory.has_work() {
+        if !files::exists(&path)? || !directory.has_work()? {
             return Ok(());
         }
         let before = Config::layered(&[(path.display().to_string(), files::read_text(&path)?)], &[])?;
@@ -372,19 +372,6 @@ fn with_files_in<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T
     }
     let [vocabulary, merges] = two_files.map(read);
     with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
-}
-
-/// A new run writes into a folder that is empty or not there; one that goes on writes where it did.
-pub(super) fn refuse_to_overwrite(out: &Path, directory: &RunDirectory) -> Result<()> {
-    let has_entries = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    let is_taken = out.is_file() || has_entries(out);
-    match is_taken && !directory.has_work() {
-        true => Err(Error::usage(
-            format!("{} is there already", out.display()),
-            "choose another --out, delete it, or go on with the --run that wrote it",
-        )),
-        false => Ok(()),
-    }
 }
 
 /// The simulated labeler with its shipped classifier, or with another.

@@ -9,7 +9,7 @@ use super::Common;
 use super::common::{load_model, remembered, remembered_model};
 use crate::error::Result;
 use crate::lm::{Backward, LanguageModel, Precision, Tokenizer};
-use crate::run::{Interrupt, files};
+use crate::run::{Interrupt, OutputFolder, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 
 /// Train a language model on text, with its tokenizer
@@ -46,11 +46,13 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let opened = common.open_device()?;
     let documents = arguments.texts.iter().map(|path| files::read_texts(path)).collect::<Result<Vec<_>>>()?.concat();
     let texts = arguments.texts.iter().map(|path| remembered(Some(path)));
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
+    out.check(&directory)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
     let pretrain = &settings.pretrain;
     let start = match &arguments.model {
@@ -81,7 +83,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let Trained { model, held_out } = training.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
-    files::write_folder(&arguments.out, model.to_files(precision)?)?;
+    out.write(&model.to_files(precision)?, &directory)?;
     print(&model, held_out, &arguments.out, common)
 }
 
@@ -104,7 +106,7 @@ fn trained_tokenizer(
     settings: &crate::config::Pretrain,
     common: &Common,
 ) -> Result<Tokenizer> {
-    if path.exists() {
+    if files::exists(path)? {
         return Tokenizer::from_json(&files::read(path)?, path);
     }
     common.say(&format!("training a tokenizer of {} tokens", settings.vocabulary_size));

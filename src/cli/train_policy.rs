@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{load_model, load_reward_model, read_queries, remembered, remembered_model};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
-use crate::run::{Interrupt, files};
+use crate::run::{Interrupt, OutputFolder};
 use crate::stages::tune;
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
@@ -45,6 +45,7 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
@@ -56,11 +57,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         remembered(arguments.queries.as_deref())?,
     ];
     let directory = common.run_directory("train-policy", &settings, &inputs)?;
-    refuse_to_overwrite(&arguments.out, &directory)?;
+    out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let policy = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
-    files::write_folder(&arguments.out, policy.to_files(&model)?)?;
+    out.write(&policy.to_files(&model)?, &directory)?;
     let text = format!("tuned model written to {}", arguments.out.display());
     common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
 }

@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{load_model, read_comparisons, read_queries, remembered, remembered_model};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
-use crate::run::Interrupt;
+use crate::run::{Interrupt, OutputFolder};
 use crate::stages::fit;
 use crate::statistics::Interval;
 
@@ -55,6 +55,7 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
@@ -69,10 +70,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         remembered(arguments.queries.as_deref())?,
     ];
     let directory = common.run_directory("train-reward", &settings, &inputs)?;
-    refuse_to_overwrite(&arguments.out, &directory)?;
+    out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let fit = fit(&session, comparisons, &queries, &arguments.out, &directory)?;
+    let fit = fit(&session, comparisons, &queries, &out, &directory)?;
     let Interval { low, high } = fit.held_out_interval();
     let outcome = Outcome {
         held_out_accuracy: fit.held_out_accuracy(),

@@ -7,24 +7,34 @@
 pub mod checkpoint;
 pub mod checkpoints;
 pub mod directory;
+mod fault_points;
 pub mod files;
 pub mod health;
 pub mod host_state;
 pub mod interrupt;
 pub mod journal;
+mod latest;
 pub mod learning_rate;
+mod leftovers;
 pub mod metrics;
+mod output_file;
+mod output_folder;
 pub mod progress;
 pub mod random;
+mod set_aside;
 pub mod step_log;
 pub mod training_state;
+mod written_models;
 
 pub use checkpoint::Checkpoint;
 pub use checkpoints::{Checkpoints, Latest};
 pub use directory::RunDirectory;
+pub(crate) use fault_points::fault_point;
 pub use interrupt::Interrupt;
 pub use journal::Journal;
 pub use metrics::MetricsLog;
+pub use output_file::{OutputFile, check_file};
+pub use output_folder::OutputFolder;
 pub use progress::{Mode, Progress};
 pub use step_log::StepLog;
 
