@@ -25,17 +25,22 @@ pub const VOCABULARY_FILE: &str = "vocab.json";
 pub const MERGES_FILE: &str = "merges.txt";
 pub const HEADS_FILE: &str = "heads.safetensors";
 
-/// Files beside a model, some of which change nothing here, that other programs read: what is made of
-/// the model is written with them, as they came.
-pub const COMPANION_FILES: [&str; 4] =
-    ["generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+pub const ADDED_TOKENS_FILE: &str = "added_tokens.json";
+pub const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+pub const SPECIAL_TOKENS_FILE: &str = "special_tokens_map.json";
+/// How `transformers` generates; nothing here depends on it.
+pub const GENERATION_FILE: &str = "generation_config.json";
 
-/// The forms in which a tokenizer comes; those that are there are written again as they came.
-pub const TOKENIZER_FILES: [&str; 3] = [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE];
+/// All files that say how text becomes tokens.
+pub const TOKENIZER_FILES: [&str; 6] =
+    [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE];
+
+/// Files that a model may have or lack.
+pub const OPTIONAL_FILES: [&str; 4] = [ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, GENERATION_FILE];
 
 /// Whether what is computed depends on a file of this name in a model's folder.
 pub fn is_read(name: &str) -> bool {
-    [CONFIG_FILE, WEIGHTS_INDEX_FILE, "added_tokens.json"].contains(&name)
+    [CONFIG_FILE, WEIGHTS_INDEX_FILE].contains(&name)
         || TOKENIZER_FILES.contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
 }
@@ -49,7 +54,8 @@ pub struct ModelFiles<'a> {
     pub tokenizer: TokenizerFiles<'a>,
     /// `heads.safetensors`, if it is there.
     pub heads: Option<Vec<u8>>,
-    /// Name and content of [`COMPANION_FILES`] and [`TOKENIZER_FILES`], of those that are there.
+    /// Name and content of those of [`TOKENIZER_FILES`] and [`GENERATION_FILE`] that are there: what is
+    /// made of the model is written with them, as they came.
     pub companions: Vec<(String, Vec<u8>)>,
 }
 
@@ -189,7 +195,7 @@ impl LanguageModel {
         let weights = write_safetensors(&parameters::read(&self.transformer)?, precision)?;
         let mut files = vec![(CONFIG_FILE.into(), config), (WEIGHTS_FILE.into(), weights)];
         files.extend(origin.map(|origin| origin.companions.clone()).unwrap_or_default());
-        if !files.iter().any(|(name, _)| TOKENIZER_FILES.contains(&name.as_str())) {
+        if !files.iter().any(|(name, _)| [TOKENIZER_FILE, VOCABULARY_FILE].contains(&name.as_str())) {
             files.push((TOKENIZER_FILE.into(), self.tokenizer.to_json()?.into_bytes()));
         }
         Ok(files)

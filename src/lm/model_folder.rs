@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::hugging_face::{
-    COMPANION_FILES, CONFIG_FILE, HEADS_FILE, MERGES_FILE, ModelFiles, TOKENIZER_FILE, TOKENIZER_FILES, TokenizerFiles,
+    CONFIG_FILE, GENERATION_FILE, HEADS_FILE, MERGES_FILE, ModelFiles, TOKENIZER_FILE, TOKENIZER_FILES, TokenizerFiles,
     VOCABULARY_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE,
 };
 use super::tensor_file::TensorFile;
@@ -30,7 +30,7 @@ pub fn with_files<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<
     let config = read(CONFIG_FILE)?;
     let with = |tokenizer| {
         let mut companions = Vec::new();
-        for name in COMPANION_FILES.iter().chain(&TOKENIZER_FILES) {
+        for name in TOKENIZER_FILES.iter().chain([&GENERATION_FILE]) {
             companions.extend(read_if_there(name)?.map(|bytes| (name.to_string(), bytes)));
         }
         let weights = open_weights(folder)?;
