@@ -9,7 +9,7 @@ use preftune::data::openai::{Labels, PADDING, PickBest, to_json, without_padding
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{
     LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, comparisons_to_labels,
-    labels_to_comparisons, parameters,
+    labels_to_comparisons, original_labels, parameters,
 };
 use proptest::prelude::*;
 
@@ -99,6 +99,39 @@ fn labels_of_another_tokenizer_are_refused() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4));
     assert!(text.contains("labels.json: this file holds token ids of GPT-2"), "{text}");
+}
+
+/// A period is 13 and a line end 198 in every byte-level BPE that begins with the bytes.
+#[test]
+fn a_tokenizer_is_gpt2s_by_its_size_and_its_merged_tokens() {
+    let path = Path::new("labels.json");
+    let both_ways = |tokenizer: &Tokenizer| {
+        let read = original_labels("[]", path, tokenizer).map(drop);
+        let written = comparisons_to_labels(&[], path, tokenizer).map(drop);
+        [read, written].map(|result| {
+            let error = result.unwrap_err();
+            assert_eq!(error.exit_code(), 4);
+            error.to_string()
+        })
+    };
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/characters");
+    let read = |name: &str| fs::read(fixture.join(name)).unwrap();
+    let from = |vocabulary: &[u8], merges: &[u8]| {
+        Tokenizer::from_vocabulary_and_merges((vocabulary, path), (merges, path)).unwrap()
+    };
+    let of_bytes = from(&read("vocab.json"), &read("merges.txt"));
+    assert_eq!((of_bytes.token("."), of_bytes.token("\n")), (Some(13), Some(198)));
+    for what in both_ways(&of_bytes) {
+        assert!(what.ends_with("another tokenizer: it has 1201 tokens, GPT-2's 50257"), "{what}");
+    }
+
+    let texts = [include_str!("../../datasets/openings.txt").to_string()];
+    let (vocabulary, merges) = gpt2_tokenizer::train(&texts).unwrap();
+    let swapped = vocabulary.replace("\"Ġthe\":262", "\"Ġthe\":290").replace("\"Ġand\":290", "\"Ġand\":262");
+    for what in both_ways(&from(swapped.as_bytes(), merges.as_bytes())) {
+        assert!(what.ends_with("in it \" the\" is 290, in GPT-2's 262"), "{what}");
+    }
+    assert!(original_labels("[]", path, &from(vocabulary.as_bytes(), merges.as_bytes())).is_ok());
 }
 
 #[test]

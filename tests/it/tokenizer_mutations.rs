@@ -189,7 +189,7 @@ fn mutate(json: &mut Value, rng: &mut ChaCha8Rng) {
         (2, Value::Bool(value)) => *value = !*value,
         (2, Value::String(text)) => text.push_str(["", " ", "s", "\u{1b}", "漢"][below(5, rng)]),
         (2, Value::Number(_)) => {
-            let number = [-1, 0, 1, 5, 299, 300, 301, 1 << 40][below(8, rng)];
+            let number = [-1, 0, 1, 5, 299, 300, 301, 1_i64 << 40][below(8, rng)];
             *json.pointer_mut(&place).unwrap() = number.into();
         }
         (3, Value::Array(list)) if !list.is_empty() => drop(list.remove(below(list.len(), rng))),

@@ -166,17 +166,16 @@ impl Definition<'_> {
     /// the same text. Tokens that no piece of text can hold, such as `<s>`, stay as they are.
     fn check_that_merges_are_complete(&self, made: &HashSet<String>) -> Checked<()> {
         let added: HashSet<&str> = self.added.iter().map(|(token, _)| token.content.as_str()).collect();
-        let unmade = self.vocabulary.iter().filter(|(token, _)| {
-            !made.contains(token.as_ref()) && !added.contains(token.as_ref()) && self.is_within_a_piece(token)
-        });
-        let (count, first) = unmade.fold((0, None::<&(Cow<'_, str>, u32)>), |(count, first), next| {
-            (count + 1, Some(first.filter(|(_, id)| *id < next.1).unwrap_or(next)))
-        });
-        match first {
+        let is_made = |token: &str| made.contains(token) || added.contains(token);
+        let mut unmade: Vec<_> = self.vocabulary.iter().filter(|(token, _)| !is_made(token)).collect();
+        unmade.sort_by_key(|(_, id)| *id);
+        match unmade.iter().find(|(token, _)| self.is_within_a_piece(token)) {
             Some((token, id)) => Err(Fault::Vocabulary(format!(
-                "merges are missing: tokens that none of the {} makes: {count}, the first is {} (id {id})",
+                "merges are missing: none of the {} makes token {} (id {id}), and {} of {} tokens are not made",
                 self.merges.len(),
                 shown(token),
+                unmade.len(),
+                self.vocabulary.len(),
             ))),
             None => Ok(()),
         }
@@ -273,8 +272,11 @@ mod tests {
     #[test]
     fn merges_that_are_cut_are_noticed() {
         let what = refusal(|whole| whole.merges.truncate(2));
-        assert_eq!(what, "merges are missing: tokens that none of the 2 makes: 2, the first is \"ther\" (id 258)");
-        assert!(refusal(|whole| whole.merges.clear()).contains("none of the 0 makes: 4, the first is \"he\""));
+        assert_eq!(
+            what,
+            "merges are missing: none of the 2 makes token \"ther\" (id 258), and 3 of 262 tokens are not made"
+        );
+        assert!(refusal(|whole| whole.merges.clear()).contains("none of the 0 makes token \"he\" (id 256)"));
     }
 
     #[test]
@@ -322,7 +324,7 @@ mod tests {
     fn a_token_that_text_can_have_must_be_made() {
         assert!(
             refusal(|whole| whole.pre_tokenizer = ByteLevel::new(false, true, false))
-                .contains("makes: 1, the first is \"<s>\"")
+                .contains("makes token \"<s>\" (id 259)")
         );
     }
 }

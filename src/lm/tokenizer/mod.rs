@@ -234,6 +234,46 @@ mod tests {
         assert!(tokenizer.token("\n").is_some() && tokenizer.token("no one token").is_none());
     }
 
+    fn with_space_before() -> Tokenizer {
+        let json = trained().to_json().unwrap();
+        let json = json.replacen("\"add_prefix_space\":false", "\"add_prefix_space\":true", 1);
+        Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_looked_up_as_the_text_that_it_stands_for() {
+        let (without, with) = (trained(), with_space_before());
+        for text in [".", " the", "\n", "s", END_OF_TEXT] {
+            assert!(without.token(text).is_some(), "{text:?}");
+            assert_eq!(with.token(text), without.token(text), "{text:?}");
+            assert_eq!(with.decode(&[with.token(text).unwrap()]).unwrap(), text);
+        }
+        assert_ne!(with.encode_beginning(".").unwrap(), [with.token(".").unwrap()]);
+    }
+
+    /// A response continues its query: with a space before it, it would be another.
+    #[test]
+    fn what_continues_a_text_comes_back_as_it_was_and_a_beginning_gets_its_space_once() {
+        let (without, with) = (trained(), with_space_before());
+        for text in ["The sea.", "\nThe sea", " the", ".", ""] {
+            let ids = with.encode(text).unwrap();
+            assert_eq!(ids, without.encode(text).unwrap(), "{text:?}");
+            assert_eq!(with.decode(&ids).unwrap(), text);
+        }
+        let beginning = with.encode_beginning("the sea").unwrap();
+        assert_eq!(beginning, without.encode(" the sea").unwrap());
+        assert_eq!(with.encode_beginning(&with.decode(&beginning).unwrap()).unwrap(), beginning);
+        assert!(with.to_json().unwrap().contains("\"add_prefix_space\":true"));
+    }
+
+    /// Rows that fill up the vocabulary of a model can be drawn.
+    #[test]
+    fn an_id_without_a_token_is_seen_in_the_text() {
+        let tokenizer = trained();
+        let (period, after) = (tokenizer.token(".").unwrap(), tokenizer.vocab_size() as u32);
+        assert_eq!(tokenizer.decode(&[period, after, period, u32::MAX]).unwrap(), ".\u{fffd}.\u{fffd}");
+    }
+
     #[test]
     fn a_file_that_is_no_tokenizer_is_refused() {
         let error = Tokenizer::from_json(b"{\"model\": 3}", Path::new("x/tokenizer.json")).unwrap_err();

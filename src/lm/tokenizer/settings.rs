@@ -186,9 +186,7 @@ impl TokenizerSettings {
         if let Some((adds, _)) = self.add_prefix_space {
             definition.pre_tokenizer = definition.pre_tokenizer.add_prefix_space(adds);
         }
-        let with_ids = self.named.iter().filter_map(|named| Some((named.token.clone(), named.id?)));
-        definition.added.extend(with_ids);
-        self.apply(definition)
+        self.add_named(definition, |named| named.id)
     }
 
     /// Makes the tokens that are named here added tokens, as `transformers` does.
@@ -196,6 +194,11 @@ impl TokenizerSettings {
     /// # Errors
     /// [`Error::Input`] for a token without an id, or with another one, and for a contradiction.
     pub(super) fn apply(self, definition: &mut Definition<'_>) -> Result<()> {
+        self.add_named(definition, |_| None)
+    }
+
+    /// `id_here` is the id of a token that the definition does not have.
+    fn add_named(self, definition: &mut Definition<'_>, id_here: impl Fn(&Named) -> Option<u32>) -> Result<()> {
         let Definition { vocabulary, added, pre_tokenizer, .. } = definition;
         if let Some((adds, path)) = &self.add_prefix_space
             && *adds != pre_tokenizer.add_prefix_space
@@ -205,27 +208,28 @@ impl TokenizerSettings {
         }
         let in_vocabulary: HashMap<&str, u32> = vocabulary.iter().map(|(token, id)| (token.as_ref(), *id)).collect();
         let mut ids: HashMap<String, u32> = added.iter().map(|(token, id)| (token.content.clone(), *id)).collect();
-        // `transformers` looks for it in every text that a GPT-2 reads.
-        let end_of_text = in_vocabulary.get(END_OF_TEXT).map(|id| Named {
-            token: AddedToken::from(END_OF_TEXT, true),
-            detail: Detail::SpecialText,
-            id: Some(*id),
-            path: PathBuf::new(),
-        });
-        for Named { token, id, path, .. } in self.named.into_iter().chain(end_of_text) {
-            let is_added = ids.get(&token.content).copied();
-            let Some(known) = is_added.or_else(|| in_vocabulary.get(token.content.as_str()).copied()) else {
-                let what = format!("token {} is not among the tokenizer's and has no id there", shown(&token.content));
-                return Err(refused(&path, what));
+        for named in self.named {
+            let content = named.token.content.as_str();
+            let is_added = ids.get(content).copied();
+            let known = is_added.or_else(|| in_vocabulary.get(content).copied()).or_else(|| id_here(&named));
+            let Some(known) = known else {
+                let what = format!("token {} is not among the tokenizer's and has no id there", shown(content));
+                return Err(refused(&named.path, what));
             };
-            if let Some(id) = id.filter(|id| *id != known) {
-                let what = format!("token {} has id {id} here, and {known} in the tokenizer", shown(&token.content));
-                return Err(refused(&path, what));
+            if let Some(id) = named.id.filter(|id| *id != known) {
+                let what = format!("token {} has id {id} here, and {known} in the tokenizer", shown(content));
+                return Err(refused(&named.path, what));
             }
             if is_added.is_none() {
-                ids.insert(token.content.clone(), known);
-                added.push((token, known));
+                ids.insert(content.into(), known);
+                added.push((named.token, known));
             }
+        }
+        // `transformers` looks for it in every text that a GPT-2 reads.
+        if !ids.contains_key(END_OF_TEXT)
+            && let Some(&id) = in_vocabulary.get(END_OF_TEXT)
+        {
+            added.push((AddedToken::from(END_OF_TEXT, true), id));
         }
         Ok(())
     }
