@@ -15,6 +15,7 @@ use tokenizers::{
 };
 
 use super::byte_characters::{bytes, character};
+use super::messages::shown;
 use super::quiet_panics::caught;
 
 /// Bytes of one token, at most.
@@ -96,19 +97,16 @@ impl Definition<'_> {
                 None => {}
             }
         }
+        if let Some(byte) = (0..=255).find(|&byte| !ids.contains_key(character(byte).to_string().as_str())) {
+            let what = format!("no token for byte {byte:#04x} ({:?})", character(byte).to_string());
+            return fault(format!("{what}: text with it could not be read"));
+        }
         if let Some(gap) = by_id.iter().position(Option::is_none) {
             let last = self.vocabulary.iter().max_by_key(|(_, id)| *id);
             let last = last.map(|(token, id)| format!("{}, has {id}", shown(token))).unwrap_or_default();
             return fault(format!("no token has id {gap}, although the last, {last}"));
         }
-        let without = (0..=255).find(|&byte| !ids.contains_key(character(byte).to_string().as_str()));
-        match without {
-            Some(byte) => {
-                let what = format!("no token for byte {byte:#04x} ({:?})", character(byte).to_string());
-                fault(format!("{what}: text with it could not be read"))
-            }
-            None => Ok(ids),
-        }
+        Ok(ids)
     }
 
     /// The tokens that are a byte or made by a merge.
@@ -196,15 +194,6 @@ fn unusable(token: &str) -> Option<String> {
         0 => Some("a token has no text".into()),
         1..=LONGEST_TOKEN => None,
         length => Some(format!("token {} has {length} bytes; at most {LONGEST_TOKEN} are read", shown(token))),
-    }
-}
-
-/// A token for a message, shortened.
-pub(super) fn shown(token: &str) -> String {
-    const LENGTH: usize = 60;
-    match token.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{:?}…", token.get(..end).unwrap_or_default()),
-        None => format!("{token:?}"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod byte_characters;
 mod definition;
 mod json_file;
+mod messages;
 mod quiet_panics;
 mod settings;
 mod small_json;

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::END_OF_TEXT;
-use super::definition::{Definition, shown};
+use super::definition::Definition;
+use super::messages::{reason, shown};
 use super::small_json::SmallJson;
 use super::vocabulary_json::TokenIds;
 use crate::error::{Error, Result};
@@ -33,6 +34,9 @@ const CLASSES: [&str; 7] = [
 const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 const SPECIAL_LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
+
+/// Tokens that they name, at most.
+const MOST_NAMED: usize = 1 << 16;
 
 /// What the files say.
 #[derive(Debug, Default)]
@@ -90,7 +94,7 @@ impl TokenizerSettings {
             let Some(bytes) = file(name) else { continue };
             let path = folder.join(name);
             let json: SmallJson = serde_json::from_slice(bytes)
-                .map_err(|error| refused(&path, format!("not the settings of a tokenizer: {error}")))?;
+                .map_err(|error| refused(&path, format!("not the settings of a tokenizer: {}", reason(&error))))?;
             if !json.0.is_object() {
                 return Err(refused(&path, "not an object".into()));
             }
@@ -104,7 +108,7 @@ impl TokenizerSettings {
 
     fn read_added_tokens(&mut self, bytes: &[u8], path: &Path) -> Result<()> {
         let TokenIds(tokens) = serde_json::from_slice(bytes)
-            .map_err(|error| refused(path, format!("not a map of tokens to ids: {error}")))?;
+            .map_err(|error| refused(path, format!("not a map of tokens to ids: {}", reason(&error))))?;
         for (content, id) in tokens {
             let token = AddedToken::from(content.into_owned(), false);
             self.name(Named { token, detail: Detail::Text, id: Some(id), path: path.into() })?;
@@ -160,6 +164,9 @@ impl TokenizerSettings {
     fn name(&mut self, new: Named) -> Result<()> {
         let place = *self.places.entry(new.token.content.clone()).or_insert(self.named.len());
         let Some(known) = self.named.get_mut(place) else {
+            if self.named.len() == MOST_NAMED {
+                return Err(refused(&new.path, format!("there are more than {MOST_NAMED} tokens")));
+            }
             self.named.push(new);
             return Ok(());
         };
@@ -244,7 +251,8 @@ fn token_of(value: &Value) -> std::result::Result<(AddedToken, Detail), String> 
     if let Some(content) = value.as_str() {
         return Ok((AddedToken::from(content, true), Detail::SpecialText));
     }
-    let token: TokenOfFile = serde_json::from_value(value.clone()).map_err(|error| format!("not a token: {error}"))?;
+    let token: TokenOfFile =
+        serde_json::from_value(value.clone()).map_err(|error| format!("not a token: {}", reason(&error)))?;
     let made = AddedToken::from(token.content, token.special).single_word(token.single_word);
     Ok((made.lstrip(token.lstrip).rstrip(token.rstrip).normalized(token.normalized), Detail::HowItIsFound))
 }

@@ -7,7 +7,8 @@ use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-use super::definition::{Definition, shown};
+use super::definition::Definition;
+use super::messages::{reason, shown};
 use super::vocabulary_json::{MOST_MERGES, TokenIds, halves};
 use crate::error::{Error, Result};
 
@@ -31,7 +32,7 @@ pub(super) fn parse<'a>(
     (merges, merges_path): (&'a [u8], &Path),
 ) -> Result<(Definition<'a>, Vec<usize>)> {
     let TokenIds(vocabulary) = serde_json::from_slice(vocabulary)
-        .map_err(|error| Error::input(vocabulary_path, format!("not a vocabulary: {error}"), HINT))?;
+        .map_err(|error| Error::input(vocabulary_path, format!("not a vocabulary: {}", reason(&error)), HINT))?;
     let merges = parse_merges(merges, merges_path)?;
     let (merges, lines) = merges.into_iter().map(|merge| (merge.pair, merge.line)).unzip();
     let definition = Definition {
