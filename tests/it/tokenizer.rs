@@ -227,6 +227,10 @@ fn files_beside_a_tokenizer_that_are_not_followed_are_refused_by_name() {
             config(serde_json::json!({"add_prefix_space": true})),
             "add_prefix_space is true, but false in tokenizer.json",
         ),
+        (
+            ("special_tokens_map.json", serde_json::json!({"eos_token": {"content": "<|endoftext|>", "lstrip": true}})),
+            "token \"<|endoftext|>\" has another single_word, lstrip or rstrip elsewhere",
+        ),
         (decoder("<|endoftext|>", "7"), "token \"<|endoftext|>\" has id 7 here, and 1200"),
     ] {
         let what = refusal(of_files(&files(&[("tokenizer.json", json()), beside])));

@@ -176,6 +176,9 @@ impl TokenizerSettings {
             let what = format!("token {} has id {id} here, and {known} elsewhere", shown(&new.token.content));
             return Err(refused(&new.path, what));
         }
+        if known.detail == new.detail {
+            check_that_both_are_found_alike(&new, &known.token)?;
+        }
         let special = known.token.special || new.token.special;
         if new.detail > known.detail {
             (known.token, known.detail) = (new.token, new.detail);
@@ -214,12 +217,13 @@ impl TokenizerSettings {
             return Err(Error::input(path, what, "set both to what the model was trained with"));
         }
         let in_vocabulary: HashMap<&str, u32> = vocabulary.iter().map(|(token, id)| (token.as_ref(), *id)).collect();
-        let mut ids: HashMap<String, u32> = added.iter().map(|(token, id)| (token.content.clone(), *id)).collect();
+        let known_tokens: HashMap<String, (AddedToken, u32)> =
+            added.iter().map(|(token, id)| (token.content.clone(), (token.clone(), *id))).collect();
         for named in self.named {
             let content = named.token.content.as_str();
-            let is_added = ids.get(content).copied();
-            let known = is_added.or_else(|| in_vocabulary.get(content).copied()).or_else(|| id_here(&named));
-            let Some(known) = known else {
+            let is_added = known_tokens.get(content);
+            let known = is_added.map(|(_, id)| *id).or_else(|| in_vocabulary.get(content).copied());
+            let Some(known) = known.or_else(|| id_here(&named)) else {
                 let what = format!("token {} is not among the tokenizer's and has no id there", shown(content));
                 return Err(refused(&named.path, what));
             };
@@ -227,19 +231,29 @@ impl TokenizerSettings {
                 let what = format!("token {} has id {id} here, and {known} in the tokenizer", shown(content));
                 return Err(refused(&named.path, what));
             }
-            if is_added.is_none() {
-                ids.insert(content.into(), known);
-                added.push((named.token, known));
+            match is_added {
+                Some((token, _)) => check_that_both_are_found_alike(&named, token)?,
+                None => added.push((named.token, known)),
             }
         }
         // `transformers` looks for it in every text that a GPT-2 reads.
-        if !ids.contains_key(END_OF_TEXT)
+        if !added.iter().any(|(token, _)| token.content == END_OF_TEXT)
             && let Some(&id) = in_vocabulary.get(END_OF_TEXT)
         {
             added.push((AddedToken::from(END_OF_TEXT, true), id));
         }
         Ok(())
     }
+}
+
+/// Where a file says how a token is found, the tokenizer must say the same.
+fn check_that_both_are_found_alike(named: &Named, token: &AddedToken) -> Result<()> {
+    let how = |token: &AddedToken| [token.single_word, token.lstrip, token.rstrip];
+    if named.detail < Detail::HowItIsFound || how(&named.token) == how(token) {
+        return Ok(());
+    }
+    let what = format!("token {} has another single_word, lstrip or rstrip elsewhere", shown(&token.content));
+    Err(refused(&named.path, what))
 }
 
 fn refused(path: &Path, what: String) -> Error {
