@@ -84,7 +84,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let changed = match changed_as_text {
         0 => String::new(),
-        count => format!("; {count} of them are other tokens as text than in the file"),
+        count => format!("; {count} comparisons are other tokens as text than in the file"),
     };
     let text = format!("{what} written to {}{left_out}{changed}", arguments.out.display());
     let comparisons = comparisons.len();

@@ -196,17 +196,15 @@ fn comparisons_come_back_from_label_files_as_they_went() {
 fn judgments_that_are_other_tokens_as_text_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (_, labels) = stand_in(folder.path());
-    let unmerged = [83, 71, 68, PADDING];
-    let cut = [127, PADDING, PADDING, PADDING];
-    let label = |sample: [u32; 4]| PickBest {
-        query: vec![13, 198],
+    let label = |sample: &[u32]| PickBest {
+        query: vec![13, 198, PADDING],
         sample0: sample.into(),
-        sample1: vec![13; 4],
-        sample2: vec![262, 13, 13, 13],
-        sample3: vec![464, PADDING, PADDING, PADDING],
+        sample1: vec![13],
+        sample2: vec![262],
+        sample3: vec![464],
         ..labels[0].clone()
     };
-    let labels = [label([13, 198, 13, 198]), label(unmerged), label(cut)];
+    let labels = [label(&[13, 198, PADDING]), label(&[83, 71, 68]), label(&[127])];
     fs::write(folder.path().join("three.json"), to_json(&labels)).unwrap();
     let outcome = printed(folder.path(), "export three.json --format comparisons --model model --out c.jsonl");
     assert_eq!((&outcome["comparisons"], &outcome["changed_as_text"]), (&3.into(), &2.into()));

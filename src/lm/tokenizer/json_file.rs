@@ -205,10 +205,11 @@ fn post_processor(value: &Value) -> Result<Option<ByteLevel>, String> {
     for step in steps(value, "processors") {
         match step.get("type").and_then(Value::as_str) {
             Some("ByteLevel") => found = Some(byte_level(step, "post_processor")?),
-            Some("TemplateProcessing") => match added_by_template(step) {
-                Some(token) => return Err(format!("post_processor adds the token {token} to every text")),
-                None => {}
-            },
+            Some("TemplateProcessing") => {
+                if let Some(token) = added_by_template(step) {
+                    return Err(format!("post_processor adds the token {token} to every text"));
+                }
+            }
             _ => return Err(format!("post_processor is {}; only ByteLevel is read", of(step))),
         }
     }

@@ -51,8 +51,8 @@ pub(super) fn parse<'a>(
 fn parse_merges<'a>(bytes: &'a [u8], path: &Path) -> Result<Vec<Merge<'a>>> {
     let text =
         std::str::from_utf8(bytes).map_err(|error| Error::input(path, format!("not UTF-8: {error}"), MERGES_HINT))?;
-    let lines = (1..).zip(text.lines());
-    let lines = lines.filter(|(line, text)| !text.is_empty() && !(*line == 1 && text.starts_with("#version")));
+    let says_nothing = |line: usize, text: &str| text.is_empty() || (line == 1 && text.starts_with("#version"));
+    let lines = (1..).zip(text.lines()).filter(|&(line, text)| !says_nothing(line, text));
     let merge = |(line, text): (usize, &'a str)| match halves(text) {
         Some((left, right)) => Ok(Merge { pair: (left.into(), right.into()), line }),
         None => Err(Error::line(path, line, format!("not a merge of two tokens: {}", shown(text)), MERGES_HINT)),
