@@ -20,6 +20,7 @@ mod policy;
 mod program;
 mod reward;
 mod supervised;
+mod task;
 mod tiny;
 mod tokenizer;
 mod tokenizer_mutations;
