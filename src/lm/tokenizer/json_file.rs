@@ -9,7 +9,7 @@ use tokenizers::models::bpe::{BPE, BpeBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::definition::Definition;
-use super::messages::{reason, shown};
+use super::messages::{reason, shown, shown_value};
 use super::small_json::SmallJson;
 use super::vocabulary_json::{MergeList, TokenIds};
 
@@ -232,5 +232,5 @@ fn added_by_template(template: &Value) -> Option<String> {
 /// What a value is, for a message: its type if it has one.
 fn of(value: &Value) -> String {
     let value = value.get("type").unwrap_or(value);
-    value.as_str().map_or_else(|| shown(&value.to_string()), shown)
+    value.as_str().map_or_else(|| shown_value(value), shown)
 }

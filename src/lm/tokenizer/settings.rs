@@ -10,7 +10,7 @@ use tokenizers::AddedToken;
 
 use super::END_OF_TEXT;
 use super::definition::Definition;
-use super::messages::{reason, shown};
+use super::messages::{reason, shown, shown_value};
 use super::small_json::SmallJson;
 use super::vocabulary_json::TokenIds;
 use crate::error::{Error, Result};
@@ -132,7 +132,7 @@ impl TokenizerSettings {
             None | Some(Value::Null) => {}
             Some(Value::Bool(adds)) => self.add_prefix_space = Some((*adds, path.into())),
             Some(other) => {
-                let what = format!("add_prefix_space is {}, not true or false", shown(&other.to_string()));
+                let what = format!("add_prefix_space is {}, not true or false", shown_value(other));
                 return Err(refused(path, what));
             }
         }
