@@ -186,11 +186,9 @@ impl LanguageModel {
             return Err(Error::input(&path, what, "take the tokenizer that came with the model"));
         }
         // Such as vocabularies that were filled up to a multiple of 64.
-        if let more @ 1.. = config.vocab_size.saturating_sub(tokenizer.vocab_size()) {
+        if tokenizer.vocab_size() < config.vocab_size {
             let (path, first, last) = (path.display(), tokenizer.vocab_size(), config.vocab_size - 1);
-            tracing::warn!(
-                "{path}: {more} ids of the model have no token, {first} to {last}; text shows U+FFFD for them"
-            );
+            tracing::warn!("{path}: ids {first} to {last} of the model have no token; text shows U+FFFD for them");
         }
         let transformer = load_network(&config, config_file.ties_embeddings, &mut files.weights, device)?;
         let origin = Some(Arc::new(Origin { config: config_file, companions: files.companions }));
