@@ -278,7 +278,7 @@ mod tests {
         let (folder, checkpoints) = saved(2, &[10, 20]);
         let manifest = folder.path().join("step-000020/manifest.json");
         fs::remove_file(&manifest).unwrap();
-        std::os::unix::fs::symlink(&manifest, &manifest).unwrap();
+        std::os::unix::fs::symlink("manifest.json", &manifest).unwrap();
         let error = checkpoints.latest().unwrap_err();
         assert!(error.exit_code() == 1 && error.to_string().contains("step-000020/manifest.json"), "{error}");
         assert_eq!(sorted_names(folder.path()), ["step-000010", "step-000020"]);

@@ -22,6 +22,8 @@ pub struct OutputFolder {
     /// The model that is being replaced.
     replaced: PathBuf,
     lock: (PathBuf, File),
+    /// Whatever model is there, it is of this run.
+    is_own: bool,
 }
 
 impl OutputFolder {
@@ -48,9 +50,19 @@ impl OutputFolder {
             )
         })?;
         let (unfinished, replaced) = (beside(leftovers::UNFINISHED), beside(".old"));
-        let folder = Self { given: given.into(), path, unfinished, replaced, lock: (locked, lock) };
+        let folder = Self { given: given.into(), path, unfinished, replaced, lock: (locked, lock), is_own: false };
         folder.mend()?;
         Ok(folder)
+    }
+
+    /// The folder `model` of a stage, in which no other run writes.
+    ///
+    /// # Errors
+    /// As [`Self::new`] and [`Self::check`].
+    pub fn of_stage(stage: &RunDirectory) -> Result<Self> {
+        let mut folder = Self::new(&stage.path().join("model"))?;
+        folder.is_own = true;
+        folder.check(stage).map(|()| folder)
     }
 
     /// Makes sure that nothing is lost if this run writes there: the folder is empty or not there, or has a
@@ -148,13 +160,16 @@ impl OutputFolder {
 
     fn may_be_written(&self, run: &RunDirectory) -> Result<bool> {
         let entries = self.entries()?;
+        let has_only_files = entries.iter().all(|path| path.is_file());
+        if self.is_own {
+            return Ok(has_only_files);
+        }
         let notes = run.outputs();
         if !files::exists(&notes)? {
             // A run that was begun before there were such notes wrote what is there.
-            let looks_written =
-                || entries.iter().all(|path| path.is_file()) && entries.iter().any(|path| is_of_a_model(path));
             if run.has_work()? {
-                return Ok(entries.is_empty() || looks_written());
+                let has_model = entries.iter().any(|path| is_of_a_model(path));
+                return Ok(entries.is_empty() || (has_only_files && has_model));
             }
             files::write_atomically(&notes, b"")?;
         }
@@ -163,7 +178,7 @@ impl OutputFolder {
         }
         let there = self.hashes()?;
         let is_there = |written: &Hashes| written.iter().all(|(name, hash)| there.get(name) == Some(hash));
-        Ok(entries.iter().all(|path| path.is_file()) && noted(run)?.iter().any(is_there))
+        Ok(has_only_files && noted(run)?.iter().any(is_there))
     }
 
     /// All that is in the folder; nothing where there is none.
