@@ -88,8 +88,7 @@ impl OutputFolder {
     /// refuses. What was there before stays.
     pub fn write(&self, contents: &[(String, Vec<u8>)], run: &RunDirectory) -> Result<()> {
         let hashes: Hashes = contents.iter().map(|(name, bytes)| (name.clone(), files::sha256(bytes))).collect();
-        let there = self.hashes()?;
-        if !there.is_empty() && hashes.iter().all(|(name, hash)| there.get(name) == Some(hash)) {
+        if self.holds(&hashes)? {
             return Ok(());
         }
         if !self.may_be_written(run)? {
@@ -176,23 +175,28 @@ impl OutputFolder {
         if entries.is_empty() {
             return Ok(true);
         }
-        let there = self.hashes()?;
-        let is_there = |written: &Hashes| written.iter().all(|(name, hash)| there.get(name) == Some(hash));
-        Ok(has_only_files && noted(run)?.iter().any(is_there))
+        for model in if has_only_files { noted(run)? } else { Vec::new() } {
+            if self.holds(&model)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether this model is in the folder, whatever else is.
+    fn holds(&self, model: &Hashes) -> Result<bool> {
+        for (name, hash) in model {
+            let path = self.path.join(name);
+            if !path.is_file() || files::sha256(&files::read(&path)?) != *hash {
+                return Ok(false);
+            }
+        }
+        Ok(!model.is_empty())
     }
 
     /// All that is in the folder; nothing where there is none.
     fn entries(&self) -> Result<Vec<PathBuf>> {
         if files::exists(&self.path)? { files::list(&self.path) } else { Ok(Vec::new()) }
-    }
-
-    fn hashes(&self) -> Result<Hashes> {
-        let files = self.entries()?.into_iter().filter(|path| is_of_a_model(path) && path.is_file());
-        let hash = |path: PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok((name, files::sha256(&files::read(&path)?)))
-        };
-        files.map(hash).collect()
     }
 
     /// Deletes a folder that was never finished, and puts back one whose replacement never came.
