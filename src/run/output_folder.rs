@@ -172,15 +172,10 @@ impl OutputFolder {
             }
             files::write_atomically(&notes, b"")?;
         }
-        if entries.is_empty() {
-            return Ok(true);
+        if entries.is_empty() || !has_only_files {
+            return Ok(has_only_files);
         }
-        for model in if has_only_files { noted(run)? } else { Vec::new() } {
-            if self.holds(&model)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        noted(run)?.iter().try_fold(false, |is_own, model| Ok(is_own || self.holds(model)?))
     }
 
     /// Whether this model is in the folder, whatever else is.
