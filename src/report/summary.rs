@@ -49,8 +49,8 @@ fn penalty_sentence(input: &RunReportInput) -> Option<String> {
     match valid {
         1.0.. => None,
         0.0 => Some(format!(
-            "At update {step} no response had the token at which it would be cut: all scored the penalty, and nothing \
-             was learned from the reward model."
+            "At update {step} no response had the token at which it would be cut: all scored the penalty, \
+             whatever the reward model would give."
         )),
         _ => Some(format!(
             "At update {step} {} of the responses could not be cut and scored the penalty.",
