@@ -9,7 +9,7 @@ use preftune::lm::parameters::NamedTensor;
 use preftune::lm::{Backward, LanguageModel, Passes, Sampling, Task, Transformer, parameters};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
-use preftune::run::{Interrupt, Journal, Mode};
+use preftune::run::{Checkpoints, Interrupt, Journal, Mode};
 use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw, muon_and_adamw};
 use preftune::{Error, Result};
 
@@ -163,6 +163,34 @@ fn training_that_is_stopped_after_every_step_leaves_the_same_files() {
             }
         }
     }
+}
+
+#[test]
+fn a_checkpoint_with_a_number_that_is_not_finite_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let requested = Interrupt::new();
+    requested.request();
+    train(&devices::flex(), folder.path(), requested, &settings()).unwrap_err();
+    let checkpoints = Checkpoints::new(&folder.path().join("checkpoints"), 2).unwrap();
+    let whole = checkpoints.latest().unwrap().unwrap();
+    let names = ["model.bpk", "optimizer.bpk", "state.json"];
+    let files = names.map(|name| (name, whole.read(name).unwrap()));
+    for (damaged, number) in [("model.bpk", f32::NAN), ("optimizer.bpk", f32::INFINITY)] {
+        let contents = files.clone().map(|(name, mut bytes)| {
+            // A record ends with the numbers of its last tensor.
+            let last = bytes.len() - 4;
+            if name == damaged {
+                bytes[last..].copy_from_slice(&number.to_le_bytes());
+            }
+            Ok((name.to_string(), bytes))
+        });
+        checkpoints.save(1, contents).unwrap();
+        let error = train(&devices::flex(), folder.path(), Interrupt::new(), &settings()).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        assert!(error.to_string().contains(damaged) && error.to_string().contains(&format!("is {number}")), "{error}");
+    }
+    checkpoints.save(1, files.map(|(name, bytes)| Ok((name.to_string(), bytes)))).unwrap();
+    train(&devices::flex(), folder.path(), Interrupt::new(), &settings()).unwrap();
 }
 
 #[test]
