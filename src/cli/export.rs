@@ -13,6 +13,7 @@ use crate::data::preferences::{Preferences, to_trl};
 use crate::error::{Error, Result};
 use crate::lm::{comparisons_to_labels, labels_to_comparisons, original_labels};
 use crate::run::files;
+use crate::visible::visible_path;
 
 /// Write preferences for another program, or other programs' as comparisons
 ///
@@ -81,7 +82,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         0 => String::new(),
         count => format!("; {count} entries in which nobody chose, or both responses are the same, left out"),
     };
-    let text = format!("{what} written to {}{left_out}", arguments.out.display());
+    let text = format!("{what} written to {}{left_out}", visible_path(&arguments.out));
     common.print(&Outcome { comparisons: comparisons.len(), entries, undecided, out: arguments.out }, &text)?;
     fault.map_or(Ok(()), Err)
 }

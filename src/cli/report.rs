@@ -9,6 +9,7 @@ use super::Common;
 use crate::error::Result;
 use crate::report::{Report, RunReportInput, run_report};
 use crate::run::files;
+use crate::visible::visible_path;
 
 /// Write a run's curves, samples and verdict as one HTML file that works offline
 #[derive(Args)]
@@ -37,11 +38,11 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = arguments.out.unwrap_or_else(|| arguments.run.join("report.html"));
     let report = write(&arguments.run, &out)?;
-    let mut text = format!("report written to {}", out.display());
+    let mut text = format!("report written to {}", visible_path(&out));
     if let Some(svg) = &arguments.svg {
         files::create_folder_of(svg)?;
         files::write_atomically(svg, report.to_svg().as_bytes())?;
-        text.push_str(&format!("\ncurves written to {}", svg.display()));
+        text.push_str(&format!("\ncurves written to {}", visible_path(svg)));
     }
     let svg = arguments.svg.map(|svg| svg.to_string_lossy().into_owned());
     common.print(&Outcome { report: out, svg }, &text)

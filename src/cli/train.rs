@@ -16,6 +16,7 @@ use crate::lm::{STORYTELLER, Task};
 use crate::policy::Policy;
 use crate::run::{Interrupt, files};
 use crate::stages::{Choosers, RoundOutcome, Rounds, Session, open_log};
+use crate::visible::visible_path;
 
 /// Label, fit a reward model, tune, and again from the tuned policy, in rounds
 ///
@@ -91,7 +92,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
     let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
-    let [out, reward, model] = [arguments.out.display(), reward_model.display(), arguments.model.display()];
+    let [out, reward, model] = [&arguments.out, &reward_model, &arguments.model].map(|path| visible_path(path));
     let text = format!(
         "tuned model written to {out}, the last round's reward model to {reward}\n\
          judge it with: preftune eval --model {out} --baseline {model} --reward {reward}"

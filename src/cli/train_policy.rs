@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::run::{Interrupt, files};
 use crate::stages::tune;
+use crate::visible::visible_path;
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
 ///
@@ -62,6 +63,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let session = common.session(&model, &settings, room, &interrupt);
     let policy = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
-    let text = format!("tuned model written to {}", arguments.out.display());
+    let text = format!("tuned model written to {}", visible_path(&arguments.out));
     common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
 }

@@ -21,6 +21,7 @@ mod parity;
 mod policy;
 mod program;
 mod reward;
+mod shown_text;
 mod supervised;
 mod tiny;
 mod tokenizer;
