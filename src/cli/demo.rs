@@ -16,6 +16,7 @@ use crate::report::Judgment;
 use crate::reward::HeldOutAccuracy;
 use crate::run::{Interrupt, files};
 use crate::stages::Stylistic;
+use crate::visible::visible_path;
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
 ///
@@ -163,7 +164,7 @@ fn print(outcome: &Outcome, contest: &Contest, held_out: Option<HeldOutAccuracy>
         outcome.kl_target,
         outcome.seconds,
         outcome.device,
-        outcome.report.display(),
+        visible_path(&outcome.report),
     );
     common.print(outcome, &text)
 }

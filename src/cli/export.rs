@@ -13,6 +13,7 @@ use crate::data::preferences::{Preferences, to_trl};
 use crate::error::{Error, Result};
 use crate::lm::{comparisons_to_labels, count_changed_as_text, labels_to_comparisons, original_labels};
 use crate::run::{OutputFile, files};
+use crate::visible::visible_path;
 
 /// Write preferences for another program, or other programs' as comparisons
 ///
@@ -83,7 +84,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         0 => String::new(),
         count => format!("; {count} comparisons are other tokens as text than in the file"),
     };
-    let text = format!("{what} written to {}{left_out}{changed}", arguments.out.display());
+    let text = format!("{what} written to {}{left_out}{changed}", visible_path(&arguments.out));
     let comparisons = comparisons.len();
     common.print(&Outcome { comparisons, entries, undecided, changed_as_text, out: arguments.out }, &text)?;
     fault.map_or(Ok(()), Err)

@@ -18,6 +18,7 @@ use crate::lm::{STORYTELLER, Task};
 use crate::reward::Labelling;
 use crate::run::{Input, Interrupt, Mode, check_file, files};
 use crate::stages::{self, Session, labelling, open_log};
+use crate::visible::visible_path;
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
 ///
@@ -113,7 +114,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let comparisons = log.comparisons().len();
     let agreements = Agreements::of(log.comparisons());
-    let text = format!("{comparisons} comparisons in {}{}", out.display(), describe(&agreements));
+    let text = format!("{comparisons} comparisons in {}{}", visible_path(&out), describe(&agreements));
     common.print(&Outcome { comparisons, out, agreements }, &text)
 }
 
@@ -127,7 +128,13 @@ fn ask_people(
     common: &Common,
 ) -> Result<LabelLog> {
     let instructions = read_instructions(&arguments.instructions)?;
-    let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan(session))));
+    let desk = Desk::new(open_log(out)?, plan(session));
+    if desk.is_done() {
+        let wanted = session.settings.labels.comparisons;
+        common.say(&format!("all {wanted} labels are there; for more, give a higher labels.comparisons"));
+        return Ok(desk.into_log());
+    }
+    let desk = Arc::new(SharedDesk::new(desk));
     let progress = if arguments.terminal { Mode::Quiet } else { session.progress };
     let labelling = labelling(session, name, queries, progress)?;
     match arguments.terminal {

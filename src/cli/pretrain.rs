@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
 use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
+use crate::visible::visible_path;
 
 /// Train a language model on text, with its tokenizer
 ///
@@ -103,7 +104,7 @@ fn print(model: &LanguageModel, held_out: Option<HeldOut>, out: &Path, common: &
             held_out.tokens, held_out.bytes, held_out.loss, held_out.perplexity, held_out.bits_per_byte,
         )
     });
-    let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, out.display());
+    let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, visible_path(out));
     common.print(&outcome, &text)
 }
 

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::lm::{Precision, STORYTELLER, Task};
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::{Supervised, fine_tune};
+use crate::visible::visible_path;
 
 /// Train a model on the responses that were chosen, without a reward
 ///
@@ -73,6 +74,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         _ => "nothing measured: every query trains".into(),
     };
     let text =
-        format!("{measured}\ntrained on {examples} chosen responses; model written to {}", outcome.out.display());
+        format!("{measured}\ntrained on {examples} chosen responses; model written to {}", visible_path(&outcome.out));
     common.print(&outcome, &text)
 }

@@ -14,6 +14,7 @@ use crate::reward::HeldOutAccuracy;
 use crate::run::files;
 use crate::stages::{Stylistic, Table, Tuned};
 use crate::statistics::Interval;
+use crate::visible::visible_path;
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -85,6 +86,6 @@ fn text(outcome: &Outcome) -> String {
         outcome.standings.to_text(),
         outcome.seconds,
         outcome.device,
-        outcome.report.display(),
+        visible_path(&outcome.report),
     )
 }

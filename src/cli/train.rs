@@ -16,6 +16,7 @@ use crate::lm::{STORYTELLER, Task};
 use crate::policy::Policy;
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::{Choosers, RoundOutcome, Rounds, Session, open_log};
+use crate::visible::visible_path;
 
 /// Label, fit a reward model, tune, and again from the tuned policy, in rounds
 ///
@@ -95,7 +96,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     out.write(&policy.to_files(&model)?, &directory)?;
     let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
-    let [out, reward, model] = [arguments.out.display(), reward_model.display(), arguments.model.display()];
+    let [out, reward, model] = [&arguments.out, &reward_model, &arguments.model].map(|path| visible_path(path));
     let described = rounds
         .last()
         .map_or_else(String::new, |round| format!("{}\n", round.written.describe(settings.task.penalty_score)));

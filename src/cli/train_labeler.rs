@@ -9,6 +9,7 @@ use super::Common;
 use crate::error::Result;
 use crate::labels::classifier::{LabeledSentences, train_with_held_out};
 use crate::run::{OutputFile, Progress, files};
+use crate::visible::visible_path;
 
 /// Train the classifier by which the simulated labeler judges
 ///
@@ -64,7 +65,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         100.0 * held_out.low,
         100.0 * held_out.high,
         held_out.examples,
-        arguments.out.display(),
+        visible_path(&arguments.out),
     );
     let outcome = Outcome {
         held_out_accuracy: held_out.accuracy,

@@ -15,6 +15,7 @@ use crate::lm::{STORYTELLER, Task};
 use crate::policy::{TunedPolicy, Written};
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::tune;
+use crate::visible::visible_path;
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
 ///
@@ -69,6 +70,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let TunedPolicy { policy, written } = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
     out.write(&policy.to_files(&model)?, &directory)?;
     let described = written.describe(settings.task.penalty_score);
-    let text = format!("{described}\ntuned model written to {}", arguments.out.display());
+    let text = format!("{described}\ntuned model written to {}", visible_path(&arguments.out));
     common.print(&Outcome { updates: settings.policy.updates, written, out: arguments.out }, &text)
 }

@@ -13,6 +13,7 @@ use crate::lm::{STORYTELLER, Task};
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::fit;
 use crate::statistics::Interval;
+use crate::visible::visible_path;
 
 /// Fit a reward model to comparisons
 #[derive(Args)]
@@ -95,6 +96,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         None => "no held-out accuracy: every query trains".to_string(),
     };
-    let text = format!("{accuracy}\nreward model written to {}", outcome.out.display());
+    let text = format!("{accuracy}\nreward model written to {}", visible_path(&outcome.out));
     common.print(&outcome, &text)
 }

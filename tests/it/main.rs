@@ -28,6 +28,7 @@ mod policy;
 mod program;
 mod resume;
 mod reward;
+mod shown_text;
 mod small_runs;
 mod supervised;
 mod task;
