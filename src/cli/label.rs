@@ -149,9 +149,13 @@ pub fn check_keys(settings: &Config) -> Result<()> {
     }
 }
 
+/// More than anybody reads.
+const LARGEST_INSTRUCTIONS_BYTES: u64 = 1 << 20;
+
 /// The instructions that ship under this name, or those in this file.
 pub fn read_instructions(name: &str) -> Result<String> {
-    let text = instructions(name).map_or_else(|| files::read_text(Path::new(name)), |text| Ok(text.into()))?;
+    let text = instructions(name)
+        .map_or_else(|| files::read_short_text(Path::new(name), LARGEST_INSTRUCTIONS_BYTES), |text| Ok(text.into()))?;
     match text.trim() {
         "" => Err(Error::input(Path::new(name), "no instructions", "write what people are to choose")),
         _ => Ok(text),
