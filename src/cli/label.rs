@@ -162,10 +162,14 @@ pub fn check_keys(settings: &Config) -> Result<()> {
     }
 }
 
+/// More than anybody reads.
+const LARGEST_INSTRUCTIONS_BYTES: u64 = 1 << 20;
+
 /// The instructions that ship under this name, or those in this file.
 pub fn read_instructions(name: &Path) -> Result<String> {
     let shipped = name.to_str().and_then(instructions);
-    let text = shipped.map_or_else(|| files::read_text(name), |text| Ok(text.into()))?;
+    let text =
+        shipped.map_or_else(|| files::read_short_text(name, LARGEST_INSTRUCTIONS_BYTES), |text| Ok(text.into()))?;
     match text.trim() {
         "" => Err(Error::input(name, "no instructions", "write what people are to choose")),
         _ => Ok(text),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Common;
 use super::common::{load_model, remembered, remembered_model};
 use crate::error::Result;
-use crate::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
+use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 use crate::visible::visible_path;
@@ -57,22 +57,20 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     out.check(&directory)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
     let pretrain = &settings.pretrain;
-    let fits = |config: &ModelConfig| pretrain.backward_that_fits(config, &opened.device, opened.room);
-    let (start, (backward, memory)) = match &arguments.model {
-        Some(model) => {
-            let model = load_model(model, &opened.device)?;
-            pretrain.check_context(&model)?;
-            let fitting = fits(&model.config)?;
-            (model, fitting)
-        }
-        None => {
-            let tokenizer = trained_tokenizer(&directory, &texts, pretrain, common)?;
-            let fitting = fits(&pretrain.shape(&tokenizer))?;
-            (pretrain.new_model(tokenizer, common.seed, &opened.device)?, fitting)
-        }
+    let given = arguments.model.as_ref().map(|model| load_model(model, &opened.device)).transpose()?;
+    let tokenizer = match &given {
+        Some(model) => model.tokenizer.clone(),
+        None => trained_tokenizer(&directory, &texts, pretrain, common)?,
     };
+    given.as_ref().map_or(Ok(()), |model| pretrain.check_context(model))?;
+    let corpus = Corpus::new(&texts.train, &tokenizer, pretrain.context_tokens, common.progress())?;
+    let shape = given.as_ref().map_or_else(|| pretrain.shape(&tokenizer), |model| model.config.clone());
+    let (backward, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.room)?;
     common.say(&format!("memory: about {}; {} sequences in a pass", memory.describe(), backward.micro_batch_size));
-    let corpus = Corpus::new(&texts.train, &start.tokenizer, pretrain.context_tokens, common.progress())?;
+    let start = match given {
+        Some(model) => model,
+        None => pretrain.new_model(tokenizer, common.seed, &opened.device)?,
+    };
     let (shown, sampling) = pretrain.shown(&start.tokenizer)?;
     let training = NextTokenTraining {
         name: "pretraining",

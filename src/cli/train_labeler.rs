@@ -1,13 +1,14 @@
 //! `preftune train-labeler`: the simulated labeler's classifier.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::Common;
+use crate::device::room_of_host;
 use crate::error::Result;
-use crate::labels::classifier::{LabeledSentences, train_with_held_out};
+use crate::labels::classifier::{LabeledSentences, memory_that_fits, train_with_held_out};
 use crate::run::{OutputFile, Progress, files};
 use crate::visible::visible_path;
 
@@ -46,6 +47,10 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = OutputFile::new(&arguments.out)?;
+    let size = |path: &Path| Ok(files::open(path)?.metadata().map_or(0, |file| file.len()));
+    let bytes = size(&arguments.positive)?.saturating_add(size(&arguments.negative)?);
+    let memory = memory_that_fits(bytes, room_of_host())?;
+    common.say(&format!("memory: about {}", memory.describe()));
     let (positive, negative) = (files::read_text(&arguments.positive)?, files::read_text(&arguments.negative)?);
     let (positive, negative): (Vec<&str>, Vec<&str>) = (positive.lines().collect(), negative.lines().collect());
     let sentences = LabeledSentences { source: &arguments.source, positive: &positive, negative: &negative };

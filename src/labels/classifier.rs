@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
 
 pub use fit::FitSettings;
-pub use held_out::{HeldOut, LabeledSentences, train_with_held_out};
+pub use held_out::{HeldOut, LabeledSentences, memory_that_fits, train_with_held_out};
 
 /// Words an n-gram may have; the file names them, so that it explains itself.
 const NGRAM_SIZES: [usize; 2] = [1, 2];

@@ -45,7 +45,8 @@ impl Continuations<'_> {
         let response = self.task.sampling.response_length;
         // A token has a byte or more.
         let longest_query = longest_bytes.min(self.task.query_length);
-        let rows = self.responses.clamp(RESPONSES_AT_ONCE, ROWS_AT_ONCE);
+        let all = self.queries.len().saturating_mul(self.responses).max(1);
+        let rows = self.responses.clamp(RESPONSES_AT_ONCE, ROWS_AT_ONCE).min(all);
         let drawing = Inference {
             models: 1,
             rows,

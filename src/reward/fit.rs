@@ -205,11 +205,11 @@ impl RewardTraining<'_> {
         let NormalizationSamples { queries, responses } = &self.data.normalization;
         // As many responses at once as in a step.
         let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
-        let passes = Passes::until(&self.interrupt, self.backward.micro_batch_size * a_comparison);
-        let mut progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
+        let rows_at_once = self.backward.micro_batch_size * a_comparison;
+        let progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
+        let passes = Passes::watched(&self.interrupt, rows_at_once, progress);
         let (model, _) = model.normalize(&self.pretrained.config, queries, responses, &passes)?;
-        progress.advance(responses.len() as u64);
-        progress.finish();
+        passes.finish();
         Ok(model)
     }
 

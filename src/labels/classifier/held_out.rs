@@ -7,7 +7,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::ngrams::words_only;
 use super::{Classifier, FitSettings, Provenance};
+use crate::device::Room;
 use crate::error::{Error, Result};
+use crate::lm::memory::Memory;
 use crate::statistics::wilson_interval;
 
 /// Sentences of known sentiment, one an entry.
@@ -44,6 +46,19 @@ impl<'a> Part<'a> {
         let side = if positive { &mut self.positive } else { &mut self.negative };
         side.push(sentence);
     }
+}
+
+/// Bytes on the host for each byte of the sentences: every word and pair of words of each, and sentences are
+/// read whole.
+const OF_A_BYTE: u64 = 25;
+
+/// What training on sentences of so many bytes takes.
+///
+/// # Errors
+/// When it does not fit into `room`.
+pub fn memory_that_fits(bytes: u64, room: Room) -> Result<Memory> {
+    let memory = Memory { kept: bytes.saturating_mul(OF_A_BYTE), ..Memory::default() };
+    memory.that_fits(room, "give fewer sentences")
 }
 
 /// Fits a classifier with the default settings on all but a random `held_out_fraction` of
