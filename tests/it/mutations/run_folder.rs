@@ -34,7 +34,7 @@ fn every_damaged_judgment_is_refused_or_reported_to_the_bit() {
     judgments("mutations::run_folder::every_damaged_judgment_is_refused_or_reported_to_the_bit", 5000);
 }
 
-const ROWS: &str = r#"{"step":1,"objective/kl":1.5,"ppo/loss/total":null}
+const ROWS: &str = r#"{"version":1,"step":1,"objective/kl":1.5,"ppo/loss/total":null}
 {"step":2,"objective/kl_coef":0.19808613744640002,"objective/kl":-0.25}
 {"step":3}
 {"step":4,"objective/kl":1e-5,"objective/score":12}"#;
@@ -91,14 +91,18 @@ fn rows_of(bytes: &[u8]) -> Result<(Rows, Vec<u8>), String> {
 fn row(line: &[u8]) -> Result<BTreeMap<String, u64>, String> {
     let json = Json::read(std::str::from_utf8(line).map_err(|error| error.to_string())?)?;
     json.get("step").ok_or("no step")?.count()?;
+    if !json.is_of_version_1() {
+        return Err("another version".into());
+    }
     let number = |value: &Json| match value {
         Json::Null => Ok(f64::NAN),
         number => number.number(),
     };
-    json.object()?.iter().map(|(name, value)| Ok((name.clone(), number(value)?.to_bits()))).collect()
+    let values = json.object()?.iter().filter(|(name, _)| name != "version");
+    values.map(|(name, value)| Ok((name.clone(), number(value)?.to_bits()))).collect()
 }
 
-const JUDGMENTS: &str = r#"[{"by":"people sha256 12","contests":[{"candidate":"policy","baseline":"storyteller","win_rate":{"labeler":"simulated","rate":0.75,"low":0.30064,"high":0.95441,"pairs":4,"wins":3,"losses":1,"ties":0,"first_shown_rate":0.5,"first_shown":{"low":0.15,"high":0.85},"judged":[{"outcome":"win","candidate_shown_first":true},{"outcome":"loss","candidate_shown_first":false}]},"queries":4,"is_the_papers":false}],"samples":[{"query":"Käpt’n","before":" a","after":" b","before_score":0.5,"after_score":null}],"contestants":[{"name":"policy","kl":0.19808613744640002,"score":1.5},{"name":"storyteller","kl":0.0}],"environment":[["device","flex"],["seed","1"]]},{"by":"simulated","contests":[],"samples":[],"contestants":[],"environment":[]}]"#;
+const JUDGMENTS: &str = r#"[{"version":1,"by":"people sha256 12","contests":[{"candidate":"policy","baseline":"storyteller","win_rate":{"labeler":"simulated","rate":0.75,"low":0.30064,"high":0.95441,"pairs":4,"wins":3,"losses":1,"ties":0,"first_shown_rate":0.5,"first_shown":{"low":0.15,"high":0.85},"judged":[{"outcome":"win","candidate_shown_first":true},{"outcome":"loss","candidate_shown_first":false}]},"queries":4,"is_the_papers":false}],"samples":[{"query":"Käpt’n","before":" a","after":" b","before_score":0.5,"after_score":null}],"contestants":[{"name":"policy","kl":0.19808613744640002,"score":1.5},{"name":"storyteller","kl":0.0}],"environment":[["device","flex"],["seed","1"]]},{"by":"simulated","contests":[],"samples":[],"contestants":[],"environment":[]}]"#;
 
 fn judgments(test: &'static str, mutants: u64) {
     let original = Json::read(JUDGMENTS).unwrap();
@@ -160,6 +164,9 @@ fn judged_of(bytes: &[u8]) -> Result<Judged, String> {
     let mut all = Judged::default();
     for (index, judgment) in json.array()?.iter().enumerate() {
         member(judgment, "by")?.text()?;
+        if !judgment.is_of_version_1() {
+            return Err("another version".into());
+        }
         for contest in member(judgment, "contests")?.array()? {
             all[0].push(contest_of(contest)?);
         }
