@@ -96,9 +96,12 @@ impl Error {
                 std::io::ErrorKind::NotFound => "check the path".into(),
                 std::io::ErrorKind::IsADirectory => "name a file in it".into(),
                 std::io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder".into(),
-                std::io::ErrorKind::StorageFull
-                | std::io::ErrorKind::QuotaExceeded
-                | std::io::ErrorKind::FileTooLarge => {
+                std::io::ErrorKind::FileTooLarge => {
+                    "raise the limit on the size of files (ulimit -f) and run the same command again; files written \
+                     before are intact"
+                        .into()
+                }
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                     "free some disk space and run the same command again; files written before are intact".into()
                 }
                 _ => String::new(),

@@ -1,11 +1,16 @@
 //! A tokenizer in the form of GPT-2's: the bytes first, in GPT-2's order, then the merges, then the
-//! end of text. So `.` is 13 and an end of line 198, as the original's tasks expect.
+//! end of text. So `.` is 13 and an end of line 198, as the original's tasks expect; some frequent words
+//! have GPT-2's ids, too, by which its tokenizer is known.
+
+use std::collections::BTreeSet;
 
 use preftune::lm::{END_OF_TEXT, Tokenizer};
 use preftune::{Error, Result};
 use serde_json::{Map, Value};
 
 pub const VOCABULARY: usize = 50_257;
+
+const OF_GPT2: [(usize, &str); 5] = [(256, "Ġt"), (262, "Ġthe"), (290, "Ġand"), (373, "Ġwas"), (464, "The")];
 
 /// `vocab.json` and `merges.txt`, learned from these texts.
 pub fn train(texts: &[String]) -> Result<(String, String)> {
@@ -14,9 +19,18 @@ pub fn train(texts: &[String]) -> Result<(String, String)> {
     let merges = trained.pointer("/model/merges").and_then(Value::as_array).cloned().unwrap_or_default();
     let pairs: Vec<[&str; 2]> =
         merges.iter().filter_map(|merge| Some([merge.get(0)?.as_str()?, merge.get(1)?.as_str()?])).collect();
-    let tokens = byte_characters().into_iter().map(String::from).chain(pairs.iter().map(|pair| pair.concat()));
+    let made: BTreeSet<String> = pairs.iter().map(|pair| pair.concat()).collect();
+    if let Some((_, word)) = OF_GPT2.iter().find(|(_, word)| !made.contains(*word)) {
+        return Err(Error::failed(format!("the texts have no token {word}"), "give more English text"));
+    }
+    let others = made.into_iter().filter(|token| OF_GPT2.iter().all(|(_, word)| word != token));
+    let tokens = byte_characters().into_iter().map(String::from).chain(others);
     // Little text has fewer merges; a vocabulary is not to have gaps.
-    let tokens = tokens.chain((0..).map(|number| format!("<|unused {number}|>"))).take(VOCABULARY - 1);
+    let tokens = tokens.chain((0..).map(|number| format!("<|unused {number}|>")));
+    let mut tokens: Vec<String> = tokens.take(VOCABULARY - 1 - OF_GPT2.len()).collect();
+    for (id, word) in OF_GPT2 {
+        tokens.insert(id, word.into());
+    }
     let mut vocabulary: Map<String, Value> = (0..).zip(tokens).map(|(id, token)| (token, Value::from(id))).collect();
     vocabulary.insert(END_OF_TEXT.into(), Value::from(VOCABULARY - 1));
     let lines: Vec<String> = pairs.iter().map(|pair| pair.join(" ")).collect();

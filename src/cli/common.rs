@@ -354,19 +354,6 @@ pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &
     Ok(reward_model)
 }
 
-/// A new run writes into a folder that is empty or not there; one that goes on writes where it did.
-pub(super) fn refuse_to_overwrite(out: &Path, directory: &RunDirectory) -> Result<()> {
-    let has_entries = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    let is_taken = out.is_file() || has_entries(out);
-    match is_taken && !directory.has_work() {
-        true => Err(Error::usage(
-            format!("{} is there already", out.display()),
-            "choose another --out, delete it, or go on with the --run that wrote it",
-        )),
-        false => Ok(()),
-    }
-}
-
 /// The simulated labeler with its shipped classifier, or with another.
 pub(super) fn load_labeler(classifier: Option<&Path>) -> Result<SimulatedLabeler> {
     match classifier {

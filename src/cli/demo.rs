@@ -128,7 +128,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     };
     let environment = common.environment(&opened.name, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(directory.path())?;
-    report::write(directory.path(), &directory.report())?;
+    report::write(&directory)?;
     print(&outcome, contest, held_out, common)
 }
 

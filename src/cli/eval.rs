@@ -17,10 +17,10 @@ use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines, queri
 use crate::labels::{Desk, People, Plan, SharedDesk};
 use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER, Task};
 use crate::policy::Judges;
-use crate::report::Judgment;
+use crate::report::{Judgment, check_judgments};
 use crate::reward::RewardLabeler;
 use crate::run::begin::go_on_in_parts_of;
-use crate::run::{Interrupt, RunDirectory, files};
+use crate::run::{Interrupt, OutputFile, RunDirectory, check_file};
 use crate::stages;
 
 /// Judge a tuned model against others, blind
@@ -79,6 +79,13 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    // What could fail, before the work.
+    let out = arguments.pairs.as_deref().map(OutputFile::new).transpose()?;
+    let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
+    run.as_ref().map_or(Ok(()), |run| check_judgments(run.path()))?;
+    if arguments.ask {
+        check_file(&judgments(&arguments, common))?;
+    }
     let opened = common.open_device()?;
     let names: Vec<&PathBuf> = std::iter::once(&arguments.model).chain(&arguments.baseline).collect();
     let models = names.iter().map(|name| load_model(name, &opened.device)).collect::<Result<Vec<_>>>()?;
@@ -132,9 +139,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         );
         Contestant { name, model: reference, best_of, number: 2 }
     }));
-    // What could fail, before the work.
-    arguments.pairs.as_ref().map_or(Ok(()), |path| files::create_folder_of(path))?;
-    let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
     run.as_ref().map_or(Ok(()), go_on_in_parts_of)?;
     let judged = match &reward_model {
         _ if arguments.ask => ask_people(&judging, &contestants, &matches, &arguments, common)?,
@@ -145,14 +149,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let standings = Standings::of(&judged);
     common.print(&standings, &standings.to_text())?;
-    if let Some(path) = &arguments.pairs {
-        files::write_atomically(path, pair_lines(&judged.contests).as_bytes())?;
-    }
     if let Some(run) = run {
         let by = chooser(&arguments)?;
         Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path())?;
     }
-    Ok(())
+    out.map_or(Ok(()), |out| out.write(pair_lines(&judged.contests).as_bytes()))
+}
+
+/// Where people's choices go.
+fn judgments(arguments: &Arguments, common: &Common) -> PathBuf {
+    let here = || common.run.clone().unwrap_or_default().join("judgments.jsonl");
+    arguments.judgments.clone().unwrap_or_else(here)
 }
 
 /// Who chose, and by what.
@@ -196,8 +203,7 @@ fn ask_people(
 ) -> Result<Judged> {
     let instructions = label::read_instructions(&arguments.instructions)?;
     let plan = Plan { wanted: 0, repeated: 0.0, seed: judging.seed };
-    let here = || common.run.clone().unwrap_or_default().join("judgments.jsonl");
-    let log = stages::open_log(&arguments.judgments.clone().unwrap_or_else(here))?;
+    let log = stages::open_log(&judgments(arguments, common))?;
     let mut desk = Desk::new(log, plan);
     desk.offer_last(&[]);
     let desk = Arc::new(SharedDesk::new(desk));

@@ -12,7 +12,7 @@ use crate::data::openai::{self, Labels};
 use crate::data::preferences::{Preferences, to_trl};
 use crate::error::{Error, Result};
 use crate::lm::{comparisons_to_labels, labels_to_comparisons, original_labels};
-use crate::run::files;
+use crate::run::{OutputFile, files};
 
 /// Write preferences for another program, or other programs' as comparisons
 ///
@@ -62,17 +62,13 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let path = fetched_file(&arguments.preferences)?;
-    if arguments.out.exists() {
-        let what = format!("{} is there already", arguments.out.display());
-        return Err(Error::usage(what, "choose another --out, or delete it"));
-    }
+    let out = OutputFile::new(&arguments.out)?;
     let Preferences { comparisons, undecided, fault } = read(&path, &arguments.model)?;
     if comparisons.is_empty() {
         return Err(fault.unwrap_or_else(|| Error::input(&path, "no comparisons", "give a file that has some")));
     }
     let (entries, contents) = written(&comparisons, &arguments, &path)?;
-    files::create_folder_of(&arguments.out)?;
-    files::write_atomically(&arguments.out, contents.as_bytes())?;
+    out.write(contents.as_bytes())?;
     let what = match arguments.format {
         Format::Trl => format!("{entries} pairs of {} comparisons", comparisons.len()),
         _ => format!("{entries} comparisons"),

@@ -16,7 +16,7 @@ use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
 use crate::lm::{STORYTELLER, Task};
 use crate::reward::Labelling;
-use crate::run::{Input, Interrupt, Mode, files};
+use crate::run::{Input, Interrupt, Mode, check_file, files};
 use crate::stages::{self, Session, labelling, open_log};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
@@ -78,6 +78,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     }
     if !is_name(&arguments.name) {
         return Err(Error::usage("--name is not a name", "give 1 to 64 visible characters"));
+    }
+    if let Some(out) = &arguments.out {
+        check_file(out)?;
     }
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;

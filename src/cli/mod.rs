@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
+use crate::run::interrupt::outlive_file_size_limit;
 pub use common::Common;
 
 /// Fine-tunes a language model from human preferences: people choose the best of several
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
     };
     let common = arguments.common;
     common.start_logging();
+    outlive_file_size_limit();
     match run(arguments.command, &common) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => common::report_failure(&error),

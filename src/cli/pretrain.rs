@@ -9,7 +9,7 @@ use super::Common;
 use super::common::{load_model, remembered, remembered_model};
 use crate::error::Result;
 use crate::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
-use crate::run::{Interrupt, RunDirectory, files};
+use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 
 /// Train a language model on text, with its tokenizer
@@ -47,11 +47,13 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let opened = common.open_device()?;
     let documents = arguments.texts.iter().map(|path| files::read_texts(path)).collect::<Result<Vec<_>>>()?.concat();
     let texts = (1..).zip(&arguments.texts).map(|(number, path)| remembered(&format!("text {number}"), path));
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, texts.chain(model).collect::<Result<Vec<_>>>()?)?;
+    out.check(&directory)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
     let pretrain = &settings.pretrain;
     let fits = |config: &ModelConfig| pretrain.backward_that_fits(config, &opened.device, opened.room);
@@ -89,7 +91,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let Trained { model, held_out } = training.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
-    files::write_folder(&arguments.out, model.to_files(precision)?)?;
+    out.write(&model.to_files(precision)?, &directory)?;
     print(&model, held_out, &arguments.out, common)
 }
 
@@ -114,7 +116,7 @@ fn trained_tokenizer(
 ) -> Result<Tokenizer> {
     let path = &directory.path().join("tokenizer.json");
     // Where no step was done, it may be of other texts.
-    if path.exists() && directory.has_work() {
+    if files::exists(path)? && directory.has_work()? {
         return Tokenizer::from_json(&files::read(path)?, path);
     }
     common.say(&format!("training a tokenizer of {} tokens", settings.vocabulary_size));

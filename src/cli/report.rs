@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Common;
 use crate::error::Result;
 use crate::report::{Report, RunReportInput, run_report};
-use crate::run::files;
+use crate::run::{OutputFile, RunDirectory, files};
 
 /// Write a run's curves, samples and verdict as one HTML file that works offline
 #[derive(Args)]
@@ -19,7 +19,7 @@ pub struct Arguments {
     /// The run folder
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Where the page goes; report.html in the run folder if not given
+    /// Where the page goes; report.html in the run folder if not given, which is written anew each time
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The curves alone, as one drawing
@@ -35,22 +35,28 @@ struct Outcome {
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let out = arguments.out.unwrap_or_else(|| arguments.run.join("report.html"));
-    let report = write(&arguments.run, &out)?;
+    let own = arguments.run.join("report.html");
+    let out = arguments.out.unwrap_or_else(|| own.clone());
+    let report = read(&arguments.run)?;
+    // Both, before one is written.
+    let page = OutputFile::new_or_own(&out, &own)?;
+    let drawing = arguments.svg.as_deref().map(OutputFile::new).transpose()?;
+    page.write(report.to_html().as_bytes())?;
     let mut text = format!("report written to {}", out.display());
-    if let Some(svg) = &arguments.svg {
-        files::create_folder_of(svg)?;
-        files::write_atomically(svg, report.to_svg().as_bytes())?;
+    if let (Some(drawing), Some(svg)) = (drawing, &arguments.svg) {
+        drawing.write(report.to_svg().as_bytes())?;
         text.push_str(&format!("\ncurves written to {}", svg.display()));
     }
     let svg = arguments.svg.map(|svg| svg.to_string_lossy().into_owned());
     common.print(&Outcome { report: out, svg }, &text)
 }
 
-/// Reads what the run left and writes the page; parts that are missing are left out.
-pub fn write(run: &Path, out: &Path) -> Result<Report> {
-    let report = run_report(&RunReportInput::of_run(run)?);
-    files::create_folder_of(out)?;
-    files::write_atomically(out, report.to_html().as_bytes())?;
-    Ok(report)
+/// Reads what the run left and writes its page; parts that are missing are left out.
+pub fn write(directory: &RunDirectory) -> Result<()> {
+    let page = read(directory.path())?.to_html();
+    files::write_atomically(&directory.report(), page.as_bytes())
+}
+
+fn read(run: &Path) -> Result<Report> {
+    Ok(run_report(&RunReportInput::of_run(run)?))
 }

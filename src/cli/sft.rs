@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{load_model, read_comparisons, remembered, remembered_model};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{Precision, STORYTELLER, Task};
-use crate::run::{Interrupt, files};
+use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::{Supervised, fine_tune};
 
 /// Train a model on the responses that were chosen, without a reward
@@ -46,17 +46,18 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 1)?;
     let inputs = [remembered_model(&arguments.model)?, remembered("comparisons", &arguments.comparisons)?];
     let directory = common.run_directory("sft", &settings, inputs)?;
-    refuse_to_overwrite(&arguments.out, &directory)?;
+    out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let Supervised { trained, before, examples } = fine_tune(&session, comparisons, &directory)?;
-    files::write_folder(&arguments.out, trained.model.to_files(Precision::F32)?)?;
+    out.write(&trained.model.to_files(Precision::F32)?, &directory)?;
     let outcome = Outcome {
         examples,
         held_out_loss_before: before.map(|before| before.loss),

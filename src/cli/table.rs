@@ -54,7 +54,7 @@ pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &
     };
     let environment = common.environment(device, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(experiment.directory.path())?;
-    super::report::write(experiment.directory.path(), &outcome.report)?;
+    super::report::write(experiment.directory)?;
     common.print(&outcome, &text(&outcome))
 }
 

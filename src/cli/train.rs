@@ -7,16 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{
-    load_labeler, load_model, read_queries, refuse_to_overwrite, remembered_if_given, remembered_model,
-};
+use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
 use super::{Common, label};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{Desk, SharedDesk};
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::Policy;
-use crate::run::{Interrupt, files};
+use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::{Choosers, RoundOutcome, Rounds, Session, open_log};
 
 /// Label, fit a reward model, tune, and again from the tuned policy, in rounds
@@ -72,6 +70,7 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
@@ -83,7 +82,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         Some(label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?),
     ];
     let directory = common.run_directory("train", &settings, inputs.into_iter().flatten())?;
-    refuse_to_overwrite(&arguments.out, &directory)?;
+    out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let loops = Rounds { session, queries: &queries, directory: &directory };
@@ -94,7 +93,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
             loops.run(&mut Choosers::Labeler(&mut labeler))?
         }
     };
-    files::write_folder(&arguments.out, policy.to_files(&model)?)?;
+    out.write(&policy.to_files(&model)?, &directory)?;
     let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
     let [out, reward, model] = [arguments.out.display(), reward_model.display(), arguments.model.display()];
     let described = rounds

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Common;
 use crate::error::Result;
 use crate::labels::classifier::{LabeledSentences, train_with_held_out};
-use crate::run::{Progress, files};
+use crate::run::{OutputFile, Progress, files};
 
 /// Train the classifier by which the simulated labeler judges
 ///
@@ -44,7 +44,7 @@ struct Outcome {
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    files::create_folder_of(&arguments.out)?;
+    let out = OutputFile::new(&arguments.out)?;
     let (positive, negative) = (files::read_text(&arguments.positive)?, files::read_text(&arguments.negative)?);
     let (positive, negative): (Vec<&str>, Vec<&str>) = (positive.lines().collect(), negative.lines().collect());
     let sentences = LabeledSentences { source: &arguments.source, positive: &positive, negative: &negative };
@@ -56,7 +56,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         bar.advance((done - seen) as u64);
         seen = done;
     })?;
-    files::write_atomically(&arguments.out, classifier.to_json()?.as_bytes())?;
+    out.write(classifier.to_json()?.as_bytes())?;
     let text = format!(
         "held-out accuracy {:.1}% (95% interval {:.1} to {:.1}) on {} sentences never trained on\n\
          classifier written to {}",

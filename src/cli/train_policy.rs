@@ -7,14 +7,13 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{
-    load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered_folder_of_model, remembered_if_given,
-    remembered_model,
+    load_model, load_reward_model, read_queries, remembered_folder_of_model, remembered_if_given, remembered_model,
 };
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::{TunedPolicy, Written};
-use crate::run::{Interrupt, files};
+use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::tune;
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
@@ -52,6 +51,7 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
@@ -63,11 +63,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         remembered_if_given("queries", arguments.queries.as_ref())?,
     ];
     let directory = common.run_directory("train-policy", &settings, inputs.into_iter().flatten())?;
-    refuse_to_overwrite(&arguments.out, &directory)?;
+    out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let TunedPolicy { policy, written } = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
-    files::write_folder(&arguments.out, policy.to_files(&model)?)?;
+    out.write(&policy.to_files(&model)?, &directory)?;
     let described = written.describe(settings.task.penalty_score);
     let text = format!("{described}\ntuned model written to {}", arguments.out.display());
     common.print(&Outcome { updates: settings.policy.updates, written, out: arguments.out }, &text)

@@ -6,13 +6,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{
-    load_model, read_comparisons, read_queries, refuse_to_overwrite, remembered, remembered_if_given, remembered_model,
-};
+use super::common::{load_model, read_comparisons, read_queries, remembered, remembered_if_given, remembered_model};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
-use crate::run::{Interrupt, files};
+use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::fit;
 use crate::statistics::Interval;
 
@@ -58,6 +56,7 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
+    let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
@@ -72,10 +71,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         remembered_if_given("queries", arguments.queries.as_ref())?,
     ];
     let directory = common.run_directory("train-reward", &settings, inputs.into_iter().flatten())?;
-    refuse_to_overwrite(&arguments.out, &directory)?;
+    out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let fit = fit(&session, comparisons, &queries, &arguments.out, &directory)?;
+    let fit = fit(&session, comparisons, &queries, &out, &directory)?;
     let held_out = fit.held_out();
     let Interval { low, high } = held_out.map_or(Interval { low: 0.0, high: 1.0 }, |held_out| held_out.interval());
     let outcome = Outcome {

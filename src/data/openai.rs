@@ -10,6 +10,9 @@ use super::entries::entries;
 use super::without_byte_order_mark;
 use crate::error::{Error, Result};
 
+/// Tokens of GPT-2: their ids are those below.
+pub const GPT2_TOKENS: u32 = 50_257;
+
 /// Fills queries and samples up to their full length: no token of GPT-2's (`encodings.py`).
 pub const PADDING: u32 = 50_259;
 
@@ -41,7 +44,7 @@ impl PickBest {
             return Some("the query holds nothing but padding".into());
         }
         let ids = self.samples().into_iter().flatten().chain(&self.query);
-        let unknown = ids.copied().find(|&id| id > PADDING);
+        let unknown = ids.copied().find(|&id| id >= GPT2_TOKENS && id != PADDING);
         unknown.map(|id| format!("{id} is neither a token of GPT-2 nor its padding, {PADDING}"))
     }
 }
@@ -121,7 +124,7 @@ mod tests {
     }
 
     fn padded(length: usize) -> impl Strategy<Value = Vec<u32>> {
-        (prop::collection::vec(0..50_257u32, 1..=length)).prop_map(move |mut ids| {
+        (prop::collection::vec(0..GPT2_TOKENS, 1..=length)).prop_map(move |mut ids| {
             ids.resize(length, PADDING);
             ids
         })
@@ -162,7 +165,10 @@ mod tests {
         let says = |text: &str| parse(text).unwrap_err().to_string();
         let four = says(&format!("[{good},{}]", good.replace("\"best\":0", "\"best\":4")));
         assert_eq!(four, "offline_5k.json:1: judgment 2: best is 4, but the samples are numbered 0 to 3");
-        assert!(says(&format!("[{}]", good.replace("[1]", "[50260]"))).contains("50260 is neither"));
+        for id in [50_257, 50_258, 50_260] {
+            let fault = says(&format!("[{}]", good.replace("[1]", &format!("[{id}]"))));
+            assert!(fault.contains(&format!("{id} is neither")), "{fault}");
+        }
         assert!(says(&format!("[{}]", good.replace("\"query\":[1]", "\"query\":[50259]"))).contains("but padding"));
         let torn = says(&format!("[{good},\n{{\"query\":"));
         assert!(torn.starts_with("offline_5k.json:2: not the JSON expected here"), "{torn}");

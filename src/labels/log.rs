@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::question::Question;
 use crate::data::comparisons::{Comparison, Record, parse_records, standing};
 use crate::error::{Error, Result};
+use crate::run::fault_point;
 use crate::run::files::sync_folder;
 
 /// A JSONL file of comparisons, open for one writer.
@@ -128,12 +129,17 @@ impl LabelLog {
     }
 
     fn write(&mut self, lines: &[u8]) -> Result<()> {
-        if let Err(source) = self.file.write_all(lines).and_then(|()| self.file.sync_data()) {
+        let written = self.file.write_all(lines).and_then(|()| {
+            fault_point("labels appended");
+            self.file.sync_data()
+        });
+        if let Err(source) = written {
             // Half a line must not stay: the next one would be glued to it. If even this
             // fails, the next opening finds a torn last line and moves it away.
             self.truncate().ok();
             return Err(Error::file("write", &self.path, source));
         }
+        fault_point("labels synced");
         self.length_bytes += lines.len() as u64;
         Ok(())
     }

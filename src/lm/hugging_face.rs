@@ -1,6 +1,8 @@
 //! Models in Hugging Face layout: `config.json`, `model.safetensors`, `tokenizer.json` (or
 //! `vocab.json` and `merges.txt`), and this crate's heads in `heads.safetensors` beside them.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +13,8 @@ use super::config_file::ConfigFile;
 use super::heads_file::{HeadsFile, HeadsKind};
 use super::parameters;
 use super::tensor_file::{Precision, write_safetensors};
-use super::tokenizer::{END_OF_TEXT, Tokenizer};
+pub use super::tokenizer::{ADDED_TOKENS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
+use super::tokenizer::{END_OF_TEXT, Tokenizer, TokenizerSettings};
 use super::transformer::Transformer;
 use super::weights::Weights;
 use crate::error::{Error, Result};
@@ -25,18 +28,14 @@ pub const VOCABULARY_FILE: &str = "vocab.json";
 pub const MERGES_FILE: &str = "merges.txt";
 pub const HEADS_FILE: &str = "heads.safetensors";
 
-/// Files beside a model, some of which change nothing here, that other programs read: what is made of
-/// the model is written with them, as they came.
+/// Files that a model may come without.
 pub const COMPANION_FILES: [&str; 4] =
-    ["generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
-
-/// The forms in which a tokenizer comes; those that are there are written again as they came.
-pub const TOKENIZER_FILES: [&str; 3] = [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE];
+    ["generation_config.json", TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, ADDED_TOKENS_FILE];
 
 /// Whether a file of a model's folder is the model's, so that what is computed depends on it: others may
 /// come and go.
 pub fn is_file_of_model(name: &str) -> bool {
-    [CONFIG_FILE, WEIGHTS_INDEX_FILE, "added_tokens.json"].contains(&name)
+    [CONFIG_FILE, WEIGHTS_INDEX_FILE].contains(&name)
         || TOKENIZER_FILES.contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
 }
@@ -50,37 +49,62 @@ pub struct ModelFiles<'a> {
     pub tokenizer: TokenizerFiles<'a>,
     /// `heads.safetensors`, if it is there.
     pub heads: Option<Vec<u8>>,
-    /// Name and content of [`COMPANION_FILES`] and [`TOKENIZER_FILES`], of those that are there.
+    /// Name and content of [`COMPANION_FILES`] and of the tokenizer's, of those that are there: what is made
+    /// of the model is written with them, as they came.
     pub companions: Vec<(String, Vec<u8>)>,
 }
 
-/// The two forms in which a GPT-2 tokenizer is published.
-#[derive(Debug, Clone, Copy)]
-pub enum TokenizerFiles<'a> {
-    /// `tokenizer.json`
-    Json(&'a [u8]),
-    VocabularyAndMerges {
-        /// `vocab.json`
-        vocabulary: &'a [u8],
-        /// `merges.txt`
-        merges: &'a [u8],
-    },
-}
+/// All files that say how text becomes tokens.
+pub const TOKENIZER_FILES: [&str; 6] =
+    [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE];
 
-impl TokenizerFiles<'_> {
+/// Bytes of one of them, at most: GPT-2's has 1.4 MB, the largest public ones 35 MB.
+pub const LARGEST_TOKENIZER_FILE: u64 = 64 << 20;
+
+/// Those of one tokenizer, by name. It is published in two forms, `tokenizer.json`, or `vocab.json` with
+/// `merges.txt`; where both are there, the first counts, as for `transformers`.
+#[derive(Debug, Clone, Default)]
+pub struct TokenizerFiles<'a>(BTreeMap<&'static str, Cow<'a, [u8]>>);
+
+impl<'a> TokenizerFiles<'a> {
+    /// A `tokenizer.json` alone.
+    pub fn json(bytes: &'a [u8]) -> Self {
+        Self(BTreeMap::from([(TOKENIZER_FILE, bytes.into())]))
+    }
+
+    /// Those of [`TOKENIZER_FILES`] that `read` finds.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn found(read: impl Fn(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
+        let file = |name| Ok(read(name)?.map(|bytes| (name, bytes.into())));
+        let files: Vec<Option<_>> = TOKENIZER_FILES.into_iter().map(file).collect::<Result<_>>()?;
+        Ok(Self(files.into_iter().flatten().collect()))
+    }
+
     /// The tokenizer, and the file that holds its vocabulary; `folder` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the file at fault.
-    pub fn read(self, folder: &Path) -> Result<(Tokenizer, PathBuf)> {
-        match self {
-            Self::Json(json) => {
-                let path = folder.join(TOKENIZER_FILE);
-                Ok((Tokenizer::from_json(json, &path)?, path))
+    /// [`Error::Input`] naming the file at fault, or the files that are missing.
+    pub fn read(&self, folder: &Path) -> Result<(Tokenizer, PathBuf)> {
+        let file = |name: &str| self.0.get(name).map(AsRef::as_ref);
+        let settings = TokenizerSettings::read(folder, file)?;
+        let [path, vocabulary_path, merges_path] =
+            [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE].map(|name| folder.join(name));
+        match (file(TOKENIZER_FILE), file(VOCABULARY_FILE), file(MERGES_FILE)) {
+            (Some(json), _, _) => Ok((Tokenizer::from_json_and_settings(json, &path, settings)?, path)),
+            (None, Some(vocabulary), Some(merges)) => {
+                let (vocabulary, merges) = ((vocabulary, vocabulary_path.as_path()), (merges, merges_path.as_path()));
+                let tokenizer = Tokenizer::from_two_files_and_settings(vocabulary, merges, settings)?;
+                Ok((tokenizer, vocabulary_path))
             }
-            Self::VocabularyAndMerges { vocabulary, merges } => {
-                let [path, merges_path] = [VOCABULARY_FILE, MERGES_FILE].map(|name| folder.join(name));
-                Ok((Tokenizer::from_vocabulary_and_merges((vocabulary, &path), (merges, &merges_path))?, path))
+            (None, vocabulary, merges) => {
+                let what = match (vocabulary, merges) {
+                    (Some(_), _) => "no tokenizer: vocab.json is there without merges.txt, and no tokenizer.json",
+                    (_, Some(_)) => "no tokenizer: merges.txt is there without vocab.json, and no tokenizer.json",
+                    _ => "no tokenizer: neither tokenizer.json is there, nor vocab.json with merges.txt",
+                };
+                Err(Error::input(folder, what, "put the files of the model's tokenizer there"))
             }
         }
     }
@@ -159,6 +183,13 @@ impl LanguageModel {
             let what = format!("token {token:?} has id {id}, unknown to a model of {} tokens", config.vocab_size);
             return Err(Error::input(&path, what, "take the tokenizer that came with the model"));
         }
+        // Such as vocabularies that were filled up to a multiple of 64.
+        if let more @ 1.. = config.vocab_size.saturating_sub(tokenizer.vocab_size()) {
+            let (path, first, last) = (path.display(), tokenizer.vocab_size(), config.vocab_size - 1);
+            tracing::warn!(
+                "{path}: {more} ids of the model have no token, {first} to {last}; text shows U+FFFD for them"
+            );
+        }
         let transformer = load_network(&config, config_file.ties_embeddings, &mut files.weights, device)?;
         let origin = Some(Arc::new(Origin { config: config_file, companions: files.companions }));
         Ok((Self { config, transformer, tokenizer, origin }, heads))
@@ -190,7 +221,7 @@ impl LanguageModel {
         let weights = write_safetensors(&parameters::read(&self.transformer)?, precision)?;
         let mut files = vec![(CONFIG_FILE.into(), config), (WEIGHTS_FILE.into(), weights)];
         files.extend(origin.map(|origin| origin.companions.clone()).unwrap_or_default());
-        if !files.iter().any(|(name, _)| TOKENIZER_FILES.contains(&name.as_str())) {
+        if !files.iter().any(|(name, _)| [TOKENIZER_FILE, VOCABULARY_FILE].contains(&name.as_str())) {
             files.push((TOKENIZER_FILE.into(), self.tokenizer.to_json()?.into_bytes()));
         }
         Ok(files)

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::hugging_face::{
-    COMPANION_FILES, CONFIG_FILE, HEADS_FILE, MERGES_FILE, ModelFiles, TOKENIZER_FILE, TOKENIZER_FILES, TokenizerFiles,
-    VOCABULARY_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE,
+    COMPANION_FILES, CONFIG_FILE, HEADS_FILE, LARGEST_TOKENIZER_FILE, MERGES_FILE, ModelFiles, TOKENIZER_FILE,
+    TokenizerFiles, VOCABULARY_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE,
 };
 use super::tensor_file::TensorFile;
 use super::weights::Weights;
@@ -25,24 +25,23 @@ const OTHER_FORMS: [&str; 10] = ["safetensors", "bin", "pt", "pth", "ckpt", "ggu
 /// read, and the errors of `work`.
 pub fn with_files<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
     refuse_other_folders(folder)?;
-    let read = |file: &str| files::read(&folder.join(file));
-    let read_if_there = |file: &str| is_there(folder, file).then(|| read(file)).transpose();
-    let config = read(CONFIG_FILE)?;
-    let with = |tokenizer| {
-        let mut companions = Vec::new();
-        for name in COMPANION_FILES.iter().chain(&TOKENIZER_FILES) {
-            companions.extend(read_if_there(name)?.map(|bytes| (name.to_string(), bytes)));
-        }
-        let weights = open_weights(folder)?;
-        let heads = read_if_there(HEADS_FILE)?;
-        work(ModelFiles { folder: folder.into(), config: &config, weights, tokenizer, heads, companions })
+    let read = |file: &str, most: u64| {
+        let path = folder.join(file);
+        path.exists().then(|| files::read_at_most(&path, most)).transpose()
     };
-    let two_files = [VOCABULARY_FILE, MERGES_FILE];
-    if is_there(folder, TOKENIZER_FILE) || !two_files.iter().all(|file| is_there(folder, file)) {
-        return with(TokenizerFiles::Json(&read(TOKENIZER_FILE)?));
+    let read_small = |file: &str| read(file, LARGEST_TOKENIZER_FILE);
+    let mut companions = Vec::new();
+    for name in COMPANION_FILES.into_iter().chain([TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE]) {
+        companions.extend(read_small(name)?.map(|bytes| (name.to_string(), bytes)));
     }
-    let [vocabulary, merges] = two_files.map(read);
-    with(TokenizerFiles::VocabularyAndMerges { vocabulary: &vocabulary?, merges: &merges? })
+    work(ModelFiles {
+        folder: folder.into(),
+        config: &files::read_at_most(&folder.join(CONFIG_FILE), LARGEST_TOKENIZER_FILE)?,
+        weights: open_weights(folder)?,
+        tokenizer: TokenizerFiles::found(read_small)?,
+        heads: read(HEADS_FILE, u64::MAX)?,
+        companions,
+    })
 }
 
 fn is_there(folder: &Path, file: &str) -> bool {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{END_OF_TEXT, Tokenizer};
 use crate::data::comparisons::Comparison;
-use crate::data::openai::{Labels, PADDING, PickBest, without_padding};
+use crate::data::openai::{GPT2_TOKENS, Labels, PADDING, PickBest, without_padding};
 use crate::error::{Error, Result};
 
 /// A label file of the original, for a model whose tokens are GPT-2's.
@@ -16,16 +16,34 @@ pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result
     Ok(Labels::read(text, path))
 }
 
-// What the original's tasks look for (`lm_tasks.py`): a period, and an end of line.
+/// Some of GPT-2's tokens. Any byte-level BPE may have its first ones, which are bytes, where GPT-2 has them.
+const OF_GPT2: [(u32, &str); 8] = [
+    (13, "."),
+    (198, "\n"),
+    (256, " t"),
+    (262, " the"),
+    (290, " and"),
+    (373, " was"),
+    (464, "The"),
+    (50_256, END_OF_TEXT),
+];
+
 fn demand_gpt2(tokenizer: &Tokenizer, path: &Path, what: &str) -> Result<()> {
-    match [tokenizer.token("."), tokenizer.token("\n")] {
-        [Some(13), Some(198)] => Ok(()),
-        _ => Err(Error::input(
-            path,
-            format!("{what}, and the model has another tokenizer"),
-            "use a model with GPT-2's tokenizer, such as --model gpt2",
-        )),
-    }
+    let (size, of_gpt2) = (tokenizer.vocab_size(), GPT2_TOKENS as usize);
+    let differs = OF_GPT2.into_iter().find(|&(id, text)| tokenizer.token(text) != Some(id));
+    let difference = match differs {
+        _ if size != of_gpt2 => format!("it has {size} tokens, GPT-2's {of_gpt2}"),
+        Some((id, text)) => match tokenizer.token(text) {
+            Some(other) => format!("in it {text:?} is {other}, in GPT-2's {id}"),
+            None => format!("it has no token {text:?}, GPT-2's {id}"),
+        },
+        None => return Ok(()),
+    };
+    Err(Error::input(
+        path,
+        format!("{what}, and the model has another tokenizer: {difference}"),
+        "use a model with GPT-2's tokenizer, such as --model gpt2",
+    ))
 }
 
 /// The judgments as text, each with the file's name and its number, from 1, as id. Text may come back as

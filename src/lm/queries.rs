@@ -40,7 +40,7 @@ impl Queries {
     pub fn from_books(books: &[String], model: &LanguageModel, task: &Task) -> Result<Self> {
         let mut queries = Vec::new();
         for book in books {
-            let tokens = model.tokenizer.encode(&clean(book))?;
+            let tokens = model.tokenizer.encode_beginning(&clean(book))?;
             let starts: Vec<usize> = (0..tokens.len()).step_by(task.query_length).collect();
             let period = model.tokenizer.token(".").unwrap_or(task.truncation.token);
             queries.extend(queries_from_book(&tokens, period, task.query_length, &starts));

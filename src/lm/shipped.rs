@@ -44,7 +44,7 @@ pub fn shipped(name: &str) -> Result<Option<ModelFiles<'static>>> {
         return Ok(None);
     }
     let folder = PathBuf::from("models/storyteller");
-    let tokenizer = TokenizerFiles::Json(STORYTELLER_TOKENIZER);
+    let tokenizer = TokenizerFiles::json(STORYTELLER_TOKENIZER);
     let weights = Weights::of_one(TensorFile::from_bytes(STORYTELLER_WEIGHTS, &folder.join(WEIGHTS_FILE))?)?;
     Ok(Some(ModelFiles::new(folder, STORYTELLER_CONFIG, weights, tokenizer)))
 }

@@ -115,19 +115,20 @@ impl Task {
         queries.iter().map(|query| self.context(query)).collect()
     }
 
-    /// A query's tokens, `query_length` of them at most.
+    /// A query's tokens, `query_length` of them at most; as it follows no text, with the space before it that
+    /// some tokenizers add.
     ///
     /// # Errors
     /// [`Error::Usage`] for a query without text.
     pub fn encode_query(&self, model: &LanguageModel, query: &str) -> Result<Vec<u32>> {
-        let ids = model.tokenizer.encode(query)?;
+        let ids = model.tokenizer.encode_beginning(query)?;
         if ids.is_empty() {
             return Err(Error::usage("a query is empty", "give every query some text"));
         }
         Ok(cut_query(ids, self.query_length, self.long_queries, self.query_end))
     }
 
-    /// A response's tokens, at most as many as are sampled.
+    /// A response's tokens as it continues a query, at most as many as are sampled.
     ///
     /// # Errors
     /// When the tokenizer fails.

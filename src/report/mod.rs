@@ -18,7 +18,7 @@ mod text;
 
 pub use chart::{Chart, Series};
 pub use interval_chart::IntervalChart;
-pub use run_folder::{Judgment, Verdict};
+pub use run_folder::{Judgment, Verdict, check_judgments};
 pub use run_report::{MetricsRow, RunReportInput, run_report};
 pub use text::escape;
 

@@ -123,10 +123,18 @@ fn is_same_judge(one: &str, other: &str) -> bool {
     known_by(one) == known_by(other)
 }
 
+/// Makes sure that a judgment can be added to those of a run.
+///
+/// # Errors
+/// When those that are there cannot be read.
+pub fn check_judgments(run: &Path) -> Result<()> {
+    judgments(run).map(drop)
+}
+
 /// What was judged of a run, the last first.
 fn judgments(run: &Path) -> Result<Vec<Judgment>> {
     let path = run.join(JUDGMENT_FILE);
-    if !path.exists() {
+    if !files::exists(&path)? {
         return Ok(Vec::new());
     }
     let json = files::read(&path)?;
@@ -159,7 +167,7 @@ impl RunReportInput {
         let own = metrics_of(run)?;
         let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
         let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
-        let mut fits = fits_of(run);
+        let mut fits = fits_of(run)?;
         fits.retain(|(_, folder)| folder.join("metrics.jsonl").exists());
         let last_fit = fits.last().map_or_else(|| run.join("reward"), |(_, folder)| folder.clone());
         let reward_metrics = [metrics_of(&last_fit)?, own_reward].concat();

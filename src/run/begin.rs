@@ -36,7 +36,7 @@ pub fn begin(
     progress: Mode,
 ) -> Result<RunDirectory> {
     let directory = RunDirectory::open(path)?;
-    let work = match directory.has_work() {
+    let work = match directory.has_work()? {
         true => work.going_on_in(directory.path())?,
         false => {
             // Of other work, of which nothing was done.
@@ -72,7 +72,7 @@ fn compare_settings(
     progress: Mode,
 ) -> Result<()> {
     let path = directory.config();
-    if !path.exists() || !directory.has_work() {
+    if !files::exists(&path)? || !directory.has_work()? {
         return Ok(());
     }
     let before = Config::recorded(&path.display().to_string(), &files::read_text(&path)?)?;

@@ -1,10 +1,12 @@
 //! One checkpoint: a folder of named files, and a manifest with the size and hash of each.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::fault_points::fault_point;
 use super::files;
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
@@ -41,9 +43,13 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Opens the checkpoint in the folder `path` and verifies size and hash of every file.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it is damaged: a file is missing, or is not what was written.
+    /// [`Error::Failed`] when the operating system does not let it be read, which says nothing about it.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest_path = path.join(MANIFEST);
-        let json = files::read(&manifest_path)?;
+        let json = read(&manifest_path)?;
         if let Some(fault) = format_version::fault_of(&json) {
             return Err(Error::input(&manifest_path, fault, format_version::NEWER_HINT));
         }
@@ -76,7 +82,7 @@ impl Checkpoint {
         let path = self.path.join(name);
         let listed = self.manifest.files.get(name).filter(|_| is_plain(name));
         let expected = listed.ok_or_else(|| damaged(&path, "not a file of this checkpoint"))?;
-        let bytes = files::read(&path)?;
+        let bytes = read(&path)?;
         let actual = Fingerprint::of(&bytes);
         if actual.bytes != expected.bytes {
             return Err(damaged(&path, format!("{} bytes instead of {}", actual.bytes, expected.bytes)));
@@ -106,6 +112,7 @@ pub(super) fn write(
     }
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| Error::file("write", &path.join(MANIFEST), error.into()))?;
+    fault_point("manifest not written");
     files::write_atomically(&path.join(MANIFEST), &text)
 }
 
@@ -114,8 +121,21 @@ fn is_plain(name: &str) -> bool {
     Path::new(name).file_name().is_some_and(|last| last == name) && !name.contains(['/', '\\', ':'])
 }
 
+/// The bytes of a file that a checkpoint must have.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => damaged(path, "missing"),
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory => damaged(path, format!("{source}")),
+        _ => Error::failed(
+            format!("cannot read {}: {source}; the checkpoint may be intact, so nothing was changed", path.display()),
+            "make it readable again and run the same command again; or move this checkpoint out of the folder, to go \
+             on without it",
+        ),
+    })
+}
+
 fn damaged(path: &Path, what: impl Into<String>) -> Error {
-    Error::input(path, what, "use another checkpoint, or delete this one")
+    Error::input(path, what, "restore this checkpoint from a copy, or move it out of the folder")
 }
 
 #[cfg(test)]

@@ -2,40 +2,23 @@
 //!
 //! A checkpoint is written in a hidden folder beside its place, each file synced, the manifest
 //! last, and then renamed. So a crash at any instant leaves the older checkpoints as they were,
-//! and one that was damaged later is noticed and passed over.
+//! and one that was damaged later is noticed and passed over. Only what was found intact is ever
+//! deleted: any other checkpoint that is in the way is set aside.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::checkpoint::{self, Checkpoint};
+use super::fault_points::fault_point;
 use super::files;
+pub use super::latest::{Latest, latest};
+use super::latest::{is_whole, names, newest_first, step_name, step_of};
+use super::set_aside::{SET_ASIDE, set_aside};
 use crate::error::{Error, Result};
-
-/// What [`latest`] found.
-#[derive(Debug, Default)]
-pub struct Latest {
-    /// The newest intact checkpoint.
-    pub checkpoint: Option<Checkpoint>,
-    /// Why each newer one was passed over, newest first.
-    pub rejected: Vec<Error>,
-}
-
-/// The newest intact checkpoint in a folder, which need not exist; changes nothing.
-pub fn latest(folder: &Path) -> Result<Latest> {
-    let mut found = Latest::default();
-    for (_, path) in newest_first(folder)? {
-        match Checkpoint::open(&path) {
-            Ok(checkpoint) => {
-                found.checkpoint = Some(checkpoint);
-                break;
-            }
-            Err(error) => found.rejected.push(error),
-        }
-    }
-    Ok(found)
-}
 
 /// The checkpoints of a run, for the one process that writes them.
 #[derive(Debug)]
@@ -45,6 +28,8 @@ pub struct Checkpoints {
     opened: Instant,
     /// Seconds from then to the last checkpoint: what came after is in none.
     saved_s: AtomicU64,
+    /// Steps whose checkpoint this process wrote, or found intact.
+    intact: Mutex<BTreeSet<u64>>,
 }
 
 /// No more work than this is lost, but for the step under way.
@@ -57,26 +42,45 @@ impl Checkpoints {
     /// lock of the run.
     pub fn new(folder: &Path, keep: usize) -> Result<Self> {
         files::create_folder(folder)?;
+        let checkpoints = Self {
+            folder: folder.into(),
+            keep: keep.max(1),
+            opened: Instant::now(),
+            saved_s: AtomicU64::new(0),
+            intact: Mutex::default(),
+        };
         for name in names(folder)? {
-            if let Some((visible, suffix)) = name.strip_prefix('.').and_then(|rest| rest.split_once('.')) {
-                tidy(&folder.join(&name), &folder.join(visible), suffix)?;
+            let hidden = name.strip_prefix('.').and_then(|rest| rest.split_once('.'));
+            if let Some((visible, suffix)) = hidden.filter(|(visible, _)| step_of(visible).is_some()) {
+                checkpoints.tidy(&folder.join(&name), &folder.join(visible), suffix)?;
             }
         }
-        Ok(Self { folder: folder.into(), keep: keep.max(1), opened: Instant::now(), saved_s: AtomicU64::new(0) })
+        Ok(checkpoints)
     }
 
     /// The newest intact checkpoint; warns of newer ones that are damaged.
+    ///
+    /// # Errors
+    /// As [`latest`]: `None` is a run that has no checkpoint yet, and never one whose checkpoints are damaged.
     pub fn latest(&self) -> Result<Option<Checkpoint>> {
         let Latest { checkpoint, rejected } = latest(&self.folder)?;
-        for error in rejected {
-            tracing::warn!("passed over a damaged checkpoint: {error}");
+        let path = checkpoint.as_ref().map(Checkpoint::path);
+        if let Some(step) = path.and_then(|path| step_of(path.file_name()?.to_str()?)) {
+            self.note_intact(step);
+            let aside = self.folder.join(SET_ASIDE);
+            for error in rejected {
+                tracing::warn!(
+                    "going on from step {step}, because a later checkpoint is damaged; it will be moved to {}: {error}",
+                    aside.display()
+                );
+            }
         }
         Ok(checkpoint)
     }
 
     /// Writes the checkpoint of `step` from (name, bytes) pairs, replacing one of the same step,
-    /// and returns its folder. Then deletes older ones beyond the number to keep, and later ones:
-    /// those belong to work that was given up.
+    /// and returns its folder. Then deletes older ones beyond the number to keep, and sets later ones
+    /// aside: those do not belong to the work that goes on from here.
     pub fn save(&self, step: u64, contents: impl IntoIterator<Item = Result<(String, Vec<u8>)>>) -> Result<PathBuf> {
         let path = self.folder.join(step_name(step));
         let staged = self.hidden(step, "tmp");
@@ -85,7 +89,8 @@ impl Checkpoints {
             fs::remove_dir_all(&staged).ok();
         }
         published?;
-        self.delete_superseded(step)?;
+        self.note_intact(step);
+        self.clear_superseded(step)?;
         self.saved_s.store(self.opened.elapsed().as_secs(), Ordering::Relaxed);
         Ok(path)
     }
@@ -101,86 +106,100 @@ impl Checkpoints {
         newest_first(&self.folder).ok()?.into_iter().next().map(|(_, path)| path)
     }
 
-    /// Takes back the checkpoint of a step, unless there is no other.
+    /// Takes back the checkpoint of a step, unless there is no intact one before it.
     pub fn give_up(&self, step: u64) -> Result<()> {
         let all = newest_first(&self.folder)?;
-        if all.len() > 1 {
+        if all.iter().any(|(saved, path)| *saved < step && self.is_intact(*saved, path)) {
             all.iter().filter(|(saved, _)| *saved == step).for_each(|(step, path)| self.delete(*step, path));
         }
         Ok(())
     }
 
     fn publish(&self, staged: &Path, path: &Path, step: u64) -> Result<()> {
+        fault_point("checkpoint staged");
         let replaced = self.hidden(step, "old");
-        if path.exists() {
-            fs::remove_dir_all(&replaced).ok();
-            rename(path, &replaced)?;
+        if files::exists(path)? {
+            match self.is_intact(step, path) {
+                true => rename(path, &replaced)?,
+                false => set_aside(path, &self.folder, "it is damaged, and was written anew")?,
+            }
+            fault_point("checkpoint of the same step moved away");
         }
         if let Err(error) = rename(staged, path) {
             fs::rename(&replaced, path).ok();
             return Err(error);
         }
+        fault_point("checkpoint published");
         files::sync_folder(&self.folder)?;
+        fault_point("checkpoint synced");
         fs::remove_dir_all(&replaced).ok();
         Ok(())
     }
 
-    fn delete_superseded(&self, saved: u64) -> Result<()> {
+    fn clear_superseded(&self, saved: u64) -> Result<()> {
         let all = newest_first(&self.folder)?;
         let (later, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(step, _)| *step > saved);
-        for (step, path) in others.into_iter().skip(self.keep).chain(later) {
-            self.delete(step, &path);
+        for (_, path) in later {
+            set_aside(&path, &self.folder, &format!("the run went on from an earlier one to step {saved}"))?;
+        }
+        for (step, path) in others.into_iter().skip(self.keep) {
+            match self.is_intact(step, &path) {
+                true => self.delete(step, &path),
+                false => set_aside(&path, &self.folder, "it cannot be read back whole")?,
+            }
         }
         Ok(())
     }
 
     fn delete(&self, step: u64, path: &Path) {
+        fault_point("checkpoint to be deleted");
         // Hidden first, so that a kill halfway leaves no visible checkpoint with files missing.
-        let hidden = self.hidden(step, "old");
-        if let Err(error) = fs::rename(path, &hidden).and_then(|()| fs::remove_dir_all(&hidden)) {
+        let hidden = self.hidden(step, DELETED);
+        let deleted = fs::rename(path, &hidden).and_then(|()| {
+            fault_point("checkpoint hidden");
+            fs::remove_dir_all(&hidden)
+        });
+        if let Err(error) = deleted {
             tracing::warn!("cannot delete the old checkpoint {}: {error}", path.display());
         }
+        fault_point("checkpoint deleted");
+    }
+
+    fn note_intact(&self, step: u64) {
+        self.intact.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+    }
+
+    /// What cannot be read now counts as not intact.
+    fn is_intact(&self, step: u64, path: &Path) -> bool {
+        let is_known = self.intact.lock().unwrap_or_else(PoisonError::into_inner).contains(&step);
+        is_known || Checkpoint::open(path).is_ok()
     }
 
     fn hidden(&self, step: u64, suffix: &str) -> PathBuf {
         self.folder.join(format!(".{}.{suffix}-{}", step_name(step), std::process::id()))
     }
+
+    /// Deletes what was never finished or was being deleted, and puts back a checkpoint whose replacement
+    /// never came.
+    fn tidy(&self, hidden: &Path, visible: &Path, suffix: &str) -> Result<()> {
+        let delete = || fs::remove_dir_all(hidden).map_err(|source| Error::file("delete", hidden, source));
+        match suffix.split_once('-') {
+            Some(("tmp" | DELETED, _)) => delete(),
+            Some(("old", _)) if is_whole(visible)? => delete(),
+            Some(("old", _)) if is_whole(hidden)? && !files::exists(visible)? => rename(hidden, visible),
+            // Empty, it was being deleted.
+            Some(("old", _)) if fs::remove_dir(hidden).is_ok() => Ok(()),
+            Some(("old", _)) => set_aside(hidden, &self.folder, "it is what is left of an earlier checkpoint"),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// Puts back a checkpoint whose replacement never came, and deletes any other hidden folder.
-fn tidy(hidden: &Path, visible: &Path, suffix: &str) -> Result<()> {
-    if suffix.starts_with("old-") && !visible.exists() && Checkpoint::open(hidden).is_ok() {
-        return rename(hidden, visible);
-    }
-    if suffix.starts_with("old-") || suffix.starts_with("tmp-") {
-        fs::remove_dir_all(hidden).map_err(|source| Error::file("delete", hidden, source))?;
-    }
-    Ok(())
-}
+/// In the name of a checkpoint that is being deleted.
+const DELETED: &str = "deleted";
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|source| Error::file("create", to, source))
-}
-
-fn step_name(step: u64) -> String {
-    format!("step-{step:06}")
-}
-
-fn newest_first(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let step = |name: &str| name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
-    let mut steps: Vec<_> =
-        names(folder)?.into_iter().filter_map(|name| Some((step(&name)?, folder.join(name)))).collect();
-    steps.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(steps)
-}
-
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let failed = |source| Error::file("read", folder, source);
-    let entries = fs::read_dir(folder).map_err(failed)?.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
-    Ok(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
 #[cfg(test)]
@@ -235,12 +254,74 @@ mod tests {
     }
 
     #[test]
+    fn damaged_checkpoints_are_no_beginning() {
+        let (folder, checkpoints) = saved(2, &[10, 20]);
+        let manifest = |step: u64| folder.path().join(step_name(step)).join("manifest.json");
+        [10, 20].iter().for_each(|&step| fs::write(manifest(step), "{\"step\": ").unwrap());
+        let error = Checkpoints::new(folder.path(), 2).unwrap().latest().unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        let named = |step: &str| error.to_string().contains(&format!("{step}/manifest.json: not a manifest"));
+        assert!(named("step-000010") && named("step-000020"), "{error}");
+        // Not from there either.
+        assert_eq!(sorted_names(folder.path()), ["step-000010", "step-000020"]);
+        checkpoints.save(5, contents("5")).unwrap();
+        assert_eq!(sorted_names(folder.path()), ["set-aside", "step-000005"]);
+        let aside = folder.path().join("set-aside");
+        assert_eq!(sorted_names(&aside), ["step-000010", "step-000020"]);
+        assert_eq!(fs::read_to_string(aside.join("step-000020/policy")).unwrap(), "20");
+    }
+
+    /// A link that leads to itself is one of the errors that the operating system gives also to root.
+    #[cfg(unix)]
+    #[test]
+    fn a_checkpoint_that_cannot_be_read_now_is_not_damaged() {
+        let (folder, checkpoints) = saved(2, &[10, 20]);
+        let manifest = folder.path().join("step-000020/manifest.json");
+        fs::remove_file(&manifest).unwrap();
+        std::os::unix::fs::symlink(&manifest, &manifest).unwrap();
+        let error = checkpoints.latest().unwrap_err();
+        assert!(error.exit_code() == 1 && error.to_string().contains("step-000020/manifest.json"), "{error}");
+        assert_eq!(sorted_names(folder.path()), ["step-000010", "step-000020"]);
+        // The same where only the hidden one is there, whose replacement never came.
+        fs::rename(folder.path().join("step-000020"), folder.path().join(".step-000020.old-1")).unwrap();
+        assert_eq!(Checkpoints::new(folder.path(), 2).unwrap_err().exit_code(), 1);
+        assert_eq!(sorted_names(folder.path()), [".step-000020.old-1", "step-000010"]);
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_set_aside_when_its_step_is_written_again_or_it_is_old() {
+        let (folder, _) = saved(2, &[10, 20]);
+        fs::write(folder.path().join("step-000020/policy"), "cut").unwrap();
+        let checkpoints = Checkpoints::new(folder.path(), 1).unwrap();
+        assert_eq!(checkpoints.latest().unwrap().unwrap().step(), 10);
+        checkpoints.save(20, contents("20")).unwrap();
+        assert_eq!(sorted_names(folder.path()), ["set-aside", "step-000020"]);
+        fs::write(folder.path().join("step-000020/policy"), "cut again").unwrap();
+        let later = Checkpoints::new(folder.path(), 1).unwrap();
+        later.save(30, contents("30")).unwrap();
+        assert_eq!(sorted_names(&folder.path().join("set-aside")), ["step-000020", "step-000020-2"]);
+        assert_eq!(found(&later), (Some((30, "30".into())), 0));
+    }
+
+    #[test]
+    fn the_last_intact_checkpoint_is_not_given_up() {
+        let (folder, checkpoints) = saved(2, &[10, 20]);
+        fs::write(folder.path().join("step-000010/policy"), "cut").unwrap();
+        Checkpoints::new(folder.path(), 2).unwrap().give_up(20).unwrap();
+        assert_eq!(found(&checkpoints), (Some((20, "20".into())), 0));
+        fs::write(folder.path().join("step-000010/policy"), "10").unwrap();
+        checkpoints.give_up(20).unwrap();
+        assert_eq!(found(&checkpoints), (Some((10, "10".into())), 0));
+    }
+
+    #[test]
     fn a_damaged_later_checkpoint_does_not_push_out_a_new_one() {
         let (folder, checkpoints) = saved(1, &[20]);
         fs::remove_file(folder.path().join("step-000020/manifest.json")).unwrap();
         checkpoints.save(15, contents("15")).unwrap();
         assert_eq!(found(&checkpoints), (Some((15, "15".into())), 0));
-        assert_eq!(sorted_names(folder.path()), ["step-000015"]);
+        assert_eq!(sorted_names(folder.path()), ["set-aside", "step-000015"]);
+        assert_eq!(sorted_names(&folder.path().join("set-aside")), ["step-000020"]);
     }
 
     #[test]

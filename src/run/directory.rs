@@ -5,8 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files;
+use super::fault_points::fault_point;
 use super::journal::Journal;
+use super::latest::names;
+use super::set_aside::{SET_ASIDE, set_aside};
+use super::{files, leftovers};
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
 
@@ -20,7 +23,8 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Makes the folder if there is none, and locks it for this process.
+    /// Makes the folder if there is none, locks it for this process, and deletes the temporary files that a
+    /// killed one left there.
     ///
     /// # Errors
     /// [`Error::Failed`] when another process works in it; [`Error::File`] when it cannot be made.
@@ -28,6 +32,7 @@ impl RunDirectory {
         let path = path.into();
         files::create_folder(&path)?;
         let lock = lock(&path)?;
+        tidy(&path)?;
         Ok(Self { path, _lock: Arc::new(lock) })
     }
 
@@ -38,6 +43,7 @@ impl RunDirectory {
     pub fn stage(&self, name: &str) -> Result<Self> {
         let path = self.path.join(name);
         files::create_folder(&path)?;
+        tidy(&path)?;
         Ok(Self { path, _lock: Arc::clone(&self._lock) })
     }
 
@@ -73,8 +79,11 @@ impl RunDirectory {
     pub fn note_stop(&self, why: &impl std::fmt::Display) {
         let line =
             serde_json::json!({ "version": FormatVersion, "at": super::unix_seconds(), "stopped": why.to_string() });
+        // A line that was cut off by a crash must not swallow this one.
+        let is_cut = fs::read(self.events()).is_ok_and(|bytes| bytes.last().is_some_and(|&last| last != b'\n'));
+        let line = format!("{}{line}\n", if is_cut { "\n" } else { "" });
         let file = fs::OpenOptions::new().create(true).append(true).open(self.events());
-        file.and_then(|mut file| writeln!(file, "{line}")).ok();
+        file.and_then(|mut file| file.write_all(line.as_bytes())).ok();
     }
 
     /// The folder of the checkpoints.
@@ -82,26 +91,66 @@ impl RunDirectory {
         self.path.join("checkpoints")
     }
 
-    /// Whether anything was done here: a judgment made, or a step of training kept.
-    pub fn has_work(&self) -> bool {
-        let stages = ["", "reward", "policy", "sft"].map(|stage| self.path.join(stage).join("checkpoints"));
-        let kept = |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-        self.comparisons().exists() || stages.iter().any(kept)
+    /// Which models this run wrote, wherever they went.
+    pub(super) fn outputs(&self) -> PathBuf {
+        self.path.join("outputs.jsonl")
     }
 
-    /// Forgets what was trained here, so that it is done anew.
+    /// Whether anything was done here: a judgment made, or a step of training kept.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the operating system does not say: there may well be work.
+    pub fn has_work(&self) -> Result<bool> {
+        if files::exists(&self.comparisons())? {
+            return Ok(true);
+        }
+        for stage in ["", "reward", "policy", "sft"] {
+            let folder = self.path.join(stage).join("checkpoints");
+            if files::exists(&folder)? && !names(&folder)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Forgets what was trained here, so that it is done anew. What was set aside before is kept.
     ///
     /// # Errors
     /// [`Error::File`] when that cannot be deleted.
     pub fn forget_work(&self) -> Result<()> {
         let checkpoints = self.checkpoints();
-        let deleted = if checkpoints.exists() { fs::remove_dir_all(&checkpoints) } else { Ok(()) };
-        deleted.map_err(|source| Error::file("delete", &checkpoints, source))
+        if !files::exists(&checkpoints)? {
+            return Ok(());
+        }
+        let aside = checkpoints.join(SET_ASIDE);
+        if files::exists(&aside)? {
+            for checkpoint in files::list(&aside)? {
+                set_aside(&checkpoint, &self.path, "it was set aside before")?;
+            }
+        }
+        // At once, so that a kill halfway leaves no checkpoint with files missing.
+        let forgotten = self.path.join(FORGOTTEN);
+        fs::rename(&checkpoints, &forgotten).map_err(|source| Error::file("delete", &checkpoints, source))?;
+        fault_point("checkpoints forgotten");
+        tidy(&self.path)
     }
 
     /// The page that shows the run.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
+    }
+}
+
+/// Checkpoints that are being deleted, all of a stage.
+const FORGOTTEN: &str = ".preftune-checkpoints.tmp";
+
+/// Deletes what a process that was killed left in a folder of the run, whose lock this process holds.
+fn tidy(folder: &Path) -> Result<()> {
+    leftovers::sweep(folder);
+    let forgotten = folder.join(FORGOTTEN);
+    match files::exists(&forgotten)? {
+        true => fs::remove_dir_all(&forgotten).map_err(|source| Error::file("delete", &forgotten, source)),
+        false => Ok(()),
     }
 }
 
@@ -144,9 +193,37 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDirectory::open(folder.path()).unwrap();
         fs::create_dir_all(folder.path().join("policy/checkpoints")).unwrap();
-        assert!(!run.has_work());
+        assert!(!run.has_work().unwrap());
         fs::write(folder.path().join("policy/checkpoints/1"), "").unwrap();
-        assert!(run.has_work());
+        assert!(run.has_work().unwrap());
+    }
+
+    #[test]
+    fn forgotten_work_is_gone_at_once_and_what_was_set_aside_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path()).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir_all(path("checkpoints/set-aside/step-000009")).unwrap();
+        fs::create_dir_all(path("checkpoints/step-000008")).unwrap();
+        run.forget_work().unwrap();
+        assert!(!run.checkpoints().exists() && path("set-aside/step-000009").exists());
+        // Killed while they were being deleted.
+        fs::create_dir_all(path(".preftune-checkpoints.tmp/step-000007")).unwrap();
+        drop(run);
+        RunDirectory::open(folder.path()).unwrap();
+        assert!(!path(".preftune-checkpoints.tmp").exists());
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_not_swallow_the_next_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path()).unwrap();
+        fs::write(run.events(), "{\"at\": 1, \"stop").unwrap();
+        run.note_stop(&"first");
+        run.note_stop(&"second");
+        let lines = fs::read_to_string(run.events()).unwrap();
+        let whole = lines.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count();
+        assert_eq!(whole, 2, "{lines}");
     }
 
     #[test]

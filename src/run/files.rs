@@ -2,16 +2,34 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serializer;
 use sha2::{Digest, Sha256};
 
+use super::fault_points::fault_point;
+use super::leftovers;
 use crate::error::{Error, Result};
 
 /// The bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| Error::file("read", path, source))
+}
+
+/// The same of a file that has so many bytes at most.
+pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    match read.map_err(|source| Error::file("read", path, source))? as u64 > most {
+        true => Err(Error::input(path, format!("more than {most} bytes"), "check that it is the right file")),
+        false => Ok(bytes),
+    }
+}
+
+/// Whether there is something at this path. Where the operating system does not say, that is an error: it may
+/// well be there.
+pub fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|source| Error::file("look for", path, source))
 }
 
 /// A file to read piece by piece.
@@ -55,13 +73,18 @@ pub fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> std::result:
     serializer.serialize_str(&path.to_string_lossy())
 }
 
+/// The paths of all that is in a folder, in the order in which the file system has it.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.map_err(|source| Error::file("list", folder, source))
+}
+
 /// The text of a file, or of each `.txt` file in a folder, in the order of their names.
 pub fn read_texts(path: &Path) -> Result<Vec<String>> {
     if !path.is_dir() {
         return Ok(vec![read_text(path)?]);
     }
-    let entries = fs::read_dir(path).map_err(|source| Error::file("list", path, source))?;
-    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let mut found = list(path)?;
     found.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     // The order of a folder differs between machines; training must not.
     found.sort();
@@ -71,31 +94,28 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>> {
     found.iter().map(|path| read_text(path)).collect()
 }
 
-/// Writes files into a folder, which is made if need be; each whole or not at all.
-pub fn write_folder(folder: &Path, contents: Vec<(String, Vec<u8>)>) -> Result<()> {
-    create_folder(folder)?;
-    contents.iter().try_for_each(|(name, bytes)| write_atomically(&folder.join(name), bytes))
-}
-
 /// Writes a file so that after a crash it holds either its old bytes or the new ones, whole.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, bytes, temporary_file_in)
+    write(path, bytes, false)
 }
 
 /// As [`write_atomically`], and on Unix nobody else on this computer can read it.
 pub fn write_privately(path: &Path, bytes: &[u8]) -> Result<()> {
-    // Private is what temporary files are.
-    write(path, bytes, |folder| tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder))
+    write(path, bytes, true)
 }
 
-fn write(path: &Path, bytes: &[u8], begin: fn(&Path) -> std::io::Result<tempfile::NamedTempFile>) -> Result<()> {
+fn write(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
     let failed = |source| Error::file("write", path, source);
-    let folder = folder_of(path);
-    let mut file = begin(folder).map_err(failed)?;
+    fault_point("nothing written");
+    let mut file = leftovers::temporary_file(folder_of(path), private).map_err(failed)?;
+    fault_point("temporary file created");
     file.write_all(bytes).map_err(failed)?;
+    fault_point("bytes written");
     file.as_file().sync_all().map_err(failed)?;
+    fault_point("bytes synced");
     file.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder)
+    fault_point("file renamed");
+    sync_folder(folder_of(path))
 }
 
 /// SHA-256 of bytes, in hexadecimal.
@@ -109,9 +129,8 @@ pub fn digest(path: &Path, wanted: fn(&str) -> bool) -> Result<String> {
     if !path.is_dir() {
         return Ok(sha256(&read(path)?));
     }
-    let entries = fs::read_dir(path).map_err(|source| Error::file("list", path, source))?;
-    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
-    found.retain(|path| path.file_name().is_some_and(|name| wanted(&name.to_string_lossy())));
+    let mut found = list(path)?;
+    found.retain(|path| path.is_file() && path.file_name().is_some_and(|name| wanted(&name.to_string_lossy())));
     found.sort();
     let digests: String = found.iter().map(|path| digest(path, wanted)).collect::<Result<_>>()?;
     Ok(sha256(digests.as_bytes()))
@@ -139,20 +158,12 @@ pub fn sync_folder(_path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-fn temporary_file_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".tmp");
-    // Temporary files are private by default; this one is to have the permissions of any other.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }
 
 #[cfg(test)]

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use super::progress::write_line;
 use crate::error::{Error, Result};
 
 /// The exit code of a program that the user interrupted: 128 plus the number of SIGINT.
 const INTERRUPTED: i32 = 130;
+
+/// Signals that come so soon after the first are the same wish: `timeout` sends one to the program and one to
+/// its group.
+const SAME_WISH: Duration = Duration::from_millis(500);
 
 const AFTER_THIS_STEP: u8 = 1;
 const AT_ONCE: u8 = 2;
@@ -24,17 +29,22 @@ impl Interrupt {
         Self::default()
     }
 
-    /// One that Ctrl-C raises, or a request to terminate; a second one ends the program at once with exit
-    /// code 130.
+    /// One that Ctrl-C raises, or a request to terminate; a second one, half a second later or more, ends
+    /// the program at once with exit code 130.
     ///
     /// Fails if the process has such a handler already.
     pub fn install() -> Result<Self> {
         let interrupt = Self::new();
         let raised = interrupt.clone();
+        let mut first: Option<Instant> = None;
         ctrlc::set_handler(move || {
+            if first.is_some_and(|first| first.elapsed() < SAME_WISH) {
+                return;
+            }
             if raised.request() {
                 std::process::exit(INTERRUPTED);
             }
+            first = Some(Instant::now());
             write_line("stopping after this step; once more stops at once");
         })
         .map_err(|error| Error::failed(format!("cannot watch for Ctrl-C: {error}"), ""))?;
@@ -67,6 +77,18 @@ impl Interrupt {
         }
     }
 }
+
+/// From here on, a file that would grow beyond the limit on the size of files (`ulimit -f`) is an error of
+/// whoever writes it. Without this, the signal that comes first would end the program without a word.
+#[cfg(unix)]
+pub fn outlive_file_size_limit() {
+    // Where that fails, it is as it was without.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<std::sync::atomic::AtomicBool>::default()).ok();
+}
+
+/// Other systems have no such signal.
+#[cfg(not(unix))]
+pub fn outlive_file_size_limit() {}
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::fault_points::fault_point;
 use super::files;
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion, Versioned};
@@ -26,7 +27,7 @@ impl StepLog {
     /// dropped; with `None` all lines stay. A last line that was cut off by a crash is dropped;
     /// any other line that is not a JSON object with a `step` is an error.
     pub fn open(path: &Path, resume_step: Option<u64>) -> Result<Self> {
-        if path.exists() {
+        if files::exists(path)? {
             drop_repeated_lines(path, resume_step)?;
         }
         let file = OpenOptions::new()
@@ -43,7 +44,9 @@ impl StepLog {
         let mut line = serde_json::to_vec(&Versioned::new(row)).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         // A single write, so that a reader beside the run sees whole lines.
-        self.file.write_all(&line).map_err(failed)
+        self.file.write_all(&line).map_err(failed)?;
+        fault_point("row appended");
+        Ok(())
     }
 
     /// Makes all rows durable; to be called before the checkpoint that counts on them.

@@ -1,13 +1,11 @@
 //! Figure 1, left, from the labels on.
 
-use std::path::Path;
-
 use super::Session;
 use super::passes::settled;
 use crate::error::{Error, Result};
 use crate::lm::Task;
 use crate::reward::{FittedReward, HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, backward_that_fits};
-use crate::run::{RunDirectory, files};
+use crate::run::{OutputFolder, RunDirectory};
 
 /// One to train on, and one to measure on.
 const FEWEST: usize = 2;
@@ -39,7 +37,7 @@ pub fn fit(
     session: &Session<'_>,
     comparisons: Vec<TokenComparison>,
     queries: &[Vec<u32>],
-    out: &Path,
+    out: &OutputFolder,
     directory: &RunDirectory,
 ) -> Result<RewardFit> {
     let Session { model, settings, interrupt, seed, room, progress } = *session;
@@ -65,7 +63,7 @@ pub fn fit(
         progress,
     };
     let fitted = training.run()?;
-    files::write_folder(out, fitted.model.to_files(model)?)?;
+    out.write(&fitted.model.to_files(model)?, directory)?;
     Ok(RewardFit {
         fitted,
         chance: data.chance(),

@@ -18,7 +18,7 @@ use crate::lm::{Queries, Task, lora};
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
 use crate::run::checkpoints::latest;
-use crate::run::{RunDirectory, files};
+use crate::run::{OutputFolder, RunDirectory, files};
 
 /// What the folder of a fit is called, up to the number of updates before it.
 const STAGE_OF_FIT: &str = "reward-at-";
@@ -156,11 +156,11 @@ impl Rounds<'_> {
             if self.session.interrupt.requested() {
                 return Err(Error::Interrupted { checkpoint: None });
             }
-            let round = self.with_fit_that_is_there(round, done);
+            let round = self.with_fit_that_is_there(round, done)?;
             self.session.progress.say(&format!(
                 "round {} of {count}: {}, then up to update {}",
                 number + 1,
-                match are_labels_settled(&self.directory.path().join(stage_of_fit(round.first_update))) {
+                match are_labels_settled(&self.directory.path().join(stage_of_fit(round.first_update)))? {
                     true => format!("labels as they were before update {}", round.first_update + 1),
                     false => format!("{} labels", round.labels),
                 },
@@ -177,10 +177,10 @@ impl Rounds<'_> {
 
     /// Of a run that was begun with rounds that lay elsewhere, the one that goes on does so with the newest
     /// reward model in it.
-    fn with_fit_that_is_there(&self, round: Round, done: usize) -> Round {
-        let mut fits = fits_of(self.directory.path()).into_iter().map(|(update, _)| update);
+    fn with_fit_that_is_there(&self, round: Round, done: usize) -> Result<Round> {
+        let mut fits = fits_of(self.directory.path())?.into_iter().map(|(update, _)| update);
         let newest = fits.rfind(|update| (round.first_update..round.updates).contains(update) && *update <= done);
-        Round { first_update: newest.unwrap_or(round.first_update), ..round }
+        Ok(Round { first_update: newest.unwrap_or(round.first_update), ..round })
     }
 
     /// One round, before which `done` updates are done.
@@ -199,7 +199,9 @@ impl Rounds<'_> {
         let comparisons = encode_comparisons(&comparisons, model, &task)?;
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
         let reward_model = stage.path().join("model");
-        let fit = fit(&self.session, comparisons, &tokens, &reward_model, &stage)?;
+        let out = OutputFolder::new(&reward_model)?;
+        out.check(&stage)?;
+        let fit = fit(&self.session, comparisons, &tokens, &out, &stage)?;
         let held_out = fit.held_out();
         if let Some(held_out) = held_out {
             progress.say(&format!("held-out accuracy {held_out}"));
@@ -239,7 +241,7 @@ impl Rounds<'_> {
         choosers: &mut Choosers<'_>,
         done: usize,
     ) -> Result<Vec<Comparison>> {
-        if !are_labels_settled(stage.path()) {
+        if !are_labels_settled(stage.path())? {
             let lines = self.label(round, another, choosers, done)?;
             LinesOfLabels::write(lines, stage.path())?;
         }
@@ -294,9 +296,9 @@ impl Rounds<'_> {
 
 /// Whether the fit in this folder has begun, so that its labels are what they are, even if somebody takes one
 /// back.
-fn are_labels_settled(fit: &Path) -> bool {
-    let is_noted = [LINES_OF_LABELS, LINES_OF_LABELS_OF_0_1].iter().any(|file| fit.join(file).exists());
-    is_noted && fit.join("checkpoints").exists()
+fn are_labels_settled(fit: &Path) -> Result<bool> {
+    let is_noted = files::exists(&fit.join(LINES_OF_LABELS))? || files::exists(&fit.join(LINES_OF_LABELS_OF_0_1))?;
+    Ok(is_noted && files::exists(&fit.join("checkpoints"))?)
 }
 
 /// The folder of the reward model that is fitted before this update.
@@ -305,10 +307,13 @@ fn stage_of_fit(first_update: usize) -> String {
 }
 
 /// Before which updates a run in rounds fitted its reward models, and where; the last comes last.
-pub fn fits_of(run: &Path) -> Vec<(usize, PathBuf)> {
-    let folders = std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+///
+/// # Errors
+/// [`Error::File`] when the folder of the run cannot be read.
+pub fn fits_of(run: &Path) -> Result<Vec<(usize, PathBuf)>> {
     let update = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix(STAGE_OF_FIT)?.parse().ok();
+    let folders = files::list(run)?.into_iter();
     let mut fits: Vec<(usize, PathBuf)> = folders.filter_map(|path| Some((update(&path)?, path))).collect();
     fits.sort();
-    fits
+    Ok(fits)
 }

@@ -9,7 +9,7 @@ use crate::labels::Labeler;
 use crate::lm::{LanguageModel, Precision, Queries, ROWS_AT_ONCE, STORYTELLER, Task, lora};
 use crate::policy::Judges;
 use crate::reward::{TokenComparison, token_comparisons};
-use crate::run::{RunDirectory, files};
+use crate::run::{OutputFolder, RunDirectory, files};
 
 /// The parts of the labels that make "fewer" in [`Stylistic::table`]: the first quarter, and the first
 /// sixteenth.
@@ -69,10 +69,11 @@ impl Stylistic<'_> {
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task)?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
-        let fit = fit(&self.session, labels.to_vec(), &tokens, &stage.path().join("model"), &stage)?;
+        let fit = fit(&self.session, labels.to_vec(), &tokens, &model_of(&stage)?, &stage)?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
+        let out = model_of(&stage)?;
         let policy = tune(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?.policy;
-        files::write_folder(&stage.path().join("model"), policy.to_files(model)?)?;
+        out.write(&policy.to_files(model)?, &stage)?;
         Ok(Tuned { labels: labels.len(), fit, model: model.with_transformer(policy.transformer) })
     }
 
@@ -82,8 +83,9 @@ impl Stylistic<'_> {
     /// As [`fine_tune`].
     pub fn supervised_on(&self, labels: &[TokenComparison]) -> Result<LanguageModel> {
         let stage = self.directory.stage("sft")?;
+        let out = model_of(&stage)?;
         let model = fine_tune(&self.session, labels.to_vec(), &stage)?.trained.model;
-        files::write_folder(&stage.path().join("model"), model.to_files(Precision::F32)?)?;
+        out.write(&model.to_files(Precision::F32)?, &stage)?;
         Ok(model)
     }
 
@@ -153,6 +155,12 @@ impl Stylistic<'_> {
         };
         judging.run(contestants, &matches, labeler)
     }
+}
+
+/// Where a stage writes its model.
+fn model_of(stage: &RunDirectory) -> Result<OutputFolder> {
+    let out = OutputFolder::new(&stage.path().join("model"))?;
+    out.check(stage).map(|()| out)
 }
 
 fn contestant_on(tuned: &Tuned) -> Contestant<'_> {

@@ -45,7 +45,7 @@ impl Corpus {
         let mut progress = Progress::new("tokenizing", texts.len() as u64, "texts", progress);
         for text in texts {
             tokens.extend(tokenizer.encode(END_OF_TEXT)?);
-            tokens.extend(tokenizer.encode(text)?);
+            tokens.extend(tokenizer.encode_beginning(text)?);
             progress.advance(1);
         }
         progress.finish();

@@ -43,7 +43,7 @@ impl HeldOutExamples {
     pub fn of_texts(texts: &[String], tokenizer: &Tokenizer, context: usize) -> Result<Self> {
         let mut examples = Vec::new();
         for text in texts {
-            let ids = [tokenizer.encode(END_OF_TEXT)?, tokenizer.encode(text)?].concat();
+            let ids = [tokenizer.encode(END_OF_TEXT)?, tokenizer.encode_beginning(text)?].concat();
             examples.extend(split_windows(&ids, context));
         }
         Ok(Self { examples, bytes: texts.iter().map(String::len).sum() })

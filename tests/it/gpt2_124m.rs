@@ -83,7 +83,7 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
             "gpt2".into(),
             file(CONFIG_FILE),
             Weights::of_one(TensorFile::from_bytes(file(WEIGHTS_FILE), Path::new(WEIGHTS_FILE)).unwrap()).unwrap(),
-            TokenizerFiles::Json(file(TOKENIZER_FILE)),
+            TokenizerFiles::json(file(TOKENIZER_FILE)),
         ),
         &devices::flex(),
     )

@@ -23,7 +23,7 @@ fn load(files: &Files) -> Result<LanguageModel> {
     let file = |name: &str| files.iter().find(|(known, _)| known == name).unwrap().1.as_slice();
     let folder = PathBuf::from("some/model");
     let weights = Weights::of_one(TensorFile::from_bytes(file(WEIGHTS_FILE), &folder.join(WEIGHTS_FILE))?)?;
-    let tokenizer = TokenizerFiles::Json(file(TOKENIZER_FILE));
+    let tokenizer = TokenizerFiles::json(file(TOKENIZER_FILE));
     LanguageModel::load(ModelFiles::new(folder, file(CONFIG_FILE), weights, tokenizer), &devices::ndarray())
 }
 

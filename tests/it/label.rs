@@ -191,6 +191,10 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     assert!(!judgments.contains("storyteller") && !judgments.contains("\"policy\""), "not blind: {judgments}");
     assert_eq!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count(), 6);
 
+    let output = command().output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "pairs are not written over");
+    fs::remove_file(folder.join("pairs.jsonl")).unwrap();
+
     // What was judged is not asked again when more is wanted: a second contest is six more.
     let mut more = command();
     more.args(["--baseline", "storyteller", "--baseline", "storyteller"]);

@@ -114,14 +114,15 @@ fn a_checkpoint_that_does_not_fit_on_the_disk_leaves_nothing_half_written() {
     if !may_mount {
         println!("no file system may be mounted here: only the limit on the size of a file is tried");
     }
-    checkpoint_does_not_fit("sh", "trap '' XFSZ; ulimit -f 8192", "File too large");
+    checkpoint_does_not_fit("sh", "ulimit -f 8192", "File too large", "hint: raise the limit on the size of files");
     if may_mount {
-        checkpoint_does_not_fit("unshare -rm sh", "mount -t tmpfs -o size=6m none run", "No space left on device");
+        let limit = "mount -t tmpfs -o size=6m none run";
+        checkpoint_does_not_fit("unshare -rm sh", limit, "No space left on device", "hint: free some disk space");
     }
 }
 
 #[cfg(target_os = "linux")]
-fn checkpoint_does_not_fit(shell: &str, limit: &str, reason: &str) {
+fn checkpoint_does_not_fit(shell: &str, limit: &str, reason: &str, hint: &str) {
     let folder = tempfile::tempdir().unwrap();
     let one = r#"{"query":"A door.","responses":[" b."," c."],"best":0}"#;
     fs::write(folder.path().join("labels.jsonl"), format!("{one}\n{}\n", one.replace("door", "dog"))).unwrap();
@@ -136,7 +137,7 @@ fn checkpoint_does_not_fit(shell: &str, limit: &str, reason: &str) {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("cannot write run/checkpoints") && text.contains(reason), "{text}");
-    assert!(text.contains("hint: free some disk space"), "{text}");
+    assert!(text.contains(hint), "{text}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "files of a checkpoint that was not finished");
     assert!(!folder.path().join("reward").exists());
 }
@@ -318,9 +319,8 @@ fn the_tuned_model_meets_others(folder: &Path) {
     let loss = |name: &str| sft[name].as_f64().unwrap();
     assert!(loss("held_out_loss") < loss("held_out_loss_before"), "{sft}");
     let contestants = "--model demo/policy/model --baseline storyteller --baseline sft/model --best-of 4";
-    let eval =
-        format!("eval {contestants} --reward demo/reward/model --preset quick --json --run demo --pairs pairs.jsonl");
-    let outcome = json(&eval);
+    let eval = format!("eval {contestants} --reward demo/reward/model --preset quick --json --run demo");
+    let outcome = json(&format!("{eval} --pairs pairs.jsonl"));
     let contests = outcome["contests"].as_array().unwrap();
     let pairs: u64 = contests.iter().map(|contest| contest["pairs"].as_u64().unwrap()).sum();
     assert_eq!((contests.len() as u64, pairs), (3, 3 * contests[0]["pairs"].as_u64().unwrap()));

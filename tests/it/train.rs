@@ -77,7 +77,7 @@ fn a_finished_run_that_is_trained_longer_goes_on_with_its_newest_reward_model() 
     let of_round = |round: usize| [&outcome["rounds"][round]["comparisons"], &outcome["rounds"][round]["updates"]];
     assert_eq!(of_round(0), [96, 4], "the first reward model learned 32 labels, the last all");
     assert_eq!(of_round(2), [96, 12]);
-    let fits = preftune::stages::fits_of(&folder.join("run"));
+    let fits = preftune::stages::fits_of(&folder.join("run")).unwrap();
     assert_eq!(fits.iter().map(|(update, _)| *update).collect::<Vec<_>>(), [0, 1, 2, 4, 8]);
     assert!(outcome["reward_model"].as_str().unwrap().contains("reward-at-000008"));
 }

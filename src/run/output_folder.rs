@@ -1,0 +1,371 @@
+//! The folder of a model that a run writes at its end: looked at before the work, and whole after it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::directory::RunDirectory;
+use super::fault_points::fault_point;
+use super::output_file::{check_folder_of, followed};
+use super::written_models::{Hashes, is_of_a_model, note, noted};
+use super::{files, leftovers};
+use crate::error::{Error, Result};
+
+/// The folder of a model, for the one process that writes it: it appears whole, or is replaced as a whole.
+#[derive(Debug)]
+pub struct OutputFolder {
+    /// As it was given, for messages.
+    given: PathBuf,
+    /// Behind links.
+    path: PathBuf,
+    /// The model before it is whole.
+    unfinished: PathBuf,
+    /// The model that is being replaced.
+    replaced: PathBuf,
+    lock: (PathBuf, File),
+}
+
+impl OutputFolder {
+    /// Takes the place of a folder, mends what a killed process left of it, and makes sure that it can be
+    /// written there.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there cannot be such a folder, [`Error::Failed`] when another process has it,
+    /// [`Error::File`] when the operating system refuses.
+    pub fn new(given: &Path) -> Result<Self> {
+        let path = path_of_folder(given)?;
+        check_folder_of(&path)?;
+        refuse_mount_point(&path)?;
+        // A name may be as long as a name can be.
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let id = files::sha256(name).chars().take(16).collect::<String>();
+        let beside = |end: &str| files::folder_of(&path).join(format!("{}{id}{end}", leftovers::PREFIX));
+        let locked = beside(leftovers::LOCK);
+        let lock = leftovers::lock_file(&locked).map_err(|source| Error::file("lock", &locked, source))?;
+        let lock = lock.ok_or_else(|| {
+            Error::failed(
+                format!("another process is at work that will write {}", given.display()),
+                "wait until it ends, or choose another --out",
+            )
+        })?;
+        let (unfinished, replaced) = (beside(leftovers::UNFINISHED), beside(".old"));
+        let folder = Self { given: given.into(), path, unfinished, replaced, lock: (locked, lock) };
+        folder.mend()?;
+        Ok(folder)
+    }
+
+    /// Makes sure that nothing is lost if this run writes there: the folder is empty or not there, or has a
+    /// model that this run wrote, which one that was trained longer replaces.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when something else is there.
+    pub fn check(&self, run: &RunDirectory) -> Result<()> {
+        if self.may_be_written(run)? {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!("{} is there already", self.given.display()),
+            "choose another --out, delete it, or go on with the --run that wrote it",
+        ))
+    }
+
+    /// Writes the files of the model that this run made, and keeps files of other names that were added to
+    /// the model that it replaces.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when something else is there by now, [`Error::File`] when the operating system
+    /// refuses. What was there before stays.
+    pub fn write(&self, contents: &[(String, Vec<u8>)], run: &RunDirectory) -> Result<()> {
+        let hashes: Hashes = contents.iter().map(|(name, bytes)| (name.clone(), files::sha256(bytes))).collect();
+        let there = self.hashes()?;
+        if !there.is_empty() && hashes.iter().all(|(name, hash)| there.get(name) == Some(hash)) {
+            return Ok(());
+        }
+        if !self.may_be_written(run)? {
+            return Err(self.taken(run));
+        }
+        note(&hashes, run)?;
+        fault_point("output noted");
+        let written = self.stage(contents, &hashes).and_then(|()| self.publish(run));
+        if written.is_err() {
+            fs::remove_dir_all(&self.unfinished).ok();
+        }
+        written
+    }
+
+    /// Writes the new folder, with what is to stay of the old one.
+    fn stage(&self, contents: &[(String, Vec<u8>)], hashes: &Hashes) -> Result<()> {
+        files::create_folder(&self.unfinished)?;
+        for (name, bytes) in contents {
+            files::write_atomically(&self.unfinished.join(name), bytes)?;
+        }
+        for path in self.entries()? {
+            let name = path.file_name().unwrap_or_default();
+            if !hashes.contains_key(&*name.to_string_lossy()) && !is_of_a_model(&path) {
+                let to = self.unfinished.join(name);
+                let kept = fs::hard_link(&path, &to).or_else(|_| fs::copy(&path, &to).map(drop));
+                kept.map_err(|source| Error::file("keep", &path, source))?;
+            }
+        }
+        if let Ok(metadata) = fs::metadata(&self.path) {
+            fs::set_permissions(&self.unfinished, metadata.permissions()).ok();
+        }
+        files::sync_folder(&self.unfinished)?;
+        fault_point("output staged");
+        Ok(())
+    }
+
+    /// Puts the new folder into the place of the old one.
+    fn publish(&self, run: &RunDirectory) -> Result<()> {
+        // Only an empty folder can be removed so.
+        fs::remove_dir(&self.path).ok();
+        let replaces = files::exists(&self.path)?;
+        if replaces {
+            let moved = fs::rename(&self.path, &self.replaced);
+            moved.map_err(|source| Error::file("replace", &self.path, source))?;
+            fault_point("old output moved away");
+        }
+        if let Err(source) = fs::rename(&self.unfinished, &self.path) {
+            fs::rename(&self.replaced, &self.path).ok();
+            let is_taken = !replaces && files::exists(&self.path)?;
+            return Err(if is_taken { self.taken(run) } else { Error::file("write", &self.path, source) });
+        }
+        fault_point("output published");
+        files::sync_folder(files::folder_of(&self.path))?;
+        fs::remove_dir_all(&self.replaced).ok();
+        fault_point("old output deleted");
+        Ok(())
+    }
+
+    fn taken(&self, run: &RunDirectory) -> Error {
+        Error::usage(
+            format!("{} is there by now, and is not of this run", self.given.display()),
+            format!(
+                "what was trained is in {}: the same command with another --out writes it at once",
+                run.path().display()
+            ),
+        )
+    }
+
+    fn may_be_written(&self, run: &RunDirectory) -> Result<bool> {
+        let entries = self.entries()?;
+        let notes = run.outputs();
+        if !files::exists(&notes)? {
+            // A run that was begun before there were such notes wrote what is there.
+            let looks_written =
+                || entries.iter().all(|path| path.is_file()) && entries.iter().any(|path| is_of_a_model(path));
+            if run.has_work()? {
+                return Ok(entries.is_empty() || looks_written());
+            }
+            files::write_atomically(&notes, b"")?;
+        }
+        if entries.is_empty() {
+            return Ok(true);
+        }
+        let there = self.hashes()?;
+        let is_there = |written: &Hashes| written.iter().all(|(name, hash)| there.get(name) == Some(hash));
+        Ok(entries.iter().all(|path| path.is_file()) && noted(run)?.iter().any(is_there))
+    }
+
+    /// All that is in the folder; nothing where there is none.
+    fn entries(&self) -> Result<Vec<PathBuf>> {
+        if files::exists(&self.path)? { files::list(&self.path) } else { Ok(Vec::new()) }
+    }
+
+    fn hashes(&self) -> Result<Hashes> {
+        let files = self.entries()?.into_iter().filter(|path| is_of_a_model(path) && path.is_file());
+        let hash = |path: PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, files::sha256(&files::read(&path)?)))
+        };
+        files.map(hash).collect()
+    }
+
+    /// Deletes a folder that was never finished, and puts back one whose replacement never came.
+    fn mend(&self) -> Result<()> {
+        let delete = |folder: &Path| match files::exists(folder)? {
+            true => fs::remove_dir_all(folder).map_err(|source| Error::file("delete", folder, source)),
+            false => Ok(()),
+        };
+        delete(&self.unfinished)?;
+        if files::exists(&self.replaced)? && self.entries()?.is_empty() {
+            fs::remove_dir(&self.path).ok();
+            let back = fs::rename(&self.replaced, &self.path);
+            return back.map_err(|source| Error::file("restore", &self.path, source));
+        }
+        delete(&self.replaced)
+    }
+}
+
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        // Still locked: whoever opens it before that finds it locked, or gone.
+        fs::remove_file(&self.lock.0).ok();
+    }
+}
+
+/// The path of a folder that is there, or that can be made.
+fn path_of_folder(path: &Path) -> Result<PathBuf> {
+    let path = followed(path)?;
+    if path.is_dir() {
+        return fs::canonicalize(&path).map_err(|source| Error::file("open", &path, source));
+    }
+    match files::exists(&path)? {
+        true => Err(Error::usage(
+            format!("{} is there already, and is no folder", path.display()),
+            "choose another --out, or delete it",
+        )),
+        false => Ok(path),
+    }
+}
+
+/// A file system that is mounted at a folder stays there: the folder cannot be renamed.
+#[cfg(unix)]
+fn refuse_mount_point(path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
+    let is_mounted = path.is_dir() && device(path).ok() != device(files::folder_of(path)).ok();
+    match is_mounted || path.parent().is_none() {
+        true => Err(Error::usage(
+            format!("{} is a file system of its own, and a model replaces its folder as a whole", path.display()),
+            format!("name a folder in it, such as {}", path.join("model").display()),
+        )),
+        false => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_mount_point(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(weights: &str) -> Vec<(String, Vec<u8>)> {
+        [("config.json", "{}"), ("model.safetensors", weights), ("heads.safetensors", weights)]
+            .map(|(name, text)| (name.into(), text.into()))
+            .into()
+    }
+
+    /// A run that is not done, and a place beside it.
+    fn run_and_place() -> (tempfile::TempDir, RunDirectory, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(folder.path().join("run")).unwrap();
+        let out = folder.path().join("out");
+        (folder, run, out)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = files::list(folder)
+            .unwrap()
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().into())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn weights(out: &Path) -> [String; 2] {
+        ["model.safetensors", "heads.safetensors"].map(|name| files::read_text(&out.join(name)).unwrap())
+    }
+
+    #[test]
+    fn a_longer_run_replaces_its_model_and_keeps_files_that_were_added() {
+        let (folder, run, path) = run_and_place();
+        fs::create_dir(&path).unwrap();
+        let out = OutputFolder::new(&path).unwrap();
+        out.check(&run).unwrap();
+        out.write(&model("1"), &run).unwrap();
+        drop(out);
+        fs::write(path.join("README.md"), "my model").unwrap();
+        let out = OutputFolder::new(&path).unwrap();
+        out.check(&run).unwrap();
+        out.write(&model("2"), &run).unwrap();
+        drop(out);
+        assert_eq!(weights(&path), ["2", "2"]);
+        assert_eq!(names(&path), ["README.md", "config.json", "heads.safetensors", "model.safetensors"]);
+        assert_eq!(names(folder.path()), ["out", "run"]);
+    }
+
+    #[test]
+    fn what_a_run_did_not_write_is_not_replaced() {
+        let (_folder, run, path) = run_and_place();
+        let out = OutputFolder::new(&path).unwrap();
+        out.check(&run).unwrap();
+        // Another run's, meanwhile.
+        fs::create_dir(&path).unwrap();
+        model("other").iter().for_each(|(name, bytes)| fs::write(path.join(name), bytes).unwrap());
+        let error = out.write(&model("1"), &run).unwrap_err();
+        assert!(error.exit_code() == 2 && error.hint().contains(&run.path().display().to_string()), "{error}");
+        assert_eq!(weights(&path), ["other", "other"]);
+        assert!(out.check(&run).is_err());
+        // Its own, but changed by somebody, or with folders in it.
+        model("1").iter().for_each(|(name, bytes)| fs::write(path.join(name), bytes).unwrap());
+        out.write(&model("1"), &run).unwrap();
+        note(&model("1").into_iter().map(|(name, bytes)| (name, files::sha256(&bytes))).collect(), &run).unwrap();
+        out.check(&run).unwrap();
+        fs::create_dir(path.join("notes")).unwrap();
+        assert!(out.check(&run).is_err());
+        fs::remove_dir(path.join("notes")).unwrap();
+        fs::write(path.join("config.json"), "{\"changed\": true}").unwrap();
+        assert_eq!(out.check(&run).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_run_from_before_models_were_noted_writes_where_it_did() {
+        let (_folder, run, path) = run_and_place();
+        fs::create_dir_all(run.checkpoints().join("step-000001")).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("thesis.txt"), "mine").unwrap();
+        let out = OutputFolder::new(&path).unwrap();
+        assert_eq!(out.check(&run).unwrap_err().exit_code(), 2);
+        model("1").iter().for_each(|(name, bytes)| fs::write(path.join(name), bytes).unwrap());
+        out.check(&run).unwrap();
+        out.write(&model("2"), &run).unwrap();
+        assert_eq!(weights(&path), ["2", "2"]);
+        assert_eq!(files::read_text(&path.join("thesis.txt")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_kill_between_the_old_folder_and_the_new_one_is_mended() {
+        let (folder, run, path) = run_and_place();
+        let out = OutputFolder::new(&path).unwrap();
+        out.check(&run).unwrap();
+        out.write(&model("1"), &run).unwrap();
+        let (unfinished, replaced) = (out.unfinished.clone(), out.replaced.clone());
+        drop(out);
+        fs::rename(&path, &replaced).unwrap();
+        fs::create_dir(&unfinished).unwrap();
+        let out = OutputFolder::new(&path).unwrap();
+        assert_eq!(weights(&path), ["1", "1"]);
+        drop(out);
+        assert_eq!(names(folder.path()), ["out", "run"]);
+    }
+
+    #[test]
+    fn one_process_at_a_time_writes_a_folder() {
+        let (_folder, _run, path) = run_and_place();
+        let first = OutputFolder::new(&path).unwrap();
+        let error = OutputFolder::new(&path).unwrap_err();
+        assert!(error.exit_code() == 1 && error.to_string().contains("another process"), "{error}");
+        drop(first);
+        assert!(OutputFolder::new(&path).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed() {
+        let (folder, run, path) = run_and_place();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for weights_of in ["1", "2"] {
+            // At first it leads nowhere.
+            let out = OutputFolder::new(&link).unwrap();
+            out.check(&run).unwrap();
+            out.write(&model(weights_of), &run).unwrap();
+            assert_eq!(weights(&path), [weights_of, weights_of]);
+        }
+        assert!(link.is_symlink());
+    }
+}

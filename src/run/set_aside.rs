@@ -1,0 +1,34 @@
+//! Checkpoints that are in the way, and may still be of use: moved to a folder of their own.
+
+use std::fs;
+use std::path::Path;
+
+use super::fault_points::fault_point;
+use super::files;
+use crate::error::{Error, Result};
+
+/// The folder beside the checkpoints of a run.
+pub(super) const SET_ASIDE: &str = "set-aside";
+
+/// Moves a checkpoint into the folder `set-aside` in `folder`, under its own name or that with a number, and
+/// says why.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be moved.
+pub(super) fn set_aside(checkpoint: &Path, folder: &Path, why: &str) -> Result<()> {
+    let aside = folder.join(SET_ASIDE);
+    files::create_folder(&aside)?;
+    let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.trim_start_matches('.');
+    let mut to = aside.join(name);
+    let mut copies = 1;
+    while files::exists(&to)? {
+        copies += 1;
+        to = aside.join(format!("{name}-{copies}"));
+    }
+    fs::rename(checkpoint, &to).map_err(|source| Error::file("move aside", checkpoint, source))?;
+    fault_point("checkpoint set aside");
+    files::sync_folder(&aside)?;
+    tracing::warn!("{} was not deleted, but moved to {}: {why}", checkpoint.display(), to.display());
+    Ok(())
+}

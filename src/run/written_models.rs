@@ -1,0 +1,45 @@
+//! Which models a run wrote, so that it knows its own wherever they are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::directory::RunDirectory;
+use super::files;
+use crate::error::{Error, Result};
+
+/// SHA-256 of each file of a model, by its name.
+pub(super) type Hashes = BTreeMap<String, String>;
+
+/// What a folder of a model consists of, whoever wrote it.
+pub(super) fn is_of_a_model(path: &Path) -> bool {
+    MODEL_FILES.iter().any(|name| path.file_name().is_some_and(|found| found == *name))
+}
+
+const MODEL_FILES: [&str; 6] =
+    ["config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "heads.safetensors"];
+
+/// What this run wrote so far, each time.
+pub(super) fn noted(run: &RunDirectory) -> Result<Vec<Hashes>> {
+    let path = run.outputs();
+    if !files::exists(&path)? {
+        return Ok(Vec::new());
+    }
+    let parse = |(index, line): (usize, &str)| {
+        serde_json::from_str(line)
+            .map_err(|error| Error::line(&path, index + 1, format!("no note of a model: {error}"), "delete this line"))
+    };
+    files::read_text(&path)?.lines().enumerate().map(parse).collect()
+}
+
+/// Notes what this run is about to write, so that it knows its own.
+pub(super) fn note(hashes: &Hashes, run: &RunDirectory) -> Result<()> {
+    let mut all = noted(run)?;
+    if all.contains(hashes) {
+        return Ok(());
+    }
+    all.push(hashes.clone());
+    let line = |hashes: &Hashes| serde_json::to_string(hashes).map(|line| line + "\n");
+    let lines: std::result::Result<String, _> = all.iter().map(line).collect();
+    let lines = lines.map_err(|error| Error::file("write", &run.outputs(), error.into()))?;
+    files::write_atomically(&run.outputs(), lines.as_bytes())
+}
