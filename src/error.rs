@@ -96,6 +96,7 @@ impl Error {
                 std::io::ErrorKind::NotFound => "check the path".into(),
                 std::io::ErrorKind::IsADirectory => "name a file in it".into(),
                 std::io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder".into(),
+                std::io::ErrorKind::ReadOnlyFilesystem => "choose a place that can be written to".into(),
                 std::io::ErrorKind::FileTooLarge => {
                     "raise the limit on the size of files (ulimit -f) and run the same command again; files written \
                      before are intact"

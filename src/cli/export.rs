@@ -11,7 +11,7 @@ use crate::data::comparisons::Comparison;
 use crate::data::openai::{self, Labels};
 use crate::data::preferences::{Preferences, to_trl};
 use crate::error::{Error, Result};
-use crate::lm::{comparisons_to_labels, labels_to_comparisons, original_labels};
+use crate::lm::{comparisons_to_labels, count_changed_as_text, labels_to_comparisons, original_labels};
 use crate::run::{OutputFile, files};
 
 /// Write preferences for another program, or other programs' as comparisons
@@ -56,6 +56,8 @@ struct Outcome {
     entries: usize,
     /// Entries that were left out: in them nobody chose, or both responses are the same.
     undecided: usize,
+    /// Judgments in token ids that are other tokens as text.
+    changed_as_text: usize,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
@@ -63,7 +65,7 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let path = fetched_file(&arguments.preferences)?;
     let out = OutputFile::new(&arguments.out)?;
-    let Preferences { comparisons, undecided, fault } = read(&path, &arguments.model)?;
+    let (Preferences { comparisons, undecided, fault }, changed_as_text) = read(&path, &arguments.model)?;
     if comparisons.is_empty() {
         return Err(fault.unwrap_or_else(|| Error::input(&path, "no comparisons", "give a file that has some")));
     }
@@ -77,8 +79,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         0 => String::new(),
         count => format!("; {count} entries in which nobody chose, or both responses are the same, left out"),
     };
-    let text = format!("{what} written to {}{left_out}", arguments.out.display());
-    common.print(&Outcome { comparisons: comparisons.len(), entries, undecided, out: arguments.out }, &text)?;
+    let changed = match changed_as_text {
+        0 => String::new(),
+        count => format!("; {count} comparisons are other tokens as text than in the file"),
+    };
+    let text = format!("{what} written to {}{left_out}{changed}", arguments.out.display());
+    let comparisons = comparisons.len();
+    common.print(&Outcome { comparisons, entries, undecided, changed_as_text, out: arguments.out }, &text)?;
     fault.map_or(Ok(()), Err)
 }
 
@@ -96,12 +103,15 @@ fn written(comparisons: &[Comparison], arguments: &Arguments, path: &Path) -> Re
     Ok((lines.lines().count(), lines))
 }
 
-fn read(path: &Path, model: &Path) -> Result<Preferences> {
+/// With how many judgments are other tokens as text.
+fn read(path: &Path, model: &Path) -> Result<(Preferences, usize)> {
     let text = files::read_text(path)?;
     if openai::is_original(&text) {
         let tokenizer = load_tokenizer(model)?;
         let Labels { labels, fault } = original_labels(&text, path, &tokenizer)?;
-        return Ok(Preferences { comparisons: labels_to_comparisons(&labels, path, &tokenizer)?, undecided: 0, fault });
+        let changed = count_changed_as_text(&labels, &tokenizer)?;
+        let comparisons = labels_to_comparisons(&labels, path, &tokenizer)?;
+        return Ok((Preferences { comparisons, undecided: 0, fault }, changed));
     }
-    Ok(Preferences::read(&text, path))
+    Ok((Preferences::read(&text, path), 0))
 }

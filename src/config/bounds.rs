@@ -128,6 +128,7 @@ pub const BOUNDS: &[Bounds] = &[
     number("health.largest_kl", 1e-6, 1e9, "the most is no limit"),
     share("health.smallest_entropy"),
     share("health.most_repetition"),
+    whole("health.responses_until_valid", 0, COUNT, COUNT_WHY),
     number("health.least_above_chance", -1.0, 1.0, "it is a difference of two shares"),
     whole("train.rounds", 1, 10_000, "each fits a reward model"),
     part("train.first_share"),

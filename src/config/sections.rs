@@ -363,7 +363,7 @@ pub struct Health {
     /// Mean share of a response's pairs of tokens that came in it before. From 0 to 1.
     pub most_repetition: f64,
     /// Responses at the start of a run of which one at least must have the truncate token where it counts; 0
-    /// for no limit.
+    /// for no limit. From 0 to 1,000,000,000,000.
     pub responses_until_valid: usize,
     /// By how much a reward model's held-out accuracy must be above that of guessing, in `train`.
     /// From -1 to 1.

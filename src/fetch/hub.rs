@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use super::{Fetched, FetchedFile, Fetcher};
 use crate::error::{Error, Result};
 use crate::lm::WeightsIndex;
-use crate::lm::hugging_face::{COMPANION_FILES, CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
+use crate::lm::hugging_face::{CONFIG_FILE, OPTIONAL_FILES, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
 use crate::run;
 
 /// What the hub says of a file.
@@ -73,8 +73,8 @@ impl Fetcher {
                 }
             }
         }
-        for companion in COMPANION_FILES {
-            files.extend(bring_if_there(companion)?);
+        for file in OPTIONAL_FILES {
+            files.extend(bring_if_there(file)?);
         }
         match at_commit(WEIGHTS_FILE) {
             Ok(remote) => files.push(self.bring(&model, name, WEIGHTS_FILE, &remote)?),

@@ -14,7 +14,7 @@ use super::download::with_suffix;
 use super::hub_name::{HubName, is_commit};
 use crate::error::{Error, Result};
 use crate::lm::WeightsIndex;
-use crate::lm::hugging_face::{COMPANION_FILES, CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
+use crate::lm::hugging_face::{CONFIG_FILE, OPTIONAL_FILES, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
 use crate::run::files;
 
 /// What older models have instead of `tokenizer.json`.
@@ -99,7 +99,7 @@ impl CachedModel {
     }
 }
 
-/// The files of a model in a folder, if they are complete, with those companions that are there.
+/// The files of a model in a folder, if they are complete, with those that it may lack but has.
 pub(super) fn files_of(folder: &Path) -> Option<Vec<PathBuf>> {
     let all = |names: &[&str]| {
         let paths: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
@@ -107,7 +107,7 @@ pub(super) fn files_of(folder: &Path) -> Option<Vec<PathBuf>> {
     };
     let mut found = all(&[CONFIG_FILE])?;
     found.extend(all(&[TOKENIZER_FILE]).or_else(|| all(&TOKENIZER_PARTS))?);
-    found.extend(COMPANION_FILES.iter().filter_map(|name| all(&[name])).flatten());
+    found.extend(OPTIONAL_FILES.iter().filter_map(|name| all(&[name])).flatten());
     found.extend(all(&[WEIGHTS_FILE]).or_else(|| {
         let path = folder.join(WEIGHTS_INDEX_FILE);
         let index = WeightsIndex::read(&files::read(&path).ok()?, &path).ok()?;

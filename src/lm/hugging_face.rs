@@ -28,9 +28,11 @@ pub const VOCABULARY_FILE: &str = "vocab.json";
 pub const MERGES_FILE: &str = "merges.txt";
 pub const HEADS_FILE: &str = "heads.safetensors";
 
-/// Files that a model may come without.
-pub const COMPANION_FILES: [&str; 4] =
-    ["generation_config.json", TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, ADDED_TOKENS_FILE];
+/// How `transformers` generates; nothing here depends on it.
+pub const GENERATION_FILE: &str = "generation_config.json";
+
+/// Files that a model may have or lack.
+pub const OPTIONAL_FILES: [&str; 4] = [ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, GENERATION_FILE];
 
 /// Whether a file of a model's folder is the model's, so that what is computed depends on it: others may
 /// come and go.
@@ -49,8 +51,8 @@ pub struct ModelFiles<'a> {
     pub tokenizer: TokenizerFiles<'a>,
     /// `heads.safetensors`, if it is there.
     pub heads: Option<Vec<u8>>,
-    /// Name and content of [`COMPANION_FILES`] and of the tokenizer's, of those that are there: what is made
-    /// of the model is written with them, as they came.
+    /// Name and content of those of [`TOKENIZER_FILES`] and [`GENERATION_FILE`] that are there: what is
+    /// made of the model is written with them, as they came.
     pub companions: Vec<(String, Vec<u8>)>,
 }
 
@@ -184,11 +186,9 @@ impl LanguageModel {
             return Err(Error::input(&path, what, "take the tokenizer that came with the model"));
         }
         // Such as vocabularies that were filled up to a multiple of 64.
-        if let more @ 1.. = config.vocab_size.saturating_sub(tokenizer.vocab_size()) {
+        if tokenizer.vocab_size() < config.vocab_size {
             let (path, first, last) = (path.display(), tokenizer.vocab_size(), config.vocab_size - 1);
-            tracing::warn!(
-                "{path}: {more} ids of the model have no token, {first} to {last}; text shows U+FFFD for them"
-            );
+            tracing::warn!("{path}: ids {first} to {last} of the model have no token; text shows U+FFFD for them");
         }
         let transformer = load_network(&config, config_file.ties_embeddings, &mut files.weights, device)?;
         let origin = Some(Arc::new(Origin { config: config_file, companions: files.companions }));

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::hugging_face::{
-    COMPANION_FILES, CONFIG_FILE, HEADS_FILE, LARGEST_TOKENIZER_FILE, MERGES_FILE, ModelFiles, TOKENIZER_FILE,
-    TokenizerFiles, VOCABULARY_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE,
+    CONFIG_FILE, GENERATION_FILE, HEADS_FILE, LARGEST_TOKENIZER_FILE, ModelFiles, TOKENIZER_FILES, TokenizerFiles,
+    WEIGHTS_FILE, WEIGHTS_INDEX_FILE,
 };
 use super::tensor_file::TensorFile;
 use super::weights::Weights;
@@ -31,7 +31,7 @@ pub fn with_files<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<
     };
     let read_small = |file: &str| read(file, LARGEST_TOKENIZER_FILE);
     let mut companions = Vec::new();
-    for name in COMPANION_FILES.into_iter().chain([TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE]) {
+    for name in TOKENIZER_FILES.into_iter().chain([GENERATION_FILE]) {
         companions.extend(read_small(name)?.map(|bytes| (name.to_string(), bytes)));
     }
     work(ModelFiles {

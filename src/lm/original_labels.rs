@@ -47,7 +47,8 @@ fn demand_gpt2(tokenizer: &Tokenizer, path: &Path, what: &str) -> Result<()> {
 }
 
 /// The judgments as text, each with the file's name and its number, from 1, as id. Text may come back as
-/// other tokens where the samples were not what the tokenizer makes of their text.
+/// other tokens where the samples were not what the tokenizer makes of their text
+/// ([`count_changed_as_text`]).
 ///
 /// # Errors
 /// When the tokenizer fails.
@@ -64,6 +65,25 @@ pub fn labels_to_comparisons(labels: &[PickBest], path: &Path, tokenizer: &Token
         })
     };
     (1..).zip(labels).map(comparison).collect()
+}
+
+/// Judgments of which a query or a sample, as text, is other tokens: some were drawn that the tokenizer does
+/// not make of their text, and of a character that was cut no text is left.
+///
+/// # Errors
+/// When the tokenizer fails.
+pub fn count_changed_as_text(labels: &[PickBest], tokenizer: &Tokenizer) -> Result<usize> {
+    let is_changed = |ids: &[u32]| {
+        let ids = without_padding(ids);
+        Ok(tokenizer.encode(&tokenizer.decode(&ids)?)? != ids)
+    };
+    let mut count = 0;
+    for label in labels {
+        let texts = label.samples().into_iter().chain([label.query.as_slice()]);
+        let changed = texts.map(is_changed).collect::<Result<Vec<_>>>()?;
+        count += usize::from(changed.contains(&true));
+    }
+    Ok(count)
 }
 
 /// Comparisons as the original's labels: filled up to the longest query and the longest response of the

@@ -51,14 +51,23 @@ impl Queries {
         Ok(Self::Tokens(queries))
     }
 
-    /// As a person reads them.
+    /// As a person reads them. Tokens that their text is not made of are others when it is read again; how
+    /// many queries have some is said.
     ///
     /// # Errors
     /// When the tokenizer fails.
     pub fn texts(self, tokenizer: &Tokenizer) -> Result<Vec<String>> {
         match self {
             Self::Text(texts) => Ok(texts),
-            Self::Tokens(queries) => queries.iter().map(|query| tokenizer.decode(query)).collect(),
+            Self::Tokens(queries) => {
+                let texts = queries.iter().map(|query| tokenizer.decode(query)).collect::<Result<Vec<_>>>()?;
+                let again = texts.iter().map(|text| tokenizer.encode_beginning(text)).collect::<Result<Vec<_>>>()?;
+                let changed = again.iter().zip(&queries).filter(|(again, query)| again != query).count();
+                if changed > 0 {
+                    tracing::warn!("{changed} of {} queries are other tokens as text", queries.len());
+                }
+                Ok(texts)
+            }
         }
     }
 

@@ -1,14 +1,15 @@
 //! Safetensors files: read one tensor at a time, so that loading a model takes little more memory
 //! than the model; written as a whole.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+mod write;
+
+use std::collections::HashMap;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Map, Value};
 
 use super::parameters::NamedTensor;
@@ -16,13 +17,7 @@ use crate::error::{Error, Result};
 use crate::finite::{first_not_finite, place};
 use crate::json;
 
-/// How numbers are stored in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    F32,
-    /// Half the size; for models that ship.
-    F16,
-}
+pub use write::{Precision, write_safetensors};
 
 /// Where the bytes come from: a file, or memory.
 pub trait Source: Read + Seek {}
@@ -35,10 +30,14 @@ const LARGEST_HEADER_BYTES: u64 = 16 << 20;
 /// The length of the header stands in so many bytes.
 const LENGTH_BYTES: u64 = 8;
 
+/// The first bytes of the text that Git LFS has in the place of a file.
+const LFS_POINTER: &[u8; LENGTH_BYTES as usize] = b"version ";
+
 /// Numbers converted at a time: beside the tensor itself, reading takes the bytes of so many.
 const NUMBERS_AT_ONCE: usize = 1 << 18;
 
-/// What the files of this program are, in their metadata: files without it are of version 1 too.
+/// The version of the files that this program writes, in their metadata; files without it are of version 1
+/// too.
 const VERSION_KEY: &str = "preftune_version";
 const VERSION: u64 = 1;
 
@@ -65,6 +64,10 @@ impl<'a> TensorFile<'a> {
         };
         let mut prefix = [0; LENGTH_BYTES as usize];
         read_at(&mut source, 0, &mut prefix).map_err(|e| damaged(&e))?;
+        if prefix == *LFS_POINTER {
+            let hint = "run `git lfs pull` in the repository, or fetch the file itself";
+            return Err(Error::input(path, "found a pointer of Git LFS, needed the file that it stands for", hint));
+        }
         let header_bytes = u64::from_le_bytes(prefix);
         if header_bytes > LARGEST_HEADER_BYTES.min(length.saturating_sub(LENGTH_BYTES)) {
             return Err(damaged(&format!("its header cannot be {header_bytes} bytes long")));
@@ -218,83 +221,6 @@ pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<HashMap<String, Nam
     names.into_iter().map(read).collect()
 }
 
-/// A safetensors file of these tensors.
-///
-/// # Errors
-/// [`Error::Failed`] if the format cannot hold them, or a number is not finite in it.
-pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Result<Vec<u8>> {
-    check_finite(tensors, precision)?;
-    let failed = |what: &dyn std::fmt::Display| Error::failed(format!("weights cannot be written: {what}"), "");
-    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), Stored { tensor, precision }));
-    // "pt" is what `transformers` asks for.
-    let metadata =
-        BTreeMap::from([("format".to_string(), "pt".to_string()), (VERSION_KEY.into(), VERSION.to_string())]);
-    let mut bytes =
-        safetensors::serialize(views, Some(metadata.clone().into_iter().collect())).map_err(|error| failed(&error))?;
-
-    // The library writes the metadata in the order of a hash map, which differs from run to run: here it
-    // is always the same, so that equal models are equal files.
-    let sorted = serde_json::to_vec(&metadata).map_err(|error| failed(&error))?;
-    let start = LENGTH_BYTES as usize + br#"{"__metadata__":"#.len();
-    let place = bytes.get_mut(start..start + sorted.len());
-    let place =
-        place.filter(|found| serde_json::from_slice(found).is_ok_and(|found: BTreeMap<_, _>| found == metadata));
-    place.ok_or_else(|| failed(&"its metadata is not where it should be"))?.copy_from_slice(&sorted);
-    Ok(bytes)
-}
-
-/// Nobody could use what is not finite, nor see where it came from.
-fn check_finite(tensors: &[NamedTensor], precision: Precision) -> Result<()> {
-    let (kind, stored): (&str, fn(f32) -> f32) = match precision {
-        Precision::F32 => ("", |value| value),
-        Precision::F16 => (" as f16", |value| f16::from_f32(value).to_f32()),
-    };
-    for NamedTensor { name, values, .. } in tensors {
-        if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !stored(**value).is_finite()) {
-            return Err(Error::failed(
-                format!("the model is not written: number {index} of {name} is {}{kind}", stored(*value)),
-                "lower the learning rate; what was there before is as it was",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// A tensor as its file has it; the bytes are made when they are asked for, one tensor's at a time.
-struct Stored<'a> {
-    tensor: &'a NamedTensor,
-    precision: Precision,
-}
-
-impl View for Stored<'_> {
-    fn dtype(&self) -> Dtype {
-        match self.precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.tensor.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let values = self.tensor.values.iter();
-        Cow::Owned(match self.precision {
-            Precision::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
-            Precision::F16 => values.flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-        })
-    }
-
-    fn data_len(&self) -> usize {
-        let bytes = match self.precision {
-            Precision::F32 => 4,
-            Precision::F16 => 2,
-        };
-        bytes * self.tensor.values.len()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,18 +246,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_not_written() {
-        let tensor = |value: f32| [NamedTensor { name: "a".into(), shape: vec![2], values: vec![1.0, value] }];
-        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let error = write_safetensors(&tensor(value), Precision::F32).unwrap_err().to_string();
-            assert!(error.contains(&format!("number 1 of a is {value}")), "{error}");
-        }
-        write_safetensors(&tensor(65_504.0), Precision::F16).unwrap();
-        let error = write_safetensors(&tensor(70_000.0), Precision::F16).unwrap_err().to_string();
-        assert!(error.contains("number 1 of a is inf as f16"), "{error}");
-    }
-
-    #[test]
     fn every_cut_is_noticed_when_the_file_is_opened() {
         let bytes = written();
         for length in 0..bytes.len() {
@@ -340,14 +254,6 @@ mod tests {
         }
         let longer = [bytes.as_slice(), &[0]].concat();
         assert!(TensorFile::from_bytes(&longer, Path::new("m")).is_err());
-    }
-
-    #[test]
-    fn equal_tensors_are_equal_files_with_a_version() {
-        let first = written();
-        assert!((0..50).all(|_| written() == first));
-        let metadata = br#"{"__metadata__":{"format":"pt","preftune_version":"1"},"#;
-        assert_eq!(&first[8..8 + metadata.len()], metadata);
     }
 
     /// A file with this header in the place of its own.
@@ -374,6 +280,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pointer_of_git_lfs_is_known() {
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 548105171\n";
+        let error = TensorFile::from_bytes(pointer, Path::new("m")).err().unwrap();
+        assert!(error.to_string().contains("pointer of Git LFS") && error.hint().contains("git lfs pull"), "{error}");
+    }
+
+    #[test]
     fn two_tensors_of_one_name_are_refused() {
         let bytes = with_header(|header| header.replace("\"b\":", "\"a\":"));
         let error = TensorFile::from_bytes(&bytes, Path::new("m")).err().unwrap();
@@ -382,9 +295,9 @@ mod tests {
 
     #[test]
     fn a_number_that_is_not_finite_is_refused_with_its_place() {
-        let values = vec![1.0, 2.0, 3.0, 4.0, f32::INFINITY, f32::NAN];
-        let tensor = NamedTensor { name: "w".into(), shape: vec![2, 3], values };
-        let bytes = write_safetensors(&[tensor], Precision::F32).unwrap();
+        let header = r#"{"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
+        let numbers = [1.0, 2.0, 3.0, 4.0, f32::INFINITY, f32::NAN].map(f32::to_le_bytes).concat();
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &numbers].concat();
         let error = TensorFile::from_bytes(&bytes, Path::new("m")).unwrap().read("w").unwrap_err();
         assert_eq!((error.to_string().as_str(), error.exit_code()), ("m: w holds inf at index 4 ([1, 1])", 4));
     }

@@ -146,8 +146,8 @@ impl<'a> Weights<'a> {
 
     fn missing(&self, name: &str) -> Error {
         const SHOWN: usize = 3;
-        let strangers: Vec<_> =
-            self.places.iter().filter(|(name, _)| TensorKind::of(name) == TensorKind::Unknown).collect();
+        let is_known = |name: &str| matches!(TensorKind::of(name), TensorKind::Network | TensorKind::Mask);
+        let strangers: Vec<_> = self.places.iter().filter(|(name, _)| !is_known(name)).collect();
         let names: Vec<_> = strangers.iter().take(SHOWN).map(|(_, place)| place.stored.as_str()).collect();
         let found = match strangers.len() {
             0 => String::new(),
@@ -160,7 +160,8 @@ impl<'a> Weights<'a> {
 
     /// The network's output head is the token embedding: another one would be left out.
     fn check_output_head(&mut self, ties_embeddings: Option<bool>) -> Result<()> {
-        let hint = "preftune computes GPT-2 with one matrix for both, as published; a model with an output head of its own cannot be read";
+        let hint =
+            "preftune computes GPT-2 with one matrix for both, as published: take a model whose embeddings are tied";
         let Some(head) = self.places.get(OUTPUT_HEAD).cloned() else {
             return match ties_embeddings {
                 Some(false) => {

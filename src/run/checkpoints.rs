@@ -58,7 +58,8 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
-    /// The newest intact checkpoint; warns of newer ones that are damaged.
+    /// The newest intact checkpoint; warns of newer ones that are damaged. Where there is none, those that it
+    /// supersedes go, as [`Self::save`] would have them: a kill may have come between.
     ///
     /// # Errors
     /// As [`latest`]: `None` is a run that has no checkpoint yet, and never one whose checkpoints are damaged.
@@ -67,6 +68,9 @@ impl Checkpoints {
         let path = checkpoint.as_ref().map(Checkpoint::path);
         if let Some(step) = path.and_then(|path| step_of(path.file_name()?.to_str()?)) {
             self.note_intact(step);
+            if rejected.is_empty() {
+                self.clear_superseded(step)?;
+            }
             let aside = self.folder.join(SET_ASIDE);
             for error in rejected {
                 tracing::warn!(
@@ -278,7 +282,7 @@ mod tests {
         let (folder, checkpoints) = saved(2, &[10, 20]);
         let manifest = folder.path().join("step-000020/manifest.json");
         fs::remove_file(&manifest).unwrap();
-        std::os::unix::fs::symlink(&manifest, &manifest).unwrap();
+        std::os::unix::fs::symlink("manifest.json", &manifest).unwrap();
         let error = checkpoints.latest().unwrap_err();
         assert!(error.exit_code() == 1 && error.to_string().contains("step-000020/manifest.json"), "{error}");
         assert_eq!(sorted_names(folder.path()), ["step-000010", "step-000020"]);
@@ -301,6 +305,15 @@ mod tests {
         later.save(30, contents("30")).unwrap();
         assert_eq!(sorted_names(&folder.path().join("set-aside")), ["step-000020", "step-000020-2"]);
         assert_eq!(found(&later), (Some((30, "30".into())), 0));
+    }
+
+    #[test]
+    fn superseded_checkpoints_that_a_kill_left_go_at_the_next_start() {
+        let (folder, _) = saved(3, &[10, 20, 30]);
+        let checkpoints = Checkpoints::new(folder.path(), 2).unwrap();
+        assert_eq!(sorted_names(folder.path()).len(), 3);
+        checkpoints.latest().unwrap();
+        assert_eq!(sorted_names(folder.path()), ["step-000020", "step-000030"]);
     }
 
     #[test]

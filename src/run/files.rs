@@ -109,7 +109,8 @@ fn write(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
     fault_point("nothing written");
     let mut file = leftovers::temporary_file(folder_of(path), private).map_err(failed)?;
     fault_point("temporary file created");
-    file.write_all(bytes).map_err(failed)?;
+    // Not by the temporary file's own name, which would stand in the error.
+    file.as_file_mut().write_all(bytes).map_err(failed)?;
     fault_point("bytes written");
     file.as_file().sync_all().map_err(failed)?;
     fault_point("bytes synced");

@@ -22,6 +22,8 @@ pub struct OutputFolder {
     /// The model that is being replaced.
     replaced: PathBuf,
     lock: (PathBuf, File),
+    /// Whatever model is there, it is of this run.
+    is_own: bool,
 }
 
 impl OutputFolder {
@@ -48,9 +50,19 @@ impl OutputFolder {
             )
         })?;
         let (unfinished, replaced) = (beside(leftovers::UNFINISHED), beside(".old"));
-        let folder = Self { given: given.into(), path, unfinished, replaced, lock: (locked, lock) };
+        let folder = Self { given: given.into(), path, unfinished, replaced, lock: (locked, lock), is_own: false };
         folder.mend()?;
         Ok(folder)
+    }
+
+    /// The folder `model` of a stage, in which no other run writes.
+    ///
+    /// # Errors
+    /// As [`Self::new`] and [`Self::check`].
+    pub fn of_stage(stage: &RunDirectory) -> Result<Self> {
+        let mut folder = Self::new(&stage.path().join("model"))?;
+        folder.is_own = true;
+        folder.check(stage).map(|()| folder)
     }
 
     /// Makes sure that nothing is lost if this run writes there: the folder is empty or not there, or has a
@@ -76,8 +88,7 @@ impl OutputFolder {
     /// refuses. What was there before stays.
     pub fn write(&self, contents: &[(String, Vec<u8>)], run: &RunDirectory) -> Result<()> {
         let hashes: Hashes = contents.iter().map(|(name, bytes)| (name.clone(), files::sha256(bytes))).collect();
-        let there = self.hashes()?;
-        if !there.is_empty() && hashes.iter().all(|(name, hash)| there.get(name) == Some(hash)) {
+        if self.holds(&hashes)? {
             return Ok(());
         }
         if !self.may_be_written(run)? {
@@ -148,36 +159,39 @@ impl OutputFolder {
 
     fn may_be_written(&self, run: &RunDirectory) -> Result<bool> {
         let entries = self.entries()?;
+        let has_only_files = entries.iter().all(|path| path.is_file());
+        if self.is_own {
+            return Ok(has_only_files);
+        }
         let notes = run.outputs();
         if !files::exists(&notes)? {
             // A run that was begun before there were such notes wrote what is there.
-            let looks_written =
-                || entries.iter().all(|path| path.is_file()) && entries.iter().any(|path| is_of_a_model(path));
             if run.has_work()? {
-                return Ok(entries.is_empty() || looks_written());
+                let has_model = entries.iter().any(|path| is_of_a_model(path));
+                return Ok(entries.is_empty() || (has_only_files && has_model));
             }
             files::write_atomically(&notes, b"")?;
         }
-        if entries.is_empty() {
-            return Ok(true);
+        if entries.is_empty() || !has_only_files {
+            return Ok(has_only_files);
         }
-        let there = self.hashes()?;
-        let is_there = |written: &Hashes| written.iter().all(|(name, hash)| there.get(name) == Some(hash));
-        Ok(entries.iter().all(|path| path.is_file()) && noted(run)?.iter().any(is_there))
+        noted(run)?.iter().try_fold(false, |is_own, model| Ok(is_own || self.holds(model)?))
+    }
+
+    /// Whether this model is in the folder, whatever else is.
+    fn holds(&self, model: &Hashes) -> Result<bool> {
+        for (name, hash) in model {
+            let path = self.path.join(name);
+            if !path.is_file() || files::sha256(&files::read(&path)?) != *hash {
+                return Ok(false);
+            }
+        }
+        Ok(!model.is_empty())
     }
 
     /// All that is in the folder; nothing where there is none.
     fn entries(&self) -> Result<Vec<PathBuf>> {
         if files::exists(&self.path)? { files::list(&self.path) } else { Ok(Vec::new()) }
-    }
-
-    fn hashes(&self) -> Result<Hashes> {
-        let files = self.entries()?.into_iter().filter(|path| is_of_a_model(path) && path.is_file());
-        let hash = |path: PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok((name, files::sha256(&files::read(&path)?)))
-        };
-        files.map(hash).collect()
     }
 
     /// Deletes a folder that was never finished, and puts back one whose replacement never came.

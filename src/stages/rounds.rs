@@ -200,8 +200,7 @@ impl Rounds<'_> {
         let comparisons = encode_comparisons(&comparisons, model, &task)?;
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
         let reward_model = stage.path().join("model");
-        let out = OutputFolder::new(&reward_model)?;
-        out.check(&stage)?;
+        let out = OutputFolder::of_stage(&stage)?;
         let fit = fit(&self.session, comparisons, &tokens, &out, &stage)?;
         let held_out = fit.held_out();
         if let Some(held_out) = held_out {

@@ -69,9 +69,9 @@ impl Stylistic<'_> {
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task)?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
-        let fit = fit(&self.session, labels.to_vec(), &tokens, &model_of(&stage)?, &stage)?;
+        let fit = fit(&self.session, labels.to_vec(), &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
-        let out = model_of(&stage)?;
+        let out = OutputFolder::of_stage(&stage)?;
         let policy = tune(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?.policy;
         out.write(&policy.to_files(model)?, &stage)?;
         Ok(Tuned { labels: labels.len(), fit, model: model.with_transformer(policy.transformer) })
@@ -83,7 +83,7 @@ impl Stylistic<'_> {
     /// As [`fine_tune`].
     pub fn supervised_on(&self, labels: &[TokenComparison]) -> Result<LanguageModel> {
         let stage = self.directory.stage("sft")?;
-        let out = model_of(&stage)?;
+        let out = OutputFolder::of_stage(&stage)?;
         let model = fine_tune(&self.session, labels.to_vec(), &stage)?.trained.model;
         out.write(&model.to_files(Precision::F32)?, &stage)?;
         Ok(model)
@@ -155,12 +155,6 @@ impl Stylistic<'_> {
         };
         judging.run(contestants, &matches, labeler)
     }
-}
-
-/// Where a stage writes its model.
-fn model_of(stage: &RunDirectory) -> Result<OutputFolder> {
-    let out = OutputFolder::new(&stage.path().join("model"))?;
-    out.check(stage).map(|()| out)
 }
 
 fn contestant_on(tuned: &Tuned) -> Contestant<'_> {

@@ -30,6 +30,7 @@ mod resume;
 mod reward;
 mod small_runs;
 mod supervised;
+mod task;
 mod tiny;
 mod tokenizer;
 mod tokenizer_mutations;

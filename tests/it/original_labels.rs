@@ -9,7 +9,7 @@ use preftune::data::openai::{Labels, PADDING, PickBest, to_json, without_padding
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{
     LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, comparisons_to_labels,
-    labels_to_comparisons, parameters,
+    labels_to_comparisons, original_labels, parameters,
 };
 use proptest::prelude::*;
 
@@ -101,6 +101,39 @@ fn labels_of_another_tokenizer_are_refused() {
     assert!(text.contains("labels.json: this file holds token ids of GPT-2"), "{text}");
 }
 
+/// A period is 13 and a line end 198 in every byte-level BPE that begins with the bytes.
+#[test]
+fn a_tokenizer_is_gpt2s_by_its_size_and_its_merged_tokens() {
+    let path = Path::new("labels.json");
+    let both_ways = |tokenizer: &Tokenizer| {
+        let read = original_labels("[]", path, tokenizer).map(drop);
+        let written = comparisons_to_labels(&[], path, tokenizer).map(drop);
+        [read, written].map(|result| {
+            let error = result.unwrap_err();
+            assert_eq!(error.exit_code(), 4);
+            error.to_string()
+        })
+    };
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/characters");
+    let read = |name: &str| fs::read(fixture.join(name)).unwrap();
+    let from = |vocabulary: &[u8], merges: &[u8]| {
+        Tokenizer::from_vocabulary_and_merges((vocabulary, path), (merges, path)).unwrap()
+    };
+    let of_bytes = from(&read("vocab.json"), &read("merges.txt"));
+    assert_eq!((of_bytes.token("."), of_bytes.token("\n")), (Some(13), Some(198)));
+    for what in both_ways(&of_bytes) {
+        assert!(what.ends_with("another tokenizer: it has 1201 tokens, GPT-2's 50257"), "{what}");
+    }
+
+    let texts = [include_str!("../../datasets/openings.txt").to_string()];
+    let (vocabulary, merges) = gpt2_tokenizer::train(&texts).unwrap();
+    let swapped = vocabulary.replace("\"Ġthe\":262", "\"Ġthe\":290").replace("\"Ġand\":290", "\"Ġand\":262");
+    for what in both_ways(&from(swapped.as_bytes(), merges.as_bytes())) {
+        assert!(what.ends_with("in it \" the\" is 290, in GPT-2's 262"), "{what}");
+    }
+    assert!(original_labels("[]", path, &from(vocabulary.as_bytes(), merges.as_bytes())).is_ok());
+}
+
 #[test]
 fn a_folder_of_books_gives_passages_from_after_a_period_to_a_period() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,6 +189,25 @@ fn comparisons_come_back_from_label_files_as_they_went() {
     };
     let mut runner = proptest::test_runner::TestRunner::default();
     runner.run(&prop::collection::vec(comparison, 1..4), run).unwrap();
+}
+
+/// "t", "h" and "e", which may be drawn one by one, and the first byte of a character.
+#[test]
+fn judgments_that_are_other_tokens_as_text_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, labels) = stand_in(folder.path());
+    let label = |sample: &[u32]| PickBest {
+        query: vec![13, 198, PADDING],
+        sample0: sample.into(),
+        sample1: vec![13],
+        sample2: vec![262],
+        sample3: vec![464],
+        ..labels[0].clone()
+    };
+    let labels = [label(&[13, 198, PADDING]), label(&[83, 71, 68]), label(&[127])];
+    fs::write(folder.path().join("three.json"), to_json(&labels)).unwrap();
+    let outcome = printed(folder.path(), "export three.json --format comparisons --model model --out c.jsonl");
+    assert_eq!((&outcome["comparisons"], &outcome["changed_as_text"]), (&3.into(), &2.into()));
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn parts_of_a_tokenizer_json_that_are_not_followed_are_refused_by_name() {
     let unknown = serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "x": 1});
     for (pointer, value, expected) in [
         ("/model/type", "WordPiece".into(), "its model is \"WordPiece\", not BPE"),
-        ("/model/dropout", 0.5.into(), "model.dropout is \"0.5\""),
+        ("/model/dropout", 0.5.into(), "model.dropout is 0.5:"),
         ("/model/continuing_subword_prefix", "##".into(), "model.continuing_subword_prefix is \"##\""),
         ("/model/end_of_word_suffix", "</w>".into(), "model.end_of_word_suffix is \"</w>\""),
         ("/model/byte_fallback", true.into(), "model.byte_fallback is true"),
@@ -200,7 +200,7 @@ fn files_beside_a_tokenizer_that_are_not_followed_are_refused_by_name() {
         (vec![config(serde_json::json!({"add_eos_token": true}))], "tokenizer_config.json: add_eos_token is true"),
         (vec![config(serde_json::json!({"split_special_tokens": true}))], "split_special_tokens is true"),
         (vec![config(serde_json::json!({"tokenizer_class": "RobertaTokenizer"}))], "tokenizer_class is \"Roberta"),
-        (vec![config(serde_json::json!({"add_prefix_space": 1}))], "add_prefix_space is \"1\""),
+        (vec![config(serde_json::json!({"add_prefix_space": 1}))], "add_prefix_space is 1, not"),
         (vec![config(serde_json::json!([]))], "tokenizer_config.json: not an object"),
         (
             vec![config(serde_json::json!({"pad_token": "[PAD]"}))],
@@ -226,6 +226,10 @@ fn files_beside_a_tokenizer_that_are_not_followed_are_refused_by_name() {
         (
             config(serde_json::json!({"add_prefix_space": true})),
             "add_prefix_space is true, but false in tokenizer.json",
+        ),
+        (
+            ("special_tokens_map.json", serde_json::json!({"eos_token": {"content": "<|endoftext|>", "lstrip": true}})),
+            "token \"<|endoftext|>\" has another single_word, lstrip or rstrip elsewhere",
         ),
         (decoder("<|endoftext|>", "7"), "token \"<|endoftext|>\" has id 7 here, and 1200"),
     ] {

@@ -1,10 +1,11 @@
-//! Damaged `tokenizer.json` files: each is refused with a reason, or gives the tokens of a slow byte-level BPE
+//! Damaged files of a tokenizer: each is refused with a reason, or gives the tokens of a slow byte-level BPE
 //! that reads the same file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
-use preftune::lm::{END_OF_TEXT, Tokenizer};
+use preftune::Result;
+use preftune::lm::{END_OF_TEXT, Tokenizer, TokenizerFiles};
 use preftune::run::random::{Stream, below, generator};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -189,7 +190,7 @@ fn mutate(json: &mut Value, rng: &mut ChaCha8Rng) {
         (2, Value::Bool(value)) => *value = !*value,
         (2, Value::String(text)) => text.push_str(["", " ", "s", "\u{1b}", "漢"][below(5, rng)]),
         (2, Value::Number(_)) => {
-            let number = [-1, 0, 1, 5, 299, 300, 301, 1 << 40][below(8, rng)];
+            let number = [-1, 0, 1, 5, 299, 300, 301, 1_i64 << 40][below(8, rng)];
             *json.pointer_mut(&place).unwrap() = number.into();
         }
         (3, Value::Array(list)) if !list.is_empty() => drop(list.remove(below(list.len(), rng))),
@@ -256,43 +257,88 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
     }
 }
 
-fn try_mutants(count: u64, seed: u64) {
+fn trained() -> String {
     let text = "The old house stood by the sea. The sea was grey, and the house was old. 's 1 22 -- \n\n".repeat(20);
-    let whole = Tokenizer::train(std::iter::once(text.as_str()), 300).unwrap().to_json().unwrap();
-    let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
+    Tokenizer::train(std::iter::once(text.as_str()), 300).unwrap().to_json().unwrap()
+}
+
+/// Tries tokenizers that `mutant` makes: the result, and the `tokenizer.json` that says the same.
+fn try_mutants(count: u64, seed: u64, mutant: impl Fn(&mut ChaCha8Rng) -> (Result<Tokenizer>, Vec<u8>)) {
+    let (mut accepted, mut refused) = (0, 0);
     for number in 0..count {
-        let mut rng = generator(seed, Stream::Data, 0, number);
-        let bytes = match below(3, &mut rng) {
-            0 => {
-                let mut bytes = whole.clone().into_bytes();
-                damage(&mut bytes, &mut rng);
-                bytes
+        match mutant(&mut generator(seed, Stream::Data, 0, number)) {
+            (Ok(tokenizer), json) => {
+                compare(&tokenizer, &serde_json::from_slice(&json).unwrap(), number);
+                accepted += 1;
             }
-            _ => {
-                let mut json: Value = serde_json::from_str(&whole).unwrap();
-                for _ in 0..1 + below(3, &mut rng) {
-                    mutate(&mut json, &mut rng);
-                }
-                json.to_string().into_bytes()
-            }
-        };
-        let outcome = match Tokenizer::from_json(&bytes, Path::new("tokenizer.json")) {
-            Ok(tokenizer) => {
-                compare(&tokenizer, &serde_json::from_slice(&bytes).unwrap(), number);
-                if bytes == whole.as_bytes() { "unchanged" } else { "accepted" }
-            }
-            Err(error) => {
+            (Err(error), _) => {
                 let what = error.to_string();
                 assert_eq!(error.exit_code(), 4, "mutant {number}: {what}");
-                assert!(what.starts_with("tokenizer.json: ") && what.len() < 1000, "mutant {number}: {what}");
+                assert!(what.starts_with("model/") && what.len() < 1000, "mutant {number}: {what}");
                 assert!(!what.contains("panicked"), "mutant {number}: {what}");
-                "refused"
+                refused += 1;
             }
-        };
-        *outcomes.entry(outcome).or_default() += 1;
+        }
     }
-    println!("{count} mutants: {outcomes:?}");
-    assert!(outcomes["accepted"] > count as usize / 20 && outcomes["refused"] > count as usize / 3, "{outcomes:?}");
+    println!("{count} mutants: {accepted} accepted, {refused} refused");
+    assert!(accepted > count / 25 && refused > count / 3, "{accepted} accepted, {refused} refused");
+}
+
+/// `tokenizer.json`, damaged as bytes or as JSON.
+fn of_one_file(rng: &mut ChaCha8Rng, whole: &str) -> (Result<Tokenizer>, Vec<u8>) {
+    let mut bytes = whole.to_string().into_bytes();
+    match below(3, rng) {
+        0 => damage(&mut bytes, rng),
+        _ => {
+            let mut json: Value = serde_json::from_str(whole).unwrap();
+            (0..1 + below(3, rng)).for_each(|_| mutate(&mut json, rng));
+            bytes = json.to_string().into_bytes();
+        }
+    }
+    (Tokenizer::from_json(&bytes, Path::new("model/tokenizer.json")), bytes)
+}
+
+/// `vocab.json` and `merges.txt`, one of them damaged, with or without files beside them.
+fn of_two_files(rng: &mut ChaCha8Rng, whole: &str) -> (Result<Tokenizer>, Vec<u8>) {
+    let mut json: Value = serde_json::from_str(whole).unwrap();
+    let lines = json["model"]["merges"].as_array().unwrap().iter();
+    let lines = lines.map(|merge| format!("{} {}\n", merge[0].as_str().unwrap(), merge[1].as_str().unwrap()));
+    let mut merges = ["#version: 0.2\n".to_string()].into_iter().chain(lines).collect::<String>().into_bytes();
+    let mut vocabulary = json["model"]["vocab"].clone();
+    let mut files = HashMap::new();
+    match below(3, rng) {
+        0 => mutate(&mut vocabulary, rng),
+        1 => damage(&mut merges, rng),
+        _ => {
+            let mut added = serde_json::json!({"<|x|>": 300, "The": vocabulary["The"], "<y>": 301});
+            let mut config = serde_json::json!({"add_prefix_space": below(2, rng) == 0, "pad_token": "he",
+                "added_tokens_decoder": {"300": {"content": "<|x|>", "lstrip": true}}, "add_bos_token": false});
+            (0..below(3, rng)).for_each(|_| mutate(&mut added, rng));
+            (0..below(3, rng)).for_each(|_| mutate(&mut config, rng));
+            files.insert("added_tokens.json", added.to_string().into_bytes());
+            files.insert("tokenizer_config.json", config.to_string().into_bytes());
+        }
+    }
+    let beside = !files.is_empty();
+    files.insert("vocab.json", vocabulary.to_string().into_bytes());
+    files.insert("merges.txt", merges.clone());
+    let read = TokenizerFiles::found(|name| Ok(files.get(name).cloned())).unwrap().read(Path::new("model"));
+    let tokenizer = read.map(|(tokenizer, _)| tokenizer);
+    // What the files beside the two come to is what was written of it.
+    if let (true, Ok(tokenizer)) = (beside, &tokenizer) {
+        let written = tokenizer.to_json().unwrap().into_bytes();
+        return (read_again(&written), written);
+    }
+    let text = String::from_utf8_lossy(&merges);
+    let merges = text.lines().filter(|line| !line.is_empty() && !line.starts_with("#version"));
+    json["model"]["merges"] = merges.collect();
+    json["model"]["vocab"] = vocabulary;
+    json["added_tokens"] = Value::Null;
+    (tokenizer, json.to_string().into_bytes())
+}
+
+fn read_again(json: &[u8]) -> Result<Tokenizer> {
+    Tokenizer::from_json(json, Path::new("model/tokenizer.json"))
 }
 
 fn compare(tokenizer: &Tokenizer, json: &Value, number: u64) {
@@ -309,11 +355,15 @@ fn compare(tokenizer: &Tokenizer, json: &Value, number: u64) {
 
 #[test]
 fn a_damaged_tokenizer_is_refused_or_gives_the_tokens_that_it_says() {
-    try_mutants(500, 1);
+    let whole = trained();
+    try_mutants(500, 1, |rng| of_one_file(rng, &whole));
+    try_mutants(200, 1, |rng| of_two_files(rng, &whole));
 }
 
 #[test]
 #[ignore = "the same ten times; takes some seconds"]
 fn many_damaged_tokenizers_are_refused_or_give_the_tokens_that_they_say() {
-    try_mutants(5_000, 2);
+    let whole = trained();
+    try_mutants(5_000, 2, |rng| of_one_file(rng, &whole));
+    try_mutants(2_000, 2, |rng| of_two_files(rng, &whole));
 }

@@ -15,6 +15,7 @@ use tokenizers::{
 };
 
 use super::byte_characters::{bytes, character};
+use super::messages::shown;
 use super::quiet_panics::caught;
 
 /// Bytes of one token, at most.
@@ -96,19 +97,16 @@ impl Definition<'_> {
                 None => {}
             }
         }
+        if let Some(byte) = (0..=255).find(|&byte| !ids.contains_key(character(byte).to_string().as_str())) {
+            let what = format!("no token for byte {byte:#04x} ({:?})", character(byte).to_string());
+            return fault(format!("{what}: text with it could not be read"));
+        }
         if let Some(gap) = by_id.iter().position(Option::is_none) {
             let last = self.vocabulary.iter().max_by_key(|(_, id)| *id);
             let last = last.map(|(token, id)| format!("{}, has {id}", shown(token))).unwrap_or_default();
             return fault(format!("no token has id {gap}, although the last, {last}"));
         }
-        let without = (0..=255).find(|&byte| !ids.contains_key(character(byte).to_string().as_str()));
-        match without {
-            Some(byte) => {
-                let what = format!("no token for byte {byte:#04x} ({:?})", character(byte).to_string());
-                fault(format!("{what}: text with it could not be read"))
-            }
-            None => Ok(ids),
-        }
+        Ok(ids)
     }
 
     /// The tokens that are a byte or made by a merge.
@@ -166,17 +164,16 @@ impl Definition<'_> {
     /// the same text. Tokens that no piece of text can hold, such as `<s>`, stay as they are.
     fn check_that_merges_are_complete(&self, made: &HashSet<String>) -> Checked<()> {
         let added: HashSet<&str> = self.added.iter().map(|(token, _)| token.content.as_str()).collect();
-        let unmade = self.vocabulary.iter().filter(|(token, _)| {
-            !made.contains(token.as_ref()) && !added.contains(token.as_ref()) && self.is_within_a_piece(token)
-        });
-        let (count, first) = unmade.fold((0, None::<&(Cow<'_, str>, u32)>), |(count, first), next| {
-            (count + 1, Some(first.filter(|(_, id)| *id < next.1).unwrap_or(next)))
-        });
-        match first {
+        let is_made = |token: &str| made.contains(token) || added.contains(token);
+        let mut unmade: Vec<_> = self.vocabulary.iter().filter(|(token, _)| !is_made(token)).collect();
+        unmade.sort_by_key(|(_, id)| *id);
+        match unmade.iter().find(|(token, _)| self.is_within_a_piece(token)) {
             Some((token, id)) => Err(Fault::Vocabulary(format!(
-                "merges are missing: tokens that none of the {} makes: {count}, the first is {} (id {id})",
+                "merges are missing: none of the {} makes token {} (id {id}), and {} of {} tokens are not made",
                 self.merges.len(),
                 shown(token),
+                unmade.len(),
+                self.vocabulary.len(),
             ))),
             None => Ok(()),
         }
@@ -197,15 +194,6 @@ fn unusable(token: &str) -> Option<String> {
         0 => Some("a token has no text".into()),
         1..=LONGEST_TOKEN => None,
         length => Some(format!("token {} has {length} bytes; at most {LONGEST_TOKEN} are read", shown(token))),
-    }
-}
-
-/// A token for a message, shortened.
-pub(super) fn shown(token: &str) -> String {
-    const LENGTH: usize = 60;
-    match token.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{:?}…", token.get(..end).unwrap_or_default()),
-        None => format!("{token:?}"),
     }
 }
 
@@ -273,8 +261,11 @@ mod tests {
     #[test]
     fn merges_that_are_cut_are_noticed() {
         let what = refusal(|whole| whole.merges.truncate(2));
-        assert_eq!(what, "merges are missing: tokens that none of the 2 makes: 2, the first is \"ther\" (id 258)");
-        assert!(refusal(|whole| whole.merges.clear()).contains("none of the 0 makes: 4, the first is \"he\""));
+        assert_eq!(
+            what,
+            "merges are missing: none of the 2 makes token \"ther\" (id 258), and 3 of 262 tokens are not made"
+        );
+        assert!(refusal(|whole| whole.merges.clear()).contains("none of the 0 makes token \"he\" (id 256)"));
     }
 
     #[test]
@@ -322,7 +313,7 @@ mod tests {
     fn a_token_that_text_can_have_must_be_made() {
         assert!(
             refusal(|whole| whole.pre_tokenizer = ByteLevel::new(false, true, false))
-                .contains("makes: 1, the first is \"<s>\"")
+                .contains("makes token \"<s>\" (id 259)")
         );
     }
 }

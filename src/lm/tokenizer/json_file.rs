@@ -8,7 +8,8 @@ use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, BpeBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-use super::definition::{Definition, shown};
+use super::definition::Definition;
+use super::messages::{reason, shown, shown_value};
 use super::small_json::SmallJson;
 use super::vocabulary_json::{MergeList, TokenIds};
 
@@ -79,7 +80,7 @@ struct Model<'a> {
 pub(super) fn parse(bytes: &[u8]) -> Result<Definition<'_>, String> {
     let file: File<'_> = serde_json::from_slice(bytes).map_err(|error| match other_model(bytes) {
         Some(kind) => format!("its model is {kind}, not BPE"),
-        None => format!("not a tokenizer: {error}"),
+        None => format!("not a tokenizer: {}", reason(&error)),
     })?;
     let version = &file.version.0;
     if !version.is_null() && version != "1.0" {
@@ -191,7 +192,7 @@ fn byte_level(step: &Value, name: &str) -> Result<ByteLevel, String> {
     {
         return Err(format!("{name}.{unknown} is unknown; ByteLevel has {}", FIELDS.join(", ")));
     }
-    serde_json::from_value(step.clone()).map_err(|error| format!("{name}: {error}"))
+    serde_json::from_value(step.clone()).map_err(|error| format!("{name}: {}", reason(&error)))
 }
 
 fn is_in(key: &str, fields: &[&str]) -> bool {
@@ -204,10 +205,11 @@ fn post_processor(value: &Value) -> Result<Option<ByteLevel>, String> {
     for step in steps(value, "processors") {
         match step.get("type").and_then(Value::as_str) {
             Some("ByteLevel") => found = Some(byte_level(step, "post_processor")?),
-            Some("TemplateProcessing") => match added_by_template(step) {
-                Some(token) => return Err(format!("post_processor adds the token {token} to every text")),
-                None => {}
-            },
+            Some("TemplateProcessing") => {
+                if let Some(token) = added_by_template(step) {
+                    return Err(format!("post_processor adds the token {token} to every text"));
+                }
+            }
             _ => return Err(format!("post_processor is {}; only ByteLevel is read", of(step))),
         }
     }
@@ -230,5 +232,5 @@ fn added_by_template(template: &Value) -> Option<String> {
 /// What a value is, for a message: its type if it has one.
 fn of(value: &Value) -> String {
     let value = value.get("type").unwrap_or(value);
-    value.as_str().map_or_else(|| shown(&value.to_string()), shown)
+    value.as_str().map_or_else(|| shown_value(value), shown)
 }

@@ -3,9 +3,12 @@
 mod byte_characters;
 mod definition;
 mod json_file;
+mod messages;
 mod quiet_panics;
 mod settings;
 mod small_json;
+#[cfg(test)]
+mod tests;
 mod two_files;
 mod vocabulary_json;
 
@@ -206,92 +209,4 @@ fn texts_by_id(tokenizer: &HuggingFaceTokenizer) -> Vec<Vec<u8>> {
         }
     }
     texts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokenizers::TruncationParams;
-
-    fn trained() -> Tokenizer {
-        let text = "The old house stood by the sea. The sea was grey, and the house was old. ".repeat(20);
-        Tokenizer::train(std::iter::once(text.as_str()), 300).unwrap()
-    }
-
-    #[test]
-    fn every_text_comes_back_as_it_was() {
-        let tokenizer = trained();
-        for text in ["The sea.", " two  spaces\n\nand lines", "“Çédille” — 漢字 🐱", ""] {
-            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn the_end_of_text_is_one_token_and_a_period_another() {
-        let tokenizer = trained();
-        assert_eq!(tokenizer.encode(END_OF_TEXT).unwrap(), [0]);
-        assert_eq!(tokenizer.encode("sea.").unwrap().last().copied(), tokenizer.token("."));
-        assert!(tokenizer.token("\n").is_some() && tokenizer.token("no one token").is_none());
-    }
-
-    #[test]
-    fn a_file_that_is_no_tokenizer_is_refused() {
-        let error = Tokenizer::from_json(b"{\"model\": 3}", Path::new("x/tokenizer.json")).unwrap_err();
-        assert!(error.to_string().starts_with("x/tokenizer.json: not a tokenizer"), "{error}");
-    }
-
-    /// The two older files of a tokenizer, as its `tokenizer.json` holds them.
-    fn vocabulary_and_merges(tokenizer: &Tokenizer) -> (Vec<u8>, String) {
-        let json: serde_json::Value = serde_json::from_str(&tokenizer.to_json().unwrap()).unwrap();
-        let pair =
-            |merge: &serde_json::Value| format!("{} {}\n", merge[0].as_str().unwrap(), merge[1].as_str().unwrap());
-        let merges: String = json["model"]["merges"].as_array().unwrap().iter().map(pair).collect();
-        (serde_json::to_vec(&json["model"]["vocab"]).unwrap(), format!("#version: 0.2\n{merges}"))
-    }
-
-    fn from_two_files(vocabulary: &[u8], merges: &str) -> Result<Tokenizer> {
-        let paths = [Path::new("vocab.json"), Path::new("merges.txt")];
-        Tokenizer::from_vocabulary_and_merges((vocabulary, paths[0]), (merges.as_bytes(), paths[1]))
-    }
-
-    #[test]
-    fn the_older_two_files_make_the_same_tokenizer() {
-        let tokenizer = trained();
-        let (vocabulary, merges) = vocabulary_and_merges(&tokenizer);
-        let two_files = from_two_files(&vocabulary, &merges).unwrap();
-        for text in ["The sea.", " two  spaces\n\nand lines", "“Çédille” — 漢字 🐱", "<|endoftext|>x", ""] {
-            let ids = two_files.encode(text).unwrap();
-            assert_eq!(ids, tokenizer.encode(text).unwrap(), "{text}");
-            assert_eq!(two_files.decode(&ids).unwrap(), text);
-        }
-        let json = two_files.to_json().unwrap();
-        assert!(Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap().is_same_as(&two_files));
-    }
-
-    #[test]
-    fn a_merge_that_contradicts_the_vocabulary_is_named_with_its_line() {
-        let (vocabulary, merges) = vocabulary_and_merges(&trained());
-        let error = from_two_files(&vocabulary, &format!("{merges}zq zq\n")).unwrap_err();
-        let line = merges.lines().count() + 1;
-        assert_eq!(error.to_string(), format!("merges.txt:{line}: not a merge of the vocabulary: \"zq zq\""));
-        assert!(from_two_files(&vocabulary, "a b c\n").is_err());
-        assert!(from_two_files(b"[1, 2]", &merges).unwrap_err().to_string().starts_with("vocab.json: not a vocab"));
-    }
-
-    #[test]
-    fn texts_are_read_whole_whatever_length_a_tokenizer_was_saved_with() {
-        let mut short = trained().inner;
-        short.with_truncation(Some(TruncationParams { max_length: 3, ..TruncationParams::default() })).unwrap();
-        let json = short.to_string(false).unwrap();
-        let read = Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap();
-        assert_eq!(read.encode("The sea was grey.").unwrap(), trained().encode("The sea was grey.").unwrap());
-    }
-
-    #[test]
-    fn a_written_tokenizer_reads_back_the_same() {
-        let tokenizer = trained();
-        let json = tokenizer.to_json().unwrap();
-        let again = Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap();
-        assert_eq!(again.encode("the old sea").unwrap(), tokenizer.encode("the old sea").unwrap());
-    }
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::END_OF_TEXT;
-use super::definition::{Definition, shown};
+use super::definition::Definition;
+use super::messages::{reason, shown, shown_value};
 use super::small_json::SmallJson;
 use super::vocabulary_json::TokenIds;
 use crate::error::{Error, Result};
@@ -33,6 +34,9 @@ const CLASSES: [&str; 7] = [
 const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 const SPECIAL_LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
+
+/// Tokens that they name, at most.
+const MOST_NAMED: usize = 1 << 16;
 
 /// What the files say.
 #[derive(Debug, Default)]
@@ -90,7 +94,7 @@ impl TokenizerSettings {
             let Some(bytes) = file(name) else { continue };
             let path = folder.join(name);
             let json: SmallJson = serde_json::from_slice(bytes)
-                .map_err(|error| refused(&path, format!("not the settings of a tokenizer: {error}")))?;
+                .map_err(|error| refused(&path, format!("not the settings of a tokenizer: {}", reason(&error))))?;
             if !json.0.is_object() {
                 return Err(refused(&path, "not an object".into()));
             }
@@ -104,7 +108,7 @@ impl TokenizerSettings {
 
     fn read_added_tokens(&mut self, bytes: &[u8], path: &Path) -> Result<()> {
         let TokenIds(tokens) = serde_json::from_slice(bytes)
-            .map_err(|error| refused(path, format!("not a map of tokens to ids: {error}")))?;
+            .map_err(|error| refused(path, format!("not a map of tokens to ids: {}", reason(&error))))?;
         for (content, id) in tokens {
             let token = AddedToken::from(content.into_owned(), false);
             self.name(Named { token, detail: Detail::Text, id: Some(id), path: path.into() })?;
@@ -128,7 +132,7 @@ impl TokenizerSettings {
             None | Some(Value::Null) => {}
             Some(Value::Bool(adds)) => self.add_prefix_space = Some((*adds, path.into())),
             Some(other) => {
-                let what = format!("add_prefix_space is {}, not true or false", shown(&other.to_string()));
+                let what = format!("add_prefix_space is {}, not true or false", shown_value(other));
                 return Err(refused(path, what));
             }
         }
@@ -160,6 +164,9 @@ impl TokenizerSettings {
     fn name(&mut self, new: Named) -> Result<()> {
         let place = *self.places.entry(new.token.content.clone()).or_insert(self.named.len());
         let Some(known) = self.named.get_mut(place) else {
+            if self.named.len() == MOST_NAMED {
+                return Err(refused(&new.path, format!("there are more than {MOST_NAMED} tokens")));
+            }
             self.named.push(new);
             return Ok(());
         };
@@ -168,6 +175,9 @@ impl TokenizerSettings {
         {
             let what = format!("token {} has id {id} here, and {known} elsewhere", shown(&new.token.content));
             return Err(refused(&new.path, what));
+        }
+        if known.detail == new.detail {
+            check_that_both_are_found_alike(&new, &known.token)?;
         }
         let special = known.token.special || new.token.special;
         if new.detail > known.detail {
@@ -186,9 +196,7 @@ impl TokenizerSettings {
         if let Some((adds, _)) = self.add_prefix_space {
             definition.pre_tokenizer = definition.pre_tokenizer.add_prefix_space(adds);
         }
-        let with_ids = self.named.iter().filter_map(|named| Some((named.token.clone(), named.id?)));
-        definition.added.extend(with_ids);
-        self.apply(definition)
+        self.add_named(definition, |named| named.id)
     }
 
     /// Makes the tokens that are named here added tokens, as `transformers` does.
@@ -196,6 +204,11 @@ impl TokenizerSettings {
     /// # Errors
     /// [`Error::Input`] for a token without an id, or with another one, and for a contradiction.
     pub(super) fn apply(self, definition: &mut Definition<'_>) -> Result<()> {
+        self.add_named(definition, |_| None)
+    }
+
+    /// `id_here` is the id of a token that the definition does not have.
+    fn add_named(self, definition: &mut Definition<'_>, id_here: impl Fn(&Named) -> Option<u32>) -> Result<()> {
         let Definition { vocabulary, added, pre_tokenizer, .. } = definition;
         if let Some((adds, path)) = &self.add_prefix_space
             && *adds != pre_tokenizer.add_prefix_space
@@ -204,31 +217,43 @@ impl TokenizerSettings {
             return Err(Error::input(path, what, "set both to what the model was trained with"));
         }
         let in_vocabulary: HashMap<&str, u32> = vocabulary.iter().map(|(token, id)| (token.as_ref(), *id)).collect();
-        let mut ids: HashMap<String, u32> = added.iter().map(|(token, id)| (token.content.clone(), *id)).collect();
-        // `transformers` looks for it in every text that a GPT-2 reads.
-        let end_of_text = in_vocabulary.get(END_OF_TEXT).map(|id| Named {
-            token: AddedToken::from(END_OF_TEXT, true),
-            detail: Detail::SpecialText,
-            id: Some(*id),
-            path: PathBuf::new(),
-        });
-        for Named { token, id, path, .. } in self.named.into_iter().chain(end_of_text) {
-            let is_added = ids.get(&token.content).copied();
-            let Some(known) = is_added.or_else(|| in_vocabulary.get(token.content.as_str()).copied()) else {
-                let what = format!("token {} is not among the tokenizer's and has no id there", shown(&token.content));
-                return Err(refused(&path, what));
+        let known_tokens: HashMap<String, (AddedToken, u32)> =
+            added.iter().map(|(token, id)| (token.content.clone(), (token.clone(), *id))).collect();
+        for named in self.named {
+            let content = named.token.content.as_str();
+            let is_added = known_tokens.get(content);
+            let known = is_added.map(|(_, id)| *id).or_else(|| in_vocabulary.get(content).copied());
+            let Some(known) = known.or_else(|| id_here(&named)) else {
+                let what = format!("token {} is not among the tokenizer's and has no id there", shown(content));
+                return Err(refused(&named.path, what));
             };
-            if let Some(id) = id.filter(|id| *id != known) {
-                let what = format!("token {} has id {id} here, and {known} in the tokenizer", shown(&token.content));
-                return Err(refused(&path, what));
+            if let Some(id) = named.id.filter(|id| *id != known) {
+                let what = format!("token {} has id {id} here, and {known} in the tokenizer", shown(content));
+                return Err(refused(&named.path, what));
             }
-            if is_added.is_none() {
-                ids.insert(token.content.clone(), known);
-                added.push((token, known));
+            match is_added {
+                Some((token, _)) => check_that_both_are_found_alike(&named, token)?,
+                None => added.push((named.token, known)),
             }
+        }
+        // `transformers` looks for it in every text that a GPT-2 reads.
+        if !added.iter().any(|(token, _)| token.content == END_OF_TEXT)
+            && let Some(&id) = in_vocabulary.get(END_OF_TEXT)
+        {
+            added.push((AddedToken::from(END_OF_TEXT, true), id));
         }
         Ok(())
     }
+}
+
+/// Where a file says how a token is found, the tokenizer must say the same.
+fn check_that_both_are_found_alike(named: &Named, token: &AddedToken) -> Result<()> {
+    let how = |token: &AddedToken| [token.single_word, token.lstrip, token.rstrip];
+    if named.detail < Detail::HowItIsFound || how(&named.token) == how(token) {
+        return Ok(());
+    }
+    let what = format!("token {} has another single_word, lstrip or rstrip elsewhere", shown(&token.content));
+    Err(refused(&named.path, what))
 }
 
 fn refused(path: &Path, what: String) -> Error {
@@ -240,7 +265,8 @@ fn token_of(value: &Value) -> std::result::Result<(AddedToken, Detail), String> 
     if let Some(content) = value.as_str() {
         return Ok((AddedToken::from(content, true), Detail::SpecialText));
     }
-    let token: TokenOfFile = serde_json::from_value(value.clone()).map_err(|error| format!("not a token: {error}"))?;
+    let token: TokenOfFile =
+        serde_json::from_value(value.clone()).map_err(|error| format!("not a token: {}", reason(&error)))?;
     let made = AddedToken::from(token.content, token.special).single_word(token.single_word);
     Ok((made.lstrip(token.lstrip).rstrip(token.rstrip).normalized(token.normalized), Detail::HowItIsFound))
 }

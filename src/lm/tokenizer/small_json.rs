@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::definition::shown;
+use super::messages::shown;
 
 /// Values in a value, at most: in memory one takes many times its bytes in the file.
 const MOST_VALUES: usize = 100_000;

@@ -7,7 +7,8 @@ use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-use super::definition::{Definition, shown};
+use super::definition::Definition;
+use super::messages::{reason, shown};
 use super::vocabulary_json::{MOST_MERGES, TokenIds, halves};
 use crate::error::{Error, Result};
 
@@ -31,7 +32,7 @@ pub(super) fn parse<'a>(
     (merges, merges_path): (&'a [u8], &Path),
 ) -> Result<(Definition<'a>, Vec<usize>)> {
     let TokenIds(vocabulary) = serde_json::from_slice(vocabulary)
-        .map_err(|error| Error::input(vocabulary_path, format!("not a vocabulary: {error}"), HINT))?;
+        .map_err(|error| Error::input(vocabulary_path, format!("not a vocabulary: {}", reason(&error)), HINT))?;
     let merges = parse_merges(merges, merges_path)?;
     let (merges, lines) = merges.into_iter().map(|merge| (merge.pair, merge.line)).unzip();
     let definition = Definition {
@@ -50,8 +51,8 @@ pub(super) fn parse<'a>(
 fn parse_merges<'a>(bytes: &'a [u8], path: &Path) -> Result<Vec<Merge<'a>>> {
     let text =
         std::str::from_utf8(bytes).map_err(|error| Error::input(path, format!("not UTF-8: {error}"), MERGES_HINT))?;
-    let lines = (1..).zip(text.lines());
-    let lines = lines.filter(|(line, text)| !text.is_empty() && !(*line == 1 && text.starts_with("#version")));
+    let says_nothing = |line: usize, text: &str| text.is_empty() || (line == 1 && text.starts_with("#version"));
+    let lines = (1..).zip(text.lines()).filter(|&(line, text)| !says_nothing(line, text));
     let merge = |(line, text): (usize, &'a str)| match halves(text) {
         Some((left, right)) => Ok(Merge { pair: (left.into(), right.into()), line }),
         None => Err(Error::line(path, line, format!("not a merge of two tokens: {}", shown(text)), MERGES_HINT)),

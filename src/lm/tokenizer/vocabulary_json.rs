@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::definition::shown;
+use super::messages::shown;
 
 /// Tokens of a vocabulary, at most: public models have up to 262,144.
 const MOST_TOKENS: usize = 1 << 19;

@@ -238,7 +238,7 @@ fn parts_are_fetched_with_their_index_and_companions_where_they_are() {
         br#"{"weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}"#;
     let files: [(&str, &[u8]); 8] = [
         ("config.json", b"{}"),
-        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b"{\"a\":0}"),
         ("model.safetensors.index.json", index),
         ("model-1.safetensors", b"one"),
         ("model-2.safetensors", b"two"),

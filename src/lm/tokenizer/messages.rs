@@ -1,0 +1,50 @@
+//! Texts of files in messages: of any length there, short here.
+
+use serde_json::Value;
+
+const LENGTH: usize = 60;
+
+/// A text, quoted.
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
+/// A value, as JSON.
+pub(super) fn shown_value(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// What a parser says: it repeats what it found, whole.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    const LENGTH: usize = 200;
+    let text = error.to_string();
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => {
+            let (start, line, column) = (text.get(..end).unwrap_or_default(), error.line(), error.column());
+            format!("{start}… at line {line} column {column}")
+        }
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_shortened_and_keep_their_place() {
+        assert_eq!(shown("a\n"), "\"a\\n\"");
+        assert_eq!(shown(&"é".repeat(100)), format!("\"{}\"…", "é".repeat(60)));
+        assert_eq!(shown_value(&serde_json::json!([0.5, "\u{1b}"])), "[0.5,\"\\u001b\"]");
+        let error = serde_json::from_str::<bool>(&format!("\n\"{}\"", "é".repeat(1000))).unwrap_err();
+        let text = reason(&error);
+        assert!(text.len() < 500 && text.starts_with("invalid type: string") && text.contains("… at line 2"), "{text}");
+    }
+}
