@@ -75,7 +75,7 @@ impl<'a> TensorFile<'a> {
         let mut header = vec![0; header_bytes as usize];
         read_at(&mut source, LENGTH_BYTES, &mut header).map_err(|e| damaged(&e))?;
         // Of two tensors with one name, the library would take either, and arrays in the place of objects.
-        json::from_slice::<BTreeMap<String, Map<String, Value>>>(&header).map_err(|e| damaged(&e))?;
+        json::from_slice::<HashMap<String, Map<String, Value>>>(&header).map_err(|e| damaged(&e))?;
         let header: Metadata = serde_json::from_slice(&header).map_err(|e| damaged(&e))?;
         let data_at = LENGTH_BYTES + header_bytes;
         let announced = data_at.saturating_add(header.data_len() as u64);
