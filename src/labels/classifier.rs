@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
+use crate::json;
 
 pub use fit::FitSettings;
 pub use held_out::{HeldOut, LabeledSentences, memory_that_fits, train_with_held_out};
@@ -108,7 +109,7 @@ impl Classifier {
     /// When the bytes are no such file: not JSON, an unknown field, n-grams of other sizes,
     /// no weight, or a number out of range.
     pub fn from_json(json: &[u8], path: &Path) -> Result<Self> {
-        let classifier: Self = serde_json::from_slice(json).map_err(|error| match format_version::fault_of(json) {
+        let classifier: Self = json::from_slice(json).map_err(|error| match format_version::fault_of(json) {
             Some(fault) => Error::input(path, fault, format_version::NEWER_HINT),
             None => Error::line(path, error.line(), error.to_string(), RETRAIN),
         })?;

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde_json::{Map, Value};
 
-use super::json_object::JsonObject;
 use super::parameters::NamedTensor;
 use crate::error::{Error, Result};
 use crate::finite::{first_not_finite, place};
+use crate::json;
 
 pub use write::{Precision, write_safetensors};
 
@@ -73,8 +74,8 @@ impl<'a> TensorFile<'a> {
         }
         let mut header = vec![0; header_bytes as usize];
         read_at(&mut source, LENGTH_BYTES, &mut header).map_err(|e| damaged(&e))?;
-        // Of two tensors with one name, the library would take either.
-        serde_json::from_slice::<JsonObject>(&header).map_err(|e| damaged(&e))?;
+        // Of two tensors with one name, the library would take either, and arrays in the place of objects.
+        json::from_slice::<HashMap<String, Map<String, Value>>>(&header).map_err(|e| damaged(&e))?;
         let header: Metadata = serde_json::from_slice(&header).map_err(|e| damaged(&e))?;
         let data_at = LENGTH_BYTES + header_bytes;
         let announced = data_at.saturating_add(header.data_len() as u64);

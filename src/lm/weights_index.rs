@@ -6,6 +6,7 @@ use std::path::Path;
 use super::json_object::JsonObject;
 use super::tensor_file::TensorFile;
 use crate::error::{Error, Result};
+use crate::json;
 
 const HINT: &str = "copy or fetch the model again, all of its parts and their index";
 
@@ -26,7 +27,7 @@ impl WeightsIndex {
     pub fn read(bytes: &[u8], path: &Path) -> Result<Self> {
         let bad = |what: String| Error::input(path, what, HINT);
         let stored: Stored =
-            serde_json::from_slice(bytes).map_err(|error| bad(format!("not an index of weights: {error}")))?;
+            json::from_slice(bytes).map_err(|error| bad(format!("not an index of weights: {error}")))?;
         let mut parts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (tensor, part) in stored.weight_map.fields() {
             let part: String = serde_json::from_str(part)

@@ -19,7 +19,6 @@ use crate::config::{self, Lora};
 use crate::error::{Error, Result};
 use crate::lm::{Adam, Backward, LanguageModel, ScalarHead, Task, lora};
 use crate::run::checkpoints::Checkpoints;
-use crate::run::exact_float;
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::Journal;
 use crate::run::learning_rate::linear_to_zero;
@@ -61,10 +60,9 @@ pub struct TunedPolicy {
 #[derive(Serialize, Deserialize)]
 struct State {
     updates: usize,
-    #[serde(deserialize_with = "exact_float::deserialize")]
     kl_coefficient: f64,
     /// Of the first update's responses, nats a response.
-    #[serde(default, deserialize_with = "exact_float::deserialize_option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     first_entropy: Option<f64>,
     /// Responses so far that could be cut; `None` in a run of preftune 0.1.0, which did not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use crate::data::comparisons::parse_comparisons;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
 use crate::format_version::{FormatVersion, NEWER_HINT};
+use crate::json;
 use crate::run::{files, metrics};
 use crate::stages::fits_of;
 use crate::statistics::mean;
@@ -138,7 +139,7 @@ fn judgments(run: &Path) -> Result<Vec<Judgment>> {
         return Ok(Vec::new());
     }
     let json = files::read(&path)?;
-    serde_json::from_slice(&json).map_err(|error| {
+    json::from_slice(&json).map_err(|error| {
         let is_newer = serde_json::from_slice::<Vec<serde_json::Value>>(&json)
             .is_ok_and(|all| all.iter().any(|one| FormatVersion::fault_in(one).is_some()));
         let hint = if is_newer { NEWER_HINT } else { "delete it, and write it anew with `preftune eval --run`" };

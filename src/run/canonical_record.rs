@@ -54,14 +54,28 @@ pub fn of_optimizer(record: Bytes) -> Result<Bytes, RecordError> {
     Ok(writer.into_bytes()?)
 }
 
-/// Looks at every number of a record.
+/// Looks at every number of a module's record.
 ///
 /// # Errors
 /// When it is no record, or a number in it is not finite.
-pub fn check_finite(record: Bytes) -> Result<(), RecordError> {
+pub fn check_model(record: Bytes) -> Result<(), RecordError> {
+    Reader::from_bytes(record)?.into_tensors()?.iter().try_for_each(|tensor| check_tensor(tensor, &tensor.name))
+}
+
+/// The same of an optimizer's record, whose tensors must each belong to a parameter.
+///
+/// # Errors
+/// As [`check_model`].
+pub fn check_optimizer(record: Bytes) -> Result<(), RecordError> {
     let reader = Reader::from_bytes(record)?;
     let paths = reader.metadata().clone();
-    reader.into_tensors()?.iter().try_for_each(|tensor| check_tensor(tensor, &described(&tensor.name, &paths)))
+    reader.into_tensors()?.iter().try_for_each(|tensor| {
+        check_tensor(tensor, &described(&tensor.name, &paths))?;
+        match tensor.param_id {
+            Some(_) => Ok(()),
+            None => Err(RecordError::Validation(format!("{} is of no parameter", tensor.name))),
+        }
+    })
 }
 
 /// A parameter is known by its path.
@@ -139,8 +153,8 @@ mod tests {
             let record = optimizer([1, 2], false, value);
             let error = of_optimizer(record.clone()).unwrap_err().to_string();
             assert!(error.contains(&format!("number 1 of moment of body is {value}")), "{error}");
-            assert_eq!(check_finite(record).unwrap_err().to_string(), error);
+            assert_eq!(check_optimizer(record).unwrap_err().to_string(), error);
         }
-        check_finite(optimizer([1, 2], false, f32::MAX)).unwrap();
+        check_optimizer(optimizer([1, 2], false, f32::MAX)).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use super::fault_points::fault_point;
 use super::files;
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
+use crate::json;
 
 const MANIFEST: &str = "manifest.json";
 
@@ -53,8 +54,8 @@ impl Checkpoint {
         if let Some(fault) = format_version::fault_of(&json) {
             return Err(Error::input(&manifest_path, fault, format_version::NEWER_HINT));
         }
-        let manifest = serde_json::from_slice(&json)
-            .map_err(|error| damaged(&manifest_path, format!("not a manifest: {error}")))?;
+        let manifest =
+            json::from_slice(&json).map_err(|error| damaged(&manifest_path, format!("not a manifest: {error}")))?;
         let checkpoint = Self { path: path.into(), manifest };
         for name in checkpoint.manifest.files.keys() {
             checkpoint.read(name)?;

@@ -9,7 +9,6 @@ pub mod canonical_record;
 pub mod checkpoint;
 pub mod checkpoints;
 pub mod directory;
-pub mod exact_float;
 mod fault_points;
 pub mod files;
 pub mod health;

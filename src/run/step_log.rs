@@ -12,6 +12,7 @@ use super::fault_points::fault_point;
 use super::files;
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion, Versioned};
+use crate::json;
 
 /// A log open for appending, such as `samples.jsonl`.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&
     let mut rows = Vec::new();
     let mut lines = bytes.split(|&byte| byte == b'\n').enumerate().peekable();
     while let Some((index, line)) = lines.next() {
-        match serde_json::from_slice(line) {
+        match json::from_slice(line) {
             Ok(row) => rows.push((line, row)),
             // What follows the last newline is nothing, or a line that was cut off.
             Err(_) if lines.peek().is_none() => {}

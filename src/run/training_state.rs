@@ -3,7 +3,7 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
-use burn::store::ModuleRecord;
+use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Bytes, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +12,7 @@ use super::canonical_record;
 use super::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::format_version::{self, Versioned};
+use crate::json;
 
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
@@ -63,7 +64,7 @@ fn unwritable(file: &str, error: impl std::fmt::Display) -> Error {
 /// # Errors
 /// [`Error::Input`] when the checkpoint is of another model, or a weight in it is not finite.
 pub fn load_model<M: Module>(checkpoint: &Checkpoint, model: M) -> Result<M> {
-    let bytes = record_bytes(checkpoint, MODEL)?;
+    let bytes = record_bytes(checkpoint, MODEL, canonical_record::check_model)?;
     let record = ModuleRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     let model = model.try_load_record(record).map_err(|error| mismatch(checkpoint, &error))?;
     Ok(model.map(&mut Copied))
@@ -84,7 +85,7 @@ impl ModuleMapper for Copied {
 /// # Errors
 /// [`Error::Input`] when the checkpoint is of another optimizer, or a number in it is not finite.
 pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
-    let bytes = record_bytes(checkpoint, OPTIMIZER)?;
+    let bytes = record_bytes(checkpoint, OPTIMIZER, canonical_record::check_optimizer)?;
     let record = OptimizerRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     Ok(optimizer.load_record(record))
 }
@@ -96,16 +97,20 @@ pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Re
 pub fn load_state<S: DeserializeOwned>(checkpoint: &Checkpoint) -> Result<S> {
     let json = checkpoint.read(STATE)?;
     match format_version::fault_of(&json) {
-        None => serde_json::from_slice(&json).map_err(|error| mismatch(checkpoint, &error)),
+        None => json::from_slice(&json).map_err(|error| mismatch(checkpoint, &error)),
         Some(fault) => Err(Error::input(&checkpoint.path().join(STATE), fault, format_version::NEWER_HINT)),
     }
 }
 
-/// A record whose numbers are all finite.
-fn record_bytes(checkpoint: &Checkpoint, name: &str) -> Result<Bytes> {
+/// A record that passes a check.
+fn record_bytes(
+    checkpoint: &Checkpoint,
+    name: &str,
+    check: fn(Bytes) -> std::result::Result<(), RecordError>,
+) -> Result<Bytes> {
     let bytes = Bytes::from_bytes_vec(checkpoint.read(name)?).shared();
     let whole = bytes.view(0, bytes.len()).unwrap_or_else(|_| bytes.clone());
-    canonical_record::check_finite(whole).map_err(|error| {
+    check(whole).map_err(|error| {
         Error::input(
             &checkpoint.path().join(name),
             error.to_string(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::files;
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
+use crate::json;
 
 /// What the run of a folder was begun for.
 const FILE: &str = "run.json";
@@ -101,7 +102,7 @@ impl Work {
             return Err(Error::input(&path, fault, format_version::NEWER_HINT));
         }
         let damaged = |what: String| Error::input(&path, what, "choose another folder with --run");
-        let work: Self = serde_json::from_slice(&json)
+        let work: Self = json::from_slice(&json)
             .map_err(|error| damaged(format!("it does not say what the run was begun for: {error}")))?;
         match work.parts {
             1..=MOST_PARTS => Ok(Some(work)),

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::directory::RunDirectory;
 use super::files;
 use crate::error::{Error, Result};
+use crate::json;
 
 /// SHA-256 of each file of a model, by its name.
 pub(super) type Hashes = BTreeMap<String, String>;
@@ -25,7 +26,7 @@ pub(super) fn noted(run: &RunDirectory) -> Result<Vec<Hashes>> {
         return Ok(Vec::new());
     }
     let parse = |(index, line): (usize, &str)| {
-        serde_json::from_str(line)
+        json::from_slice(line.as_bytes())
             .map_err(|error| Error::line(&path, index + 1, format!("no note of a model: {error}"), "delete this line"))
     };
     files::read_text(&path)?.lines().enumerate().map(parse).collect()

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
+use crate::json;
 use crate::lm::Backward;
 use crate::run::{Mode, RunDirectory, files};
 
@@ -39,7 +40,7 @@ pub(super) fn settled(
     let chosen =
         Passes { version: FormatVersion, wanted_micro_batch_size, gradient_checkpointing, micro_batch_size, parts };
     let kept: Option<Passes> = match path.exists() {
-        true => Some(serde_json::from_slice(&files::read(&path)?).map_err(|error| {
+        true => Some(json::from_slice(&files::read(&path)?).map_err(|error| {
             Error::input(
                 &path,
                 error.to_string(),

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
+use crate::json;
 use crate::labels::{Labeler, SharedDesk};
 use crate::lm::{Queries, Task, lora};
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
@@ -55,7 +56,7 @@ impl LinesOfLabels {
         if let Some(fault) = format_version::fault_of(&json) {
             return Err(Error::input(&path, fault, format_version::NEWER_HINT));
         }
-        let read: Self = serde_json::from_slice(&json).map_err(|error| Self::unreadable(&path, &error.to_string()))?;
+        let read: Self = json::from_slice(&json).map_err(|error| Self::unreadable(&path, &error.to_string()))?;
         Ok(read.lines)
     }
 

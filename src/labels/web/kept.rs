@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::TOKEN_DIGITS;
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
+use crate::json;
 use crate::run::files;
 
 #[derive(Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub(super) struct Kept {
 impl Kept {
     /// What was kept beside this log; `None` if there is nothing of use.
     pub fn beside(log: &Path) -> Option<Self> {
-        let kept: Self = serde_json::from_slice(&files::read(&path(log)).ok()?).ok()?;
+        let kept: Self = json::from_slice(&files::read(&path(log)).ok()?).ok()?;
         let is_token = kept.token.len() == TOKEN_DIGITS && kept.token.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_token.then_some(kept)
     }

@@ -153,6 +153,9 @@ fn ours(path: &Path) -> preftune::Result<Opened> {
 fn theirs(path: &Path) -> Result<Opened, String> {
     let manifest = fs::read_to_string(path.join(MANIFEST)).map_err(|error| error.to_string())?;
     let manifest = Json::read(&manifest)?;
+    if !manifest.is_of_version_1() {
+        return Err("another version".into());
+    }
     let step = manifest.get("step").ok_or("no step")?.count()?;
     let mut files = BTreeMap::new();
     for (name, fingerprint) in manifest.get("files").ok_or("no files")?.object()? {
@@ -214,6 +217,9 @@ fn states(test: &'static str, mutants: u64) {
 
 fn state_of(bytes: &[u8]) -> Result<State, String> {
     let json = Json::read(std::str::from_utf8(bytes).map_err(|error| error.to_string())?)?;
+    if !json.is_of_version_1() {
+        return Err("another version".into());
+    }
     let member = |key: &str| json.get(key).ok_or(format!("no {key}"));
     let lost = member("lost")?.array()?.iter().map(|one| Ok(one.count()? as usize)).collect::<Result<_, String>>()?;
     let begun = match member("begun")? {

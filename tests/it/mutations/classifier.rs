@@ -21,7 +21,7 @@ fn every_damaged_classifier_is_refused_or_read_to_the_bit() {
 }
 
 const ORIGINALS: [&str; 2] = [
-    r#"{"ngram_sizes":[1,2],"provenance":{"source":"Sätze","seed":1,"held_out_accuracy":0.8137,"held_out_examples":2000},"bias":0.1981,"weights":{"a bad":-1.25,"good":2,"so good":0.0001}}"#,
+    r#"{"version":1,"ngram_sizes":[1,2],"provenance":{"source":"Sätze","seed":1,"held_out_accuracy":0.8137,"held_out_examples":2000},"bias":0.1981,"weights":{"a bad":-1.25,"good":2,"so good":0.0001}}"#,
     r#"{"ngram_sizes":[1,2],"provenance":null,"bias":-3,"weights":{"x":-0.5}}"#,
 ];
 
@@ -59,7 +59,10 @@ fn ours(bytes: &[u8]) -> preftune::Result<Read> {
 fn theirs(bytes: &[u8]) -> Result<Read, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let json = Json::read(text)?;
-    only(&json, &["ngram_sizes", "provenance", "bias", "weights"])?;
+    if !json.is_of_version_1() {
+        return Err("another version".into());
+    }
+    only(&json, &["version", "ngram_sizes", "provenance", "bias", "weights"])?;
     let sizes = json.get("ngram_sizes").ok_or("no sizes")?.array()?;
     if sizes.iter().map(Json::count).collect::<Result<Vec<_>, _>>()? != [1, 2] {
         return Err("other sizes".into());

@@ -98,6 +98,10 @@ pub fn counted(records: impl Iterator<Item = Result<(usize, Vec<Record>), String
 /// One entry, by the table of datasets/README.md.
 fn record(entry: &Json) -> Result<Record, String> {
     entry.object()?;
+    // One that is no number is another program's.
+    if entry.get("version").is_some_and(|version| version.number().is_ok_and(|version| version != 1.0)) {
+        return Err("another version".into());
+    }
     let text = |key: &str| entry.get(key).map_or(Ok(String::new()), |value| value.text().map(str::to_string));
     let number = |key: &str| entry.some(key).map(Json::count).transpose();
     if let Some(undo) = entry.get("undo") {
@@ -145,7 +149,7 @@ fn record(entry: &Json) -> Result<Record, String> {
 fn originals() -> Vec<Json> {
     let example = include_str!("../../../datasets/comparisons-example.jsonl");
     let others = r#"{"query":"a","responses":["b","c"],"best":1}
-{"id":"1-0","query":"Der Käpt’n","responses":[" ging.\n"," kam.",""],"best":2,"labeler":"ada","ms":12,"at":1764583213,"order":[2,0,1]}
+{"version":1,"id":"1-0","query":"Der Käpt’n","responses":[" ging.\n"," kam.",""],"best":2,"labeler":"ada","ms":12,"at":1764583213,"order":[2,0,1]}
 {"id":"1-0","query":"Der Käpt’n","responses":[" ging.\n"," kam.",""],"best":null,"labeler":"bob"}
 {"undo":"1-0","labeler":"ada","at":1764583220}
 {"id":"1-1","query":"a","responses":["b","c","d","e"],"best":3,"labeler":"bob","more":{"x":[1,2]}}

@@ -23,9 +23,12 @@ fn test(test: &'static str, mutants: u64) {
     let texts = [
         include_str!("../../../models/storyteller/config.json"),
         include_str!("../../fixtures/parity-1/policy/config.json"),
-        r#"{"vocab_size":300,"n_positions":40,"n_embd":20,"n_layer":2,"n_head":2}"#,
+        r#"{"vocab_size":300,"n_positions":40,"n_embd":20,"n_layer":2,"n_head":2,"hidden_size":20,"intermediate_size":80}"#,
     ];
     let originals = texts.map(|text| Json::read(text).unwrap());
+    let of_object = |json: &Json| json.object().unwrap().iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+    let mut known = originals.iter().map(of_object).collect::<Vec<_>>().concat();
+    known.extend(["num_hidden_layers", "num_attention_heads", "max_position_embeddings", "n_ctx"].map(String::from));
     let others = texts.map(|text| text.as_bytes().to_vec());
     run(&Kind {
         test,
@@ -42,28 +45,33 @@ fn test(test: &'static str, mutants: u64) {
             structure::mutate(&mut json, dice);
             json.written().into_bytes()
         },
-        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+        read: &|bytes| outcome(ours(bytes), theirs(bytes, &known)),
     });
 }
 
 fn ours(bytes: &[u8]) -> preftune::Result<ModelConfig> {
-    ConfigFile::read(bytes, Path::new("config.json")).map(|file| file.config)
+    Ok(ConfigFile::read(bytes, Path::new("config.json"))?.config)
 }
 
-/// The sizes of a GPT-2, where nothing asks for another model.
-fn theirs(bytes: &[u8]) -> Result<ModelConfig, String> {
+/// The sizes of a GPT-2, where nothing asks for another model and every field is known.
+fn theirs(bytes: &[u8], known: &[String]) -> Result<ModelConfig, String> {
     let json = Json::read(std::str::from_utf8(bytes).map_err(|error| error.to_string())?)?;
-    json.object()?;
-    let size = |key: &str| match json.get(key).ok_or(format!("no {key}"))?.count()? {
-        0 => Err(format!("{key} is 0")),
-        size => Ok(size as usize),
+    let size = |key: &str, same: &[&str]| {
+        let found: Vec<&Json> = [&[key], same].concat().iter().filter_map(|key| json.get(key)).collect();
+        let sizes = found.iter().map(|size| size.count()).collect::<Result<Vec<u64>, _>>()?;
+        match sizes[..] {
+            [size, ..] if (1..=1 << 31).contains(&size) && sizes.iter().all(|other| *other == size) => {
+                Ok(size as usize)
+            }
+            _ => Err(format!("{key} is {sizes:?}")),
+        }
     };
     let config = ModelConfig {
-        vocab_size: size("vocab_size")?,
-        n_positions: size("n_positions")?,
-        n_embd: size("n_embd")?,
-        n_layer: size("n_layer")?,
-        n_head: size("n_head")?,
+        vocab_size: size("vocab_size", &[])?,
+        n_positions: size("n_positions", &["max_position_embeddings", "n_ctx"])?,
+        n_embd: size("n_embd", &["hidden_size"])?,
+        n_layer: size("n_layer", &["num_hidden_layers"])?,
+        n_head: size("n_head", &["num_attention_heads"])?,
         layer_norm_epsilon: json.get("layer_norm_epsilon").map_or(Ok(1e-5), Json::number)?,
     };
     let epsilon = config.layer_norm_epsilon as f32;
@@ -71,19 +79,27 @@ fn theirs(bytes: &[u8]) -> Result<ModelConfig, String> {
         return Err("heads or epsilon".into());
     }
     for (key, value) in json.object()? {
-        let is_known = match key.as_str() {
-            "model_type" => matches!(value, Json::Null) || value.text()? == "gpt2",
-            "activation_function" => {
-                matches!(value, Json::Null) || ["gelu_new", "gelu_pytorch_tanh", "gelu_fast"].contains(&value.text()?)
-            }
-            "n_inner" => matches!(value, Json::Null) || u128::from(value.count()?) == 4 * config.n_embd as u128,
-            "tie_word_embeddings" | "scale_attn_weights" => matches!(value, Json::Null | Json::Bool(true)),
-            "scale_attn_by_inverse_layer_idx" => matches!(value, Json::Null | Json::Bool(false)),
-            _ => true,
-        };
-        if !is_known {
-            return Err(format!("another model: {key}"));
+        if !is_usual(key, value, &config, known)? {
+            return Err(format!("{key}: {}", value.written()));
         }
     }
     Ok(config)
+}
+
+/// Whether a field asks for what GPT-2 does.
+fn is_usual(key: &str, value: &Json, config: &ModelConfig, known: &[String]) -> Result<bool, String> {
+    let is_null = *value == Json::Null;
+    Ok(match key {
+        "model_type" => is_null || value.text()? == "gpt2",
+        "architectures" => {
+            is_null || value.array()?.iter().all(|class| class.text().is_ok_and(|class| class.contains("LMHead")))
+        }
+        "activation_function" => ["gelu_new", "gelu_pytorch_tanh", "gelu_fast"].contains(&value.text()?),
+        "n_inner" | "intermediate_size" => is_null || u128::from(value.count()?) == 4 * config.n_embd as u128,
+        "scale_attn_weights" => *value == Json::Bool(true),
+        "tie_word_embeddings" => matches!(value, Json::Bool(_)),
+        "scale_attn_by_inverse_layer_idx" | "add_cross_attention" => is_null || *value == Json::Bool(false),
+        "resid_pdrop" | "embd_pdrop" | "attn_pdrop" => (0.0..=1.0).contains(&value.number()?),
+        other => is_null || other.starts_with('_') || known.iter().any(|known| known == other),
+    })
 }

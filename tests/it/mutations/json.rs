@@ -99,6 +99,11 @@ impl Json {
         }
     }
 
+    /// Whether the member `version`, if there is one, names the first version.
+    pub fn is_of_version_1(&self) -> bool {
+        self.get("version").is_none_or(|version| version.number() == Ok(1.0))
+    }
+
     pub fn written(&self) -> String {
         let mut text = String::new();
         self.write(&mut text);

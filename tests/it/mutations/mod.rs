@@ -11,6 +11,7 @@ mod comparisons;
 mod config_json;
 mod dice;
 mod documents;
+mod folder;
 mod json;
 mod label_studio;
 mod model;

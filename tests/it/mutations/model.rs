@@ -37,14 +37,15 @@ fn all_damaged_heads_are_refused_or_loaded_to_the_bit() {
 
 const WIDTH: u64 = 4;
 
-fn small() -> ModelConfig {
-    ModelConfig { vocab_size: 7, n_positions: 5, n_embd: WIDTH as usize, n_layer: 1, n_head: 2, ..tiny::config() }
+/// A model of one small block.
+pub fn small() -> ModelConfig {
+    ModelConfig { vocab_size: 300, n_positions: 5, n_embd: WIDTH as usize, n_layer: 1, n_head: 2, ..tiny::config() }
 }
 
 /// Name, shape and bits of each weight, sorted.
-type Read = Vec<(String, Vec<u64>, Vec<u32>)>;
+pub type Read = Vec<(String, Vec<u64>, Vec<u32>)>;
 
-fn read(mut weights: Vec<NamedTensor>) -> Read {
+pub fn read(mut weights: Vec<NamedTensor>) -> Read {
     weights.sort_by(|one, other| one.name.cmp(&other.name));
     let shape = |shape: &[usize]| shape.iter().map(|&size| size as u64).collect();
     let bits_of = |values: &[f32]| values.iter().map(|&value| bits(value)).collect();
@@ -70,9 +71,9 @@ fn weights(test: &'static str, mutants: u64) {
         mutant: &|dice| mutant(&files, dice),
         read: &|bytes| {
             let file = TensorFile::from_bytes(bytes, Path::new("model.safetensors"));
-            let loaded =
-                file.and_then(Weights::of_one).and_then(|mut file| load_transformer(&small(), &mut file, &device));
-            outcome(loaded.map(|loaded| read(parameters::read(&loaded).unwrap())), weights_of(bytes))
+            let weights = file.and_then(Weights::of_one);
+            let loaded = weights.and_then(|mut weights| load_transformer(&small(), &mut weights, &device));
+            outcome(loaded.map(|loaded| read(parameters::read(&loaded).unwrap())), theirs(bytes).and_then(weights_of))
         },
     });
 }
@@ -88,9 +89,46 @@ fn mutant(files: &[Vec<u8>], dice: &mut super::dice::Dice) -> Vec<u8> {
     file.written()
 }
 
-/// The weights that Hugging Face's GPT-2 has with these sizes, under its names, with or without their prefix.
-fn weights_of(bytes: &[u8]) -> Result<Read, String> {
-    let tensors = theirs(bytes)?;
+/// The weights that Hugging Face's GPT-2 has with these sizes, under its names, whatever is before them.
+pub fn weights_of(stored: Tensors) -> Result<Read, String> {
+    let mut tensors = Tensors::new();
+    for (stored, tensor) in stored {
+        let name = plain(&stored);
+        let is_mask = name == "h.0.attn.bias" || name == "h.0.attn.masked_bias";
+        if tensor.1.is_none() && !is_mask {
+            return Err(format!("{stored} holds no floats"));
+        }
+        if tensors.insert(name, tensor).is_some() {
+            return Err(format!("{stored} is there twice"));
+        }
+    }
+    // The output head is the embedding, and may stand in its place.
+    let head = tensors.remove("lm_head.weight");
+    if let (Some(head), Some(embedding)) = (&head, tensors.get("wte.weight"))
+        && head != embedding
+    {
+        return Err("an output head of its own".into());
+    }
+    let mut found = Vec::new();
+    for (name, shape) in wanted() {
+        let stored = tensors.remove(&name).or_else(|| head.clone().filter(|_| name == "wte.weight"));
+        let (read, values) = stored.ok_or(format!("no {name}"))?;
+        if read != shape {
+            return Err(format!("{name} has shape {read:?}"));
+        }
+        found.push((format!("transformer.{name}"), shape, finite(&name, &values.unwrap_or_default())?));
+    }
+    match tensors.keys().find(|name| !name.starts_with("v_head.") && !name.starts_with("h.0.attn.")) {
+        Some(name) => Err(format!("{name} would be left out")),
+        None => {
+            found.sort();
+            Ok(found)
+        }
+    }
+}
+
+/// Names and shapes of the network's weights.
+fn wanted() -> Vec<(String, Vec<u64>)> {
     let (vocabulary, positions) = (small().vocab_size as u64, small().n_positions as u64);
     let mut wanted =
         vec![("wte.weight".to_string(), vec![vocabulary, WIDTH]), ("wpe.weight".into(), vec![positions, WIDTH])];
@@ -107,26 +145,14 @@ fn weights_of(bytes: &[u8]) -> Result<Read, String> {
     for name in ["h.0.ln_1", "h.0.ln_2", "ln_f"] {
         wanted.extend(["weight", "bias"].map(|part| (format!("{name}.{part}"), vec![WIDTH])));
     }
-    let mut found = Vec::new();
-    for (name, shape) in wanted {
-        let long = format!("transformer.{name}");
-        let (read, values) = match (tensors.get(&long), tensors.get(&name)) {
-            (Some(tensor), None) | (None, Some(tensor)) => tensor,
-            (None, None) => return Err(format!("no {name}")),
-            (Some(_), Some(_)) => return Err(format!("two of {name}")),
-        };
-        if *read != shape {
-            return Err(format!("{name} has shape {read:?}"));
-        }
-        found.push((long, shape, finite(&name, values)?));
-    }
-    if let Some((name, _)) =
-        tensors.iter().find(|(name, _)| name.trim_start_matches("transformer.").starts_with("h.1."))
-    {
-        return Err(format!("{name} of a layer that is not there"));
-    }
-    found.sort();
-    Ok(found)
+    wanted
+}
+
+/// A name without the wrappers that training puts around a model.
+fn plain(stored: &str) -> String {
+    let parts = stored.split('.').filter(|part| !["_orig_mod", "module"].contains(part));
+    let parts: Vec<&str> = parts.skip_while(|part| *part == "transformer").collect();
+    parts.join(".")
 }
 
 fn finite(name: &str, values: &[u32]) -> Result<Vec<u32>, String> {
@@ -146,7 +172,7 @@ fn heads(test: &'static str, mutants: u64) {
         ("reward.offset", "F32", &[1]),
     ];
     let half = [
-        ("reward.weight", "F16", &[WIDTH, 1][..]),
+        ("reward.weight", "F16", &[WIDTH][..]),
         ("reward.bias", "BF16", &[1]),
         ("reward.gain", "F32", &[1]),
         ("reward.offset", "F16", &[1]),
@@ -172,9 +198,12 @@ fn heads_here(model: &Transformer, bytes: &[u8]) -> preftune::Result<[Vec<u32>; 
 }
 
 fn heads_of(tensors: &Tensors) -> Result<[Vec<u32>; 4], String> {
-    let of = |name: &str, count: usize| match tensors.get(&format!("reward.{name}")) {
-        Some((_, values)) if values.len() == count => finite(name, values),
+    let of = |name: &str, count: u64| match tensors.get(&format!("reward.{name}")) {
+        Some((shape, Some(values))) if *shape == [count] => finite(name, values),
         found => Err(format!("{name} is {found:?}")),
     };
-    Ok([of("weight", WIDTH as usize)?, of("bias", 1)?, of("gain", 1)?, of("offset", 1)?])
+    if tensors.len() != 4 {
+        return Err("other tensors".into());
+    }
+    Ok([of("weight", WIDTH)?, of("bias", 1)?, of("gain", 1)?, of("offset", 1)?])
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use preftune::report::RunReportInput;
+use preftune::run::work::Work;
 use preftune::run::{StepLog, metrics};
 
 use super::documents::{self, Form};
@@ -34,7 +35,67 @@ fn every_damaged_judgment_is_refused_or_reported_to_the_bit() {
     judgments("mutations::run_folder::every_damaged_judgment_is_refused_or_reported_to_the_bit", 5000);
 }
 
-const ROWS: &str = r#"{"step":1,"objective/kl":1.5,"ppo/loss/total":null}
+#[test]
+fn a_damaged_run_json_is_refused_or_read_to_the_letter() {
+    work("mutations::run_folder::a_damaged_run_json_is_refused_or_read_to_the_letter", 300);
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn every_damaged_run_json_is_refused_or_read_to_the_letter() {
+    work("mutations::run_folder::every_damaged_run_json_is_refused_or_read_to_the_letter", 5000);
+}
+
+const WORK: &str = r#"{"version":1,"command":"train-policy","seed":7,"parts":2,"inputs":[{"role":"model","name":"storyteller","sha256":"ba7816bf"},{"role":"labeler","name":"simulated","sha256":null}]}"#;
+
+fn work(test: &'static str, mutants: u64) {
+    let original = Json::read(WORK).unwrap();
+    let folder = folder();
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        mutant: &|dice| {
+            let mut json = original.clone();
+            structure::mutate(&mut json, dice);
+            let mut bytes = json.written().into_bytes();
+            if dice.one_in(4) {
+                bytes::mutate(&mut bytes, &[WORK.as_bytes().to_vec()], dice);
+            }
+            bytes
+        },
+        read: &|bytes| {
+            fs::write(folder.join("run.json"), bytes).unwrap();
+            let ours = Work::of_run(&folder).map(|work| {
+                let work = work.unwrap();
+                let inputs = work.inputs.into_iter().map(|input| (input.role, input.name, input.sha256)).collect();
+                (work.command, work.seed, work.parts as u64, inputs)
+            });
+            outcome(ours, work_of(bytes))
+        },
+    });
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Command, seed, parts, and role, name and hash of each input.
+type Begun = (String, u64, u64, Vec<(String, String, Option<String>)>);
+
+fn work_of(bytes: &[u8]) -> Result<Begun, String> {
+    let json = Json::read(std::str::from_utf8(bytes).map_err(|error| error.to_string())?)?;
+    let parts = member(&json, "parts")?.count()?;
+    if !json.is_of_version_1() || !(1..=1 << 16).contains(&parts) {
+        return Err("another version, or too many parts".into());
+    }
+    let text = |json: &Json, key: &str| Ok::<_, String>(member(json, key)?.text()?.to_string());
+    let input = |input: &Json| {
+        let hash = input.some("sha256").map(|hash| hash.text().map(String::from)).transpose()?;
+        Ok((text(input, "role")?, text(input, "name")?, hash))
+    };
+    let inputs = member(&json, "inputs")?.array()?.iter().map(input).collect::<Result<_, String>>()?;
+    Ok((text(&json, "command")?, member(&json, "seed")?.count()?, parts, inputs))
+}
+
+const ROWS: &str = r#"{"version":1,"step":1,"objective/kl":1.5,"ppo/loss/total":null}
 {"step":2,"objective/kl_coef":0.19808613744640002,"objective/kl":-0.25}
 {"step":3}
 {"step":4,"objective/kl":1e-5,"objective/score":12}"#;
@@ -91,14 +152,18 @@ fn rows_of(bytes: &[u8]) -> Result<(Rows, Vec<u8>), String> {
 fn row(line: &[u8]) -> Result<BTreeMap<String, u64>, String> {
     let json = Json::read(std::str::from_utf8(line).map_err(|error| error.to_string())?)?;
     json.get("step").ok_or("no step")?.count()?;
+    if !json.is_of_version_1() {
+        return Err("another version".into());
+    }
     let number = |value: &Json| match value {
         Json::Null => Ok(f64::NAN),
         number => number.number(),
     };
-    json.object()?.iter().map(|(name, value)| Ok((name.clone(), number(value)?.to_bits()))).collect()
+    let values = json.object()?.iter().filter(|(name, _)| name != "version");
+    values.map(|(name, value)| Ok((name.clone(), number(value)?.to_bits()))).collect()
 }
 
-const JUDGMENTS: &str = r#"[{"by":"people sha256 12","contests":[{"candidate":"policy","baseline":"storyteller","win_rate":{"labeler":"simulated","rate":0.75,"low":0.30064,"high":0.95441,"pairs":4,"wins":3,"losses":1,"ties":0,"first_shown_rate":0.5,"first_shown":{"low":0.15,"high":0.85},"judged":[{"outcome":"win","candidate_shown_first":true},{"outcome":"loss","candidate_shown_first":false}]},"queries":4,"is_the_papers":false}],"samples":[{"query":"Käpt’n","before":" a","after":" b","before_score":0.5,"after_score":null}],"contestants":[{"name":"policy","kl":0.19808613744640002,"score":1.5},{"name":"storyteller","kl":0.0}],"environment":[["device","flex"],["seed","1"]]},{"by":"simulated","contests":[],"samples":[],"contestants":[],"environment":[]}]"#;
+const JUDGMENTS: &str = r#"[{"version":1,"by":"people sha256 12","contests":[{"candidate":"policy","baseline":"storyteller","win_rate":{"labeler":"simulated","rate":0.75,"low":0.30064,"high":0.95441,"pairs":4,"wins":3,"losses":1,"ties":0,"first_shown_rate":0.5,"first_shown":{"low":0.15,"high":0.85},"judged":[{"outcome":"win","candidate_shown_first":true},{"outcome":"loss","candidate_shown_first":false}]},"queries":4,"is_the_papers":false}],"samples":[{"query":"Käpt’n","before":" a","after":" b","before_score":0.5,"after_score":null}],"contestants":[{"name":"policy","kl":0.19808613744640002,"score":1.5},{"name":"storyteller","kl":0.0}],"environment":[["device","flex"],["seed","1"]]},{"by":"simulated","contests":[],"samples":[],"contestants":[],"environment":[]}]"#;
 
 fn judgments(test: &'static str, mutants: u64) {
     let original = Json::read(JUDGMENTS).unwrap();
@@ -160,6 +225,9 @@ fn judged_of(bytes: &[u8]) -> Result<Judged, String> {
     let mut all = Judged::default();
     for (index, judgment) in json.array()?.iter().enumerate() {
         member(judgment, "by")?.text()?;
+        if !judgment.is_of_version_1() {
+            return Err("another version".into());
+        }
         for contest in member(judgment, "contests")?.array()? {
             all[0].push(contest_of(contest)?);
         }

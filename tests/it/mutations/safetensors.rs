@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use preftune::lm::tensor_file::read_safetensors;
+use preftune::lm::TensorFile;
 
 use super::dice::Dice;
 use super::json::Json;
@@ -46,15 +46,21 @@ fn test(test: &'static str, mutants: u64) {
     });
 }
 
-/// Shape and bits of each tensor of floats.
-pub type Tensors = BTreeMap<String, (Vec<u64>, Vec<u32>)>;
+/// Shape and bits of each tensor; bits of floats only.
+pub type Tensors = BTreeMap<String, (Vec<u64>, Option<Vec<u32>>)>;
 
 fn ours(bytes: &[u8]) -> preftune::Result<Tensors> {
-    let read = read_safetensors(bytes, Path::new("m.safetensors"))?;
-    let as_here = |name: String, shape: Vec<usize>, values: Vec<f32>| {
-        (name, (shape.into_iter().map(|size| size as u64).collect(), values.into_iter().map(bits).collect()))
-    };
-    Ok(read.into_iter().map(|(name, tensor)| as_here(name, tensor.shape, tensor.values)).collect())
+    let mut file = TensorFile::from_bytes(bytes, Path::new("m.safetensors"))?;
+    let mut tensors = Tensors::new();
+    for name in file.names() {
+        let shape = file.shape(&name).unwrap().to_vec();
+        let values = match file.unreadable_type(&name) {
+            Some(_) => None,
+            None => Some(file.read_range(&name, 0..shape.iter().product())?.into_iter().map(bits).collect()),
+        };
+        tensors.insert(name, (shape.into_iter().map(|size| size as u64).collect(), values));
+    }
+    Ok(tensors)
 }
 
 /// Not-a-numbers are all alike.
@@ -98,8 +104,13 @@ pub fn theirs(bytes: &[u8]) -> Result<Tensors, String> {
     let mut ranges = Vec::new();
     for (name, info) in header.object()? {
         if name == "__metadata__" {
-            let texts = if *info == Json::Null { &[] } else { info.object()? };
-            texts.iter().try_for_each(|(_, value)| value.text().map(drop))?;
+            for (key, value) in info.object()? {
+                let is_newer = |version: &str| version.parse::<u64>().map_or(true, |version| version > 1);
+                if key == "preftune_version" && is_newer(value.text()?) {
+                    return Err("of another version".into());
+                }
+                value.text()?;
+            }
             continue;
         }
         info.object()?;
@@ -117,13 +128,16 @@ pub fn theirs(bytes: &[u8]) -> Result<Tensors, String> {
         ranges.push((start, end));
         let bytes = data.get(start as usize..end as usize).ok_or("beyond the end")?;
         let values = match kind {
-            "F32" => bytes.as_chunks::<4>().0.iter().map(|bytes| self::bits(f32::from_le_bytes(*bytes))).collect(),
-            "F16" => bytes.as_chunks::<2>().0.iter().map(|bytes| self::bits(half(*bytes))).collect(),
-            "BF16" => {
-                bytes.as_chunks::<2>().0.iter().map(|&[a, b]| self::bits(f32::from_le_bytes([0, 0, a, b]))).collect()
+            "F64" => Some(bytes.as_chunks::<8>().0.iter().map(|bytes| narrowed(*bytes)).collect::<Result<_, _>>()?),
+            "F32" => {
+                Some(bytes.as_chunks::<4>().0.iter().map(|bytes| self::bits(f32::from_le_bytes(*bytes))).collect())
             }
-            // Of other types, a file is as good as if they were not there.
-            _ => continue,
+            "F16" => Some(bytes.as_chunks::<2>().0.iter().map(|bytes| self::bits(half(*bytes))).collect()),
+            "BF16" => {
+                let number = |&[low, high]: &[u8; 2]| self::bits(f32::from_le_bytes([0, 0, low, high]));
+                Some(bytes.as_chunks::<2>().0.iter().map(number).collect())
+            }
+            _ => None,
         };
         tensors.insert(name.clone(), (shape, values));
     }
@@ -136,6 +150,13 @@ pub fn theirs(bytes: &[u8]) -> Result<Tensors, String> {
         at = end;
     }
     if at == data.len() as u64 { Ok(tensors) } else { Err(format!("tensors end at {at} of {}", data.len())) }
+}
+
+/// A number of 64 bits, if it is not too large for 32.
+fn narrowed(bytes: [u8; 8]) -> Result<u32, String> {
+    let number = f64::from_le_bytes(bytes);
+    let is_too_large = number.is_finite() && (number as f32).is_infinite();
+    if is_too_large { Err(format!("{number} does not fit")) } else { Ok(bits(number as f32)) }
 }
 
 /// A number of 16 bits as IEEE 754 has it: a sign, 5 bits of exponent, 10 of fraction.
@@ -151,6 +172,22 @@ fn half(bytes: [u8; 2]) -> f32 {
     if bits >> 15 == 1 { -size } else { size }
 }
 
+/// Names that mean something.
+const NAMES: [&str; 12] = [
+    "",
+    "é",
+    "__metadata__",
+    "wte.weight",
+    "transformer.wte.weight",
+    "module.wte.weight",
+    "lm_head.weight",
+    "h.0.attn.bias",
+    "h.1.ln_1.weight",
+    "h.00.ln_1.weight",
+    "v_head.summary.weight",
+    "reward.weight",
+];
+
 /// A file in its parts.
 #[derive(Clone)]
 pub struct File {
@@ -162,7 +199,7 @@ impl File {
     /// A file of tensors: name, type, shape, and bytes counted up from 0.
     pub fn of(tensors: &[(&str, &str, &[u64])]) -> Self {
         let mut members =
-            vec![("__metadata__".to_string(), Json::Object(vec![("format".into(), Json::Text("pt".into()))]))];
+            vec![("__metadata__".to_string(), Json::Object(vec![("preftune_version".into(), Json::Text("1".into()))]))];
         let mut data = Vec::new();
         for (name, kind, shape) in tensors {
             let bits = SIZES.iter().find(|(known, _)| known == kind).unwrap().1;
@@ -210,9 +247,7 @@ impl File {
         match dice.below(6) {
             0 => members.swap(one, other),
             1 => (members[one].1, members[other].1) = (members[other].1.clone(), members[one].1.clone()),
-            2 => {
-                members[one].0 = ["", "wte.weight", "transformer.wte.weight", "é", "__metadata__"][dice.below(5)].into()
-            }
+            2 => members[one].0 = dice.pick(&NAMES).into(),
             // Everything at the end of the data, and nothing for it.
             3 => members.push((
                 "nothing".into(),

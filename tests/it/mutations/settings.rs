@@ -61,7 +61,10 @@ fn ours(bytes: &[u8]) -> preftune::Result<Leaves> {
 /// The defaults, but for what stands in the file.
 fn theirs(bytes: &[u8], defaults: &Leaves) -> Result<Leaves, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let set: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let mut set: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    if set.remove("version").is_some_and(|version| version != Value::Integer(1)) {
+        return Err("another version".into());
+    }
     let mut all = defaults.clone();
     for (key, value) in leaves(&set) {
         let known = all.get_mut(&key).ok_or(format!("no setting {key}"))?;
