@@ -9,7 +9,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::config::{self, Config};
+use crate::data::entries::Entries;
 use crate::data::queries::openings;
+use crate::data::{LeftOut, Reason};
 use crate::device::{self, DeviceRequest, Opened, Room};
 use crate::error::{Error, Result};
 use crate::fetch;
@@ -20,7 +22,7 @@ use crate::lm::{
 };
 use crate::reward::{RewardModel, TokenComparison, token_comparisons};
 use crate::run::{Interrupt, Mode, RunDirectory, files};
-use crate::stages::Session;
+use crate::stages::{Session, with_reasons};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -236,31 +238,43 @@ pub(super) fn fetched_file(path: &Path) -> Result<PathBuf> {
 }
 
 /// Queries of a file or of a folder of books; with neither, the story openings for training.
-pub(super) fn read_queries(path: Option<&Path>, model: &LanguageModel, task: &Task) -> Result<Queries> {
+pub(super) fn read_queries(
+    path: Option<&Path>,
+    model: &LanguageModel,
+    task: &Task,
+    left_out: &mut LeftOut,
+) -> Result<Queries> {
     match path {
         None => Ok(Queries::Text(openings()?.train)),
-        Some(folder) if folder.is_dir() => Queries::from_books(&files::read_texts(folder)?, model, task),
+        Some(folder) if folder.is_dir() => Queries::from_books(&files::read_texts(folder)?, model, task, left_out),
         Some(path) => {
             let path = fetched_file(path)?;
-            Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer)
+            Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer, left_out)
         }
     }
 }
 
-/// The comparisons of a file, in any format that is known: `least` of them or more.
+/// The comparisons of a file, in any format that is known: `least` of them or more. Of tasks of Label Studio, the
+/// answers to `question`.
 pub(super) fn read_comparisons(
-    path: &Path,
+    (path, question): (&Path, Option<&str>),
     model: &LanguageModel,
     task: &Task,
     least: usize,
+    left_out: &mut LeftOut,
 ) -> Result<Vec<TokenComparison>> {
     let path = fetched_file(path)?;
-    let comparisons = token_comparisons(&files::read_text(&path)?, &path, model, task)?;
+    let entries = Entries::new(files::open_buffered(&path)?, &path);
+    let comparisons = token_comparisons(entries, question, model, task, left_out)?;
     match comparisons.len() {
         enough if enough >= least => Ok(comparisons),
         count => {
-            let what = format!("{count} comparisons; at least {least} are needed");
-            Err(Error::input(&path, what, "make some with `preftune label`"))
+            let what = with_reasons(format!("{count} comparisons; at least {least} are needed"), left_out);
+            let hint = match left_out.number(Reason::SameTokens) {
+                0 => "make some with `preftune label`",
+                _ => "raise task.response_length_tokens and task.query_length_tokens with --set, as far as the model reads",
+            };
+            Err(Error::input(&path, what, hint))
         }
     }
 }
@@ -275,6 +289,11 @@ pub(super) fn remembered(path: Option<&Path>) -> Result<String> {
 /// Whether a file of a model's folder, or of a folder of books, is read: others may come and go.
 fn is_read(name: &str) -> bool {
     hugging_face::FILES.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "txt")
+}
+
+/// The question of a file of comparisons that has several, as a run folder remembers it beside the file.
+pub(super) fn about(question: Option<&str>) -> String {
+    question.map_or_else(String::new, |question| format!(" question {question:?}"))
 }
 
 /// The same for a model, which may be inside the program.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::common::{load_labeler, load_model, remembered_model};
 use super::{Common, report, table};
+use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
@@ -15,6 +16,7 @@ use crate::lm::STORYTELLER;
 use crate::report::Judgment;
 use crate::run::Interrupt;
 use crate::stages::Stylistic;
+use crate::statistics::Interval;
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
 ///
@@ -41,6 +43,14 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     reward_model_accuracy: Option<f64>,
+    /// The 95% interval around it.
+    reward_model_accuracy_low: f64,
+    reward_model_accuracy_high: f64,
+    /// Accuracy of guessing.
+    reward_model_chance: f64,
+    reward_model_differs_from_guessing: bool,
+    held_out_comparisons: usize,
+    left_out: LeftOut,
     win_rate: f64,
     win_rate_low: f64,
     win_rate_high: f64,
@@ -81,8 +91,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         return table::run(&experiment, &opened.name, started, common);
     }
     let mut labeler = load_labeler(None)?;
-    let labels = experiment.labels(&mut labeler)?;
-    let tuned = experiment.tune_on(&labels, "")?;
+    let (labels, left_out) = experiment.labels(&mut labeler)?;
+    let tuned = experiment.tune_on(&labels, left_out, "")?;
     let contestant = |name: &str, model, number| Contestant { name: name.into(), model, best_of: 1, number };
     let contestants = [contestant("tuned", &tuned.model, 0), contestant(STORYTELLER, &model, 1)];
     let judged = experiment.judge(&tuned, &contestants, &mut labeler)?;
@@ -90,8 +100,15 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         return Err(Error::failed("one contest between two was expected", ""));
     };
     let win_rate = &contest.win_rate;
+    let Interval { low, high } = tuned.fit.held_out_interval();
     let outcome = Outcome {
         reward_model_accuracy: tuned.fit.held_out_accuracy(),
+        reward_model_accuracy_low: low,
+        reward_model_accuracy_high: high,
+        reward_model_chance: tuned.fit.chance,
+        reward_model_differs_from_guessing: tuned.fit.differs_from_guessing(),
+        held_out_comparisons: tuned.fit.held_out_comparisons,
+        left_out: tuned.fit.left_out.clone(),
         win_rate: win_rate.rate,
         win_rate_low: win_rate.low,
         win_rate_high: win_rate.high,
@@ -110,10 +127,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let environment = common.environment(&opened.name, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(directory.path())?;
     report::write(directory.path(), &directory.report())?;
-    print(&outcome, contest, tuned.fit.chance, common)
+    print(&outcome, contest, &tuned.fit.describe_accuracy(), common)
 }
 
-fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> Result<()> {
+fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) -> Result<()> {
     let examples: Vec<String> = contest
         .pairs
         .iter()
@@ -124,19 +141,15 @@ fn print(outcome: &Outcome, contest: &Contest, chance: f64, common: &Common) -> 
             format!("  {query}\n    before:{before}\n    after: {after}")
         })
         .collect();
-    let reward_model =
-        outcome.reward_model_accuracy.map_or("not measured: no comparison was held out".into(), |right| {
-            format!("{:.1}% right on comparisons it had not seen (guessing: {:.0}%)", 100.0 * right, 100.0 * chance)
-        });
     let text = format!(
-        "{}\n\nreward model   {}\n\
+        "{}\n\nreward model   right in {}\n\
          tuned model    {}\n\
          score          {:.2} before, {:.2} after\n\
          KL             {:.2} nats a response, target {:.1}\n\
          time           {:.0} s on {}\n\
          report         {}",
         examples.join("\n"),
-        reward_model,
+        accuracy,
         describe(&contest.win_rate),
         outcome.score_before,
         outcome.score_after,

@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use super::common::{load_labeler, load_model, load_reward_model, read_queries, remembered};
 use super::standings::Standings;
 use super::{Common, label};
+use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines};
@@ -86,8 +87,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let load_reward_model = |folder: &PathBuf| load_reward_model(folder, reference, &opened.device);
     let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
     let task = Task::new(&settings.task, reference)?;
+    let mut left_out = LeftOut::default();
     let queries = match &arguments.queries {
-        Some(path) => read_queries(Some(path), reference, &task)?.texts(&reference.tokenizer)?,
+        Some(path) => read_queries(Some(path), reference, &task, &mut left_out)?.texts(&reference.tokenizer)?,
         None => openings()?.held_out,
     };
     let judges = reward_model.as_ref().map(|reward_model| Judges {
@@ -106,6 +108,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         interrupt: Interrupt::install()?,
         progress: common.progress(),
     };
+    left_out.add(&judging.left_out()?);
+    left_out.say("queries");
     // The best of several has a number of its own, whether it takes part or not.
     let numbers = [0, 1].into_iter().chain(3..);
     let contestant =
@@ -126,7 +130,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         _ => judging.run(&contestants, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
     };
-    let standings = Standings::of(&judged);
+    let standings = Standings::of(&judged, left_out);
     common.print(&standings, &standings.to_text())?;
     if let Some(path) = &arguments.pairs {
         files::write_atomically(path, pair_lines(&judged.contests).as_bytes())?;

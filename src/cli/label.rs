@@ -9,13 +9,15 @@ use serde::Serialize;
 use super::Common;
 use super::common::{load_labeler, load_model, read_queries, remembered, remembered_model};
 use crate::config::Config;
+use crate::data::LeftOut;
+use crate::data::comparisons::Record;
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
-use crate::lm::{STORYTELLER, Task};
-use crate::reward::Labelling;
+use crate::lm::{Queries, STORYTELLER, Task};
+use crate::reward::{Labelling, Ties};
 use crate::run::{Interrupt, Mode, files};
 use crate::stages::{self, Session, labelling, open_log};
 
@@ -65,6 +67,12 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
+    /// Answers that nobody could tell.
+    undecided: usize,
+    /// Of a classifier's judgments that were made now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ties: Option<Ties>,
+    left_out: LeftOut,
     out: PathBuf,
     #[serde(flatten)]
     agreements: Agreements,
@@ -80,8 +88,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     }
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
-        .texts(&model.tokenizer)?;
+    let (task, mut left_out) = (Task::new(&settings.task, &model)?, LeftOut::default());
+    let queries =
+        read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
+    left_out.say("queries");
     // Locked to the end, where there is one.
     let (_directory, out) = match &arguments.out {
         Some(path) => (None, path.clone()),
@@ -99,17 +110,19 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let log = match arguments.simulated {
+    let (log, ties) = match arguments.simulated {
         true => {
             let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-            stages::label(&session, &arguments.model, &queries, &mut labeler, &out)?
+            let (log, ties) = stages::label(&session, &arguments.model, &queries, &mut labeler, &out)?;
+            (log, Some(ties))
         }
-        false => ask_people(&session, &arguments, &queries, &out, common)?,
+        false => (ask_people(&session, &arguments, &queries, &out, common)?, None),
     };
+    let undecided = log.records().iter().filter(|record| matches!(record, Record::Undecided(_))).count();
     let comparisons = log.comparisons().len();
     let agreements = Agreements::of(log.comparisons());
     let text = format!("{comparisons} comparisons in {}{}", out.display(), describe(&agreements));
-    common.print(&Outcome { comparisons, out, agreements }, &text)
+    common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }
 
 /// Has people choose, who answer while more questions are drawn.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{load_model, remembered, remembered_model};
+use crate::data::LeftOut;
 use crate::error::Result;
 use crate::lm::{Backward, LanguageModel, Precision, Tokenizer};
 use crate::run::{Interrupt, files};
@@ -41,6 +42,7 @@ struct Outcome {
     parameters: usize,
     #[serde(flatten)]
     held_out: Option<HeldOut>,
+    left_out: LeftOut,
     out: PathBuf,
 }
 
@@ -52,6 +54,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    texts.left_out.say("texts");
     let pretrain = &settings.pretrain;
     let start = match &arguments.model {
         Some(model) => load_model(model, &opened.device)?,
@@ -82,11 +85,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Trained { model, held_out } = training.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
     files::write_folder(&arguments.out, model.to_files(precision)?)?;
-    print(&model, held_out, &arguments.out, common)
+    print(&model, held_out, texts.left_out, &arguments.out, common)
 }
 
-fn print(model: &LanguageModel, held_out: Option<HeldOut>, out: &Path, common: &Common) -> Result<()> {
-    let outcome = Outcome { parameters: model.parameters(), held_out, out: out.to_path_buf() };
+fn print(
+    model: &LanguageModel,
+    held_out: Option<HeldOut>,
+    left_out: LeftOut,
+    out: &Path,
+    common: &Common,
+) -> Result<()> {
+    let outcome = Outcome { parameters: model.parameters(), held_out, left_out, out: out.to_path_buf() };
     let measured = held_out.map_or("nothing was held out".into(), |held_out| {
         format!(
             "held out {} tokens, {} bytes: loss {:.4} nats, perplexity {:.1} a token, {:.3} bits per byte",

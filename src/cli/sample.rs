@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{load_model, read_queries};
+use crate::data::LeftOut;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Sampling, Task, sample};
 use crate::run::random::{Stream, uniform};
@@ -43,14 +44,20 @@ pub struct Arguments {
 struct Row<'a> {
     query: &'a str,
     responses: Vec<String>,
+    /// Of this query.
+    #[serde(skip_serializing_if = "LeftOut::is_empty")]
+    left_out: LeftOut,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let model = load_model(&arguments.model, &common.open_device()?.device)?;
     let task = Task::new(&settings.task, &model)?;
+    let mut left_out = LeftOut::default();
     let queries = match arguments.query.is_empty() {
-        true => read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?,
+        true => {
+            read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?
+        }
         false => arguments.query,
     };
     let sampling = Sampling { responses_per_query: arguments.responses as usize, ..task.sampling };
@@ -58,24 +65,28 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let mode = if queries.len() > queries_at_once { common.progress() } else { Mode::Quiet };
     let mut progress = Progress::new("sampling", queries.len() as u64, "queries", mode);
     for (part, queries) in queries.chunks(queries_at_once).enumerate() {
-        let context = |query: &String| Ok(task.context(&task.encode_query(&model, query)?));
-        let contexts = queries.iter().map(context).collect::<Result<Vec<_>>>()?;
+        let mut cuts = vec![LeftOut::default(); queries.len()];
+        let context = |(query, cut): (&String, &mut LeftOut)| Ok(task.context(&task.encode_query(&model, query, cut)?));
+        let contexts = queries.iter().zip(&mut cuts).map(context).collect::<Result<Vec<_>>>()?;
+        cuts.iter().for_each(|cut| left_out.add(cut));
         let first_row = part * queries_at_once * sampling.responses_per_query;
         let numbers =
             |row: usize| uniform(common.seed, Stream::Sampling, 0, (first_row + row) as u64, sampling.response_length);
         let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &Interrupt::new())?;
-        for (query, responses) in queries.iter().zip(drawn.responses.chunks(sampling.responses_per_query)) {
+        let drawn = drawn.responses.chunks(sampling.responses_per_query);
+        for ((query, left_out), responses) in queries.iter().zip(cuts).zip(drawn) {
             let decode = |response: &Vec<u32>| match arguments.whole {
                 true => model.tokenizer.decode(response),
                 false => task.decode_response(&model, response),
             };
             let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
             let text: Vec<String> = responses.iter().map(|response| one_line(&format!("{query}{response}"))).collect();
-            progress.suspend(|| common.print(&Row { query, responses }, &text.join("\n")))?;
+            progress.suspend(|| common.print(&Row { query, responses, left_out }, &text.join("\n")))?;
         }
         progress.advance(queries.len() as u64);
     }
     progress.finish();
+    left_out.say("queries");
     Ok(())
 }
 

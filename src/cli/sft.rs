@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{about, load_model, read_comparisons, refuse_to_overwrite, remembered, remembered_model};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{Precision, STORYTELLER, Task};
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// Comparisons, as `train-reward` takes them
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
+    /// Of tasks of Label Studio with several pairwise questions, the one whose answers count
+    #[arg(long, value_name = "NAME")]
+    question: Option<String>,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: String,
@@ -40,6 +44,7 @@ struct Outcome {
     held_out_loss_before: Option<f64>,
     held_out_loss: Option<f64>,
     held_out_tokens: usize,
+    left_out: LeftOut,
     out: PathBuf,
 }
 
@@ -48,19 +53,24 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 1)?;
-    let inputs = [remembered_model(&arguments.model)?, remembered(Some(&arguments.comparisons))?];
+    let mut left_out = LeftOut::default();
+    let from = (arguments.comparisons.as_path(), arguments.question.as_deref());
+    let comparisons = read_comparisons(from, &model, &task, 1, &mut left_out)?;
+    let read = remembered(Some(&arguments.comparisons))? + &about(arguments.question.as_deref());
+    let inputs = [remembered_model(&arguments.model)?, read];
     let directory = common.run_directory("sft", &settings, &inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let Supervised { trained, before, examples } = fine_tune(&session, comparisons, &directory)?;
+    let Supervised { trained, before, examples, left_out } =
+        fine_tune(&session, comparisons, left_out, &directory)?;
     files::write_folder(&arguments.out, trained.model.to_files(Precision::F32)?)?;
     let outcome = Outcome {
         examples,
         held_out_loss_before: before.map(|before| before.loss),
         held_out_loss: trained.held_out.map(|after| after.loss),
         held_out_tokens: trained.held_out.map_or(0, |after| after.tokens),
+        left_out,
         out: arguments.out,
     };
     let measured = match (outcome.held_out_loss_before, outcome.held_out_loss) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Common;
 use super::common::load_labeler;
 use super::standings::Standings;
+use crate::data::LeftOut;
 use crate::error::Result;
 use crate::report::Judgment;
 use crate::stages::{Stylistic, Table, Tuned};
@@ -33,14 +34,16 @@ struct Fit {
     held_out_accuracy_low: f64,
     held_out_accuracy_high: f64,
     held_out_comparisons: usize,
+    chance: f64,
+    differs_from_guessing: bool,
+    left_out: LeftOut,
 }
 
 pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
     let Table { tuned, judged } = experiment.table(&mut load_labeler(None)?)?;
-    let chance = tuned.first().map_or(f64::NAN, |tuned| tuned.fit.chance);
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
-        standings: Standings::of(&judged),
+        standings: Standings::of(&judged, LeftOut::default()),
         seconds: started.elapsed().as_secs_f64(),
         device: device.into(),
         seed: common.seed,
@@ -49,7 +52,8 @@ pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &
     let environment = common.environment(device, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(experiment.directory.path())?;
     super::report::write(experiment.directory.path(), &outcome.report)?;
-    common.print(&outcome, &text(&outcome, chance))
+    let fits: String = tuned.iter().map(describe).collect();
+    common.print(&outcome, &text(&outcome, &fits))
 }
 
 fn fit(tuned: &Tuned) -> Fit {
@@ -60,23 +64,20 @@ fn fit(tuned: &Tuned) -> Fit {
         held_out_accuracy_low: low,
         held_out_accuracy_high: high,
         held_out_comparisons: tuned.fit.held_out_comparisons,
+        chance: tuned.fit.chance,
+        differs_from_guessing: tuned.fit.differs_from_guessing(),
+        left_out: tuned.fit.left_out.clone(),
     }
 }
 
-fn text(outcome: &Outcome, chance: f64) -> String {
-    let fit = |fit: &Fit| {
-        let Fit { labels, held_out_accuracy, held_out_accuracy_low, held_out_accuracy_high, .. } = fit;
-        let accuracy = held_out_accuracy.map_or("not measured".into(), |accuracy| {
-            let [accuracy, low, high] = [accuracy, *held_out_accuracy_low, *held_out_accuracy_high].map(|x| 100.0 * x);
-            format!("{accuracy:.1}% right ({low:.1} to {high:.1}) on {} comparisons", fit.held_out_comparisons)
-        });
-        format!("\nreward model of {labels} labels: {accuracy} that it had not seen")
-    };
-    let fits: String = outcome.reward_models.iter().map(fit).collect();
+fn describe(tuned: &Tuned) -> String {
+    format!("\nreward model of {} labels: right in {}", tuned.labels, tuned.fit.describe_accuracy())
+}
+
+fn text(outcome: &Outcome, fits: &str) -> String {
     format!(
-        "{}\n{fits}\nguessing is right in {:.0}%\n{:.0} s on {}; report: {}",
+        "{}\n{fits}\n{:.0} s on {}; report: {}",
         outcome.standings.to_text(),
-        100.0 * chance,
         outcome.seconds,
         outcome.device,
         outcome.report.display(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::common::{load_labeler, load_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
 use super::{Common, label};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{Desk, SharedDesk};
@@ -59,6 +60,8 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
+    /// Of the file of queries.
+    left_out: LeftOut,
     reward_model: PathBuf,
     out: PathBuf,
 }
@@ -68,7 +71,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?;
+    let mut left_out = LeftOut::default();
+    let queries =
+        read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    left_out.say("queries");
     let inputs = [
         remembered_model(&arguments.model)?,
         remembered(arguments.queries.as_deref())?,
@@ -95,7 +101,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
          judge it with: preftune eval --model {out} --baseline {} --reward {reward}",
         arguments.model
     );
-    common.print(&Outcome { rounds, reward_model, out: arguments.out.clone() }, &text)
+    common.print(&Outcome { rounds, left_out, reward_model, out: arguments.out.clone() }, &text)
 }
 
 /// All rounds with the same page in front of people, which stays open between them.

@@ -1,11 +1,13 @@
 //! `preftune train-labeler`: the simulated labeler's classifier.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::Common;
+use crate::data::text_lines::text_lines;
+use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::labels::classifier::{LabeledSentences, train_with_held_out};
 use crate::run::{Progress, files};
@@ -39,14 +41,19 @@ struct Outcome {
     low: f64,
     high: f64,
     held_out_examples: usize,
+    left_out: LeftOut,
     out: PathBuf,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     files::create_folder_of(&arguments.out)?;
     let (positive, negative) = (files::read_text(&arguments.positive)?, files::read_text(&arguments.negative)?);
-    let (positive, negative): (Vec<&str>, Vec<&str>) = (positive.lines().collect(), negative.lines().collect());
+    let mut left_out = LeftOut::default();
+    let positive = sentences(&positive, &arguments.positive, &mut left_out)?;
+    let negative = sentences(&negative, &arguments.negative, &mut left_out)?;
     let sentences = LabeledSentences { source: &arguments.source, positive: &positive, negative: &negative };
+    left_out.count(Reason::SentencesOfBothKinds, sentences.of_both_kinds());
+    left_out.say("sentences");
     let mut progress: Option<Progress> = None;
     let mut seen = 0;
     let (classifier, held_out) = train_with_held_out(sentences, 0.1, common.seed, |done, total| {
@@ -70,7 +77,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         low: held_out.low,
         high: held_out.high,
         held_out_examples: held_out.examples,
+        left_out,
         out: arguments.out,
     };
     common.print(&outcome, &text)
+}
+
+fn sentences<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<&'a str>> {
+    Ok(text_lines(text, path, left_out)?.into_iter().map(|(_, sentence)| sentence).collect())
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{load_model, load_reward_model, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
@@ -40,6 +41,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     updates: usize,
+    left_out: LeftOut,
     out: PathBuf,
 }
 
@@ -49,7 +51,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.tokens(&model, &task)?;
+    let mut left_out = LeftOut::default();
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?;
+    let queries = queries.tokens(&model, &task, &mut left_out)?;
+    left_out.say("queries");
     let inputs = [
         remembered_model(&arguments.model)?,
         remembered(Some(&arguments.reward))?,
@@ -62,5 +67,5 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let policy = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
     files::write_folder(&arguments.out, policy.to_files(&model)?)?;
     let text = format!("tuned model written to {}", arguments.out.display());
-    common.print(&Outcome { updates: settings.policy.updates, out: arguments.out }, &text)
+    common.print(&Outcome { updates: settings.policy.updates, left_out, out: arguments.out }, &text)
 }

@@ -6,7 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, read_queries, refuse_to_overwrite, remembered, remembered_model};
+use super::common::{
+    about, load_model, read_comparisons, read_queries, refuse_to_overwrite, remembered, remembered_model,
+};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
@@ -24,6 +27,9 @@ pub struct Arguments {
     /// file of the original, such as labels/sentiment once it was fetched
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
+    /// Of tasks of Label Studio with several pairwise questions, the one whose answers count
+    #[arg(long, value_name = "NAME")]
+    question: Option<String>,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: String,
@@ -46,8 +52,11 @@ struct Outcome {
     held_out_loss: Option<f64>,
     /// Accuracy of guessing.
     chance: f64,
+    /// Whether the interval lies beside it.
+    differs_from_guessing: bool,
     comparisons: usize,
     held_out_comparisons: usize,
+    left_out: LeftOut,
     gain: f64,
     bias: f64,
     out: PathBuf,
@@ -58,21 +67,25 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 2)?;
+    let mut left_out = LeftOut::default();
+    let from = (arguments.comparisons.as_path(), arguments.question.as_deref());
+    let comparisons = read_comparisons(from, &model, &task, 2, &mut left_out)?;
     let queries = match &arguments.queries {
-        path @ Some(_) => read_queries(path.as_deref(), &model, &task)?.tokens(&model, &task)?,
+        path @ Some(_) => {
+            read_queries(path.as_deref(), &model, &task, &mut left_out)?.tokens(&model, &task, &mut left_out)?
+        }
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
     let inputs = [
         remembered_model(&arguments.model)?,
-        remembered(Some(&arguments.comparisons))?,
+        remembered(Some(&arguments.comparisons))? + &about(arguments.question.as_deref()),
         remembered(arguments.queries.as_deref())?,
     ];
     let directory = common.run_directory("train-reward", &settings, &inputs)?;
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let fit = fit(&session, comparisons, &queries, &arguments.out, &directory)?;
+    let fit = fit(&session, comparisons, left_out, &queries, &arguments.out, &directory)?;
     let Interval { low, high } = fit.held_out_interval();
     let outcome = Outcome {
         held_out_accuracy: fit.held_out_accuracy(),
@@ -80,23 +93,15 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         held_out_accuracy_high: high,
         held_out_loss: fit.fitted.held_out.map(|step| step.loss),
         chance: fit.chance,
+        differs_from_guessing: fit.differs_from_guessing(),
         comparisons: fit.comparisons,
         held_out_comparisons: fit.held_out_comparisons,
+        left_out: fit.left_out.clone(),
         gain: fit.fitted.gain_and_bias.gain,
         bias: fit.fitted.gain_and_bias.bias,
         out: arguments.out,
     };
-    let accuracy = match outcome.held_out_accuracy {
-        Some(accuracy) => format!(
-            "held-out accuracy {:.1}% (95% interval {:.1} to {:.1}) on {} comparisons of queries not trained on (guessing: {:.0}%)",
-            100.0 * accuracy,
-            100.0 * low,
-            100.0 * high,
-            outcome.held_out_comparisons,
-            100.0 * outcome.chance,
-        ),
-        None => "no held-out accuracy: every query trains".to_string(),
-    };
-    let text = format!("{accuracy}\nreward model written to {}", outcome.out.display());
+    let text =
+        format!("held-out accuracy {}\nreward model written to {}", fit.describe_accuracy(), outcome.out.display());
     common.print(&outcome, &text)
 }

@@ -1,9 +1,11 @@
 //! The original's label files and one model's text: they hold token ids of GPT-2.
 
+use std::io::BufRead;
 use std::path::Path;
 
 use super::tokenizer::Tokenizer;
 use crate::data::comparisons::Comparison;
+use crate::data::entries::Entries;
 use crate::data::openai::{Labels, PADDING, PickBest, without_padding};
 use crate::error::{Error, Result};
 
@@ -11,9 +13,9 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Input`] for another tokenizer.
-pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Labels> {
-    demand_gpt2(tokenizer, path, "this file holds token ids of GPT-2")?;
-    Ok(Labels::read(text, path))
+pub fn original_labels(entries: Entries<impl BufRead>, tokenizer: &Tokenizer) -> Result<Labels> {
+    demand_gpt2(tokenizer, entries.path(), "this file holds token ids of GPT-2")?;
+    Ok(Labels::read(entries))
 }
 
 // What the original's tasks look for (`lm_tasks.py`): a period, and an end of line.

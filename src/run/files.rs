@@ -1,11 +1,12 @@
 //! Reading and writing whole files; every error names its path.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::foreign::foreign_kind;
 use crate::error::{Error, Result};
 
 /// The bytes of a file.
@@ -18,9 +19,22 @@ pub fn open(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|source| Error::file("read", path, source))
 }
 
-/// The text of a file; bytes that are not UTF-8 are an error that names line and offset.
+/// The same, in pieces of a size that is read at once.
+pub fn open_buffered(path: &Path) -> Result<BufReader<fs::File>> {
+    Ok(BufReader::with_capacity(1 << 16, open(path)?))
+}
+
+/// The text of a file; one of another kind is named, and bytes that are not UTF-8 are an error that names line and offset.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).map_err(|error| {
+    let bytes = read(path)?;
+    if let Some((kind, hint)) = foreign_kind(&bytes) {
+        return Err(Error::input(path, format!("this is {kind}, not text"), hint));
+    }
+    if let Some(offset) = bytes.iter().position(|&byte| byte == 0) {
+        let what = format!("byte {offset} of the file is 0, which no text has");
+        return Err(Error::input(path, what, "check that it is a text file, in UTF-8"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count();
         Error::line(
@@ -59,6 +73,19 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, temporary_file_in)
 }
 
+/// Writes a file piece by piece, so that it is there when all of it is; nothing is left of it if `work` fails.
+pub fn write_in_pieces<T>(path: &Path, work: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    let failed = |source| Error::file("write", path, source);
+    let folder = folder_of(path);
+    let mut writer = BufWriter::new(temporary_file_in(folder).map_err(failed)?);
+    let done = work(&mut writer)?;
+    let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder)?;
+    Ok(done)
+}
+
 /// As [`write_atomically`], and on Unix nobody else on this computer can read it.
 pub fn write_privately(path: &Path, bytes: &[u8]) -> Result<()> {
     // Private is what temporary files are.
@@ -80,11 +107,24 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The same of a file, which may be larger than the memory.
+fn sha256_of_file(path: &Path) -> Result<String> {
+    let (mut file, mut digest, mut piece) = (open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            Ok(count) => digest.update(piece.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::file("read", path, source)),
+        }
+    }
+}
+
 /// SHA-256 of a file, or of the files in a folder (not in folders inside it) whose name is `wanted`, in
 /// hexadecimal.
 pub fn digest(path: &Path, wanted: fn(&str) -> bool) -> Result<String> {
     if !path.is_dir() {
-        return Ok(sha256(&read(path)?));
+        return sha256_of_file(path);
     }
     let entries = fs::read_dir(path).map_err(|source| Error::file("list", path, source))?;
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod checkpoints;
 pub mod directory;
 pub mod files;
+pub mod foreign;
 pub mod health;
 pub mod host_state;
 pub mod interrupt;

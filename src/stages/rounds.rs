@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::schedule::{Round, rounds};
 use super::{RewardFit, Session, fit, open_log, tune};
 use crate::config::Config;
+use crate::data::LeftOut;
 use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
 use crate::labels::{Labeler, SharedDesk};
@@ -61,6 +62,13 @@ pub struct RoundOutcome {
     pub round: usize,
     pub comparisons: usize,
     pub held_out_accuracy: Option<f64>,
+    /// The 95% interval around it.
+    pub held_out_accuracy_low: f64,
+    pub held_out_accuracy_high: f64,
+    pub held_out_comparisons: usize,
+    /// Accuracy of guessing.
+    pub chance: f64,
+    pub left_out: LeftOut,
     pub updates: usize,
     /// Where it lies.
     pub reward_model: PathBuf,
@@ -148,19 +156,14 @@ impl Rounds<'_> {
         let task = Task::new(&settings.task, model)?;
         let stage = self.directory.stage(&stage_of_fit(round.first_update))?;
         let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
-        let comparisons = encode_comparisons(&comparisons, model, &task)?;
-        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
+        let mut left_out = LeftOut::default();
+        let comparisons = encode_comparisons(&comparisons, model, &task, &mut left_out)?;
+        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut left_out)?;
         let reward_model = stage.path().join("model");
-        let fit = fit(&self.session, comparisons, &tokens, &reward_model, &stage)?;
-        let held_out_accuracy = fit.held_out_accuracy();
-        if let Some(accuracy) = held_out_accuracy {
-            let Interval { low, high } = fit.held_out_interval();
-            let [accuracy, low, high, chance] = [accuracy, low, high, fit.chance].map(|share| 100.0 * share);
-            progress.say(&format!(
-                "held-out accuracy {accuracy:.1}% (95% interval {low:.1} to {high:.1}; guessing: {chance:.0}%)"
-            ));
-        }
-        let RewardFit { fitted, chance, comparisons, held_out_comparisons } = fit;
+        let fit = fit(&self.session, comparisons, left_out, &tokens, &reward_model, &stage)?;
+        progress.say(&format!("held-out accuracy {}", fit.describe_accuracy()));
+        let (held_out_accuracy, Interval { low, high }) = (fit.held_out_accuracy(), fit.held_out_interval());
+        let RewardFit { fitted, chance, comparisons, held_out_comparisons, left_out } = fit;
         if let Err(stop) = fitted.check(&settings.health, chance, held_out_comparisons) {
             stage.note_stop(&stop);
             stage.forget_work()?;
@@ -168,9 +171,19 @@ impl Rounds<'_> {
         }
         let stage = self.directory.stage("policy")?;
         let policy = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
-        let comparisons = comparisons + held_out_comparisons;
-        let updates = round.updates;
-        Ok((policy, RoundOutcome { round: number + 1, comparisons, held_out_accuracy, updates, reward_model }))
+        let outcome = RoundOutcome {
+            round: number + 1,
+            comparisons: comparisons + held_out_comparisons,
+            held_out_accuracy,
+            held_out_accuracy_low: low,
+            held_out_accuracy_high: high,
+            held_out_comparisons,
+            chance,
+            left_out,
+            updates: round.updates,
+            reward_model,
+        };
+        Ok((policy, outcome))
     }
 
     /// The labels that a round's reward model is fitted to.

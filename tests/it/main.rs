@@ -12,6 +12,7 @@ mod label;
 mod label_browser;
 #[cfg(feature = "web")]
 mod label_page;
+mod left_out;
 mod model;
 mod operations;
 mod original_labels;

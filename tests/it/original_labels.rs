@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use preftune::data::LeftOut;
 use preftune::data::comparisons::Comparison;
+use preftune::data::entries::Entries;
 use preftune::data::openai::{Labels, PADDING, PickBest, to_json, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{
@@ -108,15 +110,15 @@ fn a_folder_of_books_gives_passages_from_after_a_period_to_a_period() {
     let settings = preftune::config::preset("openai/sentiment").unwrap().config().unwrap();
     let task = Task::new(&settings.task, &model).unwrap();
     let book = include_str!("../../datasets/openings.txt").to_string();
-    let queries = Queries::from_books(std::slice::from_ref(&book), &model, &task).unwrap();
-    let queries = queries.tokens(&model, &task).unwrap();
+    let queries = Queries::from_books(std::slice::from_ref(&book), &model, &task, &mut LeftOut::default()).unwrap();
+    let queries = queries.tokens(&model, &task, &mut LeftOut::default()).unwrap();
     assert!(queries.len() > 50);
     for query in &queries {
         let text = model.tokenizer.decode(query).unwrap();
         assert!(query.len() <= 64 && query.last() == Some(&13), "{text}");
         assert!(book.contains(&format!(".{text}")), "{text}");
     }
-    assert!(Queries::from_books(&["No period".into()], &model, &task).is_err());
+    assert!(Queries::from_books(&["No period".into()], &model, &task, &mut LeftOut::default()).is_err());
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn comparisons_come_back_from_label_files_as_they_went() {
         });
     let run = |comparisons: Vec<Comparison>| {
         let labels = comparisons_to_labels(&comparisons, path, &tokenizer).unwrap();
-        let read = Labels::read(&to_json(&labels), path).whole().unwrap();
+        let read = Labels::read(Entries::new(to_json(&labels).as_bytes(), path)).whole().unwrap();
         let mut back = labels_to_comparisons(&read, path, &tokenizer).unwrap();
         prop_assert_eq!(&back[0].id, "labels.json:1");
         back.iter_mut().for_each(|comparison| comparison.id.clear());
