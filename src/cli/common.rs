@@ -246,7 +246,10 @@ pub(super) fn read_queries(
 ) -> Result<Queries> {
     match path {
         None => Ok(Queries::Text(openings()?.train)),
-        Some(folder) if folder.is_dir() => Queries::from_books(&files::read_texts(folder)?, model, task, left_out),
+        Some(folder) if folder.is_dir() => {
+            left_out.count(Reason::OtherFiles, files::other_files(folder));
+            Queries::from_books(&files::read_texts(folder)?, model, task, left_out)
+        }
         Some(path) => {
             let path = fetched_file(path)?;
             Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer, left_out)

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{load_model, remembered, remembered_model};
-use crate::data::LeftOut;
+use crate::data::text_lines::refuse_json;
+use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::lm::{Backward, LanguageModel, Precision, Tokenizer};
 use crate::run::{Interrupt, files};
@@ -49,11 +50,18 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let documents = arguments.texts.iter().map(|path| files::read_texts(path)).collect::<Result<Vec<_>>>()?.concat();
+    let mut documents = Vec::new();
+    for path in &arguments.texts {
+        let texts = files::read_texts(path)?;
+        texts.iter().try_for_each(|text| refuse_json(text, path))?;
+        documents.extend(texts);
+    }
     let texts = arguments.texts.iter().map(|path| remembered(Some(path)));
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
-    let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    let mut texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    let others = arguments.texts.iter().filter(|path| path.is_dir()).map(|path| files::other_files(path)).sum();
+    texts.left_out.count(Reason::OtherFiles, others);
     texts.left_out.say("texts");
     let pretrain = &settings.pretrain;
     let start = match &arguments.model {

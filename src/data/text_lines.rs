@@ -45,6 +45,23 @@ pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Res
     Ok(lines)
 }
 
+/// Refuses a text that is JSON from its first line on, or a table.
+///
+/// # Errors
+/// [`Error::Input`] with the line.
+pub fn refuse_json(text: &str, path: &Path) -> Result<()> {
+    let mut lines = (1..).zip(without_byte_order_mark(text).lines().map(str::trim));
+    let Some((number, first)) = lines.find(|(_, line)| !line.is_empty()) else { return Ok(()) };
+    let begins_list = ["[{", "[\""].iter().any(|beginning| first.replace(' ', "").starts_with(beginning));
+    match table::refuse(first, number, path) {
+        Some(error) => Err(error),
+        None if is_json(first) || begins_list || matches!(first, "[" | "{") => {
+            Err(Error::line(path, number, "this is JSON, where text is read", "save the texts themselves as .txt"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether a line is an object or a list of JSON, or begins one. A list of numbers may be a footnote.
 fn is_json(line: &str) -> bool {
     let of_texts = |value: &Value| value.as_array().is_some_and(|all| all.iter().any(|one| !one.is_number()));
@@ -70,6 +87,17 @@ mod tests {
         assert_eq!(lines, [(1, "[The door opened."), (4, "[1] He woke. {Late.}"), (5, "\"Come in.\""), (6, "[1]")]);
         assert_eq!(left_out.number(Reason::BlankLines), 2);
         assert_eq!(read("\"Come in.\"\n").unwrap(), [(1, "\"Come in.\"")]);
+    }
+
+    #[test]
+    fn books_are_told_from_json() {
+        let refuse = |text: &str| refuse_json(text, Path::new("book.txt"));
+        for book in ["[Illustration]\n\nEmma.", "\u{feff}{1} A footnote.", "", "\"Come in,\" he said."] {
+            refuse(book).unwrap();
+        }
+        for other in ["{\"text\": \"a\"}\n", "[\n{", "[{\"text\":", "\n[ \"a\",", "text,label\n"] {
+            assert_eq!(refuse(other).unwrap_err().exit_code(), 4, "{other}");
+        }
     }
 
     #[test]

@@ -127,7 +127,8 @@ impl Task {
         }
         left_out.queries_cut.count(ids.len(), self.query_length);
         let whole = ids.len().min(self.query_length);
-        let ids = cut_query(ids, self.query_length, self.long_queries, self.query_end);
+        let mut ids = cut_query(ids, self.query_length, self.long_queries, self.query_end);
+        ids.shrink_to_fit();
         left_out.count(Reason::QueriesEndedEarly, usize::from(ids.len() < whole));
         Ok(ids)
     }
@@ -141,6 +142,8 @@ impl Task {
         left_out.responses_cut.count(ids.len(), self.sampling.response_length);
         left_out.count(Reason::EmptyResponses, usize::from(ids.is_empty()));
         ids.truncate(self.sampling.response_length);
+        // Many are kept, and what was cut of them need not be.
+        ids.shrink_to_fit();
         Ok(ids)
     }
 

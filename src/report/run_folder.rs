@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Contestants, MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
-use crate::data::comparisons::parse_comparisons;
+use crate::data::entries::Entries;
+use crate::data::preferences::{Preference, PreferenceReader};
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
 use crate::run::{files, metrics};
@@ -202,8 +203,17 @@ fn settings_of(text: &str) -> Result<Config> {
 /// The accuracy of guessing on the run's comparisons; without them, on such as the settings ask for.
 fn chance_of(run: &Path, responses_per_query: usize) -> Result<f64> {
     let path = run.join("comparisons.jsonl");
-    let comparisons = if path.exists() { parse_comparisons(&files::read_text(&path)?, &path)? } else { Vec::new() };
-    let guesses: Vec<f64> = comparisons.iter().map(|one| 1.0 / one.responses.len() as f64).collect();
+    let mut guesses = Vec::new();
+    if path.exists() {
+        // An entry at a time, because a file of labels may be large.
+        for preference in PreferenceReader::new(Entries::new(files::open_buffered(&path)?, &path), None) {
+            match preference? {
+                Preference::Chosen(one) => guesses.push(Some(1.0 / one.responses.len() as f64)),
+                Preference::TakenBack(number) => drop(guesses.get_mut(number).and_then(Option::take)),
+            }
+        }
+    }
+    let guesses: Vec<f64> = guesses.into_iter().flatten().collect();
     Ok(mean(&guesses).unwrap_or(1.0 / responses_per_query as f64))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -60,6 +60,16 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>> {
         return Err(Error::input(path, "no .txt files in this folder", "name the files, or another folder"));
     }
     found.iter().map(|path| read_text(path)).collect()
+}
+
+/// How many files of a folder [`read_texts`] does not read, because they are not `.txt`; hidden ones do not count.
+pub fn other_files(path: &Path) -> usize {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_other = |path: &PathBuf| {
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        path.is_file() && !is_hidden && path.extension().is_none_or(|extension| extension != "txt")
+    };
+    entries.filter(is_other).count()
 }
 
 /// Writes files into a folder, which is made if need be; each whole or not at all.
