@@ -275,7 +275,9 @@ pub(super) fn read_comparisons(
             let what = with_reasons(format!("{count} comparisons; at least {least} are needed"), left_out);
             let hint = match left_out.number(Reason::SameTokens) {
                 0 => "make some with `preftune label`",
-                _ => "raise task.response_length_tokens and task.query_length_tokens with --set, as far as the model reads",
+                _ => {
+                    "raise task.response_length_tokens and task.query_length_tokens with --set, as far as the model reads"
+                }
             };
             Err(Error::input(&path, what, hint))
         }

@@ -67,7 +67,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
-    /// Answers that nobody could tell.
+    /// Lines of the file in which nobody could tell.
     undecided: usize,
     /// Of a classifier's judgments that were made now.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,8 +89,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let (task, mut left_out) = (Task::new(&settings.task, &model)?, LeftOut::default());
-    let queries =
-        read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
     Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
     left_out.say("queries");
     // Locked to the end, where there is one.

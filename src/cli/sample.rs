@@ -55,9 +55,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let queries = match arguments.query.is_empty() {
-        true => {
-            read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?
-        }
+        true => read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?,
         false => arguments.query,
     };
     let sampling = Sampling { responses_per_query: arguments.responses as usize, ..task.sampling };

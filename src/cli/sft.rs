@@ -62,8 +62,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     refuse_to_overwrite(&arguments.out, &directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let Supervised { trained, before, examples, left_out } =
-        fine_tune(&session, comparisons, left_out, &directory)?;
+    let Supervised { trained, before, examples, left_out } = fine_tune(&session, comparisons, left_out, &directory)?;
     files::write_folder(&arguments.out, trained.model.to_files(Precision::F32)?)?;
     let outcome = Outcome {
         examples,

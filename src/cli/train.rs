@@ -72,8 +72,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
-    let queries =
-        read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
     left_out.say("queries");
     let inputs = [
         remembered_model(&arguments.model)?,

@@ -1,5 +1,7 @@
 //! The entries of JSONL or of one JSON array, each with the line on which it begins, read one after the other.
 
+mod bytes;
+
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,7 @@ use super::comparisons::TORN_HINT;
 use super::{json, parse_json_line, table};
 use crate::error::{Error, Result};
 use crate::run::foreign::foreign_kind;
+use bytes::Bytes;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -41,8 +44,17 @@ enum Layout {
 impl<R: BufRead> Entries<R> {
     /// Reads from the beginning of a file; `path` is named in errors.
     pub fn new(reader: R, path: &Path) -> Self {
-        let bytes = Bytes { reader, path: path.into(), line: 1, offset: 0 };
-        Self { bytes, path: path.into(), layout: None, hint: None, peeked: None, text: Vec::new(), begun: false, ended: false }
+        let bytes = Bytes::new(reader, path);
+        Self {
+            bytes,
+            path: path.into(),
+            layout: None,
+            hint: None,
+            peeked: None,
+            text: Vec::new(),
+            begun: false,
+            ended: false,
+        }
     }
 
     /// The same with another hint at what to do about a bad entry.
@@ -178,111 +190,6 @@ impl<R: BufRead> Iterator for Entries<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.peeked.take().unwrap_or_else(|| self.read_next())
-    }
-}
-
-/// What is left of a file, and where it begins.
-struct Bytes<R> {
-    reader: R,
-    path: PathBuf,
-    line: usize,
-    offset: usize,
-}
-
-impl<R: BufRead> Bytes<R> {
-    /// What can be looked at without reading on; empty at the end.
-    fn buffered(&mut self) -> Result<&[u8]> {
-        self.reader.fill_buf().map_err(|source| Error::file("read", &self.path, source))
-    }
-
-    fn peek(&mut self) -> Result<Option<u8>> {
-        Ok(self.buffered()?.first().copied())
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.reader.consume(count);
-        self.offset += count;
-    }
-
-    fn skip_white_space(&mut self) -> Result<()> {
-        while let Some(byte) = self.peek()?.filter(u8::is_ascii_whitespace) {
-            self.line += usize::from(byte == b'\n');
-            self.consume(1);
-        }
-        Ok(())
-    }
-
-    /// Adds a line with its end to `text`; whether there was one.
-    fn read_line(&mut self, text: &mut Vec<u8>) -> Result<bool> {
-        let read = self.reader.read_until(b'\n', text).map_err(|source| Error::file("read", &self.path, source))?;
-        self.offset += read;
-        self.line += usize::from(text.ends_with(b"\n"));
-        Ok(read > 0)
-    }
-
-    /// Adds to `text` what one JSON value takes, if it is one: up to the end of its brackets or quotes, or else
-    /// to what ends an entry.
-    fn read_value(&mut self, text: &mut Vec<u8>) -> Result<()> {
-        let mut scan = Scan::default();
-        loop {
-            let buffer = self.reader.fill_buf().map_err(|source| Error::file("read", &self.path, source))?;
-            let mut taken = 0;
-            let mut is_whole = buffer.is_empty();
-            for &byte in buffer {
-                let step = scan.step(byte);
-                is_whole = step != Step::Inside;
-                taken += usize::from(step != Step::Before);
-                if is_whole {
-                    break;
-                }
-            }
-            let part = buffer.get(..taken).unwrap_or_default();
-            self.line += part.iter().filter(|&&byte| byte == b'\n').count();
-            text.extend_from_slice(part);
-            self.consume(taken);
-            if is_whole {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// How far into a value the reading is.
-#[derive(Default)]
-struct Scan {
-    depth: usize,
-    in_string: bool,
-    is_escaped: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// The value goes on after this byte.
-    Inside,
-    /// The value ends with this byte.
-    Last,
-    /// The value ended before this byte.
-    Before,
-}
-
-impl Scan {
-    fn step(&mut self, byte: u8) -> Step {
-        if self.in_string {
-            self.in_string = self.is_escaped || byte != b'"';
-            self.is_escaped = byte == b'\\' && !self.is_escaped;
-            return if self.in_string || self.depth > 0 { Step::Inside } else { Step::Last };
-        }
-        match byte {
-            b'"' => self.in_string = true,
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' if self.depth > 0 => {
-                self.depth -= 1;
-                return if self.depth > 0 { Step::Inside } else { Step::Last };
-            }
-            b',' | b']' if self.depth == 0 => return Step::Before,
-            _ => {}
-        }
-        Step::Inside
     }
 }
 

@@ -44,7 +44,9 @@ impl Reason {
         match self {
             Self::BlankLines => "blank lines skipped",
             Self::RepeatedQueries => "queries left out because they came before",
-            Self::PassagesWithoutSentence => "passages of books skipped because they have no whole sentence that is short enough",
+            Self::PassagesWithoutSentence => {
+                "passages of books skipped because they have no whole sentence that is short enough"
+            }
             Self::OtherFiles => "files of the folder not read because they are not .txt",
             Self::CleanedBytes => "bytes left out by cleaning (headers and footers, line breaks, indentation)",
             Self::EmptyTexts => "texts without a word",
@@ -104,7 +106,9 @@ impl Cut {
     fn describe(&self, what: &str, setting: &str) -> Option<String> {
         let Self { cut, of, longest_tokens, to_tokens } = self;
         (!self.is_empty()).then(|| {
-            format!("{what} cut to {to_tokens} tokens ({setting}): {cut} of {of}, the longest of {longest_tokens} tokens")
+            format!(
+                "{what} cut to {to_tokens} tokens ({setting}): {cut} of {of}, the longest of {longest_tokens} tokens"
+            )
         })
     }
 }

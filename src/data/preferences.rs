@@ -45,9 +45,10 @@ impl Format {
             () if has("responses") || has("undo") => Ok(Self::Comparisons),
             () if has("chosen") => Ok(Self::Pairs),
             () if has("annotations") => Ok(Self::LabelStudio),
-            () if has("completion") && has("label") => {
-                Err("unpaired preferences (as for KTO): one response and whether it is good, nothing to compare it with".into())
-            }
+            () if has("completion") && has("label") => Err(
+                "unpaired preferences (as for KTO): one response and whether it is good, nothing to compare it with"
+                    .into(),
+            ),
             () => {
                 let fields: Vec<&String> = entry.as_object().into_iter().flat_map(|fields| fields.keys()).collect();
                 Err(format!("neither comparisons nor preferences in a format that is known: the fields are {fields:?}"))
@@ -59,7 +60,9 @@ impl Format {
         match self {
             Self::Comparisons => LINE_HINT,
             Self::Pairs => "a pair is {\"prompt\": \"…\", \"chosen\": \"…\", \"rejected\": \"…\"}",
-            Self::LabelStudio => "export the project as JSON, not JSON-MIN",
+            Self::LabelStudio => {
+                "export the project as JSON, not JSON-MIN; of several questions, name the one that counts with --question"
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ use super::text_lines::{begins_json, text_lines};
 use super::without_byte_order_mark;
 use crate::error::{Error, Result};
 
-const HINT: &str = "queries are text, one a line, or JSONL {\"query\": \"…\"}, or a JSON array of texts or of such objects";
+const HINT: &str =
+    "queries are text, one a line, or JSONL {\"query\": \"…\"}, or a JSON array of texts or of such objects";
 
 /// What other programs call a query.
 const OTHER_NAMES: [&str; 6] = ["prompt", "text", "input", "question", "instruction", "content"];
@@ -187,7 +188,10 @@ mod tests {
     #[test]
     fn json_of_which_nobody_knows_the_query_is_refused() {
         for (text, says) in [
-            ("{\"instruction\": \"a\", \"input\": \"b\"}", "queries.txt:1: the query may be in any of [\"input\", \"instruction\"]"),
+            (
+                "{\"instruction\": \"a\", \"input\": \"b\"}",
+                "queries.txt:1: the query may be in any of [\"input\", \"instruction\"]",
+            ),
             ("{\"title\": \"a\"}", "there is no field \"query\", only [\"title\"]"),
             ("{\"prompt\": \"a\"}\n{\"text\": \"b\"}", "queries.txt:2: there is no field \"prompt\""),
             ("{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}]}", "the field \"prompt\" is no text"),

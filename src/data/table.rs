@@ -6,12 +6,24 @@ use crate::error::Error;
 
 /// Columns that hold what this program reads.
 const NAMES: [&str; 15] = [
-    "query", "prompt", "text", "input", "question", "instruction", "content", "chosen", "rejected", "response",
-    "responses", "completion", "label", "best", "sentence",
+    "query",
+    "prompt",
+    "text",
+    "input",
+    "question",
+    "instruction",
+    "content",
+    "chosen",
+    "rejected",
+    "response",
+    "responses",
+    "completion",
+    "label",
+    "best",
+    "sentence",
 ];
 
-const HINT: &str =
-    "save it as JSONL, one object a line, such as with Python: pandas.read_csv(…).to_json(…, orient=\"records\", lines=True)";
+const HINT: &str = "save it as JSONL, one object a line, such as with Python: pandas.read_csv(…).to_json(…, orient=\"records\", lines=True)";
 
 /// Why a line is refused that is the header of a table, or stands in a file with the name of one.
 pub(super) fn refuse(line: &str, number: usize, path: &Path) -> Option<Error> {
@@ -30,8 +42,7 @@ pub(super) fn refuse(line: &str, number: usize, path: &Path) -> Option<Error> {
 /// The names in the header of a table of which at least one is known.
 fn columns(line: &str) -> Option<Vec<String>> {
     [',', '\t', ';'].into_iter().find_map(|separator| {
-        let names: Vec<String> =
-            line.split(separator).map(|cell| cell.trim().trim_matches('"').to_owned()).collect();
+        let names: Vec<String> = line.split(separator).map(|cell| cell.trim().trim_matches('"').to_owned()).collect();
         let is_word = |name: &String| {
             name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         };

@@ -40,12 +40,7 @@ impl Queries {
     ///
     /// # Errors
     /// [`Error::Usage`] when there is none.
-    pub fn from_books(
-        books: &[String],
-        model: &LanguageModel,
-        task: &Task,
-        left_out: &mut LeftOut,
-    ) -> Result<Self> {
+    pub fn from_books(books: &[String], model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Self> {
         let mut queries = Vec::new();
         for book in books {
             let clean = clean(book);

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::fit::NormalizationSamples;
-use crate::data::comparisons::{Comparison, Record};
 use crate::data::LeftOut;
+use crate::data::comparisons::{Comparison, Record};
 use crate::error::Result;
 use crate::labels::Question;
 use crate::lm::{LanguageModel, Sampling, Task, sample};

@@ -2,7 +2,11 @@
 
 /// How a kind of file begins, the kind, and how to turn it into text.
 const KINDS: [(&[u8], &str, &str); 15] = [
-    (b"PAR1", "a Parquet file", "save it as JSONL, such as with Python: pandas.read_parquet(…).to_json(…, orient=\"records\", lines=True)"),
+    (
+        b"PAR1",
+        "a Parquet file",
+        "save it as JSONL, such as with Python: pandas.read_parquet(…).to_json(…, orient=\"records\", lines=True)",
+    ),
     (b"ARROW1", "an Arrow file", "save it as JSONL"),
     (b"Obj\x01", "an Avro file", "save it as JSONL"),
     (b"\x1f\x8b", "a file compressed by gzip", "unpack it with gunzip"),
@@ -26,7 +30,9 @@ pub fn foreign_kind(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
     match known {
         Some(&(_, kind, hint)) => Some((kind, hint)),
         // Text of Latin letters in UTF-16, without a mark at its beginning, has a NUL at every other byte.
-        None if matches!(beginning, [0, _, 0, _, ..] | [_, 0, _, 0, ..]) => Some(("text in UTF-16", "save it as UTF-8")),
+        None if matches!(beginning, [0, _, 0, _, ..] | [_, 0, _, 0, ..]) => {
+            Some(("text in UTF-16", "save it as UTF-8"))
+        }
         None => None,
     }
 }

@@ -43,8 +43,10 @@ fn refused(folder: &Path, arguments: &str) -> String {
 /// Pairs whose responses are the same for longer than the task's responses are.
 fn pairs_that_part_late(count: usize) -> String {
     let same = " The old man went slowly down to the sea and looked at the ships for a long while before he spoke.";
-    let pair = |number: usize| json!({"prompt": format!("Tale {number}."), "chosen": format!("{same} Good."),
-        "rejected": format!("{same} Bad.")});
+    let pair = |number: usize| {
+        json!({"prompt": format!("Tale {number}."), "chosen": format!("{same} Good."),
+        "rejected": format!("{same} Bad.")})
+    };
     (0..count).map(|number| pair(number).to_string() + "\n").collect()
 }
 
@@ -56,7 +58,10 @@ fn pairs_that_are_the_same_after_cutting_are_no_accuracy_of_1() {
     let said = refused(folder, "train-reward late.jsonl --out reward");
     assert!(said.contains("late.jsonl: 0 comparisons; at least 2 are needed"), "{said}");
     assert!(said.contains("all their responses are the same tokens: 9"), "{said}");
-    assert!(said.contains("responses cut to 16 tokens (task.response_length_tokens): 18 of 18, the longest of"), "{said}");
+    assert!(
+        said.contains("responses cut to 16 tokens (task.response_length_tokens): 18 of 18, the longest of"),
+        "{said}"
+    );
     assert!(!folder.join("reward").exists());
 
     // Beside others, they are left out, and counted in a line and in JSON.
@@ -67,7 +72,8 @@ fn pairs_that_are_the_same_after_cutting_are_no_accuracy_of_1() {
     let own = |text: &str| {
         let line = |line: &str| {
             let pair: Value = serde_json::from_str(line).unwrap();
-            json!({"query": pair["prompt"], "responses": [pair["chosen"], pair["rejected"]], "best": 0}).to_string() + "\n"
+            json!({"query": pair["prompt"], "responses": [pair["chosen"], pair["rejected"]], "best": 0}).to_string()
+                + "\n"
         };
         text.lines().map(line).collect::<String>()
     };
@@ -95,8 +101,11 @@ fn responses_that_are_the_same_text_are_counted_as_ties() {
     assert_eq!(outcome[0]["ties"], json!({"judged": 6, "tied": 6, "tied_with_same_text": 6}));
     assert_eq!(outcome[0]["left_out"], json!({"blank_lines": 1}));
     assert!(said.contains("queries: blank lines skipped: 1"), "{said}");
-    let labels: Vec<Value> =
-        fs::read_to_string(folder.join("l.jsonl")).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let labels: Vec<Value> = fs::read_to_string(folder.join("l.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert!(labels.iter().any(|label| label["best"] != labels[0]["best"]), "{labels:?}");
     let said = refused(folder, "train-reward l.jsonl --out reward");
     assert!(said.contains("all their responses are the same tokens: 6"), "{said}");
@@ -130,7 +139,9 @@ fn spellings_that_differ_in_white_space_are_one_query_for_the_split() {
         let all = token_comparisons(entries, None, &model, &task_of(length), &mut left_out).unwrap();
         assert_eq!(all.len(), 160);
         let (train, held_out) = split(all, &settings, 1, &mut left_out);
-        let texts = |side: &[TokenComparison]| side.iter().map(|one| one.responses[0].clone()).collect::<std::collections::HashSet<_>>();
+        let texts = |side: &[TokenComparison]| {
+            side.iter().map(|one| one.responses[0].clone()).collect::<std::collections::HashSet<_>>()
+        };
         assert!(texts(&train).is_disjoint(&texts(&held_out)), "{length} tokens");
         assert_eq!((texts(&train).len() + texts(&held_out).len(), train.len() + held_out.len()), (40, 160));
     }
@@ -182,7 +193,10 @@ fn one_question_of_label_studio_is_named_where_there_are_several() {
     ];
     fs::write(folder.join("two.json"), Value::from(two.to_vec()).to_string()).unwrap();
     let said = refused(folder, "export two.json --format comparisons --out none.jsonl");
-    assert!(said.contains("two.json:1: ") && said.contains("\"harmless\", \"helpful\"") && said.contains("--question"), "{said}");
+    assert!(
+        said.contains("two.json:1: ") && said.contains("\"harmless\", \"helpful\"") && said.contains("--question"),
+        "{said}"
+    );
     assert!(!folder.join("none.jsonl").exists());
     for (question, best) in [("helpful", [0, 0]), ("harmless", [1, 1])] {
         let command = format!("export two.json --format comparisons --question {question} --out {question}.jsonl");
@@ -204,7 +218,11 @@ fn one_question_of_label_studio_is_named_where_there_are_several() {
 fn what_is_taken_back_later_in_a_file_is_not_exported() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let line = |id: &str| format!("{{\"id\":\"{id}\",\"query\":\"Q {id}.\",\"responses\":[\" a\",\" b\"],\"best\":0,\"labeler\":\"ada\"}}\n");
+    let line = |id: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"query\":\"Q {id}.\",\"responses\":[\" a\",\" b\"],\"best\":0,\"labeler\":\"ada\"}}\n"
+        )
+    };
     let undo = |id: &str| format!("{{\"undo\":\"{id}\",\"labeler\":\"ada\"}}\n");
     let text = [line("1"), line("2"), undo("1"), line("3"), line("1"), undo("2"), undo("7"), line("3")].concat();
     fs::write(folder.join("log.jsonl"), text).unwrap();
@@ -285,8 +303,14 @@ fn preferences_that_say_something_else_are_refused_by_name() {
     for (text, says) in [
         (r#"{"prompt": "a", "completion": "b", "label": true}"#, "unpaired preferences"),
         (r#"{"prompt": "a", "chosen": "b", "rejected": "c", "margin": 0.5}"#, "the field \"margin\" would change"),
-        (r#"{"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": 1, "score_rejected": 2.5}"#, "lower score (1)"),
-        (r#"{"chosen": "\n\nHuman: A\n\nAssistant: x", "rejected": "\n\nHuman: B\n\nAssistant: y"}"#, "first turns differ"),
+        (
+            r#"{"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": 1, "score_rejected": 2.5}"#,
+            "lower score (1)",
+        ),
+        (
+            r#"{"chosen": "\n\nHuman: A\n\nAssistant: x", "rejected": "\n\nHuman: B\n\nAssistant: y"}"#,
+            "first turns differ",
+        ),
         (r#"{"query": "a", "responses": ["b", "c"], "best": 1.0}"#, "invalid type: floating point"),
         (r#"{"query": "a", "responses": ["b", "c"], "best": "1"}"#, "invalid type: string"),
         (r#"{"query": "a", "responses": ["b", "c"], "best": 0, "best": 1}"#, "the field \"best\" comes twice"),
@@ -296,8 +320,13 @@ fn preferences_that_say_something_else_are_refused_by_name() {
         ("prompt,chosen,rejected\na,b,c\n", "this is a table with the columns prompt, chosen, rejected"),
     ] {
         let error = read(text).whole().unwrap_err();
-        assert!(error.to_string().starts_with("p.jsonl:1: ") && error.to_string().contains(says), "{error} should say {says}");
+        assert!(
+            error.to_string().starts_with("p.jsonl:1: ") && error.to_string().contains(says),
+            "{error} should say {says}"
+        );
     }
-    let equal = read(r#"{"prompt": "a", "chosen": "b\n\nHuman: c", "rejected": "d", "score_chosen": 2, "score_rejected": 2.0}"#);
+    let equal = read(
+        r#"{"prompt": "a", "chosen": "b\n\nHuman: c", "rejected": "d", "score_chosen": 2, "score_rejected": 2.0}"#,
+    );
     assert_eq!([Reason::EqualScores, Reason::FurtherTurns].map(|reason| equal.left_out.number(reason)), [1, 1]);
 }

@@ -93,7 +93,9 @@ impl LabelStudio {
             names.sort_unstable();
             names.dedup();
             if names.len() > 1 {
-                return Err(format!("there are several pairwise questions, {names:?}; choose one with --question NAME"));
+                return Err(format!(
+                    "there are several pairwise questions, {names:?}; choose one with --question NAME"
+                ));
             }
             self.question = Some(of_file);
         }

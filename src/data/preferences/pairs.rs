@@ -95,7 +95,9 @@ fn of_texts(chosen: &str, rejected: &str) -> Result<(String, [String; 2]), Strin
     let is_transcript = [chosen, rejected].iter().any(|text| text.trim_start().starts_with("Human:"));
     let prompt = match common.rfind(ASSISTANT) {
         Some(at) if is_transcript => at + ASSISTANT.len(),
-        None if is_transcript => return Err("chosen and rejected are no answers to the same: their first turns differ".into()),
+        None if is_transcript => {
+            return Err("chosen and rejected are no answers to the same: their first turns differ".into());
+        }
         _ => common.strip_suffix(' ').unwrap_or(common).len(),
     };
     let after = |text: &str| text.get(prompt..).unwrap_or_default().to_string();
@@ -125,8 +127,6 @@ pub fn to_trl(comparison: &Comparison) -> String {
     let Some(chosen) = comparison.responses.get(comparison.best) else { return String::new() };
     let others = comparison.responses.iter().filter(|response| *response != chosen);
     others
-        .map(|rejected| {
-            format!("{}\n", json!({"prompt": comparison.query, "chosen": chosen, "rejected": rejected}))
-        })
+        .map(|rejected| format!("{}\n", json!({"prompt": comparison.query, "chosen": chosen, "rejected": rejected})))
         .collect()
 }
