@@ -60,7 +60,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, &texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     let mut texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
-    let others = arguments.texts.iter().filter(|path| path.is_dir()).map(|path| files::other_files(path)).sum();
+    let others =
+        arguments.texts.iter().filter(|path| path.is_dir()).map(|path| files::other_files(path)).sum::<usize>();
     texts.left_out.count(Reason::OtherFiles, others);
     texts.left_out.say("texts");
     let pretrain = &settings.pretrain;

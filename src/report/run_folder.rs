@@ -209,7 +209,9 @@ fn chance_of(run: &Path, responses_per_query: usize) -> Result<f64> {
         for preference in PreferenceReader::new(Entries::new(files::open_buffered(&path)?, &path), None) {
             match preference? {
                 Preference::Chosen(one) => guesses.push(Some(1.0 / one.responses.len() as f64)),
-                Preference::TakenBack(number) => drop(guesses.get_mut(number).and_then(Option::take)),
+                Preference::TakenBack(number) => {
+                    guesses.iter_mut().skip(number).take(1).for_each(|guess| *guess = None)
+                }
             }
         }
     }

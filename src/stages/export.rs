@@ -118,7 +118,7 @@ impl Source {
         for preference in reader.by_ref() {
             match preference {
                 Ok(Preference::Chosen(_)) => count += 1,
-                Ok(Preference::TakenBack(number)) => drop(taken_back.insert(number)),
+                Ok(Preference::TakenBack(number)) => taken_back.extend([number]),
                 Err(error) => {
                     fault = Some(error);
                     break;
