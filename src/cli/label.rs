@@ -9,13 +9,15 @@ use serde::Serialize;
 use super::Common;
 use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
 use crate::config::Config;
+use crate::data::LeftOut;
+use crate::data::comparisons::Record;
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
-use crate::lm::{STORYTELLER, Task};
-use crate::reward::Labelling;
+use crate::lm::{Queries, STORYTELLER, Task};
+use crate::reward::{Labelling, Ties};
 use crate::run::{Input, Interrupt, Mode, check_file, files};
 use crate::stages::{self, Session, labelling, open_log};
 use crate::visible::visible_path;
@@ -66,6 +68,12 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
+    /// Lines of the file in which nobody could tell.
+    undecided: usize,
+    /// Of a classifier's judgments that were made now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ties: Option<Ties>,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
     #[serde(flatten)]
@@ -85,8 +93,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     }
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
-        .texts(&model.tokenizer)?;
+    let (task, mut left_out) = (Task::new(&settings.task, &model)?, LeftOut::default());
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
+    left_out.say("queries");
     // Locked to the end, where there is one.
     let (_directory, out) = match &arguments.out {
         Some(path) => (None, path.clone()),
@@ -105,17 +115,19 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let name = arguments.model.to_string_lossy();
-    let log = match arguments.simulated {
+    let (log, ties) = match arguments.simulated {
         true => {
             let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-            stages::label(&session, &name, &queries, &mut labeler, &out)?
+            let (log, ties) = stages::label(&session, &name, &queries, &mut labeler, &out)?;
+            (log, Some(ties))
         }
-        false => ask_people(&session, &name, &arguments, &queries, &out, common)?,
+        false => (ask_people(&session, &name, &arguments, &queries, &out, common)?, None),
     };
+    let undecided = log.records().iter().filter(|record| matches!(record, Record::Undecided(_))).count();
     let comparisons = log.comparisons().len();
     let agreements = Agreements::of(log.comparisons());
     let text = format!("{comparisons} comparisons in {}{}", visible_path(&out), describe(&agreements));
-    common.print(&Outcome { comparisons, out, agreements }, &text)
+    common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }
 
 /// Has people choose, who answer while more questions are drawn.

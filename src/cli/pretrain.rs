@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{load_model, remembered, remembered_model};
+use crate::data::text_lines::refuse_json;
+use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
@@ -42,6 +44,7 @@ struct Outcome {
     parameters: usize,
     #[serde(flatten)]
     held_out: Option<HeldOut>,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
@@ -50,12 +53,21 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let opened = common.open_device()?;
-    let documents = arguments.texts.iter().map(|path| files::read_texts(path)).collect::<Result<Vec<_>>>()?.concat();
+    let mut documents = Vec::new();
+    for path in &arguments.texts {
+        let texts = files::read_texts(path)?;
+        texts.iter().try_for_each(|text| refuse_json(text, path))?;
+        documents.extend(texts);
+    }
     let texts = (1..).zip(&arguments.texts).map(|(number, path)| remembered(&format!("text {number}"), path));
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     out.check(&directory)?;
-    let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    let mut texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    let others =
+        arguments.texts.iter().filter(|path| path.is_dir()).map(|path| files::other_files(path)).sum::<usize>();
+    texts.left_out.count(Reason::OtherFiles, others);
+    texts.left_out.say("texts");
     let pretrain = &settings.pretrain;
     let given = arguments.model.as_ref().map(|model| load_model(model, &opened.device)).transpose()?;
     let tokenizer = match &given {
@@ -91,11 +103,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Trained { model, held_out } = training.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
     out.write(&model.to_files(precision)?, &directory)?;
-    print(&model, held_out, &arguments.out, common)
+    print(&model, held_out, texts.left_out, &arguments.out, common)
 }
 
-fn print(model: &LanguageModel, held_out: Option<HeldOut>, out: &Path, common: &Common) -> Result<()> {
-    let outcome = Outcome { parameters: model.parameters(), held_out, out: out.to_path_buf() };
+fn print(
+    model: &LanguageModel,
+    held_out: Option<HeldOut>,
+    left_out: LeftOut,
+    out: &Path,
+    common: &Common,
+) -> Result<()> {
+    let outcome = Outcome { parameters: model.parameters(), held_out, left_out, out: out.to_path_buf() };
     let measured = held_out.map_or("nothing was held out".into(), |held_out| {
         format!(
             "held out {} tokens, {} bytes: loss {:.4} nats, perplexity {:.1} a token, {:.3} bits per byte",

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
 use super::{Common, label};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{Desk, SharedDesk};
@@ -63,6 +64,8 @@ const MOST_MINUTES: u64 = 5_256_000;
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
+    /// Of the file of queries.
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     reward_model: PathBuf,
     #[serde(serialize_with = "files::serialize_path")]
@@ -75,7 +78,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?;
+    let mut left_out = LeftOut::default();
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    left_out.say("queries");
     let inputs = [
         Some(remembered_model(&arguments.model)?),
         remembered_if_given("queries", arguments.queries.as_ref())?,
@@ -104,7 +109,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         "{described}tuned model written to {out}, the last round's reward model to {reward}\n\
          judge it with: preftune eval --model {out} --baseline {model} --reward {reward}"
     );
-    common.print(&Outcome { rounds, reward_model, out: arguments.out.clone() }, &text)
+    common.print(&Outcome { rounds, left_out, reward_model, out: arguments.out.clone() }, &text)
 }
 
 /// All rounds with the same page in front of people, which stays open between them.

@@ -6,6 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
+use crate::data::text_lines::text_lines;
+use crate::data::{LeftOut, Reason};
 use crate::device::room_of_host;
 use crate::error::Result;
 use crate::labels::classifier::{LabeledSentences, memory_that_fits, train_with_held_out};
@@ -41,6 +43,7 @@ struct Outcome {
     low: f64,
     high: f64,
     held_out_examples: usize,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
@@ -52,8 +55,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let memory = memory_that_fits(bytes, room_of_host())?;
     common.say(&format!("memory: about {}", memory.describe()));
     let (positive, negative) = (files::read_text(&arguments.positive)?, files::read_text(&arguments.negative)?);
-    let (positive, negative): (Vec<&str>, Vec<&str>) = (positive.lines().collect(), negative.lines().collect());
+    let mut left_out = LeftOut::default();
+    let positive = sentences(&positive, &arguments.positive, &mut left_out)?;
+    let negative = sentences(&negative, &arguments.negative, &mut left_out)?;
     let sentences = LabeledSentences { source: &arguments.source, positive: &positive, negative: &negative };
+    left_out.count(Reason::SentencesOfBothKinds, sentences.of_both_kinds());
+    left_out.say("sentences");
     let mut progress: Option<Progress> = None;
     let mut seen = 0;
     let (classifier, held_out) = train_with_held_out(sentences, 0.1, common.seed, |done, total| {
@@ -77,7 +84,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         low: held_out.low,
         high: held_out.high,
         held_out_examples: held_out.examples,
+        left_out,
         out: arguments.out,
     };
     common.print(&outcome, &text)
+}
+
+fn sentences<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<&'a str>> {
+    Ok(text_lines(text, path, left_out)?.into_iter().map(|(_, sentence)| sentence).collect())
 }

@@ -17,6 +17,7 @@ mod label_browser;
 mod label_page;
 #[cfg(feature = "web")]
 mod label_page_hostile;
+mod left_out;
 mod model;
 mod model_folder;
 mod mutations;

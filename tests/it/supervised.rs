@@ -13,6 +13,8 @@ use preftune::run::{Checkpoints, Interrupt, Journal, Mode};
 use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw, muon_and_adamw};
 use preftune::{Error, Result};
 
+use preftune::data::LeftOut;
+
 use crate::{devices, tiny};
 
 /// Queries and responses of all lengths.
@@ -20,7 +22,7 @@ fn comparisons(model: &LanguageModel) -> Vec<TokenComparison> {
     let queries = tiny::rows(&model.config, &[3, 9, 1, 6, 12, 4, 5, 2, 8, 7], 3);
     let responses = tiny::rows(&model.config, &[4, 8, 2, 7, 1, 8, 5, 3, 6, 8], 4);
     let pairs = queries.into_iter().zip(responses);
-    pairs.map(|(query, best)| TokenComparison { query, responses: vec![vec![1, 2], best], best: 1 }).collect()
+    pairs.map(|(query, best)| TokenComparison::new(query, vec![vec![1, 2], best], 1)).collect()
 }
 
 fn task(model: &LanguageModel) -> Task {
@@ -40,7 +42,7 @@ fn train_with(
     settings: &Sft,
 ) -> Result<(Trained, f64)> {
     let model = tiny::language_model(1, device);
-    let chosen = Chosen::of(&comparisons(&model), &task(&model)).repeated(settings.epochs);
+    let chosen = Chosen::of(&comparisons(&model), &task(&model), &mut LeftOut::default()).repeated(settings.epochs);
     let held_out = chosen.clone().held_out(&model)?;
     let before = held_out.evaluate(&model, Mode::Quiet)?.unwrap().loss;
     let training = NextTokenTraining {
@@ -86,7 +88,7 @@ fn the_loss_is_the_mean_over_the_tokens_of_the_chosen_responses() {
     for device in [devices::ndarray(), devices::flex()] {
         let model = tiny::language_model(1, &device);
         let comparisons = comparisons(&model);
-        let held_out = Chosen::of(&comparisons, &task(&model)).held_out(&model).unwrap();
+        let held_out = Chosen::of(&comparisons, &task(&model), &mut LeftOut::default()).held_out(&model).unwrap();
         let found = held_out.evaluate(&model, Mode::Quiet).unwrap().unwrap();
         let row_alone = |one: &TokenComparison| {
             let (queries, responses) = ([one.query.clone()], [one.responses[one.best].clone()]);

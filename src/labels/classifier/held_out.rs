@@ -1,6 +1,6 @@
 //! Training on nine tenths of the sentences and measuring on the tenth never seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -99,6 +99,14 @@ pub fn train_with_held_out(
     let interval = wilson_interval(accuracy * examples as f64, examples);
     let measured = HeldOut { accuracy, low: interval.low, high: interval.high, examples };
     Ok((classifier, measured))
+}
+
+impl LabeledSentences<'_> {
+    /// Sentences that are among both kinds, so that they teach nothing: each is counted once.
+    pub fn of_both_kinds(&self) -> usize {
+        let words = |lines: &[&str]| lines.iter().map(|line| words_only(line)).collect::<BTreeSet<String>>();
+        words(self.positive).intersection(&words(self.negative)).count()
+    }
 }
 
 /// Deals the sentences at random into a part to train on and a part held out.
