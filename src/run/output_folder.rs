@@ -175,7 +175,7 @@ impl OutputFolder {
         if entries.is_empty() || !has_only_files {
             return Ok(has_only_files);
         }
-        noted(run)?.iter().try_fold(false, |is_own, model| Ok(is_own || self.holds(model)?))
+        noted(run)?.iter().try_fold(false, |is_own, model| -> Result<bool> { Ok(is_own || self.holds(model)?) })
     }
 
     /// Whether this model is in the folder, whatever else is.
