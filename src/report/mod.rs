@@ -9,6 +9,7 @@ mod chart;
 mod interval_chart;
 mod marks;
 mod page;
+mod reward_charts;
 mod run_folder;
 mod run_report;
 mod scale;

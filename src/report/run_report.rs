@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::reward_charts::{accuracy_by_round_chart, accuracy_chart, loss_chart};
 use super::summary::{key_figures, summary};
-use super::text::{number, percent};
+use super::text::percent;
 use super::{Chart, Contestants, IntervalChart, Report, SampleRow, Series, Verdict};
 use crate::eval::WinRate;
-use crate::reward::HeldOutAccuracy;
-use crate::statistics::Interval;
 
 /// One line of a metrics file: the numbers by name, with the step under `step`.
 pub type MetricsRow = BTreeMap<String, f64>;
@@ -140,83 +139,6 @@ fn kl_coefficient_chart(input: &RunReportInput) -> Chart {
     }
 }
 
-fn loss_chart(input: &RunReportInput) -> Chart {
-    Chart {
-        title: "Reward model: loss".into(),
-        x_label: "step".into(),
-        y_label: "cross-entropy, nats".into(),
-        series: series(&input.reward_metrics, &[("training", "reward/loss", 1.0)]),
-        reference_lines: guessing_line(input, |guessing| guessing.loss, number),
-    }
-}
-
-fn accuracy_chart(input: &RunReportInput) -> Chart {
-    Chart {
-        title: "Reward model: accuracy".into(),
-        x_label: "step".into(),
-        y_label: "best response found, %".into(),
-        series: [
-            series(
-                &input.reward_metrics,
-                &[("held out", "reward/held_out_accuracy", 100.0), ("training", "reward/accuracy", 100.0)],
-            ),
-            interval_series(&input.reward_metrics),
-        ]
-        .concat(),
-        reference_lines: chance_line(input),
-    }
-}
-
-/// A line at what guessing comes to, where that is known.
-fn guessing_line(input: &RunReportInput, value: fn(&Guessing) -> f64, shown: fn(f64) -> String) -> Vec<(String, f64)> {
-    input.guessing.iter().map(value).map(|value| (format!("guessing {}", shown(value)), value)).collect()
-}
-
-fn chance_line(input: &RunReportInput) -> Vec<(String, f64)> {
-    guessing_line(input, |guessing| 100.0 * guessing.accuracy, |percentage| percent(percentage / 100.0))
-}
-
-/// What a row measured on held-out comparisons, if it says on how many: older ones do not.
-pub(super) fn held_out_of(row: &MetricsRow) -> Option<HeldOutAccuracy> {
-    Some(HeldOutAccuracy {
-        accuracy: *row.get("reward/held_out_accuracy")?,
-        comparisons: *row.get("reward/held_out_comparisons")? as usize,
-        chance: *row.get("reward/chance")?,
-    })
-}
-
-/// The ends of the 95% interval around the held-out accuracy.
-fn interval_series(rows: &[MetricsRow]) -> Vec<Series> {
-    let ends: [(&str, fn(Interval) -> f64); 2] =
-        [("95% interval from", |interval| interval.low), ("to", |interval| interval.high)];
-    let series = |(name, end): (&str, fn(Interval) -> f64)| Series {
-        name: name.into(),
-        points: rows
-            .iter()
-            .filter_map(|row| Some((*row.get("step")?, 100.0 * end(held_out_of(row)?.interval()))))
-            .collect(),
-    };
-    ends.map(series).into_iter().filter(|series| !series.points.is_empty()).collect()
-}
-
-fn accuracy_by_round_chart(input: &RunReportInput) -> Chart {
-    Chart {
-        title: "Reward model of each round: accuracy".into(),
-        x_label: "updates before it was fitted".into(),
-        y_label: "best response found, %".into(),
-        series: match input.fits.len() {
-            0 | 1 => Vec::new(),
-            _ => [
-                series(&input.fits, &[("held out", "reward/held_out_accuracy", 100.0)]),
-                interval_series(&input.fits),
-                series(&input.fits, &[("guessing", "reward/chance", 100.0)]),
-            ]
-            .concat(),
-        },
-        ..Chart::default()
-    }
-}
-
 fn supervised_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "Next-token training: loss".into(),
@@ -263,7 +185,7 @@ fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
 }
 
 /// One series for each (name, metric, factor) that the rows have.
-fn series(rows: &[MetricsRow], wanted: &[(&str, &str, f64)]) -> Vec<Series> {
+pub(super) fn series(rows: &[MetricsRow], wanted: &[(&str, &str, f64)]) -> Vec<Series> {
     wanted
         .iter()
         .map(|(name, metric, factor)| Series {
