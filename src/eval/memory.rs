@@ -49,5 +49,31 @@ pub fn queries_that_fit(
     let several = Inference { rows, responses_per_query: best_of, rated: false, ..one };
     let (of_several, larger) = several.rows_that_fit(&reference.config, best_of, room, hint)?;
     let memory = if larger.total() > memory.total() { larger } else { memory };
-    Ok((of_one.min(of_several / best_of).max(1), memory))
+    // Where all of several fit, the others go together as they do without them.
+    let limit = if of_several == rows { QUERIES_AT_ONCE } else { of_several / best_of };
+    Ok((of_one.min(limit).max(1), memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::lm::{STORYTELLER, shipped};
+
+    /// Who else takes part must not change what a contestant writes, to the last digit.
+    #[test]
+    fn a_best_of_several_changes_no_other_batches_where_there_is_room() {
+        let files = shipped(STORYTELLER).unwrap().unwrap();
+        let model = LanguageModel::load(files, &crate::device::host()).unwrap();
+        let task = Task::new(&config::Task::default(), &model).unwrap();
+        let queries = ["The old house stood by the sea.".to_string()];
+        let fit = |best_of: usize, free: u64| {
+            let room = Room { free: Some(free), buffer: None };
+            queries_that_fit(&model, &task, &queries, (3, best_of), (2, 100), room).map(|(queries, _)| queries)
+        };
+        let all = [1, 4, 8, 1024].map(|best_of| fit(best_of, 8_000_000_000).unwrap());
+        assert_eq!(all, [QUERIES_AT_ONCE; 4]);
+        assert!((1..QUERIES_AT_ONCE).contains(&fit(4, 200_000_000).unwrap()));
+        assert!(fit(1, 100_000_000).unwrap_err().hint().contains("eval.pairs"));
+    }
 }

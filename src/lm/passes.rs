@@ -15,8 +15,9 @@ use crate::run::progress::Progress;
 pub struct Passes {
     pub rows_at_once: usize,
     pub interrupt: Interrupt,
-    /// Counts the rows of passes that any wish to stop ends.
     progress: Option<Mutex<Progress>>,
+    /// Whether any wish to stop ends them, and not only one to stop at once.
+    end_at_any_wish: bool,
 }
 
 impl Passes {
@@ -27,13 +28,14 @@ impl Passes {
 
     /// Passes that this stops.
     pub fn until(interrupt: &Interrupt, rows_at_once: usize) -> Self {
-        Self { rows_at_once, interrupt: interrupt.clone(), progress: None }
+        Self { rows_at_once, interrupt: interrupt.clone(), progress: None, end_at_any_wish: false }
     }
 
-    /// Passes through so many rows that their progress is shown, and that whoever wants to stop need not wait
-    /// for their end.
+    /// Passes through so many rows that their progress is shown, and that whoever wants to stop meanwhile need
+    /// not wait for their end. A wish from before is for the step that follows.
     pub fn watched(interrupt: &Interrupt, rows_at_once: usize, progress: Progress) -> Self {
-        Self { progress: Some(Mutex::new(progress)), ..Self::until(interrupt, rows_at_once) }
+        let end_at_any_wish = !interrupt.requested();
+        Self { progress: Some(Mutex::new(progress)), end_at_any_wish, ..Self::until(interrupt, rows_at_once) }
     }
 
     /// Ends the progress, if it is shown.
@@ -44,9 +46,14 @@ impl Passes {
     }
 
     fn passed(&self, rows: usize) -> Result<()> {
-        let Some(progress) = &self.progress else { return Ok(()) };
-        progress.lock().unwrap_or_else(PoisonError::into_inner).advance(rows as u64);
-        if self.interrupt.requested() { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
+        if let Some(progress) = &self.progress {
+            progress.lock().unwrap_or_else(PoisonError::into_inner).advance(rows as u64);
+        }
+        if self.end_at_any_wish && self.interrupt.requested() {
+            Err(Error::Interrupted { checkpoint: None })
+        } else {
+            Ok(())
+        }
     }
 
     /// What `pass` gives for each part of `rows` rows, in order.

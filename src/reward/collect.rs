@@ -158,9 +158,12 @@ pub fn draw_normalization_samples(
     let contexts = task.contexts(&chosen);
     let numbers = |row: usize| uniform(seed, Stream::Normalization, 1, row as u64, task.sampling.response_length);
     let mut progress = Progress::new("drawing to normalize on", contexts.len() as u64, "responses", progress);
+    // Such a wish is for the step that follows.
+    let wished_before = interrupt.requested();
     let tell = |rows: usize| {
         progress.advance(rows as u64);
-        if interrupt.requested() { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
+        let stop = interrupt.requested() && !wished_before;
+        if stop { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
     };
     let (network, config, sampling) = (&model.transformer, &model.config, &task.sampling);
     let drawn = sample_and_tell(network, config, None, &contexts, sampling, numbers, interrupt, tell)?;

@@ -382,7 +382,7 @@ fn many_responses_to_a_query_are_one_object_whose_reader_may_leave() {
 
 #[cfg(target_os = "linux")]
 #[test]
-#[ignore = "every setting at every extreme in every command that reads it takes a quarter of an hour"]
+#[ignore = "every setting at every extreme in every command that reads it takes two minutes and more"]
 fn no_setting_at_an_extreme_takes_the_machine() {
     let mut cases = arguments();
     for setting in settings().unwrap() {
