@@ -10,6 +10,7 @@ mod policy;
 mod reward;
 mod rounds;
 mod schedule;
+mod settled_labels;
 mod stylistic;
 mod supervised;
 
