@@ -6,6 +6,7 @@ use super::rollout::Rollout;
 use super::shaping::mean_of_sums;
 use crate::config::Health;
 use crate::error::{Error, Result};
+use crate::lm::{Task, Tokenizer};
 
 /// What an update's responses show.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,6 +64,30 @@ impl Vitals {
             ))
         })
     }
+}
+
+/// Where none of so many responses, the first of a run, could be cut, all score the penalty, and there is nothing
+/// to learn.
+///
+/// # Errors
+/// [`Error::Failed`] that names what decides where responses are cut, unless the limit is not reached yet.
+pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokenizer, responses: usize) -> Result<()> {
+    if limits.responses_until_valid == 0 || responses < limits.responses_until_valid {
+        return Ok(());
+    }
+    let Task { truncation, sampling, penalty_score, .. } = task;
+    Err(Error::failed(
+        format!(
+            "stopped, because none of the first {responses} responses has the token {:?} (task.truncate_token) among its \
+             {} tokens (task.response_length_tokens) after the first {} (task.truncate_after_tokens): all score the \
+             penalty, {penalty_score}, and there is nothing to learn",
+            tokenizer.decode(&[truncation.token])?,
+            sampling.response_length,
+            truncation.after
+        ),
+        "set task.truncate_token to a token that the model writes, or give it more room; samples.jsonl shows what \
+         it writes; health.responses_until_valid=0 lets it pass",
+    ))
 }
 
 /// Share of a response's pairs of neighbouring tokens that came in it before.

@@ -12,6 +12,7 @@
 mod advantages;
 mod health;
 mod kl_controller;
+mod logged;
 mod memory;
 mod model;
 mod rollout;

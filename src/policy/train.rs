@@ -7,17 +7,17 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
-use super::health::Vitals;
+use super::health::{Vitals, check_truncation};
 use super::kl_controller::{Adaptive, KlController};
+use super::logged::{count_valid, log_samples, metrics_row};
 use super::model::Policy;
 use super::rollout::{Judges, Rollout};
-use super::shaping::{Rows, mean_of_sums, shape};
-use super::statistics::StepStatistics;
+use super::shaping::{Rows, shape};
 use super::update::{UpdateSettings, Updated, update};
 use super::written::Written;
 use crate::config::{self, Lora};
 use crate::error::{Error, Result};
-use crate::lm::{Adam, Backward, LanguageModel, ScalarHead, Task, lora};
+use crate::lm::{Adam, Backward, LanguageModel, ScalarHead, lora};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::Journal;
@@ -69,19 +69,6 @@ struct State {
     valid_responses: Option<usize>,
 }
 
-/// A row of `samples.jsonl`.
-#[derive(Serialize)]
-struct Sample {
-    step: u64,
-    query: String,
-    response: String,
-    score: f64,
-    kl: f64,
-}
-
-/// Samples shown an update.
-const SAMPLES: usize = 3;
-
 impl PolicyTraining<'_> {
     /// Trains on, from the last checkpoint if there is one.
     ///
@@ -108,7 +95,10 @@ impl PolicyTraining<'_> {
                 break Written::of(&rollout);
             }
             let valid_responses = state.valid_responses.map(|before| before + count_valid(&rollout));
-            self.check_truncation(&state, valid_responses)?;
+            if let Err(stop) = self.check_truncation(&state, valid_responses) {
+                self.log_samples(&mut samples, 1 + state.updates as u64, &rollout)?;
+                return Err(stop);
+            }
             let rate = linear_to_zero(self.settings.learning_rate, state.updates as u64, total);
             let updated = self.update(policy, &mut optimizer, &rollout, &shaped.rewards, (state.updates, rate))?;
             if state.updates == first_update {
@@ -152,6 +142,18 @@ impl PolicyTraining<'_> {
         }
     }
 
+    fn check_truncation(&self, state: &State, valid_responses: Option<usize>) -> Result<()> {
+        let responses = (state.updates + 1) * self.settings.batch_size;
+        match valid_responses {
+            Some(0) => check_truncation(self.health, &self.judges.task, &self.judges.reference.tokenizer, responses),
+            _ => Ok(()),
+        }
+    }
+
+    fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {
+        log_samples(log, step, rollout, &self.judges.reference.tokenizer)
+    }
+
     /// What these responses show is what the update before them did: where that is too much, its checkpoint
     /// goes.
     fn check_health(&self, rollout: &Rollout, kl: f64, state: &mut State) -> Result<()> {
@@ -161,27 +163,6 @@ impl PolicyTraining<'_> {
             self.journal.checkpoints.give_up(state.updates as u64)?;
         }
         checked
-    }
-
-    /// Where no response can be cut all score the penalty, and there is nothing to learn.
-    fn check_truncation(&self, state: &State, valid_responses: Option<usize>) -> Result<()> {
-        let responses = (state.updates + 1) * self.settings.batch_size;
-        let limit = self.health.responses_until_valid;
-        if limit == 0 || responses < limit || valid_responses != Some(0) {
-            return Ok(());
-        }
-        let Task { truncation, sampling, penalty_score, .. } = &self.judges.task;
-        let token = self.judges.reference.tokenizer.decode(&[truncation.token])?;
-        Err(Error::failed(
-            format!(
-                "stopped, because none of the first {responses} responses has the token {token:?} (task.truncate_token) \
-                 among its {} tokens (task.response_length_tokens) after the first {} (task.truncate_after_tokens): all \
-                 score the penalty, {penalty_score}, and there is nothing to learn",
-                sampling.response_length, truncation.after
-            ),
-            "set task.truncate_token to a token that the model writes, or give it more room; samples.jsonl shows \
-             what it writes; health.responses_until_valid=0 lets it pass",
-        ))
     }
 
     fn roll_out(&self, policy: &Policy, updates: usize) -> Result<Rollout> {
@@ -261,23 +242,6 @@ impl PolicyTraining<'_> {
         let files = training_state::to_files(policy, optimizer, state);
         self.journal.checkpoints.save(state.updates as u64, files)
     }
-
-    fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {
-        let tokenizer = &self.judges.reference.tokenizer;
-        let rows = rollout.contexts.iter().zip(&rollout.responses).zip(&rollout.scores);
-        let ratios = rollout.log_probs.iter().zip(&rollout.reference_log_probs);
-        for (((query, response), score), (policy, reference)) in rows.zip(ratios).take(SAMPLES) {
-            let sample = Sample {
-                step,
-                query: tokenizer.decode(query)?,
-                response: tokenizer.decode(response)?,
-                score: *score,
-                kl: policy.iter().zip(reference).map(|(p, r)| p - r).sum(),
-            };
-            log.append(&sample)?;
-        }
-        Ok(())
-    }
 }
 
 /// The policy before the first update: a copy of the reference with parameters of its own, which keeps
@@ -307,10 +271,6 @@ pub fn latest_policy(
     Ok(Some(lora::merge(policy.valid())))
 }
 
-fn count_valid(rollout: &Rollout) -> usize {
-    rollout.valid.iter().filter(|&&valid| valid).count()
-}
-
 fn check_agreement(updated: &Updated) -> Result<()> {
     let difference = updated.largest_log_prob_difference;
     if difference <= LARGEST_LOG_PROB_DIFFERENCE {
@@ -320,27 +280,4 @@ fn check_agreement(updated: &Updated) -> Result<()> {
         format!("sampling and training disagree on a log-probability by {difference:.1e}, so the KL would be wrong"),
         "`preftune doctor` compares cached and uncached passes on each device; use another --device",
     ))
-}
-
-fn metrics_row(
-    rollout: &Rollout,
-    kl: f64,
-    kl_coefficient: f64,
-    penalty: f64,
-    rate: f64,
-    steps: &[StepStatistics],
-) -> Vec<(&'static str, f64)> {
-    let score = mean(&rollout.scores).unwrap_or(f64::NAN);
-    let valid = count_valid(rollout) as f64 / rollout.valid.len() as f64;
-    let mut row = vec![
-        ("objective/kl", kl),
-        ("objective/kl_coef", kl_coefficient),
-        ("objective/entropy", -mean_of_sums(&rollout.log_probs)),
-        ("objective/score", score),
-        ("objective/score_total", score + penalty),
-        ("objective/valid", valid),
-        ("ppo/learning_rate", rate),
-    ];
-    row.extend(StepStatistics::mean_named(steps));
-    row
 }

@@ -11,6 +11,7 @@ mod policy;
 mod reward;
 mod rounds;
 mod schedule;
+mod settled_labels;
 mod stylistic;
 mod supervised;
 

@@ -5,66 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::schedule::{Round, rounds};
+use super::settled_labels::{LinesOfLabels, are_labels_settled};
 use super::{RewardFit, Session, fit, open_log, tune};
 use crate::config::Config;
 use crate::data::LeftOut;
 use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
-use crate::format_version::{self, FormatVersion};
-use crate::json;
 use crate::labels::{Labeler, SharedDesk};
 use crate::lm::{Queries, Task, lora};
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
 use crate::run::checkpoints::latest;
-use crate::run::{OutputFolder, RunDirectory, files};
+use crate::run::{OutputFolder, RunDirectory};
 
 /// What the folder of a fit is called, up to the number of updates before it.
 const STAGE_OF_FIT: &str = "reward-at-";
-
-/// Holds how many lines of the log a fit reads.
-const LINES_OF_LABELS: &str = "lines-of-labels.json";
-
-/// The same as preftune 0.1.0 wrote it: a number.
-const LINES_OF_LABELS_OF_0_1: &str = "lines-of-labels.txt";
-
-/// What [`LINES_OF_LABELS`] holds.
-#[derive(Serialize, Deserialize)]
-struct LinesOfLabels {
-    #[serde(default)]
-    version: FormatVersion,
-    lines: usize,
-}
-
-impl LinesOfLabels {
-    fn write(lines: usize, fit: &Path) -> Result<()> {
-        let json = serde_json::to_vec(&Self { version: FormatVersion, lines })
-            .map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
-        files::write_atomically(&fit.join(LINES_OF_LABELS), &json)
-    }
-
-    /// How many lines the fit in this folder reads.
-    fn read(fit: &Path) -> Result<usize> {
-        let path = fit.join(LINES_OF_LABELS);
-        if !path.exists() {
-            let path = fit.join(LINES_OF_LABELS_OF_0_1);
-            return files::read_text(&path)?.trim().parse().map_err(|_| Self::unreadable(&path, "not a number"));
-        }
-        let json = files::read(&path)?;
-        if let Some(fault) = format_version::fault_of(&json) {
-            return Err(Error::input(&path, fault, format_version::NEWER_HINT));
-        }
-        let read: Self = json::from_slice(&json).map_err(|error| Self::unreadable(&path, &error.to_string()))?;
-        Ok(read.lines)
-    }
-
-    fn unreadable(path: &Path, what: &str) -> Error {
-        Error::input(path, what, "delete it, so that the labels that there are now count")
-    }
-}
 
 /// Who chooses in every round.
 pub enum Choosers<'a> {
@@ -292,13 +250,6 @@ impl Rounds<'_> {
             }
         }
     }
-}
-
-/// Whether the fit in this folder has begun, so that its labels are what they are, even if somebody takes one
-/// back.
-fn are_labels_settled(fit: &Path) -> Result<bool> {
-    let is_noted = files::exists(&fit.join(LINES_OF_LABELS))? || files::exists(&fit.join(LINES_OF_LABELS_OF_0_1))?;
-    Ok(is_noted && files::exists(&fit.join("checkpoints"))?)
 }
 
 /// The folder of the reward model that is fitted before this update.

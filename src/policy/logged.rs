@@ -1,0 +1,73 @@
+//! What an update writes into the logs of a run.
+
+use serde::Serialize;
+
+use super::rollout::Rollout;
+use super::shaping::mean_of_sums;
+use super::statistics::StepStatistics;
+use crate::error::Result;
+use crate::lm::Tokenizer;
+use crate::run::step_log::StepLog;
+use crate::statistics::mean;
+
+/// A row of `samples.jsonl`.
+#[derive(Serialize)]
+struct Sample {
+    step: u64,
+    query: String,
+    response: String,
+    score: f64,
+    kl: f64,
+}
+
+/// Samples shown an update.
+const SAMPLES: usize = 3;
+
+/// Writes some of the responses down, for a person to read.
+///
+/// # Errors
+/// When the tokenizer fails, or the operating system refuses.
+pub(super) fn log_samples(log: &mut StepLog, step: u64, rollout: &Rollout, tokenizer: &Tokenizer) -> Result<()> {
+    let rows = rollout.contexts.iter().zip(&rollout.responses).zip(&rollout.scores);
+    let ratios = rollout.log_probs.iter().zip(&rollout.reference_log_probs);
+    for (((query, response), score), (policy, reference)) in rows.zip(ratios).take(SAMPLES) {
+        let sample = Sample {
+            step,
+            query: tokenizer.decode(query)?,
+            response: tokenizer.decode(response)?,
+            score: *score,
+            kl: policy.iter().zip(reference).map(|(p, r)| p - r).sum(),
+        };
+        log.append(&sample)?;
+    }
+    Ok(())
+}
+
+/// How many responses could be cut.
+pub(super) fn count_valid(rollout: &Rollout) -> usize {
+    rollout.valid.iter().filter(|&&valid| valid).count()
+}
+
+/// The numbers of an update, under the original's names.
+pub(super) fn metrics_row(
+    rollout: &Rollout,
+    kl: f64,
+    kl_coefficient: f64,
+    penalty: f64,
+    rate: f64,
+    steps: &[StepStatistics],
+) -> Vec<(&'static str, f64)> {
+    let score = mean(&rollout.scores).unwrap_or(f64::NAN);
+    let valid = count_valid(rollout) as f64 / rollout.valid.len() as f64;
+    let mut row = vec![
+        ("objective/kl", kl),
+        ("objective/kl_coef", kl_coefficient),
+        ("objective/entropy", -mean_of_sums(&rollout.log_probs)),
+        ("objective/score", score),
+        ("objective/score_total", score + penalty),
+        ("objective/valid", valid),
+        ("ppo/learning_rate", rate),
+    ];
+    row.extend(StepStatistics::mean_named(steps));
+    row
+}
