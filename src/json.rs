@@ -31,6 +31,11 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde_json::
     T::deserialize(Strict(value))
 }
 
+/// A deserializer that reads strictly what `inner` reads, for what is read piece by piece.
+pub fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
+    Strict(inner)
+}
+
 /// What stands around a part of the reading, so that all inside it is read strictly.
 struct Strict<T>(T);
 
