@@ -118,6 +118,11 @@ impl Room {
     }
 }
 
+/// What this machine can hold, for work that needs no device.
+pub fn room_of_host() -> Room {
+    Room::on_host()
+}
+
 /// Opens what was asked for. Only `auto` chooses; an explicit request never falls back.
 ///
 /// # Errors

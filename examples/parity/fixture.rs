@@ -143,6 +143,6 @@ impl Fixture {
 impl Label {
     pub fn comparison(&self) -> TokenComparison {
         let samples = (0..).map_while(|number| self.samples.get(&format!("sample{number}")));
-        TokenComparison { query: self.query.clone(), responses: samples.cloned().collect(), best: self.best }
+        TokenComparison::new(self.query.clone(), samples.cloned().collect(), self.best)
     }
 }

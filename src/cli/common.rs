@@ -11,7 +11,9 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::config::{self, Config};
+use crate::data::entries::Entries;
 use crate::data::queries::openings;
+use crate::data::{LeftOut, Reason};
 use crate::device::{self, DeviceRequest, Opened, Room};
 use crate::error::{Error, Result};
 use crate::fetch;
@@ -21,7 +23,7 @@ use crate::lm::{
 };
 use crate::reward::{RewardModel, TokenComparison, token_comparisons};
 use crate::run::{Input, Interrupt, Mode, RunDirectory, Work, begin, files};
-use crate::stages::Session;
+use crate::stages::{Session, with_reasons};
 use crate::visible::{visible, visible_json, visible_line, visible_message, visible_path};
 
 /// Options of every command.
@@ -176,7 +178,7 @@ impl Common {
     }
 }
 
-fn to_json(result: &impl Serialize) -> Result<String> {
+pub(super) fn to_json(result: &impl Serialize) -> Result<String> {
     let json = serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
     Ok(visible_json(&json))
 }
@@ -216,31 +218,48 @@ pub(super) fn fetched_file(path: &Path) -> Result<PathBuf> {
 }
 
 /// Queries of a file or of a folder of books; with neither, the story openings for training.
-pub(super) fn read_queries(path: Option<&Path>, model: &LanguageModel, task: &Task) -> Result<Queries> {
+pub(super) fn read_queries(
+    path: Option<&Path>,
+    model: &LanguageModel,
+    task: &Task,
+    left_out: &mut LeftOut,
+) -> Result<Queries> {
     match path {
         None => Ok(Queries::Text(openings()?.train)),
-        Some(folder) if folder.is_dir() => Queries::from_books(&files::read_texts(folder)?, model, task),
+        Some(folder) if folder.is_dir() => {
+            left_out.count(Reason::OtherFiles, files::other_files(folder));
+            Queries::from_books(&files::read_texts(folder)?, model, task, left_out)
+        }
         Some(path) => {
             let path = fetched_file(path)?;
-            Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer)
+            Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer, left_out)
         }
     }
 }
 
-/// The comparisons of a file, in any format that is known: `least` of them or more.
+/// The comparisons of a file, in any format that is known: `least` of them or more. Of tasks of Label Studio, the
+/// answers to `question`.
 pub(super) fn read_comparisons(
-    path: &Path,
+    (path, question): (&Path, Option<&str>),
     model: &LanguageModel,
     task: &Task,
     least: usize,
+    left_out: &mut LeftOut,
 ) -> Result<Vec<TokenComparison>> {
     let path = fetched_file(path)?;
-    let comparisons = token_comparisons(&files::read_text(&path)?, &path, model, task)?;
+    let entries = Entries::new(files::open_buffered(&path)?, &path);
+    let comparisons = token_comparisons(entries, question, model, task, left_out)?;
     match comparisons.len() {
         enough if enough >= least => Ok(comparisons),
         count => {
-            let what = format!("{count} comparisons; at least {least} are needed");
-            Err(Error::input(&path, what, "make some with `preftune label`"))
+            let what = with_reasons(format!("{count} comparisons; at least {least} are needed"), left_out);
+            let hint = match left_out.number(Reason::SameTokens) {
+                0 => "make some with `preftune label`",
+                _ => {
+                    "raise task.response_length_tokens and task.query_length_tokens with --set, as far as the model reads"
+                }
+            };
+            Err(Error::input(&path, what, hint))
         }
     }
 }
@@ -253,6 +272,11 @@ pub(super) fn remembered(role: &str, path: &Path) -> Result<Input> {
 /// The same where there may be none.
 pub(super) fn remembered_if_given(role: &str, path: Option<&PathBuf>) -> Result<Option<Input>> {
     path.map(|path| remembered(role, path)).transpose()
+}
+
+/// The question of a file of comparisons that has several, as a run folder remembers it.
+pub(super) fn remembered_question(question: Option<&str>) -> Option<Input> {
+    question.map(|question| Input::named("question", question))
 }
 
 /// The same for a model, which may be inside the program.

@@ -8,14 +8,15 @@ use serde::Serialize;
 
 use super::common::{load_labeler, load_model, remembered_model};
 use super::{Common, report, table};
+use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
 use crate::lm::STORYTELLER;
 use crate::report::Judgment;
-use crate::reward::HeldOutAccuracy;
 use crate::run::{Interrupt, files};
 use crate::stages::Stylistic;
+use crate::visible::visible_path;
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
 ///
@@ -45,9 +46,11 @@ struct Outcome {
     /// The 95% interval around it.
     reward_model_accuracy_low: Option<f64>,
     reward_model_accuracy_high: Option<f64>,
-    held_out_comparisons: usize,
     /// Accuracy of guessing.
-    chance: f64,
+    reward_model_chance: f64,
+    reward_model_differs_from_guessing: bool,
+    held_out_comparisons: usize,
+    left_out: LeftOut,
     win_rate: f64,
     win_rate_low: f64,
     win_rate_high: f64,
@@ -93,8 +96,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         return table::run(&experiment, &opened.name, started, common);
     }
     let mut labeler = load_labeler(None)?;
-    let labels = experiment.labels(&mut labeler)?;
-    let tuned = experiment.tune_on(&labels, "")?;
+    let (labels, left_out) = experiment.labels(&mut labeler)?;
+    let tuned = experiment.tune_on(&labels, left_out, "")?;
     let contestant = |name: &str, model, number| Contestant { name: name.into(), model, best_of: 1, number };
     let contestants = [contestant("tuned", &tuned.model, 0), contestant(STORYTELLER, &model, 1)];
     let judged = experiment.judge(&tuned, &contestants, &mut labeler)?;
@@ -107,8 +110,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         reward_model_accuracy: held_out.map(|held_out| held_out.accuracy),
         reward_model_accuracy_low: held_out.map(|held_out| held_out.interval().low),
         reward_model_accuracy_high: held_out.map(|held_out| held_out.interval().high),
+        reward_model_chance: tuned.fit.chance,
+        reward_model_differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),
         held_out_comparisons: tuned.fit.held_out_comparisons,
-        chance: tuned.fit.chance,
+        left_out: tuned.fit.left_out.clone(),
         win_rate: win_rate.rate,
         win_rate_low: win_rate.low,
         win_rate_high: win_rate.high,
@@ -129,10 +134,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let environment = common.environment(&opened.name, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(directory.path())?;
     report::write(&directory)?;
-    print(&outcome, contest, held_out, common)
+    print(&outcome, contest, &tuned.fit.describe_accuracy(), common)
 }
 
-fn print(outcome: &Outcome, contest: &Contest, held_out: Option<HeldOutAccuracy>, common: &Common) -> Result<()> {
+fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) -> Result<()> {
     let examples: Vec<String> = contest
         .pairs
         .iter()
@@ -143,18 +148,15 @@ fn print(outcome: &Outcome, contest: &Contest, held_out: Option<HeldOutAccuracy>
             format!("  {query}\n    before:{before}\n    after: {after}")
         })
         .collect();
-    let reward_model = held_out.map_or("not measured: no comparison was held out".into(), |held_out| {
-        format!("on {} comparisons it had not seen, right in {held_out}", held_out.comparisons)
-    });
     let text = format!(
-        "{}\n\nreward model   {}\n\
+        "{}\n\nreward model   right in {}\n\
          tuned model    {}\n\
          score          {:.2} before, {:.2} after{}\n\
          KL             {:.2} nats a response, target {:.1}\n\
          time           {:.0} s on {}\n\
          report         {}",
         examples.join("\n"),
-        reward_model,
+        accuracy,
         describe(&contest.win_rate),
         outcome.score_before,
         outcome.score_after,
@@ -163,7 +165,7 @@ fn print(outcome: &Outcome, contest: &Contest, held_out: Option<HeldOutAccuracy>
         outcome.kl_target,
         outcome.seconds,
         outcome.device,
-        outcome.report.display(),
+        visible_path(&outcome.report),
     );
     common.print(outcome, &text)
 }

@@ -11,6 +11,7 @@ use super::common::{
 };
 use super::standings::Standings;
 use super::{Common, label};
+use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines, queries_that_fit};
@@ -96,8 +97,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let load_reward_model = |folder: &PathBuf| load_reward_model(folder, reference, &opened.device);
     let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
     let task = Task::new(&settings.task, reference)?;
+    let mut left_out = LeftOut::default();
     let queries = match &arguments.queries {
-        Some(path) => read_queries(Some(path), reference, &task)?.texts(&reference.tokenizer)?,
+        Some(path) => read_queries(Some(path), reference, &task, &mut left_out)?.texts(&reference.tokenizer)?,
         None => openings()?.held_out,
     };
     let judges = reward_model.as_ref().map(|reward_model| Judges {
@@ -123,6 +125,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         interrupt: Interrupt::install()?,
         progress: common.progress(),
     };
+    left_out.add(&judging.left_out()?);
+    left_out.say("queries");
     // The best of several has a number of its own, whether it takes part or not.
     let numbers = [0, 1].into_iter().chain(3..);
     let contestant = |((model, name), number): ((_, &&PathBuf), u64)| Contestant {
@@ -147,7 +151,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         _ => judging.run(&contestants, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
     };
-    let standings = Standings::of(&judged);
+    let standings = Standings::of(&judged, left_out);
     common.print(&standings, &standings.to_text())?;
     if let Some(run) = run {
         let by = chooser(&arguments)?;

@@ -1,18 +1,17 @@
 //! `preftune export`: preferences in another format.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Common;
 use super::common::{fetched_file, load_tokenizer};
-use crate::data::comparisons::Comparison;
-use crate::data::openai::{self, Labels};
-use crate::data::preferences::{Preferences, to_trl};
-use crate::error::{Error, Result};
-use crate::lm::{comparisons_to_labels, count_changed_as_text, labels_to_comparisons, original_labels};
+use crate::data::{LeftOut, Reason};
+use crate::error::Result;
 use crate::run::{OutputFile, files};
+use crate::stages::{self, Exported, export};
+use crate::visible::visible_path;
 
 /// Write preferences for another program, or other programs' as comparisons
 ///
@@ -28,6 +27,9 @@ pub struct Arguments {
     /// Preferences, as JSONL or a JSON array
     #[arg(value_name = "PREFERENCES")]
     preferences: PathBuf,
+    /// Of tasks of Label Studio with several pairwise questions, the one whose answers count
+    #[arg(long, value_name = "NAME")]
+    question: Option<String>,
     /// What to write
     #[arg(long, value_name = "FORMAT")]
     format: Format,
@@ -49,6 +51,16 @@ enum Format {
     Openai,
 }
 
+impl From<Format> for stages::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Comparisons => Self::Comparisons,
+            Format::Trl => Self::Trl,
+            Format::Openai => Self::Openai,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
@@ -56,8 +68,7 @@ struct Outcome {
     entries: usize,
     /// Entries that were left out: in them nobody chose, or both responses are the same.
     undecided: usize,
-    /// Judgments in token ids that are other tokens as text.
-    changed_as_text: usize,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
@@ -65,53 +76,17 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let path = fetched_file(&arguments.preferences)?;
     let out = OutputFile::new(&arguments.out)?;
-    let (Preferences { comparisons, undecided, fault }, changed_as_text) = read(&path, &arguments.model)?;
-    if comparisons.is_empty() {
-        return Err(fault.unwrap_or_else(|| Error::input(&path, "no comparisons", "give a file that has some")));
-    }
-    let (entries, contents) = written(&comparisons, &arguments, &path)?;
-    out.write(contents.as_bytes())?;
-    let what = match arguments.format {
-        Format::Trl => format!("{entries} pairs of {} comparisons", comparisons.len()),
+    let from = (path.as_path(), arguments.question.as_deref());
+    let format = arguments.format.into();
+    let exported = export(from, format, &|| load_tokenizer(&arguments.model), &out)?;
+    let Exported { comparisons, entries, left_out, fault } = exported;
+    let what = match format {
+        stages::Format::Trl => format!("{entries} pairs of {comparisons} comparisons"),
         _ => format!("{entries} comparisons"),
     };
-    let left_out = match undecided {
-        0 => String::new(),
-        count => format!("; {count} entries in which nobody chose, or both responses are the same, left out"),
-    };
-    let changed = match changed_as_text {
-        0 => String::new(),
-        count => format!("; {count} comparisons are other tokens as text than in the file"),
-    };
-    let text = format!("{what} written to {}{left_out}{changed}", arguments.out.display());
-    let comparisons = comparisons.len();
-    common.print(&Outcome { comparisons, entries, undecided, changed_as_text, out: arguments.out }, &text)?;
+    let text = format!("{what} written to {}", visible_path(&arguments.out));
+    let undecided = left_out.number(Reason::Undecided) + left_out.number(Reason::SameResponses);
+    left_out.say(&path.display().to_string());
+    common.print(&Outcome { comparisons, entries, undecided, left_out, out: arguments.out }, &text)?;
     fault.map_or(Ok(()), Err)
-}
-
-/// How many entries there are, and the file.
-fn written(comparisons: &[Comparison], arguments: &Arguments, path: &Path) -> Result<(usize, String)> {
-    let lines: String = match arguments.format {
-        Format::Comparisons => comparisons.iter().map(Comparison::to_line).collect(),
-        Format::Trl => comparisons.iter().map(to_trl).collect(),
-        Format::Openai => {
-            let tokenizer = load_tokenizer(&arguments.model)?;
-            let labels = comparisons_to_labels(comparisons, path, &tokenizer)?;
-            return Ok((labels.len(), openai::to_json(&labels)));
-        }
-    };
-    Ok((lines.lines().count(), lines))
-}
-
-/// With how many judgments are other tokens as text.
-fn read(path: &Path, model: &Path) -> Result<(Preferences, usize)> {
-    let text = files::read_text(path)?;
-    if openai::is_original(&text) {
-        let tokenizer = load_tokenizer(model)?;
-        let Labels { labels, fault } = original_labels(&text, path, &tokenizer)?;
-        let changed = count_changed_as_text(&labels, &tokenizer)?;
-        let comparisons = labels_to_comparisons(&labels, path, &tokenizer)?;
-        return Ok((Preferences { comparisons, undecided: 0, fault }, changed));
-    }
-    Ok((Preferences::read(&text, path), 0))
 }

@@ -9,15 +9,18 @@ use serde::Serialize;
 use super::Common;
 use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
 use crate::config::Config;
+use crate::data::LeftOut;
+use crate::data::comparisons::Record;
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
-use crate::lm::{STORYTELLER, Task};
-use crate::reward::Labelling;
+use crate::lm::{Queries, STORYTELLER, Task};
+use crate::reward::{Labelling, Ties};
 use crate::run::{Input, Interrupt, Mode, check_file, files};
 use crate::stages::{self, Session, labelling, open_log};
+use crate::visible::visible_path;
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
 ///
@@ -65,6 +68,12 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
+    /// Lines of the file in which nobody could tell.
+    undecided: usize,
+    /// Of a classifier's judgments that were made now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ties: Option<Ties>,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
     #[serde(flatten)]
@@ -84,8 +93,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     }
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &Task::new(&settings.task, &model)?)?
-        .texts(&model.tokenizer)?;
+    let (task, mut left_out) = (Task::new(&settings.task, &model)?, LeftOut::default());
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
+    left_out.say("queries");
     // Locked to the end, where there is one.
     let (_directory, out) = match &arguments.out {
         Some(path) => (None, path.clone()),
@@ -104,17 +115,19 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
     let name = arguments.model.to_string_lossy();
-    let log = match arguments.simulated {
+    let (log, ties) = match arguments.simulated {
         true => {
             let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-            stages::label(&session, &name, &queries, &mut labeler, &out)?
+            let (log, ties) = stages::label(&session, &name, &queries, &mut labeler, &out)?;
+            (log, Some(ties))
         }
-        false => ask_people(&session, &name, &arguments, &queries, &out, common)?,
+        false => (ask_people(&session, &name, &arguments, &queries, &out, common)?, None),
     };
+    let undecided = log.records().iter().filter(|record| matches!(record, Record::Undecided(_))).count();
     let comparisons = log.comparisons().len();
     let agreements = Agreements::of(log.comparisons());
-    let text = format!("{comparisons} comparisons in {}{}", out.display(), describe(&agreements));
-    common.print(&Outcome { comparisons, out, agreements }, &text)
+    let text = format!("{comparisons} comparisons in {}{}", visible_path(&out), describe(&agreements));
+    common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }
 
 /// Has people choose, who answer while more questions are drawn.
@@ -127,7 +140,13 @@ fn ask_people(
     common: &Common,
 ) -> Result<LabelLog> {
     let instructions = read_instructions(&arguments.instructions)?;
-    let desk = Arc::new(SharedDesk::new(Desk::new(open_log(out)?, plan(session))));
+    let desk = Desk::new(open_log(out)?, plan(session));
+    if desk.is_done() {
+        let wanted = session.settings.labels.comparisons;
+        common.say(&format!("all {wanted} labels are there; for more, give a higher labels.comparisons"));
+        return Ok(desk.into_log());
+    }
+    let desk = Arc::new(SharedDesk::new(desk));
     let progress = if arguments.terminal { Mode::Quiet } else { session.progress };
     let labelling = labelling(session, name, queries, progress)?;
     match arguments.terminal {
@@ -155,10 +174,14 @@ pub fn check_keys(settings: &Config) -> Result<()> {
     }
 }
 
+/// More than anybody reads.
+const LARGEST_INSTRUCTIONS_BYTES: u64 = 1 << 20;
+
 /// The instructions that ship under this name, or those in this file.
 pub fn read_instructions(name: &Path) -> Result<String> {
     let shipped = name.to_str().and_then(instructions);
-    let text = shipped.map_or_else(|| files::read_text(name), |text| Ok(text.into()))?;
+    let text =
+        shipped.map_or_else(|| files::read_short_text(name, LARGEST_INSTRUCTIONS_BYTES), |text| Ok(text.into()))?;
     match text.trim() {
         "" => Err(Error::input(name, "no instructions", "write what people are to choose")),
         _ => Ok(text),

@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use super::Common;
 use super::common::{load_model, remembered, remembered_model};
+use crate::data::text_lines::refuse_json;
+use crate::data::{LeftOut, Reason};
 use crate::error::Result;
-use crate::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
+use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
+use crate::visible::visible_path;
 
 /// Train a language model on text, with its tokenizer
 ///
@@ -41,6 +44,7 @@ struct Outcome {
     parameters: usize,
     #[serde(flatten)]
     held_out: Option<HeldOut>,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
@@ -49,29 +53,36 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let opened = common.open_device()?;
-    let documents = arguments.texts.iter().map(|path| files::read_texts(path)).collect::<Result<Vec<_>>>()?.concat();
+    let mut documents = Vec::new();
+    for path in &arguments.texts {
+        let texts = files::read_texts(path)?;
+        texts.iter().try_for_each(|text| refuse_json(text, path))?;
+        documents.extend(texts);
+    }
     let texts = (1..).zip(&arguments.texts).map(|(number, path)| remembered(&format!("text {number}"), path));
     let model = arguments.model.iter().map(|model| remembered_model(model));
     let directory = common.run_directory("pretrain", &settings, texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     out.check(&directory)?;
-    let texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    let mut texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
+    let others =
+        arguments.texts.iter().filter(|path| path.is_dir()).map(|path| files::other_files(path)).sum::<usize>();
+    texts.left_out.count(Reason::OtherFiles, others);
+    texts.left_out.say("texts");
     let pretrain = &settings.pretrain;
-    let fits = |config: &ModelConfig| pretrain.backward_that_fits(config, &opened.device, opened.room);
-    let (start, (backward, memory)) = match &arguments.model {
-        Some(model) => {
-            let model = load_model(model, &opened.device)?;
-            pretrain.check_context(&model)?;
-            let fitting = fits(&model.config)?;
-            (model, fitting)
-        }
-        None => {
-            let tokenizer = trained_tokenizer(&directory, &texts, pretrain, common)?;
-            let fitting = fits(&pretrain.shape(&tokenizer))?;
-            (pretrain.new_model(tokenizer, common.seed, &opened.device)?, fitting)
-        }
+    let given = arguments.model.as_ref().map(|model| load_model(model, &opened.device)).transpose()?;
+    let tokenizer = match &given {
+        Some(model) => model.tokenizer.clone(),
+        None => trained_tokenizer(&directory, &texts, pretrain, common)?,
     };
+    given.as_ref().map_or(Ok(()), |model| pretrain.check_context(model))?;
+    let corpus = Corpus::new(&texts.train, &tokenizer, pretrain.context_tokens, common.progress())?;
+    let shape = given.as_ref().map_or_else(|| pretrain.shape(&tokenizer), |model| model.config.clone());
+    let (backward, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.room)?;
     common.say(&format!("memory: about {}; {} sequences in a pass", memory.describe(), backward.micro_batch_size));
-    let corpus = Corpus::new(&texts.train, &start.tokenizer, pretrain.context_tokens, common.progress())?;
+    let start = match given {
+        Some(model) => model,
+        None => pretrain.new_model(tokenizer, common.seed, &opened.device)?,
+    };
     let (shown, sampling) = pretrain.shown(&start.tokenizer)?;
     let training = NextTokenTraining {
         name: "pretraining",
@@ -92,18 +103,24 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Trained { model, held_out } = training.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
     out.write(&model.to_files(precision)?, &directory)?;
-    print(&model, held_out, &arguments.out, common)
+    print(&model, held_out, texts.left_out, &arguments.out, common)
 }
 
-fn print(model: &LanguageModel, held_out: Option<HeldOut>, out: &Path, common: &Common) -> Result<()> {
-    let outcome = Outcome { parameters: model.parameters(), held_out, out: out.to_path_buf() };
+fn print(
+    model: &LanguageModel,
+    held_out: Option<HeldOut>,
+    left_out: LeftOut,
+    out: &Path,
+    common: &Common,
+) -> Result<()> {
+    let outcome = Outcome { parameters: model.parameters(), held_out, left_out, out: out.to_path_buf() };
     let measured = held_out.map_or("nothing was held out".into(), |held_out| {
         format!(
             "held out {} tokens, {} bytes: loss {:.4} nats, perplexity {:.1} a token, {:.3} bits per byte",
             held_out.tokens, held_out.bytes, held_out.loss, held_out.perplexity, held_out.bits_per_byte,
         )
     });
-    let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, out.display());
+    let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, visible_path(out));
     common.print(&outcome, &text)
 }
 

@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Common;
-use super::common::{load_model, read_queries, write_to_stdout};
+use super::common::{load_model, read_queries, to_json, write_to_stdout};
+use crate::data::LeftOut;
 use crate::error::Result;
 use crate::lm::{Continuations, Part, STORYTELLER, Task};
 use crate::run::Interrupt;
@@ -40,8 +41,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let model = load_model(&arguments.model, &opened.device)?;
     let task = Task::new(&settings.task, &model)?;
+    let mut left_out = LeftOut::default();
     let queries = match arguments.query.is_empty() {
-        true => read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?,
+        true => read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?,
         false => arguments.query,
     };
     let continuations = Continuations {
@@ -63,13 +65,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         };
         let responses = part.responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
         line_is_open = common.json && !part.is_last;
-        let text = if common.json { json(&part, &responses) } else { lines(&part, &responses) };
+        if part.is_first {
+            left_out.add(&part.left_out);
+        }
+        let text = if common.json { json(&part, &responses)? } else { lines(&part, &responses) };
         write_to_stdout(text.as_bytes())
     });
     if line_is_open && drawn.is_err() {
         // What was drawn until then stays readable.
         write_to_stdout(b"]}\n")?;
     }
+    left_out.say("queries");
     drawn
 }
 
@@ -79,13 +85,17 @@ fn lines(part: &Part<'_>, responses: &[String]) -> String {
 }
 
 /// Of one object a query, its part: that object is never whole in memory.
-fn json(part: &Part<'_>, responses: &[String]) -> String {
+fn json(part: &Part<'_>, responses: &[String]) -> Result<String> {
     let texts: Vec<String> = responses.iter().map(|text| Value::from(text.as_str()).to_string()).collect();
+    let left_out = match part.left_out.is_empty() {
+        true => String::new(),
+        false => format!(",\"left_out\":{}", to_json(&part.left_out)?),
+    };
     let begin = match part.is_first {
-        true => format!("{{\"query\":{},\"responses\":[", Value::from(part.query)),
+        true => format!("{{\"query\":{}{left_out},\"responses\":[", Value::from(part.query)),
         false => ",".into(),
     };
-    visible_json(&format!("{begin}{}{}", texts.join(","), if part.is_last { "]}\n" } else { "" }))
+    Ok(visible_json(&format!("{begin}{}{}", texts.join(","), if part.is_last { "]}\n" } else { "" })))
 }
 
 /// Line breaks as a sign, so that one response is one line.

@@ -6,12 +6,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, remembered, remembered_model};
+use super::common::{load_model, read_comparisons, remembered, remembered_model, remembered_question};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{Precision, STORYTELLER, Task};
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::{Supervised, fine_tune};
+use crate::visible::visible_path;
 
 /// Train a model on the responses that were chosen, without a reward
 ///
@@ -25,6 +27,9 @@ pub struct Arguments {
     /// Comparisons, as `train-reward` takes them
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
+    /// Of tasks of Label Studio with several pairwise questions, the one whose answers count
+    #[arg(long, value_name = "NAME")]
+    question: Option<String>,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
@@ -40,6 +45,7 @@ struct Outcome {
     held_out_loss_before: Option<f64>,
     held_out_loss: Option<f64>,
     held_out_tokens: usize,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
@@ -50,19 +56,22 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 1)?;
+    let mut left_out = LeftOut::default();
+    let question = arguments.question.as_deref();
+    let comparisons = read_comparisons((&arguments.comparisons, question), &model, &task, 1, &mut left_out)?;
     let inputs = [remembered_model(&arguments.model)?, remembered("comparisons", &arguments.comparisons)?];
-    let directory = common.run_directory("sft", &settings, inputs)?;
+    let directory = common.run_directory("sft", &settings, inputs.into_iter().chain(remembered_question(question)))?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let Supervised { trained, before, examples } = fine_tune(&session, comparisons, &directory)?;
+    let Supervised { trained, before, examples, left_out } = fine_tune(&session, comparisons, left_out, &directory)?;
     out.write(&trained.model.to_files(Precision::F32)?, &directory)?;
     let outcome = Outcome {
         examples,
         held_out_loss_before: before.map(|before| before.loss),
         held_out_loss: trained.held_out.map(|after| after.loss),
         held_out_tokens: trained.held_out.map_or(0, |after| after.tokens),
+        left_out,
         out: arguments.out,
     };
     let measured = match (outcome.held_out_loss_before, outcome.held_out_loss) {
@@ -73,6 +82,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         _ => "nothing measured: every query trains".into(),
     };
     let text =
-        format!("{measured}\ntrained on {examples} chosen responses; model written to {}", outcome.out.display());
+        format!("{measured}\ntrained on {examples} chosen responses; model written to {}", visible_path(&outcome.out));
     common.print(&outcome, &text)
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::data::LeftOut;
 use crate::eval::{Contest, Judged, Standing};
 
 /// All contests of an evaluation.
@@ -12,6 +13,8 @@ pub struct Standings {
     queries: usize,
     contestants: Vec<Standing>,
     contests: Vec<Outcome>,
+    /// Of the queries.
+    left_out: LeftOut,
 }
 
 #[derive(Serialize)]
@@ -31,7 +34,7 @@ struct Outcome {
 }
 
 impl Standings {
-    pub fn of(judged: &Judged) -> Self {
+    pub fn of(judged: &Judged, left_out: LeftOut) -> Self {
         let outcome = |Contest { candidate, baseline, win_rate, .. }: &Contest| Outcome {
             candidate: candidate.clone(),
             baseline: baseline.clone(),
@@ -52,6 +55,7 @@ impl Standings {
             queries: *queries,
             contestants: standings.clone(),
             contests: contests.iter().map(outcome).collect(),
+            left_out,
         }
     }
 

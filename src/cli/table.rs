@@ -8,12 +8,13 @@ use serde::Serialize;
 use super::Common;
 use super::common::load_labeler;
 use super::standings::Standings;
+use crate::data::LeftOut;
 use crate::error::Result;
 use crate::report::Judgment;
-use crate::reward::HeldOutAccuracy;
 use crate::run::files;
 use crate::stages::{Stylistic, Table, Tuned};
 use crate::statistics::Interval;
+use crate::visible::visible_path;
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -38,15 +39,15 @@ struct Fit {
     held_out_comparisons: usize,
     /// Accuracy of guessing.
     chance: f64,
-    #[serde(skip)]
-    held_out: Option<HeldOutAccuracy>,
+    differs_from_guessing: bool,
+    left_out: LeftOut,
 }
 
 pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
     let Table { tuned, judged } = experiment.table(&mut load_labeler(None)?)?;
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
-        standings: Standings::of(&judged),
+        standings: Standings::of(&judged, LeftOut::default()),
         seconds: started.elapsed().as_secs_f64(),
         device: device.into(),
         seed: common.seed,
@@ -55,7 +56,8 @@ pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &
     let environment = common.environment(device, Some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(experiment.directory.path())?;
     super::report::write(experiment.directory)?;
-    common.print(&outcome, &text(&outcome))
+    let fits: String = tuned.iter().map(describe).collect();
+    common.print(&outcome, &text(&outcome, &fits))
 }
 
 fn fit(tuned: &Tuned) -> Fit {
@@ -68,23 +70,21 @@ fn fit(tuned: &Tuned) -> Fit {
         held_out_accuracy_high: high,
         held_out_comparisons: tuned.fit.held_out_comparisons,
         chance: tuned.fit.chance,
-        held_out,
+        differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),
+        left_out: tuned.fit.left_out.clone(),
     }
 }
 
-fn text(outcome: &Outcome) -> String {
-    let fit = |fit: &Fit| {
-        let accuracy = fit.held_out.map_or("not measured: no comparison was held out".into(), |held_out| {
-            format!("on {} comparisons it had not seen, right in {held_out}", held_out.comparisons)
-        });
-        format!("\nreward model of {} labels: {accuracy}", fit.labels)
-    };
-    let fits: String = outcome.reward_models.iter().map(fit).collect();
+fn describe(tuned: &Tuned) -> String {
+    format!("\nreward model of {} labels: right in {}", tuned.labels, tuned.fit.describe_accuracy())
+}
+
+fn text(outcome: &Outcome, fits: &str) -> String {
     format!(
         "{}\n{fits}\n{:.0} s on {}; report: {}",
         outcome.standings.to_text(),
         outcome.seconds,
         outcome.device,
-        outcome.report.display(),
+        visible_path(&outcome.report),
     )
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
 use super::{Common, label};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{Desk, SharedDesk};
@@ -16,6 +17,7 @@ use crate::lm::{STORYTELLER, Task};
 use crate::policy::Policy;
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::{Choosers, RoundOutcome, Rounds, Session, open_log};
+use crate::visible::visible_path;
 
 /// Label, fit a reward model, tune, and again from the tuned policy, in rounds
 ///
@@ -62,6 +64,8 @@ const MOST_MINUTES: u64 = 5_256_000;
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
+    /// Of the file of queries.
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     reward_model: PathBuf,
     #[serde(serialize_with = "files::serialize_path")]
@@ -74,7 +78,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.texts(&model.tokenizer)?;
+    let mut left_out = LeftOut::default();
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    left_out.say("queries");
     let inputs = [
         Some(remembered_model(&arguments.model)?),
         remembered_if_given("queries", arguments.queries.as_ref())?,
@@ -95,7 +101,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     out.write(&policy.to_files(&model)?, &directory)?;
     let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
-    let [out, reward, model] = [arguments.out.display(), reward_model.display(), arguments.model.display()];
+    let [out, reward, model] = [&arguments.out, &reward_model, &arguments.model].map(|path| visible_path(path));
     let described = rounds
         .last()
         .map_or_else(String::new, |round| format!("{}\n", round.written.describe(settings.task.penalty_score)));
@@ -103,7 +109,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         "{described}tuned model written to {out}, the last round's reward model to {reward}\n\
          judge it with: preftune eval --model {out} --baseline {model} --reward {reward}"
     );
-    common.print(&Outcome { rounds, reward_model, out: arguments.out.clone() }, &text)
+    common.print(&Outcome { rounds, left_out, reward_model, out: arguments.out.clone() }, &text)
 }
 
 /// All rounds with the same page in front of people, which stays open between them.

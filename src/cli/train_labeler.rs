@@ -1,14 +1,18 @@
 //! `preftune train-labeler`: the simulated labeler's classifier.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::Common;
+use crate::data::text_lines::text_lines;
+use crate::data::{LeftOut, Reason};
+use crate::device::room_of_host;
 use crate::error::Result;
-use crate::labels::classifier::{LabeledSentences, train_with_held_out};
+use crate::labels::classifier::{LabeledSentences, memory_that_fits, train_with_held_out};
 use crate::run::{OutputFile, Progress, files};
+use crate::visible::visible_path;
 
 /// Train the classifier by which the simulated labeler judges
 ///
@@ -39,15 +43,24 @@ struct Outcome {
     low: f64,
     high: f64,
     held_out_examples: usize,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = OutputFile::new(&arguments.out)?;
+    let size = |path: &Path| Ok(files::open(path)?.metadata().map_or(0, |file| file.len()));
+    let bytes = size(&arguments.positive)?.saturating_add(size(&arguments.negative)?);
+    let memory = memory_that_fits(bytes, room_of_host())?;
+    common.say(&format!("memory: about {}", memory.describe()));
     let (positive, negative) = (files::read_text(&arguments.positive)?, files::read_text(&arguments.negative)?);
-    let (positive, negative): (Vec<&str>, Vec<&str>) = (positive.lines().collect(), negative.lines().collect());
+    let mut left_out = LeftOut::default();
+    let positive = sentences(&positive, &arguments.positive, &mut left_out)?;
+    let negative = sentences(&negative, &arguments.negative, &mut left_out)?;
     let sentences = LabeledSentences { source: &arguments.source, positive: &positive, negative: &negative };
+    left_out.count(Reason::SentencesOfBothKinds, sentences.of_both_kinds());
+    left_out.say("sentences");
     let mut progress: Option<Progress> = None;
     let mut seen = 0;
     let (classifier, held_out) = train_with_held_out(sentences, 0.1, common.seed, |done, total| {
@@ -64,14 +77,19 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         100.0 * held_out.low,
         100.0 * held_out.high,
         held_out.examples,
-        arguments.out.display(),
+        visible_path(&arguments.out),
     );
     let outcome = Outcome {
         held_out_accuracy: held_out.accuracy,
         low: held_out.low,
         high: held_out.high,
         held_out_examples: held_out.examples,
+        left_out,
         out: arguments.out,
     };
     common.print(&outcome, &text)
+}
+
+fn sentences<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<&'a str>> {
+    Ok(text_lines(text, path, left_out)?.into_iter().map(|(_, sentence)| sentence).collect())
 }

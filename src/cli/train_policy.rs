@@ -9,12 +9,14 @@ use super::Common;
 use super::common::{
     load_model, load_reward_model, read_queries, remembered_folder_of_model, remembered_if_given, remembered_model,
 };
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::policy::{TunedPolicy, Written};
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::tune;
+use crate::visible::visible_path;
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
 ///
@@ -45,6 +47,7 @@ struct Outcome {
     updates: usize,
     #[serde(flatten)]
     written: Written,
+    left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     out: PathBuf,
 }
@@ -56,7 +59,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task)?.tokens(&model, &task)?;
+    let mut left_out = LeftOut::default();
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?;
+    let queries = queries.tokens(&model, &task, &mut left_out)?;
+    left_out.say("queries");
     let inputs = [
         Some(remembered_model(&arguments.model)?),
         Some(remembered_folder_of_model("reward model", &arguments.reward)?),
@@ -69,6 +75,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let TunedPolicy { policy, written } = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
     out.write(&policy.to_files(&model)?, &directory)?;
     let described = written.describe(settings.task.penalty_score);
-    let text = format!("{described}\ntuned model written to {}", arguments.out.display());
-    common.print(&Outcome { updates: settings.policy.updates, written, out: arguments.out }, &text)
+    let text = format!("{described}\ntuned model written to {}", visible_path(&arguments.out));
+    common.print(&Outcome { updates: settings.policy.updates, written, left_out, out: arguments.out }, &text)
 }

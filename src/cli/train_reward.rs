@@ -6,13 +6,17 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, read_queries, remembered, remembered_if_given, remembered_model};
+use super::common::{
+    load_model, read_comparisons, read_queries, remembered, remembered_if_given, remembered_model, remembered_question,
+};
+use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::fit;
 use crate::statistics::Interval;
+use crate::visible::visible_path;
 
 /// Fit a reward model to comparisons
 #[derive(Args)]
@@ -24,6 +28,9 @@ pub struct Arguments {
     /// file of the original, such as labels/sentiment once it was fetched
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
+    /// Of tasks of Label Studio with several pairwise questions, the one whose answers count
+    #[arg(long, value_name = "NAME")]
+    question: Option<String>,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
@@ -46,8 +53,11 @@ struct Outcome {
     held_out_loss: Option<f64>,
     /// Accuracy of guessing.
     chance: f64,
+    /// Whether the interval lies beside it.
+    differs_from_guessing: bool,
     comparisons: usize,
     held_out_comparisons: usize,
+    left_out: LeftOut,
     gain: f64,
     bias: f64,
     #[serde(serialize_with = "files::serialize_path")]
@@ -60,21 +70,26 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let comparisons = read_comparisons(&arguments.comparisons, &model, &task, 2)?;
+    let mut left_out = LeftOut::default();
+    let from = (arguments.comparisons.as_path(), arguments.question.as_deref());
+    let comparisons = read_comparisons(from, &model, &task, 2, &mut left_out)?;
     let queries = match &arguments.queries {
-        path @ Some(_) => read_queries(path.as_deref(), &model, &task)?.tokens(&model, &task)?,
+        path @ Some(_) => {
+            read_queries(path.as_deref(), &model, &task, &mut left_out)?.tokens(&model, &task, &mut left_out)?
+        }
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
     let inputs = [
         Some(remembered_model(&arguments.model)?),
         Some(remembered("comparisons", &arguments.comparisons)?),
+        remembered_question(arguments.question.as_deref()),
         remembered_if_given("queries", arguments.queries.as_ref())?,
     ];
     let directory = common.run_directory("train-reward", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);
-    let fit = fit(&session, comparisons, &queries, &out, &directory)?;
+    let fit = fit(&session, comparisons, left_out, &queries, &out, &directory)?;
     let held_out = fit.held_out();
     let Interval { low, high } = held_out.map_or(Interval { low: 0.0, high: 1.0 }, |held_out| held_out.interval());
     let outcome = Outcome {
@@ -83,18 +98,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         held_out_accuracy_high: high,
         held_out_loss: fit.fitted.held_out.map(|step| step.loss),
         chance: fit.chance,
+        differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),
         comparisons: fit.comparisons,
         held_out_comparisons: fit.held_out_comparisons,
+        left_out: fit.left_out.clone(),
         gain: fit.fitted.gain_and_bias.gain,
         bias: fit.fitted.gain_and_bias.bias,
         out: arguments.out,
     };
-    let accuracy = match held_out {
-        Some(held_out) => {
-            format!("on {} comparisons of queries not trained on, accuracy {held_out}", held_out.comparisons)
-        }
-        None => "no held-out accuracy: every query trains".to_string(),
-    };
-    let text = format!("{accuracy}\nreward model written to {}", outcome.out.display());
+    let text = format!(
+        "held-out accuracy {}\nreward model written to {}",
+        fit.describe_accuracy(),
+        visible_path(&outcome.out)
+    );
     common.print(&outcome, &text)
 }

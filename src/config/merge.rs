@@ -57,7 +57,7 @@ impl Settings {
     pub(super) fn config(&self) -> Result<Config> {
         Config::deserialize(self.table.clone()).map_err(|error| {
             let message = error.to_string().trim_end().replace('\n', " ");
-            Error::usage(message, "the README lists every setting with its values")
+            Error::usage(message, "`preftune presets --settings` lists every setting with its bounds")
         })
     }
 }
@@ -106,7 +106,7 @@ impl Layer<'_> {
             .max_by(|a, b| a.0.total_cmp(&b.0));
         let hint = match nearest {
             Some((_, known)) => format!("did you mean {known}?"),
-            None => "the README lists every setting".to_string(),
+            None => "`preftune presets --settings` lists every setting".to_string(),
         };
         self.wrong(&format!("unknown setting {}", shortened(key, SHOWN)), &hint)
     }

@@ -6,29 +6,33 @@
 //! comparisons, preferences, openai ──split──▶ reward training | held-out accuracy
 //! ```
 //!
-//! Nothing here opens a file, starts a thread or reads a clock: functions take the text, and the
-//! path it came from only for their error messages.
+//! Nothing here opens a file, starts a thread or reads a clock: functions take a reader or the text, and the
+//! path it came from only for their error messages. [`left_out::LeftOut`] counts what does not count as it
+//! stands in its file.
 
 pub mod books;
 pub mod comparisons;
-mod entries;
+pub mod entries;
+mod json;
+pub mod left_out;
 pub mod openai;
 pub mod preferences;
 pub mod queries;
 pub mod split;
+mod table;
+pub mod text_lines;
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::error::{Error, Result};
 
+pub use left_out::{Cut, LeftOut, Reason};
+
 /// Reads one line of JSONL; lines count from 1.
-fn parse_json_line<T: serde::de::DeserializeOwned>(
-    line: &str,
-    line_number: usize,
-    path: &Path,
-    hint: &str,
-) -> Result<T> {
-    serde_json::from_str(line).map_err(|fault| {
+fn parse_json_line(line: &str, line_number: usize, path: &Path, hint: &str) -> Result<Value> {
+    json::parse(line).map_err(|fault| {
         // serde_json ends its text with "at line 1 column …": line 1 of this line, which would
         // contradict the line number of the file.
         let text = fault.to_string();

@@ -1,13 +1,13 @@
 //! The original's label files: the best of four, in token ids of GPT-2 (`label_types.py`,
 //! `PickBest`), as one JSON array.
 
-use std::path::Path;
+use std::io::BufRead;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::entries::entries;
-use super::without_byte_order_mark;
+use super::entries::Entries;
+use super::left_out::{LeftOut, Reason};
 use crate::error::{Error, Result};
 
 /// Tokens of GPT-2: their ids are those below.
@@ -55,14 +55,10 @@ pub fn without_padding(ids: &[u32]) -> Vec<u32> {
 }
 
 /// Whether a file of comparisons or queries is one of the original's, even if it is damaged.
-pub fn is_original(text: &str) -> bool {
-    let text = without_byte_order_mark(text);
-    if !text.trim_start().starts_with('[') {
-        return false;
-    }
-    match entries(text, Path::new("")).next() {
+pub fn is_original(entries: &mut Entries<impl BufRead>) -> bool {
+    match entries.peek() {
         Some(Ok((_, entry))) => entry.get("query").is_some_and(Value::is_array) || entry.get("sample0").is_some(),
-        Some(Err(_)) => text.contains("\"sample0\""),
+        Some(Err(_)) => entries.is_array_with("\"sample0\""),
         None => false,
     }
 }
@@ -78,12 +74,13 @@ pub struct Labels {
 const HINT: &str = "each entry is {\"query\": [ids], \"sample0\": [ids], …, \"sample3\": [ids], \"best\": 0}";
 
 impl Labels {
-    /// Reads a label file, leaving nothing out; `path` is named in errors.
-    pub fn read(text: &str, path: &Path) -> Self {
+    /// Reads a label file, leaving nothing out.
+    pub fn read(entries: Entries<impl BufRead>) -> Self {
         let mut labels = Vec::new();
-        let read = (1..).zip(entries(without_byte_order_mark(text), path)).map(|(number, entry)| {
+        let path = entries.path().to_path_buf();
+        let read = (1..).zip(entries).map(|(number, entry)| {
             let (line, entry) = entry?;
-            let fault = |what: String| Error::line(path, line, format!("judgment {number}: {what}"), HINT);
+            let fault = |what: String| Error::line(&path, line, format!("judgment {number}: {what}"), HINT);
             let label: PickBest = serde_json::from_value(entry).map_err(|error| fault(error.to_string()))?;
             label.fault().map_or(Ok(label), |what| Err(fault(what)))
         });
@@ -107,20 +104,31 @@ pub fn to_json(labels: &[PickBest]) -> String {
     serde_json::to_string(labels).unwrap_or_default()
 }
 
-/// The queries of a file, each once, in order of first appearance, without padding.
-pub fn distinct_queries(labels: &[PickBest]) -> Vec<Vec<u32>> {
+/// The queries of a file, each once, in order of first appearance, without padding; the others are counted.
+pub fn distinct_queries(labels: &[PickBest], left_out: &mut LeftOut) -> Vec<Vec<u32>> {
     let mut seen = std::collections::HashSet::new();
     let queries = labels.iter().map(|label| without_padding(&label.query));
-    queries.filter(|query| seen.insert(query.clone())).collect()
+    let distinct: Vec<Vec<u32>> = queries.filter(|query| seen.insert(query.clone())).collect();
+    left_out.count(Reason::RepeatedQueries, labels.len() - distinct.len());
+    distinct
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::path::Path;
+
+    fn entries(text: &str) -> Entries<&[u8]> {
+        Entries::new(text.as_bytes(), Path::new("offline_5k.json"))
+    }
 
     fn parse(text: &str) -> Result<Vec<PickBest>> {
-        Labels::read(text, Path::new("offline_5k.json")).whole()
+        Labels::read(entries(text)).whole()
+    }
+
+    fn is_original(text: &str) -> bool {
+        super::is_original(&mut entries(text))
     }
 
     fn padded(length: usize) -> impl Strategy<Value = Vec<u32>> {
@@ -156,7 +164,9 @@ mod tests {
         assert!(is_original(&text.replacen("464,", "464;", 1)), "damaged in its first entry");
         assert!(!is_original("[The door opened.\n"), "a query that begins with a bracket");
         assert_eq!((labels[0].samples()[1], labels[0].best), ([2, 50259].as_slice(), 2));
-        assert_eq!(distinct_queries(&[labels.clone(), labels].concat()), [[464, 13]]);
+        let mut left_out = LeftOut::default();
+        assert_eq!(distinct_queries(&[labels.clone(), labels].concat(), &mut left_out), [[464, 13]]);
+        assert_eq!(left_out.number(Reason::RepeatedQueries), 1);
     }
 
     #[test]
@@ -172,7 +182,7 @@ mod tests {
         assert!(says(&format!("[{}]", good.replace("\"query\":[1]", "\"query\":[50259]"))).contains("but padding"));
         let torn = says(&format!("[{good},\n{{\"query\":"));
         assert!(torn.starts_with("offline_5k.json:2: not the JSON expected here"), "{torn}");
-        assert_eq!(Labels::read(&format!("[{good},\n{{\"query\":"), Path::new("")).labels.len(), 1);
+        assert_eq!(Labels::read(entries(&format!("[{good},\n{{\"query\":"))).labels.len(), 1);
         assert!(says("[{\"query\":[1]}]").contains("missing field `sample0`"));
     }
 }

@@ -13,16 +13,20 @@
 mod conversation;
 mod label_studio;
 mod pairs;
+mod standing;
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::io::BufRead;
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::comparisons::{Comparison, LINE_HINT, Record, standing};
-use super::entries::entries;
-use super::without_byte_order_mark;
+use super::comparisons::{Comparison, LINE_HINT, Record};
+use super::entries::Entries;
+use super::left_out::{LeftOut, Reason};
 use crate::error::{Error, Result};
+use label_studio::LabelStudio;
+use standing::Standing;
 
 pub use pairs::to_trl;
 
@@ -35,13 +39,20 @@ enum Format {
 }
 
 impl Format {
-    fn of(entry: &Value) -> Option<Self> {
+    fn of(entry: &Value) -> std::result::Result<Self, String> {
         let has = |field| entry.get(field).is_some();
         match () {
-            () if has("responses") || has("undo") => Some(Self::Comparisons),
-            () if has("chosen") => Some(Self::Pairs),
-            () if has("annotations") => Some(Self::LabelStudio),
-            () => None,
+            () if has("responses") || has("undo") => Ok(Self::Comparisons),
+            () if has("chosen") => Ok(Self::Pairs),
+            () if has("annotations") => Ok(Self::LabelStudio),
+            () if has("completion") && has("label") => Err(
+                "unpaired preferences (as for KTO): one response and whether it is good, nothing to compare it with"
+                    .into(),
+            ),
+            () => {
+                let fields: Vec<&String> = entry.as_object().into_iter().flat_map(|fields| fields.keys()).collect();
+                Err(format!("neither comparisons nor preferences in a format that is known: the fields are {fields:?}"))
+            }
         }
     }
 
@@ -49,17 +60,117 @@ impl Format {
         match self {
             Self::Comparisons => LINE_HINT,
             Self::Pairs => "a pair is {\"prompt\": \"…\", \"chosen\": \"…\", \"rejected\": \"…\"}",
-            Self::LabelStudio => "export the project as JSON, not JSON-MIN",
+            Self::LabelStudio => {
+                "export the project as JSON, not JSON-MIN; of several questions, name the one that counts with --question"
+            }
+        }
+    }
+}
+
+/// What a file of preferences says next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preference {
+    /// The next comparison. Where the file gives it no id, that is the file's name and the line.
+    Chosen(Comparison),
+    /// The comparison of this number, from 0 in the order in which they came, was taken back.
+    TakenBack(usize),
+}
+
+/// Reads a file in any of these formats, an entry at a time.
+pub struct PreferenceReader<R> {
+    entries: Entries<R>,
+    name: String,
+    format: Option<Format>,
+    /// The question of Label Studio that counts, if there are several.
+    question: Option<String>,
+    label_studio: LabelStudio,
+    standing: Standing,
+    read: VecDeque<Preference>,
+    left_out: LeftOut,
+}
+
+impl<R: BufRead> PreferenceReader<R> {
+    /// Reads what the entries hold; of tasks of Label Studio with several questions, the answers to `question`.
+    pub fn new(entries: Entries<R>, question: Option<&str>) -> Self {
+        let name = entries.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self {
+            entries,
+            name,
+            format: None,
+            question: question.map(String::from),
+            label_studio: LabelStudio::about(question),
+            standing: Standing::default(),
+            read: VecDeque::new(),
+            left_out: LeftOut::default(),
         }
     }
 
-    fn read(self, entry: Value) -> std::result::Result<Vec<Record>, String> {
-        let found: Vec<Record> = match self {
-            Self::Comparisons => vec![Record::of(entry).map_err(|fault| fault.to_string())?],
-            Self::Pairs => vec![pairs::record(entry)?],
-            Self::LabelStudio => label_studio::comparisons(entry)?.into_iter().map(Record::Judged).collect(),
+    /// What was left out of all that was read so far.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    fn read_entry(&mut self, (line, entry): (usize, Value)) -> Result<()> {
+        let path = self.entries.path();
+        let format = match self.format {
+            Some(format) => format,
+            None => {
+                let format = Format::of(&entry)
+                    .map_err(|what| Error::line(path, line, what, "datasets/README.md shows the formats"))?;
+                if let Some(question) = &self.question
+                    && format != Format::LabelStudio
+                {
+                    let what = format!("there is no question {question:?}: only tasks of Label Studio have questions");
+                    return Err(Error::line(path, line, what, "leave --question out"));
+                }
+                *self.format.insert(format)
+            }
         };
-        found.iter().find_map(Record::fault).map_or(Ok(found), Err)
+        let records = match format {
+            Format::Comparisons => Record::of(entry).map(|record| vec![record]).map_err(|fault| fault.to_string()),
+            Format::Pairs => pairs::record(entry, &mut self.left_out).map(|record| record.into_iter().collect()),
+            Format::LabelStudio => {
+                let found = self.label_studio.comparisons(entry, &mut self.left_out);
+                found.map(|all| all.into_iter().map(Record::Judged).collect())
+            }
+        };
+        let sound = |records: Vec<Record>| records.iter().find_map(Record::fault).map_or(Ok(records), Err);
+        let records = records.and_then(sound).map_err(|what| Error::line(path, line, what, format.hint()))?;
+        records.into_iter().for_each(|record| self.take(record, line));
+        Ok(())
+    }
+
+    fn take(&mut self, record: Record, line: usize) {
+        match record {
+            Record::Judged(mut comparison) => {
+                if comparison.id.is_empty() {
+                    comparison.id = format!("{}:{line}", self.name);
+                }
+                self.standing.judged(&comparison, &mut self.left_out);
+                self.read.push_back(Preference::Chosen(comparison));
+            }
+            Record::Undecided(answer) => self.standing.undecided(&answer, &mut self.left_out),
+            Record::Undone(undone) => {
+                let number = self.standing.undone(&undone, &mut self.left_out);
+                self.read.extend(number.map(Preference::TakenBack));
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for PreferenceReader<R> {
+    type Item = Result<Preference>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(read) = self.read.pop_front() {
+                return Some(Ok(read));
+            }
+            let entry = self.entries.next()?;
+            if let Err(error) = entry.and_then(|entry| self.read_entry(entry)) {
+                return Some(Err(error));
+            }
+        }
     }
 }
 
@@ -68,33 +179,29 @@ impl Format {
 pub struct Preferences {
     /// Where the file gives a comparison no id, it is the file's name and the line.
     pub comparisons: Vec<Comparison>,
-    /// Entries in which nobody chose, or both responses are the same.
-    pub undecided: usize,
+    pub left_out: LeftOut,
     /// What is wrong with the entry after these, if anything.
     pub fault: Option<Error>,
 }
 
 impl Preferences {
-    /// Reads a file in any of these formats; `path` is named in errors.
-    pub fn read(text: &str, path: &Path) -> Self {
-        let mut records = Vec::new();
-        let read = entries(without_byte_order_mark(text), path);
-        let mut of_file = None;
-        let fault = read.map(|entry| {
-            let (line, entry) = entry?;
-            let format = match of_file {
-                Some(format) => format,
-                None => *of_file.insert(Format::of(&entry).ok_or_else(|| unknown(line, path))?),
-            };
-            let read = format.read(entry).map_err(|what| Error::line(path, line, what, format.hint()))?;
-            records.extend(read.into_iter().map(|record| numbered(record, line, path)));
+    /// Reads all of it into memory.
+    pub fn read(mut reader: PreferenceReader<impl BufRead>) -> Self {
+        let mut comparisons = Vec::new();
+        let read = reader.by_ref().map(|read| {
+            match read? {
+                Preference::Chosen(comparison) => comparisons.push(Some(comparison)),
+                Preference::TakenBack(number) => drop(comparisons.get_mut(number).and_then(Option::take)),
+            }
             Ok(())
         });
-        let fault = fault.filter_map(Result::err).next();
-        let undone: HashSet<&str> = records.iter().filter_map(Record::undone).collect();
-        let is_undecided = |record: &&Record| matches!(record, Record::Undecided(one) if one.id.is_empty() || !undone.contains(one.id.as_str()));
-        let undecided = records.iter().filter(is_undecided).count();
-        Self { comparisons: standing(records), undecided, fault }
+        let fault = read.filter_map(Result::err).next();
+        Self { comparisons: comparisons.into_iter().flatten().collect(), left_out: reader.left_out.clone(), fault }
+    }
+
+    /// Entries in which nobody chose, or whose responses are the same text.
+    pub fn undecided(&self) -> usize {
+        self.left_out.number(Reason::Undecided) + self.left_out.number(Reason::SameResponses)
     }
 
     /// The comparisons of a file without a bad entry.
@@ -106,18 +213,9 @@ impl Preferences {
     }
 }
 
-fn unknown(line: usize, path: &Path) -> Error {
-    let what = "neither comparisons nor preferences in a format that is known";
-    Error::line(path, line, what, "datasets/README.md shows the formats")
-}
-
-fn numbered(mut record: Record, line: usize, path: &Path) -> Record {
-    if let Record::Judged(comparison) = &mut record
-        && comparison.id.is_empty()
-    {
-        comparison.id = format!("{}:{line}", path.file_name().unwrap_or_default().to_string_lossy());
-    }
-    record
+/// Opens nothing: reads text that is in memory. `path` is named in errors.
+pub fn read_text(text: &str, path: &Path) -> Preferences {
+    Preferences::read(PreferenceReader::new(Entries::new(text.as_bytes(), path), None))
 }
 
 #[cfg(test)]
@@ -126,7 +224,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Preferences {
-        Preferences::read(text, Path::new("folder/pairs.jsonl"))
+        read_text(text, Path::new("folder/pairs.jsonl"))
     }
 
     fn only(text: &str) -> Comparison {
@@ -209,7 +307,7 @@ mod tests {
         for (bad, says) in cases {
             let in_lines = read(&format!("{good}\n\n{bad}\n{good}\n"));
             let in_an_array = read(&format!("[{good},\n\n{bad},\n{good}]"));
-            for Preferences { comparisons, fault, .. } in [in_lines, in_an_array] {
+            for Preferences { comparisons, fault, left_out: _ } in [in_lines, in_an_array] {
                 assert_eq!(comparisons.len(), 1);
                 let error = fault.unwrap();
                 assert!(error.to_string().starts_with("folder/pairs.jsonl:3: "), "{error}");
@@ -219,10 +317,10 @@ mod tests {
         }
         assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
         let undecided = read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#);
-        assert_eq!((undecided.undecided, undecided.whole().unwrap().len()), (1, 0));
+        assert_eq!((undecided.undecided(), undecided.whole().unwrap().len()), (1, 0));
         let entry = |best: &str| format!(r#"{{"id": "1", "query": "a", "responses": ["b", "c"], "best": {best}}}"#);
         let taken_back = read(&format!("{}\n{{\"undo\": \"1\"}}\n{}\n", entry("null"), entry("1")));
-        assert_eq!((taken_back.undecided, taken_back.whole().unwrap().len()), (0, 1));
+        assert_eq!((taken_back.undecided(), taken_back.whole().unwrap().len()), (0, 1));
         for unknown_field in
             [TASK.replace("\"answer1,answer2\"", "\"left,right\""), TASK.replace("\"right\"", "\"up\"")]
         {

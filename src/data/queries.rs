@@ -2,48 +2,86 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde_json::Value;
 
-use super::{parse_json_line, without_byte_order_mark};
+use super::entries::Entries;
+use super::left_out::LeftOut;
+use super::text_lines::{begins_json, text_lines};
+use super::without_byte_order_mark;
 use crate::error::{Error, Result};
 
-const JSONL_HINT: &str = "each line of a JSONL file of queries is {\"query\": \"…\"}";
+const HINT: &str =
+    "queries are text, one a line, or JSONL {\"query\": \"…\"}, or a JSON array of texts or of such objects";
 
-#[derive(Deserialize)]
-struct QueryLine {
-    query: String,
-}
+/// What other programs call a query.
+const OTHER_NAMES: [&str; 6] = ["prompt", "text", "input", "question", "instruction", "content"];
 
-/// Reads queries: text, one a line, or JSONL `{"query": "…"}` if the first line that is not
-/// blank starts with `{`.
+/// Reads queries: text, one a line; JSONL `{"query": "…"}`; or one JSON array of texts or of such objects. In
+/// the place of `query` there may be one of the names that others use: `prompt`, `text`, `input`, `question`,
+/// `instruction` or `content`. What begins as JSON is JSON, or refused, and never read as text.
 ///
-/// Blank lines are skipped. Text queries lose the spaces around them; JSONL queries are kept to
+/// Blank lines are skipped, and counted. Text queries lose the spaces around them; JSON queries are kept to
 /// the letter (so they may contain line breaks) and may carry other fields.
 ///
 /// # Errors
 /// [`Error::Input`] when there is no query at all, and, with its line number, for a line that is
-/// not such JSON or whose query is blank.
-pub fn parse_queries(text: &str, path: &Path) -> Result<Vec<String>> {
-    let lines: Vec<(usize, &str)> =
-        (1..).zip(without_byte_order_mark(text).lines().map(str::trim)).filter(|(_, line)| !line.is_empty()).collect();
-    let Some((_, first)) = lines.first() else {
-        let hint = "write one query a line, or JSONL {\"query\": \"…\"}";
-        return Err(Error::input(path, "there are no queries in this file", hint));
+/// not such JSON, for one whose query is blank or of which nobody knows which field is the query, and for what
+/// [`text_lines`] refuses.
+pub fn parse_queries(text: &str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<String>> {
+    let first = without_byte_order_mark(text).lines().map(str::trim).find(|line| !line.is_empty());
+    let queries = match first {
+        Some(first) if begins_json(first) => json_queries(text, path)?,
+        _ => text_lines(text, path, left_out)?.into_iter().map(|(_, line)| line.to_owned()).collect(),
     };
-    if first.starts_with('{') {
-        let parse = |&(number, line): &(usize, &str)| parse_query_line(line, number, path);
-        lines.iter().map(parse).collect()
-    } else {
-        Ok(lines.iter().map(|(_, line)| (*line).to_owned()).collect())
+    match queries.is_empty() {
+        true => Err(Error::input(path, "there are no queries in this file", HINT)),
+        false => Ok(queries),
     }
 }
 
-fn parse_query_line(line: &str, line_number: usize, path: &Path) -> Result<String> {
-    let QueryLine { query } = parse_json_line(line, line_number, path, JSONL_HINT)?;
-    if query.trim().is_empty() {
-        return Err(Error::line(path, line_number, "the query is blank", "delete this line"));
+fn json_queries(text: &str, path: &Path) -> Result<Vec<String>> {
+    let mut name = None;
+    let query = |entry: Result<(usize, Value)>| {
+        let (line, entry) = entry?;
+        let query = match entry {
+            Value::String(query) => query,
+            entry => field_of(&entry, &mut name).map_err(|what| Error::line(path, line, what, HINT))?,
+        };
+        match query.trim().is_empty() {
+            true => Err(Error::line(path, line, "the query is blank", "delete this entry")),
+            false => Ok(query),
+        }
+    };
+    Entries::new(text.as_bytes(), path).with_hint(HINT).map(query).collect()
+}
+
+/// The query of an entry, in the field of the first entry that has one.
+fn field_of(entry: &Value, name: &mut Option<&'static str>) -> std::result::Result<String, String> {
+    let Some(fields) = entry.as_object() else { return Err("this entry is neither a text nor an object".into()) };
+    let name = match *name {
+        Some(name) => name,
+        None => *name.insert(name_of(entry)?),
+    };
+    match fields.get(name) {
+        Some(Value::String(query)) => Ok(query.clone()),
+        Some(_) => Err(format!("the field {name:?} is no text")),
+        None => Err(format!("there is no field {name:?}, in which the first entry has its query")),
     }
-    Ok(query)
+}
+
+fn name_of(entry: &Value) -> std::result::Result<&'static str, String> {
+    if entry.get("query").is_some() {
+        return Ok("query");
+    }
+    let names: Vec<&str> = OTHER_NAMES.into_iter().filter(|&name| entry.get(name).is_some()).collect();
+    match names.as_slice() {
+        [name] => Ok(OTHER_NAMES.into_iter().find(|other| other == name).unwrap_or("query")),
+        [] => {
+            let found: Vec<&String> = entry.as_object().into_iter().flat_map(|fields| fields.keys()).collect();
+            Err(format!("there is no field \"query\", only {found:?}"))
+        }
+        several => Err(format!("the query may be in any of {several:?}; name its field \"query\"")),
+    }
 }
 
 /// Queries cut from a book by the rule of the original code (`lm_tasks.py`, start and end text
@@ -79,7 +117,8 @@ pub struct Openings {
 /// # Errors
 /// As [`parse_queries`].
 pub fn openings() -> Result<Openings> {
-    let all = parse_queries(include_str!("../../datasets/openings.txt"), Path::new("datasets/openings.txt"))?;
+    let text = include_str!("../../datasets/openings.txt");
+    let all = parse_queries(text, Path::new("datasets/openings.txt"), &mut LeftOut::default())?;
     let mut openings = Openings { train: Vec::new(), held_out: Vec::new() };
     for (number, opening) in all.into_iter().enumerate() {
         let side = if number % 5 < 3 { &mut openings.train } else { &mut openings.held_out };
@@ -93,7 +132,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<String>> {
-        parse_queries(text, Path::new("queries.txt"))
+        parse_queries(text, Path::new("queries.txt"), &mut LeftOut::default())
     }
 
     #[test]
@@ -132,6 +171,40 @@ mod tests {
         assert!(parse("{\"query\": \" \"}").is_err());
         let empty = parse(" \n\n").unwrap_err();
         assert!(!empty.hint().is_empty());
+    }
+
+    /// A file of one query, as many tools write it.
+    #[test]
+    fn an_array_of_one_object_over_several_lines_is_one_query() {
+        assert_eq!(parse("[\n  {\n    \"query\": \"The door opened.\"\n  }\n]\n").unwrap(), ["The door opened."]);
+        assert_eq!(parse("[{\"prompt\": \"a\"},\n{\"prompt\": \" b\", \"id\": 1}]").unwrap(), ["a", " b"]);
+        assert_eq!(parse("[\"a, b\", \"c\\n\"]").unwrap(), ["a, b", "c\n"]);
+        for name in ["prompt", "text", "input", "question", "instruction", "content"] {
+            assert_eq!(parse(&format!("{{\"{name}\": \"a\", \"other\": 1}}")).unwrap(), ["a"]);
+        }
+        assert_eq!(parse("{\"query\": \"a\", \"prompt\": \"b\"}").unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn json_of_which_nobody_knows_the_query_is_refused() {
+        for (text, says) in [
+            (
+                "{\"instruction\": \"a\", \"input\": \"b\"}",
+                "queries.txt:1: the query may be in any of [\"input\", \"instruction\"]",
+            ),
+            ("{\"title\": \"a\"}", "there is no field \"query\", only [\"title\"]"),
+            ("{\"prompt\": \"a\"}\n{\"text\": \"b\"}", "queries.txt:2: there is no field \"prompt\""),
+            ("{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}]}", "the field \"prompt\" is no text"),
+            ("[1, 2]", "neither a text nor an object"),
+            ("[\"a\",\n\"b\"", "queries.txt:2: not the JSON expected here"),
+            ("{\n\"query\": \"a\"\n}", "queries.txt:1: not the JSON expected here"),
+            ("[\n]", "there are no queries"),
+            ("{\"query\": \"a\", \"query\": \"b\"}", "comes twice"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().contains(says), "{error} should say {says}");
+            assert_eq!(error.exit_code(), 4);
+        }
     }
 
     // 9 is the period.

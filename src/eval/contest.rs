@@ -6,13 +6,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
+use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
 use crate::lm::{LanguageModel, Passes, ROWS_AT_ONCE, Sampled, Sampling, Task, sample};
 use crate::policy::{Judges, response_log_probs};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
-use crate::run::random::{Stream, uniform};
+use crate::run::random::{Stream, below, generator, uniform};
 use crate::statistics::mean;
 
 /// Queries continued side by side, at most.
@@ -158,6 +159,18 @@ impl Judging<'_> {
         Ok(Judged { standings, contests, queries })
     }
 
+    /// What is not read of the queries, each counted once.
+    ///
+    /// # Errors
+    /// For a query that the reference cannot read.
+    pub fn left_out(&self) -> Result<LeftOut> {
+        let (task, mut left_out) = (Task::new(self.task, self.reference)?, LeftOut::default());
+        for text in self.queries.iter().take(self.pairs) {
+            task.encode_query(self.reference, text, &mut left_out)?;
+        }
+        Ok(left_out)
+    }
+
     fn draw(&self, contestants: &[Contestant<'_>], matches: &[Match]) -> Result<Vec<(Responses, Responses)>> {
         let texts: Vec<&String> = texts_of(self).collect();
         let total = (2 * matches.len() * texts.len()) as u64;
@@ -209,7 +222,9 @@ impl Judging<'_> {
     ) -> Result<()> {
         let Contestant { model, best_of, .. } = *contestant;
         let task = Task::new(self.task, model)?;
-        let queries = texts.iter().map(|query| task.encode_query(model, query)).collect::<Result<Vec<_>>>()?;
+        // What is cut is counted once, in `left_out`.
+        let cut = &mut LeftOut::default();
+        let queries = texts.iter().map(|query| task.encode_query(model, query, cut)).collect::<Result<Vec<_>>>()?;
         let sampling = Sampling { responses_per_query: best_of, ..task.sampling };
         let length = sampling.response_length;
         let numbers =
@@ -224,7 +239,8 @@ impl Judging<'_> {
         };
         for query in 0..queries.len() {
             let group = query * best_of..(query + 1) * best_of;
-            let best = scores.get(group.clone()).and_then(Judgment::of_highest).map_or(0, |judgment| judgment.best);
+            let place = (first + query) as u64;
+            let best = best_at_random(scores.get(group.clone()).unwrap_or_default(), self.seed, stream, place);
             let row = group.start + best;
             let response = sampled.responses.get(row).map_or(&[][..], Vec::as_slice);
             drawn.texts.push(task.decode_response(model, response)?);
@@ -298,6 +314,17 @@ impl Labeler for Watched<'_> {
     }
 }
 
+/// The place of the highest score, and of equal ones any: the random numbers lie beside those of the contestants
+/// and of judging.
+fn best_at_random(scores: &[f64], seed: u64, stream: u64, query: u64) -> usize {
+    let highest = Judgment::all_highest(scores);
+    let place = match highest.len() {
+        0 | 1 => 0,
+        count => below(count, &mut generator(seed, Stream::Evaluation, (1 << 33) + stream, query)),
+    };
+    highest.get(place).copied().unwrap_or(0)
+}
+
 /// What is continued, pair by pair.
 fn texts_of<'a>(judging: &Judging<'a>) -> impl Iterator<Item = &'a String> + use<'a> {
     judging.queries.iter().cycle().take(judging.pairs)
@@ -341,6 +368,17 @@ mod tests {
         assert_eq!(matches(3, false), [(0, 1), (0, 2)]);
         assert_eq!(matches(3, true), [(0, 1), (0, 2), (1, 2)]);
         assert!(matches(1, true).is_empty() && matches(0, false).is_empty());
+    }
+
+    #[test]
+    fn of_equal_scores_no_place_is_favoured_and_of_others_the_highest_is_taken() {
+        let taken = |scores: &[f64], query| best_at_random(scores, 1, 0, query);
+        let mut counts = [0; 3];
+        (0..600).for_each(|query| counts[taken(&[-1.0, -1.0, -1.0], query)] += 1);
+        // 200 each, with a standard deviation of 12.
+        assert!(counts.iter().all(|count| (150..250).contains(count)), "{counts:?}");
+        assert!((0..50).all(|query| taken(&[0.0, 2.0, 1.0], query) == 1 && taken(&[0.0, 2.0, 2.0], query) > 0));
+        assert_eq!(taken(&[], 0), 0);
     }
 
     #[test]

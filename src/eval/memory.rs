@@ -8,9 +8,9 @@ use crate::lm::{LanguageModel, Task};
 
 /// Bytes that a pair takes on the host to the end, with the copies that a labeler sees: so many a token of
 /// each response and of the query, and what texts and verdicts need however short they are.
-const OF_A_RESPONSE_TOKEN: usize = 20;
+const OF_A_RESPONSE_TOKEN: usize = 12;
 const OF_A_QUERY_BYTE: usize = 3;
-const OF_A_PAIR: usize = 500;
+const OF_A_PAIR: usize = 400;
 
 /// How many queries are continued side by side in `room`, and what judging takes with that: `models` of the
 /// reference's shape are loaded, `best_of` is the largest of the contestants, and each of `matches` matches

@@ -51,7 +51,8 @@ impl Agreements {
     }
 
     fn count(&mut self, one: &Comparison, other: &Comparison) {
-        let same = one.best == other.best;
+        // The same text may stand at two places.
+        let same = one.responses.get(one.best) == other.responses.get(other.best);
         match one.labeler == other.labeler {
             true => self.with_self.entry(one.labeler.clone()).or_default().count(same),
             false => self.with_others.count(same),
@@ -83,5 +84,15 @@ mod tests {
         assert_eq!(agreements.with_others, Agreement { pairs: 3, same: 1 });
         assert_eq!(agreements.with_others.rate(), Some(1.0 / 3.0));
         assert_eq!(Agreements::of(&answers[5..]).with_others.rate(), None);
+    }
+
+    #[test]
+    fn whoever_chooses_the_same_text_at_another_place_agrees() {
+        let of_twins = |labeler, best| Comparison {
+            responses: vec!["a".into(), "a".into(), "b".into()],
+            ..answer("q", labeler, best)
+        };
+        let agreements = Agreements::of(&[of_twins("ada", 0), of_twins("bob", 1), of_twins("cyd", 2)]);
+        assert_eq!(agreements.with_others, Agreement { pairs: 3, same: 1 });
     }
 }

@@ -17,7 +17,7 @@ use crate::format_version::{self, FormatVersion};
 use crate::json;
 
 pub use fit::FitSettings;
-pub use held_out::{HeldOut, LabeledSentences, train_with_held_out};
+pub use held_out::{HeldOut, LabeledSentences, memory_that_fits, train_with_held_out};
 
 /// Words an n-gram may have; the file names them, so that it explains itself.
 const NGRAM_SIZES: [usize; 2] = [1, 2];
@@ -80,12 +80,16 @@ impl Classifier {
         self.bias + known.sum::<f64>()
     }
 
-    /// The share of sentences on the right side of 0; `None` when there are none.
+    /// The share of sentences on the right side of 0, of which one at 0 counts half; `None` when there are none.
     pub fn accuracy(&self, positive: &[&str], negative: &[&str]) -> Option<f64> {
-        let right = positive.iter().filter(|text| self.score(text) > 0.0).count()
-            + negative.iter().filter(|text| self.score(text) <= 0.0).count();
+        let right = |score: f64| match score {
+            0.0 => 0.5,
+            score => f64::from(u8::from(score > 0.0)),
+        };
+        let positives = positive.iter().map(|text| right(self.score(text)));
+        let right = positives.chain(negative.iter().map(|text| right(-self.score(text)))).sum::<f64>();
         let all = positive.len() + negative.len();
-        (all > 0).then(|| right as f64 / all as f64)
+        (all > 0).then(|| right / all as f64)
     }
 
     /// Every n-gram with its weight in log-odds, in alphabetical order.
@@ -179,6 +183,12 @@ mod tests {
         let highest = |texts| scores(texts).into_iter().fold(f64::NEG_INFINITY, f64::max);
         assert!(lowest(cheerful) > highest(neutral), "{:?} {:?}", scores(cheerful), scores(neutral));
         assert!(lowest(neutral) > highest(gloomy), "{:?} {:?}", scores(neutral), scores(gloomy));
+    }
+
+    #[test]
+    fn sentences_without_a_known_word_count_half() {
+        let classifier = Classifier::new(0.0, [("good".to_string(), 1.0)].into_iter());
+        assert_eq!(classifier.accuracy(&["good", "table"], &["table", "chair"]), Some(2.5 / 4.0));
     }
 
     #[test]

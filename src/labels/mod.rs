@@ -67,7 +67,8 @@ pub trait Labeler {
 /// A labeler's choice among responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgment {
-    /// The index of the best response; among equally good ones the first in the order given.
+    /// The index of the best response; among equally good ones the first in the order given, in which none is
+    /// favoured where responses are shown in random order.
     pub best: usize,
     /// Whether another response is exactly as good.
     pub tied: bool,
@@ -78,12 +79,15 @@ impl Judgment {
     ///
     /// A score that is not a number is never higher than another.
     pub fn of_highest(scores: &[f64]) -> Option<Self> {
+        let highest = Self::all_highest(scores);
+        highest.first().map(|&best| Self { best, tied: highest.len() > 1 })
+    }
+
+    /// The places of all responses with the highest score; of all, if no score is a number.
+    pub fn all_highest(scores: &[f64]) -> Vec<usize> {
         let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mut as_high = (0..).zip(scores).filter(|&(_, &score)| score >= highest);
-        match as_high.next() {
-            Some((best, _)) => Some(Self { best, tied: as_high.next().is_some() }),
-            None => (!scores.is_empty()).then_some(Self { best: 0, tied: scores.len() > 1 }),
-        }
+        let as_high: Vec<usize> = (0..).zip(scores).filter(|&(_, &score)| score >= highest).map(|(at, _)| at).collect();
+        if as_high.is_empty() { (0..scores.len()).collect() } else { as_high }
     }
 }
 

@@ -155,14 +155,14 @@ fn router(office: Arc<Office>, guard: Arc<Guard>) -> Router {
 }
 
 async fn accept(listener: TcpListener, router: Router) {
-    let connections = Arc::new(Connections::default());
+    let connections = Arc::new(Connections::new());
     tokio::spawn(Arc::clone(&connections).end_late_ones());
     for count in 1_usize.. {
         match listener.accept().await {
             Ok((stream, _)) => connections.serve(stream, router.clone()),
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(_) => {
-                connections.end_oldest_without_token();
+                connections.make_do_with_fewer();
                 tokio::time::sleep(SHORT_OF_DESCRIPTORS).await;
             }
         }

@@ -4,6 +4,7 @@ use super::hugging_face::LanguageModel;
 use super::memory::{Inference, Memory};
 use super::sampler::{Pass, ROWS_AT_ONCE, Sampling, passes_of, sample};
 use super::task::Task;
+use crate::data::LeftOut;
 use crate::device::Room;
 use crate::error::{Error, Result};
 use crate::run::interrupt::Interrupt;
@@ -30,6 +31,8 @@ pub struct Part<'a> {
     pub query: &'a str,
     /// In tokens, as drawn.
     pub responses: &'a [Vec<u32>],
+    /// What of the query the model does not read.
+    pub left_out: LeftOut,
     /// Whether they are the first to their query, and the last.
     pub is_first: bool,
     pub is_last: bool,
@@ -45,7 +48,8 @@ impl Continuations<'_> {
         let response = self.task.sampling.response_length;
         // A token has a byte or more.
         let longest_query = longest_bytes.min(self.task.query_length);
-        let rows = self.responses.clamp(RESPONSES_AT_ONCE, ROWS_AT_ONCE);
+        let all = self.queries.len().saturating_mul(self.responses).max(1);
+        let rows = self.responses.clamp(RESPONSES_AT_ONCE, ROWS_AT_ONCE).min(all);
         let drawing = Inference {
             models: 1,
             rows,
@@ -74,11 +78,11 @@ impl Continuations<'_> {
                 return Err(Error::Interrupted { checkpoint: None });
             }
             let some = queries.get(pass.queries.clone()).unwrap_or_default();
-            let drawn = self.draw_pass(&pass, some)?;
+            let (drawn, cuts) = self.draw_pass(&pass, some)?;
             let is_first = pass.responses.start == 0;
             let is_last = pass.responses.end == responses;
-            for (query, responses) in some.iter().zip(drawn.chunks(pass.responses.len())) {
-                let part = Part { query, responses, is_first, is_last };
+            for ((query, responses), left_out) in some.iter().zip(drawn.chunks(pass.responses.len())).zip(cuts) {
+                let part = Part { query, responses, left_out, is_first, is_last };
                 if !progress.suspend(|| take(part))? {
                     return Ok(());
                 }
@@ -89,11 +93,13 @@ impl Continuations<'_> {
         Ok(())
     }
 
-    /// The same numbers whatever is drawn together: a response has those of its place among all.
-    fn draw_pass(&self, pass: &Pass, queries: &[String]) -> Result<Vec<Vec<u32>>> {
+    /// Responses, and what of each query is left out. The same numbers whatever is drawn together: a response
+    /// has those of its place among all.
+    fn draw_pass(&self, pass: &Pass, queries: &[String]) -> Result<(Vec<Vec<u32>>, Vec<LeftOut>)> {
         let Self { model, task, .. } = *self;
-        let context = |query: &String| Ok(task.context(&task.encode_query(model, query)?));
-        let contexts = queries.iter().map(context).collect::<Result<Vec<_>>>()?;
+        let mut cuts = vec![LeftOut::default(); queries.len()];
+        let context = |(query, cut): (&String, &mut LeftOut)| Ok(task.context(&task.encode_query(model, query, cut)?));
+        let contexts = queries.iter().zip(&mut cuts).map(context).collect::<Result<Vec<_>>>()?;
         let sampling = Sampling { responses_per_query: pass.responses.len(), ..task.sampling };
         let numbers = |row: usize| {
             let query = pass.queries.start + row / pass.responses.len();
@@ -102,6 +108,6 @@ impl Continuations<'_> {
             uniform(self.seed, Stream::Sampling, 0, place, sampling.response_length)
         };
         let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
-        Ok(drawn.responses)
+        Ok((drawn.responses, cuts))
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::config::ModelConfig;
 use crate::device::Room;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 pub use inference::Inference;
 pub use training::{Loop, Pass};
@@ -70,6 +70,14 @@ impl Memory {
         let parts = self.parts().into_iter().filter(|(_, bytes)| *bytes > 0);
         let parts: Vec<String> = parts.map(|(name, bytes)| format!("{name} {}", mb(bytes))).collect();
         format!("{} MB ({})", mb(self.total()), parts.join(", "))
+    }
+
+    /// The same, if it fits into `room`; what to do where it does not is `hint`.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the numbers.
+    pub fn that_fits(self, room: Room, hint: &str) -> Result<Self> {
+        if self.fits(room) { Ok(self) } else { Err(self.does_not_fit(room, hint.into())) }
     }
 
     /// A tenth of the room stays with the other programs of the machine.

@@ -1,9 +1,11 @@
 //! The original's label files and one model's text: they hold token ids of GPT-2.
 
+use std::io::BufRead;
 use std::path::Path;
 
 use super::tokenizer::{END_OF_TEXT, Tokenizer};
 use crate::data::comparisons::Comparison;
+use crate::data::entries::Entries;
 use crate::data::openai::{GPT2_TOKENS, Labels, PADDING, PickBest, without_padding};
 use crate::error::{Error, Result};
 
@@ -11,9 +13,9 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Input`] for another tokenizer.
-pub fn original_labels(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Labels> {
-    demand_gpt2(tokenizer, path, "this file holds token ids of GPT-2")?;
-    Ok(Labels::read(text, path))
+pub fn original_labels(entries: Entries<impl BufRead>, tokenizer: &Tokenizer) -> Result<Labels> {
+    demand_gpt2(tokenizer, entries.path(), "this file holds token ids of GPT-2")?;
+    Ok(Labels::read(entries))
 }
 
 /// Some of GPT-2's tokens. Any byte-level BPE may have its first ones, which are bytes, where GPT-2 has them.

@@ -1,18 +1,22 @@
 //! A batch that goes through a model in several passes, for numbers without gradients.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parallel::{ALL_CORES, in_parts};
 use crate::run::interrupt::Interrupt;
+use crate::run::progress::Progress;
 
 /// So many rows at once, until somebody stops it at once.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Passes {
     pub rows_at_once: usize,
     pub interrupt: Interrupt,
+    /// Counts the rows of passes that any wish to stop ends.
+    progress: Option<Mutex<Progress>>,
 }
 
 impl Passes {
@@ -23,7 +27,26 @@ impl Passes {
 
     /// Passes that this stops.
     pub fn until(interrupt: &Interrupt, rows_at_once: usize) -> Self {
-        Self { rows_at_once, interrupt: interrupt.clone() }
+        Self { rows_at_once, interrupt: interrupt.clone(), progress: None }
+    }
+
+    /// Passes through so many rows that their progress is shown, and that whoever wants to stop need not wait
+    /// for their end.
+    pub fn watched(interrupt: &Interrupt, rows_at_once: usize, progress: Progress) -> Self {
+        Self { progress: Some(Mutex::new(progress)), ..Self::until(interrupt, rows_at_once) }
+    }
+
+    /// Ends the progress, if it is shown.
+    pub fn finish(self) {
+        if let Some(progress) = self.progress {
+            progress.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+        }
+    }
+
+    fn passed(&self, rows: usize) -> Result<()> {
+        let Some(progress) = &self.progress else { return Ok(()) };
+        progress.lock().unwrap_or_else(PoisonError::into_inner).advance(rows as u64);
+        if self.interrupt.requested() { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
     }
 
     /// What `pass` gives for each part of `rows` rows, in order.
@@ -40,7 +63,9 @@ impl Passes {
             let mut all = Vec::new();
             for first in part.clone().step_by(self.rows_at_once) {
                 self.interrupt.check()?;
-                all.push(pass(first..(first + self.rows_at_once).min(part.end))?);
+                let rows = first..(first + self.rows_at_once).min(part.end);
+                all.push(pass(rows.clone())?);
+                self.passed(rows.len())?;
             }
             Ok(all)
         });

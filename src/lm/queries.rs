@@ -7,8 +7,10 @@ use super::original_labels::original_labels;
 use super::task::Task;
 use super::tokenizer::Tokenizer;
 use crate::data::books::clean;
+use crate::data::entries::Entries;
 use crate::data::openai::{distinct_queries, is_original};
 use crate::data::queries::{parse_queries, queries_from_book};
+use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 
 /// Queries as they were given.
@@ -20,15 +22,16 @@ pub enum Queries {
 }
 
 impl Queries {
-    /// Those of a file: text, JSONL, or a label file of the original, of which each query counts once;
+    /// Those of a file: text, JSON, or a label file of the original, of which each query counts once;
     /// `path` is named in errors.
     ///
     /// # Errors
     /// As [`parse_queries`] and [`original_labels`].
-    pub fn from_file(text: &str, path: &Path, tokenizer: &Tokenizer) -> Result<Self> {
-        match is_original(text) {
-            true => Ok(Self::Tokens(distinct_queries(&original_labels(text, path, tokenizer)?.whole()?))),
-            false => Ok(Self::Text(parse_queries(text, path)?)),
+    pub fn from_file(text: &str, path: &Path, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Self> {
+        let mut entries = Entries::new(text.as_bytes(), path);
+        match is_original(&mut entries) {
+            true => Ok(Self::Tokens(distinct_queries(&original_labels(entries, tokenizer)?.whole()?, left_out))),
+            false => Ok(Self::Text(parse_queries(text, path, left_out)?)),
         }
     }
 
@@ -37,13 +40,18 @@ impl Queries {
     ///
     /// # Errors
     /// [`Error::Usage`] when there is none.
-    pub fn from_books(books: &[String], model: &LanguageModel, task: &Task) -> Result<Self> {
+    pub fn from_books(books: &[String], model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Self> {
         let mut queries = Vec::new();
         for book in books {
-            let tokens = model.tokenizer.encode_beginning(&clean(book))?;
+            let clean = clean(book);
+            left_out.count(Reason::CleanedBytes, book.len().saturating_sub(clean.len()));
+            left_out.count(Reason::EmptyTexts, usize::from(clean.is_empty()));
+            let tokens = model.tokenizer.encode_beginning(&clean)?;
             let starts: Vec<usize> = (0..tokens.len()).step_by(task.query_length).collect();
             let period = model.tokenizer.token(".").unwrap_or(task.truncation.token);
-            queries.extend(queries_from_book(&tokens, period, task.query_length, &starts));
+            let found = queries_from_book(&tokens, period, task.query_length, &starts);
+            left_out.count(Reason::PassagesWithoutSentence, starts.len() - found.len());
+            queries.extend(found);
         }
         if queries.is_empty() {
             return Err(Error::usage("there is no whole sentence in these books", "give .txt files of prose"));
@@ -71,13 +79,13 @@ impl Queries {
         }
     }
 
-    /// As the model reads them.
+    /// As the model reads them; what is cut is counted.
     ///
     /// # Errors
     /// As [`Task::encode_query`].
-    pub fn tokens(self, model: &LanguageModel, task: &Task) -> Result<Vec<Vec<u32>>> {
+    pub fn tokens(self, model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Vec<Vec<u32>>> {
         match self {
-            Self::Text(texts) => texts.iter().map(|text| task.encode_query(model, text)).collect(),
+            Self::Text(texts) => texts.iter().map(|text| task.encode_query(model, text, left_out)).collect(),
             Self::Tokens(queries) => Ok(queries),
         }
     }

@@ -3,6 +3,7 @@
 use super::hugging_face::LanguageModel;
 use super::sampler::Sampling;
 use crate::config::{self, LongQueries};
+use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 
 /// Where responses are cut.
@@ -115,26 +116,35 @@ impl Task {
         queries.iter().map(|query| self.context(query)).collect()
     }
 
-    /// A query's tokens, `query_length` of them at most; as it follows no text, with the space before it that
-    /// some tokenizers add.
+    /// A query's tokens, `query_length` of them at most; what is cut is counted. As it follows no text, with the
+    /// space before it that some tokenizers add.
     ///
     /// # Errors
     /// [`Error::Usage`] for a query without text.
-    pub fn encode_query(&self, model: &LanguageModel, query: &str) -> Result<Vec<u32>> {
+    pub fn encode_query(&self, model: &LanguageModel, query: &str, left_out: &mut LeftOut) -> Result<Vec<u32>> {
         let ids = model.tokenizer.encode_beginning(query)?;
         if ids.is_empty() {
             return Err(Error::usage("a query is empty", "give every query some text"));
         }
-        Ok(cut_query(ids, self.query_length, self.long_queries, self.query_end))
+        left_out.queries_cut.count(ids.len(), self.query_length);
+        let whole = ids.len().min(self.query_length);
+        let mut ids = cut_query(ids, self.query_length, self.long_queries, self.query_end);
+        ids.shrink_to_fit();
+        left_out.count(Reason::QueriesEndedEarly, usize::from(ids.len() < whole));
+        Ok(ids)
     }
 
-    /// A response's tokens as it continues a query, at most as many as are sampled.
+    /// A response's tokens as it continues a query, at most as many as are sampled; what is cut is counted.
     ///
     /// # Errors
     /// When the tokenizer fails.
-    pub fn encode_response(&self, model: &LanguageModel, response: &str) -> Result<Vec<u32>> {
+    pub fn encode_response(&self, model: &LanguageModel, response: &str, left_out: &mut LeftOut) -> Result<Vec<u32>> {
         let mut ids = model.tokenizer.encode(response)?;
+        left_out.responses_cut.count(ids.len(), self.sampling.response_length);
+        left_out.count(Reason::EmptyResponses, usize::from(ids.is_empty()));
         ids.truncate(self.sampling.response_length);
+        // Many are kept, and what was cut of them need not be.
+        ids.shrink_to_fit();
         Ok(ids)
     }
 

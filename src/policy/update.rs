@@ -125,7 +125,7 @@ fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepSta
             .with_all(squares.sums());
     }
     let mut read = readback.floats()?.into_iter();
-    let mut of_step = |Step { minibatch, squares, .. }: &Step| {
+    let of_step = |Step { minibatch, squares, .. }: &Step| {
         let mut next = || read.next().unwrap_or_default();
         let analysis = std::array::from_fn(|_| next().into_iter().map(f64::from).collect());
         let statistics = minibatch.statistics(&analysis, settings);
@@ -136,7 +136,7 @@ fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepSta
         }
         Ok(statistics)
     };
-    steps.iter().map(|step| of_step(step)).collect()
+    steps.iter().map(of_step).collect()
 }
 
 /// The chosen rows with whitened rewards, advantages and returns: whitening is over one minibatch,

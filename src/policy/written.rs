@@ -33,8 +33,8 @@ impl Written {
         match (self.score_of_valid, self.penalized) {
             (None, _) => format!(
                 "after the last update no response has the token at which it would be cut: all score the penalty, \
-                 {penalty}, and nothing was learned from the reward model; see task.truncate_token, \
-                 task.truncate_after_tokens and task.response_length_tokens"
+                 {penalty}, whatever the reward model would give; see task.truncate_token, task.truncate_after_tokens \
+                 and task.response_length_tokens"
             ),
             (Some(_), 0.0) => format!("after the last update responses score {:.2} on average", self.score),
             (Some(of_valid), penalized) => format!(

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::run_report::Guessing;
 use super::{Contestants, MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
-use crate::data::comparisons::parse_comparisons;
+use crate::data::entries::Entries;
+use crate::data::preferences::{Preference, PreferenceReader};
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
 use crate::format_version::{FormatVersion, NEWER_HINT};
@@ -241,9 +242,17 @@ fn guessing_of(reward_metrics: &[MetricsRow]) -> Option<Guessing> {
 /// What guessing comes to on the run's comparisons, where it has any: older fits did not write it.
 fn guessing_of_comparisons(run: &Path) -> Result<Option<Guessing>> {
     let path = run.join("comparisons.jsonl");
-    let comparisons = if path.exists() { parse_comparisons(&files::read_text(&path)?, &path)? } else { Vec::new() };
-    let of_each =
-        |of: fn(f64) -> f64| -> Vec<f64> { comparisons.iter().map(|one| of(one.responses.len() as f64)).collect() };
+    let mut counts = Vec::new();
+    if files::exists(&path)? {
+        // An entry at a time, because a file of labels may be large.
+        for preference in PreferenceReader::new(Entries::new(files::open_buffered(&path)?, &path), None) {
+            match preference? {
+                Preference::Chosen(one) => counts.push(Some(one.responses.len() as f64)),
+                Preference::TakenBack(number) => counts.iter_mut().skip(number).take(1).for_each(|count| *count = None),
+            }
+        }
+    }
+    let of_each = |of: fn(f64) -> f64| -> Vec<f64> { counts.iter().flatten().map(|&count| of(count)).collect() };
     let (accuracy, loss) = (mean(&of_each(f64::recip)), mean(&of_each(f64::ln)));
     Ok(accuracy.zip(loss).map(|(accuracy, loss)| Guessing { accuracy, loss }))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::fit::NormalizationSamples;
+use crate::data::LeftOut;
 use crate::data::comparisons::{Comparison, Record};
 use crate::device::Room;
 use crate::error::{Error, Result};
@@ -45,7 +46,10 @@ impl<'a> Questions<'a> {
         responses_per_query: usize,
         seed: u64,
     ) -> Result<Self> {
-        let tokens = queries.iter().map(|query| task.encode_query(policy, query)).collect::<Result<Vec<_>>>()?;
+        // What is cut is counted where the queries are read.
+        let cut = &mut LeftOut::default();
+        let tokens = queries.iter().map(|query| task.encode_query(policy, query, cut));
+        let tokens = tokens.collect::<Result<Vec<_>>>()?;
         Ok(Self { policy, policy_name, task, queries, tokens, responses_per_query, seed })
     }
 

@@ -18,6 +18,7 @@ use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, generator, shuffled};
 use crate::run::step_log::StepLog;
 use crate::run::training_state;
+use crate::statistics::Interval;
 
 /// Held-out accuracy is measured so many times during the epoch.
 const MEASUREMENTS: usize = 8;
@@ -113,11 +114,6 @@ impl RewardTraining<'_> {
         let config = &self.pretrained.config;
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
         let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
-        let used: usize = batches.iter().map(Vec::len).sum();
-        if used < self.data.train.len() {
-            let left = self.data.train.len() - used;
-            self.progress.say(&format!("{left} comparisons do not fill a batch and are left out"));
-        }
         let size = self.settings.batch_size.min(self.data.train.len()) as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
         let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
@@ -141,9 +137,13 @@ impl RewardTraining<'_> {
                 row.push(("reward/loss_of_guessing", self.data.loss_of_guessing()));
                 if let Some(held_out) = self.judge_held_out(&model)? {
                     row.push(("reward/held_out_loss", held_out.loss));
+                    let Interval { low, high } = held_out.accuracy_interval(self.data.held_out.len());
                     row.push(("reward/held_out_accuracy", held_out.accuracy));
                     row.push(("reward/held_out_comparisons", self.data.held_out.len() as f64));
-                    progress.message(format!("held-out accuracy {:.1}%", 100.0 * held_out.accuracy));
+                    row.push(("reward/held_out_accuracy_low", low));
+                    row.push(("reward/held_out_accuracy_high", high));
+                    let [accuracy, low, high] = [held_out.accuracy, low, high].map(|share| 100.0 * share);
+                    progress.message(format!("held-out accuracy {accuracy:.1}% ({low:.1} to {high:.1})"));
                 }
             }
             metrics.log(done as u64, &row)?;
@@ -188,7 +188,7 @@ impl RewardTraining<'_> {
         let (config, tokenizer) = (&self.pretrained.config, &self.pretrained.tokenizer);
         let model = model.valid();
         for comparison in self.data.held_out.iter().chain(&self.data.train).take(SAMPLES) {
-            let TokenComparison { query, responses, best } = comparison;
+            let TokenComparison { query, responses, best, .. } = comparison;
             let queries = vec![query.clone(); responses.len()];
             log.append(&Sample {
                 step,
@@ -205,11 +205,11 @@ impl RewardTraining<'_> {
         let NormalizationSamples { queries, responses } = &self.data.normalization;
         // As many responses at once as in a step.
         let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
-        let passes = Passes::until(&self.interrupt, self.backward.micro_batch_size * a_comparison);
-        let mut progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
+        let rows_at_once = self.backward.micro_batch_size * a_comparison;
+        let progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
+        let passes = Passes::watched(&self.interrupt, rows_at_once, progress);
         let (model, _) = model.normalize(&self.pretrained.config, queries, responses, &passes)?;
-        progress.advance(responses.len() as u64);
-        progress.finish();
+        passes.finish();
         Ok(model)
     }
 
@@ -230,7 +230,7 @@ impl RewardTraining<'_> {
     }
 
     /// Indices of one epoch in random order; a last batch that is not full is left out, unless it
-    /// is the only one.
+    /// is the only one: as many as [`RewardData::without_batch`] says.
     fn batches(&self) -> Vec<Vec<usize>> {
         let order = shuffled(self.data.train.len(), &mut generator(self.seed, Stream::Shuffle, 0, 0));
         let full = order.chunks(self.settings.batch_size).filter(|batch| batch.len() == self.settings.batch_size);

@@ -1,6 +1,7 @@
 //! A reward model in the place of people.
 
 use super::model::RewardModel;
+use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
 use crate::lm::{LanguageModel, Passes, Task};
@@ -20,8 +21,11 @@ impl Labeler for RewardLabeler<'_> {
     }
 
     fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment> {
-        let query = self.task.encode_query(self.model, query)?;
-        let tokens = responses.iter().map(|response| self.task.encode_response(self.model, response));
+        // Both are of this program's own making: responses were drawn no longer than the task's, and what is cut
+        // of queries is counted where they are continued.
+        let mut left_out = LeftOut::default();
+        let query = self.task.encode_query(self.model, query, &mut left_out)?;
+        let tokens = responses.iter().map(|response| self.task.encode_response(self.model, response, &mut left_out));
         let tokens = tokens.collect::<Result<Vec<_>>>()?;
         let queries = vec![query; tokens.len()];
         let scores = self.reward_model.score(&self.model.config, &queries, &tokens, &Passes::of(tokens.len()))?;

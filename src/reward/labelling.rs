@@ -1,7 +1,10 @@
 //! Figure 1, left, up to the labels: draw responses, have a labeler choose, write down the choice.
 
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use super::collect::Questions;
 use crate::data::comparisons::Record;
@@ -39,6 +42,35 @@ pub struct Labelling<'a> {
     pub progress: Mode,
 }
 
+/// Judgments in which several responses were equally good: one of them was taken at random.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Ties {
+    pub judged: usize,
+    pub tied: usize,
+    /// Of those, such in which another response is the same text as the one that was taken.
+    pub tied_with_same_text: usize,
+}
+
+impl Ties {
+    fn count(&mut self, is_tied: bool, chosen: Option<&String>, shown: &[String]) {
+        let has_twin = shown.iter().filter(|response| Some(*response) == chosen).count() > 1;
+        self.judged += 1;
+        self.tied += usize::from(is_tied);
+        self.tied_with_same_text += usize::from(is_tied && has_twin);
+    }
+}
+
+impl fmt::Display for Ties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { judged, tied, tied_with_same_text } = self;
+        write!(
+            f,
+            "ties among the best responses: {tied} of {judged} judgments (in {tied_with_same_text} of them two are the \
+             same text); one of the best was taken at random"
+        )
+    }
+}
+
 impl Labelling<'_> {
     /// How many of these questions are drawn at once in `room`, and what it takes to make `wanted`
     /// comparisons of them.
@@ -50,24 +82,30 @@ impl Labelling<'_> {
         questions.that_fit(most, wanted, room)
     }
 
-    /// Draws and judges until the log holds as many comparisons as are wanted.
+    /// Draws and judges until the log holds as many comparisons as are wanted. Responses are shown in random
+    /// order, so that of equally good ones none is favoured.
     ///
     /// # Errors
     /// [`Error::Interrupted`] with the log, in which every judgment is; or what went wrong.
-    pub fn run(&self, labeler: &mut dyn Labeler, log: &mut LabelLog) -> Result<()> {
+    pub fn run(&self, labeler: &mut dyn Labeler, log: &mut LabelLog) -> Result<Ties> {
+        let mut ties = Ties::default();
         let mut numbers = self.questions.open_numbers(log.records());
         let mut progress = self.begin(log.comparisons().len());
         while log.comparisons().len() < self.wanted {
             let some = self.at_once.min(self.wanted - log.comparisons().len());
             let drawn = self.draw(numbers.by_ref().take(some), log.path())?;
-            log.append_many(drawn.iter().map(|question| judge(question, labeler)).collect::<Result<Vec<_>>>()?)?;
+            let judged = drawn.iter().map(|question| judge(question, labeler, &mut ties));
+            log.append_many(judged.collect::<Result<Vec<_>>>()?)?;
             progress.advance(drawn.len() as u64);
             if self.interrupt.requested() && log.comparisons().len() < self.wanted {
                 return Err(Error::Interrupted { checkpoint: Some(log.path().to_path_buf()) });
             }
         }
         progress.finish();
-        Ok(())
+        if ties.tied > 0 {
+            self.progress.say(&ties.to_string());
+        }
+        Ok(ties)
     }
 
     /// Keeps people supplied with questions until the log holds as many comparisons as are wanted. They
@@ -128,8 +166,10 @@ impl Labelling<'_> {
 }
 
 /// Shows the responses in random order, and notes which was chosen.
-fn judge(question: &Question, labeler: &mut dyn Labeler) -> Result<Record> {
-    let judgment = labeler.judge(&question.query, &question.shown())?;
+fn judge(question: &Question, labeler: &mut dyn Labeler, ties: &mut Ties) -> Result<Record> {
+    let shown = question.shown();
+    let judgment = labeler.judge(&question.query, &shown)?;
+    ties.count(judgment.tied, shown.get(judgment.best), &shown);
     let signature = Signature { labeler: labeler.name().into(), ms: None, at: unix_seconds() };
     question.answered(Answer::Best(judgment.best), signature)
 }

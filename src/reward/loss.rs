@@ -1,6 +1,7 @@
 //! The loss of reward learning, paper equation 1: cross-entropy of the labeler's choice under
 //! the softmax of the rewards.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use burn::module::Module;
@@ -14,6 +15,7 @@ use crate::error::Result;
 use crate::lm::{Backward, GradientSquares, ModelConfig, Passes};
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
+use crate::statistics::{Interval, wilson_interval};
 
 /// A comparison in tokens: any number of responses from two.
 #[derive(Debug, Clone)]
@@ -22,6 +24,33 @@ pub struct TokenComparison {
     pub responses: Vec<Vec<u32>>,
     /// Index of the response that was chosen.
     pub best: usize,
+    /// Hashes of the query before it was cut and after; comparisons that share one are about the same query.
+    pub(super) query_keys: [u64; 2],
+}
+
+impl TokenComparison {
+    /// A comparison about the query of these tokens.
+    pub fn new(query: Vec<u32>, responses: Vec<Vec<u32>>, best: usize) -> Self {
+        let query_keys = [hash_of(&query); 2];
+        Self { query, responses, best, query_keys }
+    }
+
+    /// Whether this response is the chosen one, or the same tokens.
+    fn is_chosen(&self, index: usize) -> bool {
+        index == self.best || self.responses.get(index) == self.responses.get(self.best)
+    }
+
+    /// Responses that are the same tokens as the chosen one, itself counted.
+    pub(super) fn chosen_alike(&self) -> usize {
+        (0..self.responses.len()).filter(|&index| self.is_chosen(index)).count()
+    }
+}
+
+/// For telling queries apart within one run.
+pub(super) fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What one step of reward training saw.
@@ -29,8 +58,16 @@ pub struct TokenComparison {
 pub struct RewardStep {
     /// Mean cross-entropy in nats; ln N is guessing.
     pub loss: f64,
-    /// Share of comparisons where the chosen response has the highest reward.
+    /// Share of comparisons where the chosen response has the highest reward; where it shares that with others,
+    /// the comparison counts one part in so many, as a guess among them would.
     pub accuracy: f64,
+}
+
+impl RewardStep {
+    /// The 95% interval around the accuracy, on so many comparisons.
+    pub fn accuracy_interval(&self, comparisons: usize) -> Interval {
+        wilson_interval(self.accuracy * comparisons as f64, comparisons)
+    }
 }
 
 /// Raises a missing response's reward to nothing in the softmax.
@@ -152,20 +189,56 @@ fn statistics(seen: Vec<Seen<'_>>, more: Option<Tensor<1>>) -> Result<(RewardSte
     for (comparisons, [loss, rewards]) in parts.into_iter().zip(pairs) {
         let share = comparisons.len() as f64 / total as f64;
         step.loss += share * loss.first().copied().map_or(f64::NAN, f64::from);
-        step.accuracy += right(comparisons, rewards) as f64 / total as f64;
+        step.accuracy += right(comparisons, rewards) / total as f64;
     }
     Ok((step, more.concat()))
 }
 
-/// How many comparisons have the highest reward where the labeler's choice is.
-fn right(batch: &[&TokenComparison], rewards: &[f32]) -> usize {
+/// How many comparisons have the highest reward where the labeler's choice is; a tie of k responses for the
+/// highest counts 1/k. The same tokens have the same reward, whatever rounding makes of it.
+fn right(batch: &[&TokenComparison], rewards: &[f32]) -> f64 {
     let most = rewards.len() / batch.len().max(1);
-    let right = batch.iter().zip(rewards.chunks(most.max(1))).filter(|(comparison, row)| {
-        // Of equal rewards the first counts, so that a constant reward is no better than a guess.
-        let (before, rest) = row.split_at_checked(comparison.best).unwrap_or_default();
-        let chosen = rest.first();
-        chosen
-            .is_some_and(|chosen| before.iter().all(|other| other < chosen) && rest.iter().all(|other| other <= chosen))
+    let right = batch.iter().zip(rewards.chunks(most.max(1))).map(|(comparison, row)| {
+        let Some(chosen) = row.get(comparison.best) else { return 0.0 };
+        let others = || row.iter().enumerate().filter(|&(index, _)| !comparison.is_chosen(index));
+        // Written so that what is no number is never right.
+        let is_highest = !chosen.is_nan() && others().all(|(_, other)| other <= chosen);
+        let as_high = comparison.chosen_alike() + others().filter(|&(_, other)| other == chosen).count();
+        if is_highest { 1.0 / as_high as f64 } else { 0.0 }
     });
-    right.count()
+    right.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(responses: &[&[u32]], best: usize) -> TokenComparison {
+        TokenComparison::new(vec![1], responses.iter().map(|response| response.to_vec()).collect(), best)
+    }
+
+    #[test]
+    fn a_tie_of_k_counts_one_part_in_k_wherever_the_chosen_one_stands() {
+        let different = |best| comparison(&[&[1], &[2], &[3]], best);
+        for (rewards, best, expected) in [
+            ([1.0, 0.0, 0.0], 0, 1.0),
+            ([1.0, 1.0, 0.0], 0, 0.5),
+            ([1.0, 1.0, 0.0], 1, 0.5),
+            ([1.0, 1.0, 0.0], 2, 0.0),
+            ([2.0, 2.0, 2.0], 2, 1.0 / 3.0),
+            ([f32::NAN, 1.0, 0.0], 0, 0.0),
+            ([f32::NAN, 1.0, 0.0], 1, 0.0),
+        ] {
+            assert_eq!(right(&[&different(best)], &rewards), expected, "{rewards:?} {best}");
+        }
+        assert_eq!(right(&[&different(0), &different(1)], &[1.0, 1.0, 0.0, 0.0, 1.0, 0.0]), 1.5);
+    }
+
+    #[test]
+    fn the_same_tokens_tie_although_rounding_parts_their_rewards() {
+        let twins = comparison(&[&[1, 2], &[3], &[1, 2]], 0);
+        assert_eq!(right(&[&twins], &[1.0, 0.5, 1.000_000_1]), 0.5);
+        assert_eq!(right(&[&twins], &[1.0, 1.5, 1.0]), 0.0);
+        assert_eq!((twins.chosen_alike(), comparison(&[&[1], &[1]], 1).chosen_alike()), (2, 2));
+    }
 }

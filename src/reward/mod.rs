@@ -26,7 +26,7 @@ pub use accuracy::HeldOutAccuracy;
 pub use collect::Questions;
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
 pub use labeler::RewardLabeler;
-pub use labelling::Labelling;
+pub use labelling::{Labelling, Ties};
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use memory::backward_that_fits;
 pub use model::{GainAndBias, RewardModel};

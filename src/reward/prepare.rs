@@ -1,17 +1,19 @@
 //! From comparisons to what fitting reads.
 
-use std::path::Path;
+use std::io::BufRead;
 
 use super::collect::draw_normalization_samples;
 use super::fit::NormalizationSamples;
-use super::loss::TokenComparison;
+use super::loss::{TokenComparison, hash_of};
 use crate::config::Config;
 use crate::data::comparisons::Comparison;
+use crate::data::entries::Entries;
 use crate::data::openai::{PickBest, is_original, without_padding};
-use crate::data::preferences::Preferences;
+use crate::data::preferences::{Preference, PreferenceReader};
 use crate::data::split::{split_after, split_by_query};
-use crate::error::Result;
-use crate::lm::{LanguageModel, Task, original_labels};
+use crate::data::{LeftOut, Reason};
+use crate::error::{Error, Result};
+use crate::lm::{LanguageModel, Task, Tokenizer, original_labels};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Mode;
 
@@ -25,29 +27,34 @@ pub struct RewardData {
 }
 
 impl RewardData {
-    /// Sets comparisons apart as `settings` say, and draws responses of the model to `queries`.
+    /// Comparisons that train and others that measure, with responses of the model to `queries`.
     ///
     /// # Errors
     /// For a query that the model cannot read, when the device fails, and as [`Interrupt::check`].
     pub fn new(
         model: &LanguageModel,
         task: &Task,
-        comparisons: Vec<TokenComparison>,
+        (train, held_out): (Vec<TokenComparison>, Vec<TokenComparison>),
         queries: &[Vec<u32>],
         settings: &Config,
         seed: u64,
         (interrupt, progress): (&Interrupt, Mode),
     ) -> Result<Self> {
-        let (train, held_out) = split(comparisons, settings, seed);
         let count = settings.reward.normalize_samples;
         let normalization = draw_normalization_samples(model, queries, count, task, seed, (interrupt, progress))?;
         Ok(Self { train, held_out, normalization })
     }
 
-    /// The accuracy of guessing on all comparisons: the mean of 1/N with N responses each.
+    /// Comparisons that train nothing, because they do not fill a batch of this size.
+    pub fn without_batch(&self, batch_size: usize) -> usize {
+        if self.train.len() < batch_size { 0 } else { self.train.len() % batch_size }
+    }
+
+    /// The accuracy of guessing on the comparisons that measure, or where there are none on all: the mean of
+    /// 1/N with N responses each.
     pub fn chance(&self) -> f64 {
-        let all = || self.train.iter().chain(&self.held_out);
-        all().map(|one| 1.0 / one.responses.len() as f64).sum::<f64>() / all().count() as f64
+        let measured = if self.held_out.is_empty() { &self.train } else { &self.held_out };
+        measured.iter().map(|one| 1.0 / one.responses.len() as f64).sum::<f64>() / measured.len() as f64
     }
 
     /// The loss of guessing on all comparisons: the mean of ln N with N responses each.
@@ -57,31 +64,60 @@ impl RewardData {
     }
 }
 
-/// Those that train, and those of other queries that measure, as `settings` say.
+/// Those that train, and those of other queries that measure, as `settings` say; what does neither is counted.
+/// Queries that are the same but for white space at their ends, or that are so after they were cut, are one.
 pub fn split(
     comparisons: Vec<TokenComparison>,
     settings: &Config,
     seed: u64,
+    left_out: &mut LeftOut,
 ) -> (Vec<TokenComparison>, Vec<TokenComparison>) {
-    match settings.reward.train_comparisons {
-        0 => split_by_query(comparisons, |one| &one.query, settings.labels.held_out_fraction, seed),
-        count => split_after(comparisons, |one| &one.query, count),
-    }
+    let (all, keys) = (comparisons.len(), |one: &TokenComparison| one.query_keys);
+    let (train, held_out) = match settings.reward.train_comparisons {
+        0 => split_by_query(comparisons, keys, settings.labels.held_out_fraction, seed),
+        count => split_after(comparisons, keys, count),
+    };
+    left_out.count(Reason::QueryTrains, all - train.len() - held_out.len());
+    (train, held_out)
 }
 
 /// The comparisons of a file in any format that is known, in tokens of the model; the original's, which
-/// are tokens, are taken as they are. `path` is named in errors.
+/// are tokens, are taken as they are. Of tasks of Label Studio, the answers to `question`. What is left out or
+/// cut is counted.
 ///
 /// # Errors
-/// As [`Preferences::whole`] and [`original_labels`].
-pub fn token_comparisons(text: &str, path: &Path, model: &LanguageModel, task: &Task) -> Result<Vec<TokenComparison>> {
-    if is_original(text) {
-        return Ok(original_labels(text, path, &model.tokenizer)?.whole()?.iter().map(TokenComparison::from).collect());
+/// For the first bad entry, and as [`original_labels`].
+pub fn token_comparisons(
+    mut entries: Entries<impl BufRead>,
+    question: Option<&str>,
+    model: &LanguageModel,
+    task: &Task,
+    left_out: &mut LeftOut,
+) -> Result<Vec<TokenComparison>> {
+    let mut read = Vec::new();
+    if is_original(&mut entries) {
+        let path = entries.path().to_path_buf();
+        if question.is_some() {
+            return Err(Error::input(&path, "the original's labels answer one question", "leave --question out"));
+        }
+        for label in original_labels(entries, &model.tokenizer)?.whole()? {
+            read.push(Some(TokenComparison::of_label(&label, &model.tokenizer, left_out)?));
+        }
+    } else {
+        let mut reader = PreferenceReader::new(entries, question);
+        for preference in reader.by_ref() {
+            match preference? {
+                // Kept as a place, so that one that is taken back is found.
+                Preference::Chosen(one) => read.push(Some(TokenComparison::encode(model, task, &one, left_out)?)),
+                Preference::TakenBack(number) => drop(read.get_mut(number).and_then(Option::take)),
+            }
+        }
+        left_out.add(reader.left_out());
     }
-    encode_comparisons(&Preferences::read(text, path).whole()?, model, task)
+    Ok(that_tell_something(read.into_iter().flatten(), left_out))
 }
 
-/// Comparisons in tokens of the model.
+/// Comparisons in tokens of the model; what is left out or cut is counted.
 ///
 /// # Errors
 /// When the tokenizer fails.
@@ -89,28 +125,51 @@ pub fn encode_comparisons(
     comparisons: &[Comparison],
     model: &LanguageModel,
     task: &Task,
+    left_out: &mut LeftOut,
 ) -> Result<Vec<TokenComparison>> {
-    comparisons.iter().map(|one| TokenComparison::encode(model, task, one)).collect()
+    let encoded = comparisons.iter().map(|one| TokenComparison::encode(model, task, one, left_out));
+    let encoded = encoded.collect::<Result<Vec<_>>>()?;
+    Ok(that_tell_something(encoded.into_iter(), left_out))
+}
+
+/// Without those whose responses are all the same tokens: they would train nothing, and measure nothing. Where
+/// only some are the same as the best, the comparison trains, and for accuracy it is a tie among them.
+fn that_tell_something(
+    comparisons: impl Iterator<Item = TokenComparison>,
+    left_out: &mut LeftOut,
+) -> Vec<TokenComparison> {
+    let tells = |one: &TokenComparison| {
+        let alike = one.chosen_alike();
+        let is_all = alike == one.responses.len();
+        left_out.count(Reason::SameTokens, usize::from(is_all));
+        left_out.count(Reason::BestHasTwin, usize::from(alike > 1 && !is_all));
+        !is_all
+    };
+    comparisons.filter(tells).collect()
 }
 
 impl TokenComparison {
-    fn encode(model: &LanguageModel, task: &Task, comparison: &Comparison) -> Result<Self> {
-        let encode = |response: &String| task.encode_response(model, response);
-        Ok(Self {
-            query: task.encode_query(model, &comparison.query)?,
-            responses: comparison.responses.iter().map(encode).collect::<Result<_>>()?,
-            best: comparison.best,
-        })
+    fn encode(model: &LanguageModel, task: &Task, comparison: &Comparison, left_out: &mut LeftOut) -> Result<Self> {
+        let query = task.encode_query(model, &comparison.query, left_out)?;
+        let mut responses = Vec::with_capacity(comparison.responses.len());
+        for response in &comparison.responses {
+            responses.push(task.encode_response(model, response, left_out)?);
+        }
+        let query_keys = [hash_of(comparison.query.trim()), key_of(&query, &model.tokenizer)?];
+        Ok(Self { query, responses, best: comparison.best, query_keys })
+    }
+
+    /// Padding carries nothing: a row is read at its last real token.
+    fn of_label(label: &PickBest, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Self> {
+        let query = without_padding(&label.query);
+        let responses = label.samples().map(without_padding);
+        left_out.count(Reason::EmptyResponses, responses.iter().filter(|response| response.is_empty()).count());
+        let query_keys = [key_of(&query, tokenizer)?; 2];
+        Ok(Self { query, responses: responses.into(), best: label.best, query_keys })
     }
 }
 
-impl From<&PickBest> for TokenComparison {
-    /// Padding carries nothing: a row is read at its last real token.
-    fn from(label: &PickBest) -> Self {
-        Self {
-            query: without_padding(&label.query),
-            responses: label.samples().map(without_padding).into(),
-            best: label.best,
-        }
-    }
+/// The same for queries that differ in white space at their ends.
+fn key_of(query: &[u32], tokenizer: &Tokenizer) -> Result<u64> {
+    Ok(hash_of(tokenizer.decode(query)?.trim()))
 }

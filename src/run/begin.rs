@@ -41,7 +41,7 @@ pub fn begin(
         false => {
             // Of other work, of which nothing was done.
             std::fs::remove_file(directory.path().join(FILE_OF_0_1)).ok();
-            work
+            work.clone().going_on_in(directory.path()).unwrap_or(work)
         }
     };
     compare_settings(&directory, settings, settled, progress)?;

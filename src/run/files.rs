@@ -1,13 +1,14 @@
 //! Reading and writing whole files; every error names its path.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serializer;
 use sha2::{Digest, Sha256};
 
 use super::fault_points::fault_point;
+use super::foreign::foreign_kind;
 use super::leftovers;
 use crate::error::{Error, Result};
 
@@ -37,22 +38,30 @@ pub fn open(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|source| Error::file("read", path, source))
 }
 
-/// The text of a file that has `most` bytes at most: of a longer one, or one without end, no more is read.
-pub fn read_short_text(path: &Path, most: u64) -> Result<String> {
-    let mut bytes = Vec::new();
-    let read = open(path)?.take(most + 1).read_to_end(&mut bytes);
-    match read.map_err(|source| Error::file("read", path, source))? as u64 > most {
-        true => Err(Error::input(path, format!("more than {most} bytes"), "check whether this is the right file")),
-        false => text_of(bytes, path),
-    }
+/// The same, in pieces of a size that is read at once.
+pub fn open_buffered(path: &Path) -> Result<BufReader<fs::File>> {
+    Ok(BufReader::with_capacity(1 << 16, open(path)?))
 }
 
-/// The text of a file; bytes that are not UTF-8 are an error that names line and offset.
+/// The text of a file that has `most` bytes at most: of a longer one, or one without end, no more is read.
+pub fn read_short_text(path: &Path, most: u64) -> Result<String> {
+    text_of(read_at_most(path, most)?, path)
+}
+
+/// The text of a file; one of another kind is named, and bytes that are not UTF-8 are an error that names line
+/// and offset.
 pub fn read_text(path: &Path) -> Result<String> {
     text_of(read(path)?, path)
 }
 
 fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    if let Some((kind, hint)) = foreign_kind(&bytes) {
+        return Err(Error::input(path, format!("this is {kind}, not text"), hint));
+    }
+    if let Some(offset) = bytes.iter().position(|&byte| byte == 0) {
+        let what = format!("byte {offset} of the file is 0, which no text has");
+        return Err(Error::input(path, what, "check that it is a text file, in UTF-8"));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count();
@@ -94,9 +103,31 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>> {
     found.iter().map(|path| read_text(path)).collect()
 }
 
+/// How many files of a folder [`read_texts`] does not read, because they are not `.txt`; hidden ones do not count.
+pub fn other_files(path: &Path) -> usize {
+    let is_other = |path: &PathBuf| {
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        path.is_file() && !is_hidden && path.extension().is_none_or(|extension| extension != "txt")
+    };
+    list(path).into_iter().flatten().filter(is_other).count()
+}
+
 /// Writes a file so that after a crash it holds either its old bytes or the new ones, whole.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, false)
+}
+
+/// Writes a file piece by piece, so that it is there when all of it is; nothing is left of it if `work` fails.
+pub fn write_in_pieces<T>(path: &Path, work: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    let failed = |source| Error::file("write", path, source);
+    let mut file = leftovers::temporary_file(folder_of(path), false).map_err(failed)?;
+    // Not by the temporary file's own name, which would stand in the error.
+    let mut writer = BufWriter::new(file.as_file_mut());
+    let done = work(&mut writer)?;
+    writer.flush().map_err(failed)?;
+    drop(writer);
+    publish(file, path)?;
+    Ok(done)
 }
 
 /// As [`write_atomically`], and on Unix nobody else on this computer can read it.
@@ -112,6 +143,12 @@ fn write(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
     // Not by the temporary file's own name, which would stand in the error.
     file.as_file_mut().write_all(bytes).map_err(failed)?;
     fault_point("bytes written");
+    publish(file, path)
+}
+
+/// Makes a temporary file durable, and gives it its name.
+fn publish(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    let failed = |source| Error::file("write", path, source);
     file.as_file().sync_all().map_err(failed)?;
     fault_point("bytes synced");
     file.persist(path).map_err(|error| failed(error.error))?;
@@ -124,11 +161,24 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The same of a file, which may be larger than the memory.
+fn sha256_of_file(path: &Path) -> Result<String> {
+    let (mut file, mut digest, mut piece) = (open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            Ok(count) => digest.update(piece.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::file("read", path, source)),
+        }
+    }
+}
+
 /// SHA-256 of a file, or of the files in a folder (not in folders inside it) whose name is `wanted`, in
 /// hexadecimal.
 pub fn digest(path: &Path, wanted: fn(&str) -> bool) -> Result<String> {
     if !path.is_dir() {
-        return Ok(sha256(&read(path)?));
+        return sha256_of_file(path);
     }
     let mut found = list(path)?;
     found.retain(|path| path.is_file() && path.file_name().is_some_and(|name| wanted(&name.to_string_lossy())));

@@ -11,6 +11,7 @@ pub mod checkpoints;
 pub mod directory;
 mod fault_points;
 pub mod files;
+pub mod foreign;
 pub mod health;
 pub mod host_state;
 pub mod interrupt;

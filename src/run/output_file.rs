@@ -1,6 +1,7 @@
 //! A file that a command writes at its end: looked at before the work, written whole after it.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{files, leftovers};
@@ -49,6 +50,22 @@ impl OutputFile {
             refuse_existing(&self.path)?;
         }
         files::write_atomically(&self.path, bytes)
+    }
+
+    /// The same in pieces, as `work` makes them; nothing is left of it if that fails.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and those of `work`.
+    pub fn write_in_pieces<T>(&self, work: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+        if !self.is_own {
+            refuse_existing(&self.path)?;
+        }
+        files::write_in_pieces(&self.path, work)
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

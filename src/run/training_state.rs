@@ -127,3 +127,27 @@ fn mismatch(checkpoint: &Checkpoint, error: &dyn std::fmt::Display) -> Error {
         "the run was started with other settings; use its own settings, or another --run folder",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct State {
+        step: usize,
+        coefficient: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        perhaps: Option<f64>,
+    }
+
+    #[test]
+    fn a_state_that_could_not_be_read_back_is_not_written() {
+        let json = |coefficient, perhaps| state_to_json(&State { step: 3, coefficient, perhaps });
+        let written = String::from_utf8(json(0.5, None).unwrap()).unwrap();
+        assert!(written.starts_with("{\n  \"version\": 1,\n  \"step\": 3"), "{written}");
+        for number in [f64::NAN, f64::INFINITY] {
+            assert!(json(number, None).unwrap_err().to_string().contains("coefficient is not a finite number"));
+            assert!(json(0.5, Some(number)).unwrap_err().to_string().contains("perhaps is not a finite number"));
+        }
+    }
+}

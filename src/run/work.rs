@@ -148,16 +148,18 @@ impl Work {
         for input in &self.inputs {
             match of_role(&begun.inputs, &input.role) {
                 Some(before) if input.is(&before) => {}
-                Some(before) => differences.push(is_another(input, Some(&before.described()))),
-                None => {
-                    differences.push(format!("there was no {}, and now there is {}", input.role, input.described()))
-                }
+                Some(before) => differences.push(not_the_same(input, Some(&before.described()))),
+                None => differences.push(format!(
+                    "it was begun without {}, and now it is given {}",
+                    input.role,
+                    input.described()
+                )),
             }
         }
         let gone = begun.inputs.iter().filter(|before| of_role(&self.inputs, &before.role).is_none());
-        differences.extend(
-            gone.map(|before| format!("there was the {} {}, and now there is none", before.role, before.described())),
-        );
+        differences.extend(gone.map(|before| {
+            format!("it was begun with the {} {}, and now it is given none", before.role, before.described())
+        }));
         differences
     }
 
@@ -190,7 +192,7 @@ impl Work {
             let others = now.iter().zip(&before).filter(|(input, sha256)| !is(input, sha256));
             differences.extend(others.map(|(input, sha256)| {
                 let sha256 = sha256.get(..DIGITS_SHOWN).unwrap_or(sha256);
-                is_another(input, Some(&format!("one with sha256 {sha256}…")))
+                not_the_same(input, Some(&format!("one with sha256 {sha256}…")))
             }));
         } else {
             differences.push(format!(
@@ -200,15 +202,16 @@ impl Work {
             ));
         }
         let unnamed = self.inputs.iter().filter(|input| input.sha256.is_none());
-        differences
-            .extend(unnamed.filter(|input| !lines.contains(&input.name.as_str())).map(|input| is_another(input, None)));
+        differences.extend(
+            unnamed.filter(|input| !lines.contains(&input.name.as_str())).map(|input| not_the_same(input, None)),
+        );
         differences
     }
 }
 
-fn is_another(input: &Input, before: Option<&str>) -> String {
+fn not_the_same(input: &Input, before: Option<&str>) -> String {
     let before = before.map_or(String::new(), |before| format!(", and it was begun with {before}"));
-    format!("the {} is another: {}{before}", input.role, input.described())
+    format!("not the same {}: {}{before}", input.role, input.described())
 }
 
 #[cfg(test)]
@@ -248,9 +251,9 @@ mod tests {
         for part in [
             "the command is sft, and it was begun by train-policy",
             "the seed is 2, and it was begun with 1",
-            &format!("the model is another: tiny (sha256 {now}…), and it was begun with tiny (sha256 {before}…)"),
-            "there was no classifier, and now there is c.json",
-            "there was the queries q.txt",
+            &format!("not the same model: tiny (sha256 {now}…), and it was begun with tiny (sha256 {before}…)"),
+            "it was begun without classifier, and now it is given c.json",
+            "it was begun with the queries q.txt",
         ] {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }
@@ -271,11 +274,14 @@ mod tests {
         let otherwise = Input { sha256_of_0_1: Some(hash), ..input("model", "tiny", "c") };
         work(&[otherwise, reward.clone(), chooses]).going_on_in(folder.path()).unwrap();
         let refused = |now: Work| now.going_on_in(folder.path()).unwrap_err().to_string();
-        assert!(refused(work(&[model.clone(), model.clone()])).contains("the model is another"));
-        assert!(refused(work(&[model.clone()])).contains("it reads 1 files and models, and it was begun with 2"));
+        assert!(refused(work(&[model.clone(), model.clone()])).contains("not the same model"));
+        assert!(
+            refused(work(std::slice::from_ref(&model)))
+                .contains("it reads 1 files and models, and it was begun with 2")
+        );
         assert!(refused(Work { seed: 2, ..work(&[model.clone(), reward.clone()]) }).contains("the seed is 2"));
         let people = Input::named("labeler", "people choose");
-        assert!(refused(work(&[model, reward, people])).contains("the labeler is another: people choose"));
+        assert!(refused(work(&[model, reward, people])).contains("not the same labeler: people choose"));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use super::Session;
 use crate::error::Result;
 use crate::labels::{LabelLog, Labeler};
 use crate::lm::Task;
-use crate::reward::{Labelling, Questions};
+use crate::reward::{Labelling, Questions, Ties};
 use crate::run::{Mode, files};
 
 /// Adds comparisons to the file until it holds as many as the settings ask for. They will know the model
-/// as `name`.
+/// as `name`. The file, and the ties among the best of what was judged.
 ///
 /// # Errors
 /// As [`Labelling::run`] and [`LabelLog::open`].
@@ -20,10 +20,10 @@ pub fn label(
     queries: &[String],
     labeler: &mut dyn Labeler,
     out: &Path,
-) -> Result<LabelLog> {
+) -> Result<(LabelLog, Ties)> {
     let mut log = open_log(out)?;
-    labelling(session, name, queries, session.progress)?.run(labeler, &mut log)?;
-    Ok(log)
+    let ties = labelling(session, name, queries, session.progress)?.run(labeler, &mut log)?;
+    Ok((log, ties))
 }
 
 /// The log at this path, in a folder that is made if need be.

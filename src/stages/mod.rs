@@ -4,6 +4,7 @@
 //! a run. [`Rounds`] is the arrow between the two loops: labels and fits, while the policy trains.
 //! [`Stylistic`] is the paper's experiment, with everything it compares.
 
+mod export;
 mod labels;
 mod passes;
 mod policy;
@@ -13,9 +14,10 @@ mod schedule;
 mod stylistic;
 mod supervised;
 
+pub use export::{Exported, Format, export};
 pub use labels::{label, labelling, open_log};
 pub use policy::tune;
-pub use reward::{RewardFit, fit};
+pub use reward::{RewardFit, fit, with_reasons};
 pub use rounds::{Choosers, RoundOutcome, Rounds, fits_of};
 pub use schedule::{Round, rounds};
 pub use stylistic::{Stylistic, Table, Tuned};

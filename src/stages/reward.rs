@@ -2,9 +2,12 @@
 
 use super::Session;
 use super::passes::settled;
+use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::lm::Task;
-use crate::reward::{FittedReward, HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, backward_that_fits};
+use crate::reward::{
+    FittedReward, HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, backward_that_fits, split,
+};
 use crate::run::{OutputFolder, RunDirectory};
 
 /// One to train on, and one to measure on.
@@ -16,9 +19,11 @@ pub struct RewardFit {
     pub fitted: FittedReward,
     /// Accuracy of guessing.
     pub chance: f64,
-    /// Comparisons trained on.
+    /// Comparisons that train.
     pub comparisons: usize,
     pub held_out_comparisons: usize,
+    /// Comparisons that do neither, and what was cut of them.
+    pub left_out: LeftOut,
 }
 
 impl RewardFit {
@@ -27,15 +32,25 @@ impl RewardFit {
         let accuracy = self.fitted.held_out?.accuracy;
         Some(HeldOutAccuracy { accuracy, comparisons: self.held_out_comparisons, chance: self.chance })
     }
+
+    /// That accuracy in words.
+    pub fn describe_accuracy(&self) -> String {
+        self.held_out().map_or_else(
+            || "not measured: every query trains".into(),
+            |held_out| format!("{held_out} on {} comparisons of queries not trained on", held_out.comparisons),
+        )
+    }
 }
 
-/// Fits a reward model from the pretrained one, and writes it to `out`.
+/// Fits a reward model from the pretrained one, and writes it to `out`. What was left out of the comparisons
+/// before is said together with what is left out here.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] with the checkpoint to go on from, or what went wrong.
 pub fn fit(
     session: &Session<'_>,
     comparisons: Vec<TokenComparison>,
+    mut left_out: LeftOut,
     queries: &[Vec<u32>],
     out: &OutputFolder,
     directory: &RunDirectory,
@@ -43,7 +58,7 @@ pub fn fit(
     let Session { model, settings, interrupt, seed, room, progress } = *session;
     if comparisons.len() < FEWEST {
         let what = format!("{} comparisons; at least {FEWEST} are needed", comparisons.len());
-        return Err(Error::usage(what, "make some with `preftune label`"));
+        return Err(Error::usage(with_reasons(what, &left_out), "make some with `preftune label`"));
     }
     let task = Task::new(&settings.task, model)?;
     let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
@@ -51,7 +66,10 @@ pub fn fit(
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
     // Its folder tells that the fit has begun.
     let journal = directory.journal()?;
-    let data = RewardData::new(model, &task, comparisons, queries, settings, seed, (interrupt, progress))?;
+    let sides = split(comparisons, settings, seed, &mut left_out);
+    let data = RewardData::new(model, &task, sides, queries, settings, seed, (interrupt, progress))?;
+    left_out.count(Reason::NoFullBatch, data.without_batch(settings.reward.batch_size));
+    left_out.say("comparisons");
     let training = RewardTraining {
         settings: &settings.reward,
         backward,
@@ -69,5 +87,11 @@ pub fn fit(
         chance: data.chance(),
         comparisons: data.train.len(),
         held_out_comparisons: data.held_out.len(),
+        left_out,
     })
+}
+
+/// What there is too little of, and why.
+pub fn with_reasons(what: String, left_out: &LeftOut) -> String {
+    if left_out.is_empty() { what } else { format!("{what} ({left_out})") }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::{Round, rounds};
 use super::{RewardFit, Session, fit, open_log, tune};
 use crate::config::Config;
+use crate::data::LeftOut;
 use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
@@ -106,6 +107,7 @@ pub struct RoundOutcome {
     pub held_out_comparisons: usize,
     /// Accuracy of guessing.
     pub chance: f64,
+    pub left_out: LeftOut,
     pub updates: usize,
     #[serde(flatten)]
     pub written: Written,
@@ -197,16 +199,15 @@ impl Rounds<'_> {
         let task = Task::new(&settings.task, model)?;
         let stage = self.directory.stage(&stage_of_fit(round.first_update))?;
         let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
-        let comparisons = encode_comparisons(&comparisons, model, &task)?;
-        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task)?;
+        let mut left_out = LeftOut::default();
+        let comparisons = encode_comparisons(&comparisons, model, &task, &mut left_out)?;
+        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut left_out)?;
         let reward_model = stage.path().join("model");
         let out = OutputFolder::of_stage(&stage)?;
-        let fit = fit(&self.session, comparisons, &tokens, &out, &stage)?;
+        let fit = fit(&self.session, comparisons, left_out, &tokens, &out, &stage)?;
+        progress.say(&format!("held-out accuracy {}", fit.describe_accuracy()));
         let held_out = fit.held_out();
-        if let Some(held_out) = held_out {
-            progress.say(&format!("held-out accuracy {held_out}"));
-        }
-        let RewardFit { fitted, chance, comparisons, held_out_comparisons } = fit;
+        let RewardFit { fitted, chance, comparisons, held_out_comparisons, left_out } = fit;
         if let Err(stop) = fitted.check(&settings.health, chance, held_out_comparisons) {
             stage.note_stop(&stop);
             stage.forget_work()?;
@@ -214,18 +215,17 @@ impl Rounds<'_> {
         }
         let stage = self.directory.stage("policy")?;
         let TunedPolicy { policy, written } = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
-        let comparisons = comparisons + held_out_comparisons;
-        let updates = round.updates;
         let interval = held_out.map(|held_out| held_out.interval());
         let outcome = RoundOutcome {
             round: number + 1,
-            comparisons,
+            comparisons: comparisons + held_out_comparisons,
             held_out_accuracy: held_out.map(|held_out| held_out.accuracy),
             held_out_accuracy_low: interval.map(|interval| interval.low),
             held_out_accuracy_high: interval.map(|interval| interval.high),
             held_out_comparisons,
             chance,
-            updates,
+            left_out,
+            updates: round.updates,
             written,
             reward_model,
         };

@@ -2,6 +2,8 @@
 //! the first of them, and compared.
 
 use super::{RewardFit, Session, fine_tune, fit, label, tune};
+use crate::data::LeftOut;
+use crate::data::entries::Entries;
 use crate::data::queries::Openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contestant, Judged, Judging, matches, queries_that_fit};
@@ -43,19 +45,21 @@ pub struct Table {
 }
 
 impl Stylistic<'_> {
-    /// As many labels as the settings ask for, in the order in which they were made.
+    /// As many labels as the settings ask for, in the order in which they were made, and what was left out of
+    /// them.
     ///
     /// # Errors
     /// As [`label`].
-    pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Vec<TokenComparison>> {
+    pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<(Vec<TokenComparison>, LeftOut)> {
         let Session { model, settings, .. } = self.session;
         lora::check_rank(settings.policy.lora.rank, &model.config)?;
         let path = self.directory.comparisons();
         label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
         let task = Task::new(&settings.task, model)?;
-        let mut labels = token_comparisons(&files::read_text(&path)?, &path, model, &task)?;
+        let (entries, mut left_out) = (Entries::new(files::open_buffered(&path)?, &path), LeftOut::default());
+        let mut labels = token_comparisons(entries, None, model, &task, &mut left_out)?;
         labels.truncate(settings.labels.comparisons);
-        Ok(labels)
+        Ok((labels, left_out))
     }
 
     /// A reward model from these labels, and the model tuned towards it; `suffix` is at the end of the
@@ -63,13 +67,14 @@ impl Stylistic<'_> {
     ///
     /// # Errors
     /// As [`fit`] and [`tune`].
-    pub fn tune_on(&self, labels: &[TokenComparison], suffix: &str) -> Result<Tuned> {
+    pub fn tune_on(&self, labels: &[TokenComparison], left_out: LeftOut, suffix: &str) -> Result<Tuned> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
-        let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task)?;
+        let mut left_out = left_out;
+        let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut left_out)?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
-        let fit = fit(&self.session, labels.to_vec(), &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;
+        let fit = fit(&self.session, labels.to_vec(), left_out, &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
         let out = OutputFolder::of_stage(&stage)?;
         let policy = tune(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?.policy;
@@ -84,7 +89,7 @@ impl Stylistic<'_> {
     pub fn supervised_on(&self, labels: &[TokenComparison]) -> Result<LanguageModel> {
         let stage = self.directory.stage("sft")?;
         let out = OutputFolder::of_stage(&stage)?;
-        let model = fine_tune(&self.session, labels.to_vec(), &stage)?.trained.model;
+        let model = fine_tune(&self.session, labels.to_vec(), LeftOut::default(), &stage)?.trained.model;
         out.write(&model.to_files(Precision::F32)?, &stage)?;
         Ok(model)
     }
@@ -101,12 +106,12 @@ impl Stylistic<'_> {
             let what = format!("labels.comparisons is {wanted}, and a part of them would be fewer than 2");
             return Err(Error::usage(what, format!("--set labels.comparisons={least} or more")));
         }
-        let labels = self.labels(labeler)?;
-        let mut tuned = vec![self.tune_on(&labels, "")?];
+        let (labels, left_out) = self.labels(labeler)?;
+        let mut tuned = vec![self.tune_on(&labels, left_out, "")?];
         let supervised = self.supervised_on(&labels)?;
         for parts in PARTS {
             let first = labels.get(..labels.len() / parts).unwrap_or_default();
-            tuned.push(self.tune_on(first, &format!("-on-{}", first.len()))?);
+            tuned.push(self.tune_on(first, LeftOut::default(), &format!("-on-{}", first.len()))?);
         }
         let contestant = |name: String, model, best_of| Contestant { name, model, best_of, number: 0 };
         let pretrained = self.session.model;

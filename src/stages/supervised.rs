@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::passes::settled;
+use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::lm::memory::{Loop, Pass};
 use crate::lm::{Backward, Task};
@@ -18,23 +19,27 @@ pub struct Supervised {
     pub before: Option<HeldOut>,
     /// Chosen responses that were trained on.
     pub examples: usize,
+    /// Comparisons that gave no example.
+    pub left_out: LeftOut,
 }
 
 /// Trains the pretrained model on the chosen responses; those that would measure the reward model measure
-/// it, too.
+/// it, too. What was left out of the comparisons before is said together with what is left out here.
 ///
 /// # Errors
 /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
 pub fn fine_tune(
     session: &Session<'_>,
     comparisons: Vec<TokenComparison>,
+    mut left_out: LeftOut,
     directory: &RunDirectory,
 ) -> Result<Supervised> {
     let Session { model, settings, interrupt, seed, room, progress } = *session;
     let (sft, task) = (&settings.sft, Task::new(&settings.task, model)?);
-    let (train, held_out) = split(comparisons, settings, seed);
-    let chosen = Chosen::of(&train, &task).repeated(sft.epochs);
-    let held_out = Chosen::of(&held_out, &task);
+    let (train, held_out) = split(comparisons, settings, seed, &mut left_out);
+    let chosen = Chosen::of(&train, &task, &mut left_out).repeated(sft.epochs);
+    let held_out = Chosen::of(&held_out, &task, &mut left_out);
+    left_out.say("comparisons");
     let Some(shown) = chosen.first_context().cloned() else {
         let what = "no comparison that would train has a chosen response with text in it";
         return Err(Error::usage(what, "give other comparisons"));
@@ -78,5 +83,5 @@ pub fn fine_tune(
         interrupt: interrupt.clone(),
         progress,
     };
-    Ok(Supervised { trained: training.run()?, before, examples: chosen.len() })
+    Ok(Supervised { trained: training.run()?, before, examples: chosen.len(), left_out })
 }

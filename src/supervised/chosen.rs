@@ -4,6 +4,7 @@ use super::examples::{Example, Examples};
 use super::held_out::HeldOutExamples;
 use super::train::Schedule;
 use crate::config::Sft;
+use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Task};
 use crate::reward::TokenComparison;
@@ -33,13 +34,15 @@ impl Longest {
 }
 
 impl Chosen {
-    /// For one pass. Responses without tokens teach nothing and are left out.
-    pub fn of(comparisons: &[TokenComparison], task: &Task) -> Self {
+    /// For one pass. Responses without tokens teach nothing; they are left out, and counted.
+    pub fn of(comparisons: &[TokenComparison], task: &Task, left_out: &mut LeftOut) -> Self {
         let example = |one: &TokenComparison| {
             let continuation = one.responses.get(one.best).filter(|response| !response.is_empty())?.clone();
             Some(Example { context: task.context(&one.query), continuation })
         };
-        Self { examples: comparisons.iter().filter_map(example).collect(), passes: 1 }
+        let examples: Vec<Example> = comparisons.iter().filter_map(example).collect();
+        left_out.count(Reason::EmptyChosen, comparisons.len() - examples.len());
+        Self { examples, passes: 1 }
     }
 
     /// For so many passes, each in an order of its own.

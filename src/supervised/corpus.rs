@@ -1,7 +1,7 @@
 //! Books as one long row of tokens, and the windows that training reads from it.
 
 use super::examples::{Example, Examples};
-use crate::data::books;
+use crate::data::{LeftOut, Reason, books};
 use crate::error::{Error, Result};
 use crate::lm::{END_OF_TEXT, Tokenizer};
 use crate::run::random::{Stream, below, generator, shuffled};
@@ -12,14 +12,17 @@ use crate::run::{Mode, Progress};
 pub struct Texts {
     pub train: Vec<String>,
     pub held_out: Vec<String>,
+    pub left_out: LeftOut,
 }
 
 impl Texts {
-    /// Cleans each document and holds out its last `held_out_fraction`.
+    /// Cleans each document and holds out its last `held_out_fraction`; what cleaning leaves out is counted.
     pub fn new<'a>(documents: impl Iterator<Item = &'a str>, held_out_fraction: f64) -> Self {
-        let mut texts = Self { train: Vec::new(), held_out: Vec::new() };
+        let mut texts = Self { train: Vec::new(), held_out: Vec::new(), left_out: LeftOut::default() };
         for document in documents {
             let clean = books::clean(document);
+            texts.left_out.count(Reason::CleanedBytes, document.len().saturating_sub(clean.len()));
+            texts.left_out.count(Reason::EmptyTexts, usize::from(clean.is_empty()));
             let (train, held_out) = books::split_held_out(&clean, held_out_fraction);
             texts.train.push(train.to_owned());
             texts.held_out.push(held_out.to_owned());

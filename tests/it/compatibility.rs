@@ -103,8 +103,8 @@ fn a_run_of_0_1_is_not_gone_on_with_other_work() {
     let left = Left::by_0_1();
     for (arguments, what) in [
         (format!("{POLICY} --seed 2"), "the seed is 2, and it was begun with 1"),
-        (POLICY.replace("moved/model", "moved/policy-model"), "the model is another: moved/policy-model"),
-        (POLICY.replace("queries.txt", "book.txt"), "the queries is another"),
+        (POLICY.replace("moved/model", "moved/policy-model"), "not the same model: moved/policy-model"),
+        (POLICY.replace("queries.txt", "book.txt"), "not the same queries: moved/book.txt"),
     ] {
         let output = left.run(&format!("{arguments} --run moved/policy-half --out p"));
         let text = String::from_utf8_lossy(&output.stderr);

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use preftune::config::{Config, Range, bounds_of, settings};
-use preftune::lm::Precision;
+use preftune::lm::{Continuations, Precision, Task};
 use preftune::reward::RewardModel;
+use preftune::run::{Interrupt, Mode};
 
 use crate::{devices, tiny};
 
@@ -310,6 +311,73 @@ fn arguments() -> Vec<(String, Vec<String>)> {
         (line.to_string(), arguments.collect())
     })
     .collect()
+}
+
+/// Memory decides how many are drawn together: it must not decide what they say.
+#[test]
+fn a_response_depends_on_its_place_and_not_on_what_is_drawn_together() {
+    let model = tiny::language_model(1, &devices::flex());
+    let settings = Config::layered(&[("base".into(), BASE.into())], &[]).unwrap();
+    let task = Task::new(&settings.task, &model).unwrap();
+    let queries = ["The old house", "The sea was", "The"].map(String::from);
+    let drawn = |rows: usize| {
+        let interrupt = Interrupt::new();
+        let work = Continuations {
+            model: &model,
+            task: &task,
+            queries: &queries,
+            responses: 5,
+            seed: 7,
+            interrupt,
+            progress: Mode::Quiet,
+        };
+        let mut all: Vec<(String, Vec<Vec<u32>>)> = Vec::new();
+        work.draw(rows, |part| {
+            if part.is_first {
+                all.push((part.query.into(), Vec::new()));
+            }
+            all.last_mut().unwrap().1.extend(part.responses.to_vec());
+            assert_eq!(part.is_last, all.last().unwrap().1.len() == 5);
+            Ok(true)
+        })
+        .unwrap();
+        all
+    };
+    let together = drawn(64);
+    assert_eq!(
+        together.iter().map(|(query, responses)| (query, responses.len())).collect::<Vec<_>>(),
+        queries.iter().map(|query| (query, 5)).collect::<Vec<_>>()
+    );
+    assert!([1, 2, 5, 7].iter().all(|&rows| drawn(rows) == together));
+}
+
+#[test]
+fn many_responses_to_a_query_are_one_object_whose_reader_may_leave() {
+    let folder = folder();
+    let sample = |count: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
+        command.args([
+            "--device",
+            "flex",
+            "-q",
+            "sample",
+            "--model",
+            "model",
+            "--query",
+            "The \"sea\"",
+            "--json",
+            "-n",
+            count,
+        ]);
+        command.args(["--config", "base.toml"]).current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let output = sample("300").wait_with_output().unwrap();
+    let row: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((row["query"].as_str(), row["responses"].as_array().unwrap().len()), (Some("The \"sea\""), 300));
+    let mut endless = sample("4294967295");
+    let mut first = [0; 100];
+    endless.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert!(endless.wait().unwrap().success());
 }
 
 #[cfg(target_os = "linux")]

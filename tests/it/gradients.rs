@@ -159,10 +159,9 @@ fn the_loss_that_is_minimized_is_the_loss_that_is_logged() {
 fn the_reward_model_follows_the_gradient_of_its_loss(device: &Device) {
     const CHOICES: usize = 3;
     let config = tiny::config();
-    let comparison = |number: u64| TokenComparison {
-        query: tiny::rows(&config, &[2 + number as usize], 10 + number).remove(0),
-        responses: tiny::rows(&config, &[7, 4, 5], 20 + number),
-        best: number as usize % CHOICES,
+    let comparison = |number: u64| {
+        let query = tiny::rows(&config, &[2 + number as usize], 10 + number).remove(0);
+        TokenComparison::new(query, tiny::rows(&config, &[7, 4, 5], 20 + number), number as usize % CHOICES)
     };
     let comparisons: Vec<TokenComparison> = (0..5).map(comparison).collect();
     let batch: Vec<&TokenComparison> = comparisons.iter().collect();

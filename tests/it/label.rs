@@ -216,4 +216,13 @@ fn labelling_in_a_browser_ends_when_all_labels_are_there() {
     assert!(output.status.success());
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(outcome["comparisons"], 12);
+
+    // No page is opened that would end at once.
+    let again = label(folder.path(), "--set labels.comparisons=12").output().unwrap();
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(
+        again.status.success() && !said.contains("open http") && said.contains("all 12 labels are there"),
+        "{said}"
+    );
+    assert!(String::from_utf8_lossy(&again.stdout).starts_with("12 comparisons in "));
 }

@@ -17,6 +17,7 @@ mod label_browser;
 mod label_page;
 #[cfg(feature = "web")]
 mod label_page_hostile;
+mod left_out;
 mod model;
 mod model_folder;
 mod mutations;
@@ -28,6 +29,7 @@ mod policy;
 mod program;
 mod resume;
 mod reward;
+mod shown_text;
 mod small_runs;
 mod supervised;
 mod task;

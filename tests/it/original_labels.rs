@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use preftune::data::LeftOut;
 use preftune::data::comparisons::Comparison;
+use preftune::data::entries::Entries;
 use preftune::data::openai::{Labels, PADDING, PickBest, to_json, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{
@@ -106,7 +108,7 @@ fn labels_of_another_tokenizer_are_refused() {
 fn a_tokenizer_is_gpt2s_by_its_size_and_its_merged_tokens() {
     let path = Path::new("labels.json");
     let both_ways = |tokenizer: &Tokenizer| {
-        let read = original_labels("[]", path, tokenizer).map(drop);
+        let read = original_labels(Entries::new("[]".as_bytes(), path), tokenizer).map(drop);
         let written = comparisons_to_labels(&[], path, tokenizer).map(drop);
         [read, written].map(|result| {
             let error = result.unwrap_err();
@@ -131,7 +133,9 @@ fn a_tokenizer_is_gpt2s_by_its_size_and_its_merged_tokens() {
     for what in both_ways(&from(swapped.as_bytes(), merges.as_bytes())) {
         assert!(what.ends_with("in it \" the\" is 290, in GPT-2's 262"), "{what}");
     }
-    assert!(original_labels("[]", path, &from(vocabulary.as_bytes(), merges.as_bytes())).is_ok());
+    assert!(
+        original_labels(Entries::new("[]".as_bytes(), path), &from(vocabulary.as_bytes(), merges.as_bytes())).is_ok()
+    );
 }
 
 #[test]
@@ -141,15 +145,15 @@ fn a_folder_of_books_gives_passages_from_after_a_period_to_a_period() {
     let settings = preftune::config::preset("openai/sentiment").unwrap().config().unwrap();
     let task = Task::new(&settings.task, &model).unwrap();
     let book = include_str!("../../datasets/openings.txt").to_string();
-    let queries = Queries::from_books(std::slice::from_ref(&book), &model, &task).unwrap();
-    let queries = queries.tokens(&model, &task).unwrap();
+    let queries = Queries::from_books(std::slice::from_ref(&book), &model, &task, &mut LeftOut::default()).unwrap();
+    let queries = queries.tokens(&model, &task, &mut LeftOut::default()).unwrap();
     assert!(queries.len() > 50);
     for query in &queries {
         let text = model.tokenizer.decode(query).unwrap();
         assert!(query.len() <= 64 && query.last() == Some(&13), "{text}");
         assert!(book.contains(&format!(".{text}")), "{text}");
     }
-    assert!(Queries::from_books(&["No period".into()], &model, &task).is_err());
+    assert!(Queries::from_books(&["No period".into()], &model, &task, &mut LeftOut::default()).is_err());
 }
 
 #[test]
@@ -180,7 +184,7 @@ fn comparisons_come_back_from_label_files_as_they_went() {
         });
     let run = |comparisons: Vec<Comparison>| {
         let labels = comparisons_to_labels(&comparisons, path, &tokenizer).unwrap();
-        let read = Labels::read(&to_json(&labels), path).whole().unwrap();
+        let read = Labels::read(Entries::new(to_json(&labels).as_bytes(), path)).whole().unwrap();
         let mut back = labels_to_comparisons(&read, path, &tokenizer).unwrap();
         prop_assert_eq!(&back[0].id, "labels.json:1");
         back.iter_mut().for_each(|comparison| comparison.id.clear());

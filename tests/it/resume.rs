@@ -123,5 +123,5 @@ fn a_run_folder_that_was_moved_goes_on_with_the_same_model_from_another_place() 
     let output = training("elsewhere").command("there", &[]).stderr(Stdio::piped()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("the model is another: elsewhere (sha256 ") && !text.contains("seed is"), "{text}");
+    assert!(text.contains("not the same model: elsewhere (sha256 ") && !text.contains("seed is"), "{text}");
 }

@@ -37,7 +37,7 @@ fn comparisons(count: usize, seed: u64) -> Vec<TokenComparison> {
         let most = responses.iter().map(|response| liked(response)).max().unwrap();
         let mut best = (0..responses.len()).filter(|&index| liked(&responses[index]) == most);
         if let (Some(best), None) = (best.next(), best.next()) {
-            made.push(TokenComparison { query, responses, best });
+            made.push(TokenComparison::new(query, responses, best));
         }
     }
     made
@@ -226,10 +226,8 @@ fn a_constant_reward_is_no_better_than_a_guess() {
     let device = devices::ndarray();
     let flat = ScalarHead::zeros(config.n_embd, &device);
     let model = RewardModel::new(tiny::transformer(&config, 1, &device), flat);
-    let comparison = |best: usize| TokenComparison {
-        query: tiny::rows(&config, &[3], 1).remove(0),
-        responses: tiny::rows(&config, &[5, 4, 6, 2], 2),
-        best,
+    let comparison = |best: usize| {
+        TokenComparison::new(tiny::rows(&config, &[3], 1).remove(0), tiny::rows(&config, &[5, 4, 6, 2], 2), best)
     };
     let all: Vec<TokenComparison> = (0..4).map(comparison).collect();
     assert_eq!(judge(&model, &config, &all, &Passes::of(4)).unwrap().accuracy, 0.25);
@@ -243,10 +241,9 @@ fn a_constant_reward_is_no_better_than_a_guess() {
 fn comparisons_with_different_numbers_of_responses_are_judged_as_each_alone() {
     let config = tiny::config();
     let model = tiny::reward_model(&config, 1, &devices::ndarray());
-    let comparison = |number: usize, lengths: &[usize]| TokenComparison {
-        query: tiny::rows(&config, &[1 + number], 30 + number as u64).remove(0),
-        responses: tiny::rows(&config, lengths, 40 + number as u64),
-        best: number % lengths.len(),
+    let comparison = |number: usize, lengths: &[usize]| {
+        let query = tiny::rows(&config, &[1 + number], 30 + number as u64).remove(0);
+        TokenComparison::new(query, tiny::rows(&config, lengths, 40 + number as u64), number % lengths.len())
     };
     let all = [
         comparison(0, &[5, 5]),

@@ -9,9 +9,11 @@ use preftune::lm::parameters::NamedTensor;
 use preftune::lm::{Backward, LanguageModel, Passes, Sampling, Task, Transformer, parameters};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
-use preftune::run::{Interrupt, Journal, Mode};
+use preftune::run::{Checkpoints, Interrupt, Journal, Mode};
 use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw, muon_and_adamw};
 use preftune::{Error, Result};
+
+use preftune::data::LeftOut;
 
 use crate::{devices, tiny};
 
@@ -20,7 +22,7 @@ fn comparisons(model: &LanguageModel) -> Vec<TokenComparison> {
     let queries = tiny::rows(&model.config, &[3, 9, 1, 6, 12, 4, 5, 2, 8, 7], 3);
     let responses = tiny::rows(&model.config, &[4, 8, 2, 7, 1, 8, 5, 3, 6, 8], 4);
     let pairs = queries.into_iter().zip(responses);
-    pairs.map(|(query, best)| TokenComparison { query, responses: vec![vec![1, 2], best], best: 1 }).collect()
+    pairs.map(|(query, best)| TokenComparison::new(query, vec![vec![1, 2], best], 1)).collect()
 }
 
 fn task(model: &LanguageModel) -> Task {
@@ -40,7 +42,7 @@ fn train_with(
     settings: &Sft,
 ) -> Result<(Trained, f64)> {
     let model = tiny::language_model(1, device);
-    let chosen = Chosen::of(&comparisons(&model), &task(&model)).repeated(settings.epochs);
+    let chosen = Chosen::of(&comparisons(&model), &task(&model), &mut LeftOut::default()).repeated(settings.epochs);
     let held_out = chosen.clone().held_out(&model)?;
     let before = held_out.evaluate(&model, Mode::Quiet)?.unwrap().loss;
     let training = NextTokenTraining {
@@ -86,7 +88,7 @@ fn the_loss_is_the_mean_over_the_tokens_of_the_chosen_responses() {
     for device in [devices::ndarray(), devices::flex()] {
         let model = tiny::language_model(1, &device);
         let comparisons = comparisons(&model);
-        let held_out = Chosen::of(&comparisons, &task(&model)).held_out(&model).unwrap();
+        let held_out = Chosen::of(&comparisons, &task(&model), &mut LeftOut::default()).held_out(&model).unwrap();
         let found = held_out.evaluate(&model, Mode::Quiet).unwrap().unwrap();
         let row_alone = |one: &TokenComparison| {
             let (queries, responses) = ([one.query.clone()], [one.responses[one.best].clone()]);
@@ -163,6 +165,34 @@ fn training_that_is_stopped_after_every_step_leaves_the_same_files() {
             }
         }
     }
+}
+
+#[test]
+fn a_checkpoint_with_a_number_that_is_not_finite_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let requested = Interrupt::new();
+    requested.request();
+    train(&devices::flex(), folder.path(), requested, &settings()).unwrap_err();
+    let checkpoints = Checkpoints::new(&folder.path().join("checkpoints"), 2).unwrap();
+    let whole = checkpoints.latest().unwrap().unwrap();
+    let names = ["model.bpk", "optimizer.bpk", "state.json"];
+    let files = names.map(|name| (name, whole.read(name).unwrap()));
+    for (damaged, number) in [("model.bpk", f32::NAN), ("optimizer.bpk", f32::INFINITY)] {
+        let contents = files.clone().map(|(name, mut bytes)| {
+            // A record ends with the numbers of its last tensor.
+            let last = bytes.len() - 4;
+            if name == damaged {
+                bytes[last..].copy_from_slice(&number.to_le_bytes());
+            }
+            Ok((name.to_string(), bytes))
+        });
+        checkpoints.save(1, contents).unwrap();
+        let error = train(&devices::flex(), folder.path(), Interrupt::new(), &settings()).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        assert!(error.to_string().contains(damaged) && error.to_string().contains(&format!("is {number}")), "{error}");
+    }
+    checkpoints.save(1, files.map(|(name, bytes)| Ok((name.to_string(), bytes)))).unwrap();
+    train(&devices::flex(), folder.path(), Interrupt::new(), &settings()).unwrap();
 }
 
 #[test]

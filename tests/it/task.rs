@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use preftune::config;
+use preftune::data::LeftOut;
 use preftune::lm::{LanguageModel, Task, Tokenizer};
 
 use crate::{devices, tiny};
@@ -28,11 +29,11 @@ fn a_query_gets_the_space_and_a_response_and_the_truncate_token_do_not() {
     let [of_plain, of_spaced] = [&plain, &spaced].map(|model| Task::new(&settings, model).unwrap());
     assert_eq!(of_spaced.truncation, of_plain.truncation);
     for response in [" by the sea.", "Old.", "\n\nthe", "."] {
-        let ids = of_spaced.encode_response(&spaced, response).unwrap();
-        assert_eq!(ids, of_plain.encode_response(&plain, response).unwrap());
+        let ids = of_spaced.encode_response(&spaced, response, &mut LeftOut::default()).unwrap();
+        assert_eq!(ids, of_plain.encode_response(&plain, response, &mut LeftOut::default()).unwrap());
         assert_eq!(of_spaced.decode_response(&spaced, &ids).unwrap(), response);
     }
-    let query = of_spaced.encode_query(&spaced, "the sea").unwrap();
-    assert_eq!(query, of_plain.encode_query(&plain, " the sea").unwrap());
-    assert!(of_spaced.encode_query(&spaced, "").is_err());
+    let query = of_spaced.encode_query(&spaced, "the sea", &mut LeftOut::default()).unwrap();
+    assert_eq!(query, of_plain.encode_query(&plain, " the sea", &mut LeftOut::default()).unwrap());
+    assert!(of_spaced.encode_query(&spaced, "", &mut LeftOut::default()).is_err());
 }

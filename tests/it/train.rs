@@ -137,7 +137,7 @@ fn another_labeler_is_refused_in_a_folder_that_was_begun() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.code() == Some(2)
-            && text.contains("the labeler is another: people choose by instructions (sha256 "),
+            && text.contains("not the same labeler: people choose by instructions (sha256 "),
         "{text}"
     );
 }

@@ -12,6 +12,9 @@ pub(super) struct Message {
 /// What an answer of the assistant follows.
 pub(super) const ASSISTANT: &str = "\n\nAssistant:";
 
+/// What the other side's turn begins with.
+pub(super) const HUMAN: &str = "\n\nHuman:";
+
 /// A conversation, from the first message to the last.
 pub(super) fn transcript(messages: &[Message]) -> String {
     messages.iter().map(|message| format!("{} {}", heading(&message.role), message.content)).collect()
@@ -19,7 +22,7 @@ pub(super) fn transcript(messages: &[Message]) -> String {
 
 fn heading(role: &str) -> String {
     match role {
-        "user" => "\n\nHuman:".into(),
+        "user" => HUMAN.into(),
         "assistant" => ASSISTANT.into(),
         "system" => "\n\nSystem:".into(),
         other => format!("\n\n{other}:"),

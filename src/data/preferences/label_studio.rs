@@ -4,11 +4,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::data::comparisons::Comparison;
+use crate::data::left_out::{LeftOut, Reason};
 
 #[derive(Deserialize)]
 struct Task {
     data: Map<String, Value>,
     annotations: Vec<Annotation>,
+    #[serde(default)]
+    predictions: Value,
+    #[serde(default)]
+    drafts: Value,
 }
 
 #[derive(Deserialize)]
@@ -29,6 +34,9 @@ struct Annotation {
 struct Region {
     #[serde(rename = "type", default)]
     kind: String,
+    /// The question that this answers.
+    #[serde(default)]
+    from_name: String,
     #[serde(default)]
     to_name: String,
     #[serde(default)]
@@ -38,15 +46,66 @@ struct Region {
 /// What a task may call the text that was answered.
 const QUERY_FIELDS: [&str; 4] = ["prompt", "query", "question", "text"];
 
-/// One comparison an annotation that was not cancelled.
-pub(super) fn comparisons(entry: Value) -> Result<Vec<Comparison>, String> {
-    let task: Task = serde_json::from_value(entry).map_err(|fault| fault.to_string())?;
-    let finished = task.annotations.iter().filter(|annotation| !annotation.was_cancelled);
-    let with_choice = finished.filter_map(|annotation| {
-        let choice = annotation.result.iter().find(|region| region.kind == "pairwise")?;
-        Some(comparison(&task.data, annotation, choice))
-    });
-    with_choice.collect()
+/// The tasks of a project, of whose answers those to one question count.
+#[derive(Debug)]
+pub(super) struct LabelStudio {
+    question: Option<String>,
+    /// Whether the question was named by whoever reads the file.
+    is_named: bool,
+}
+
+impl LabelStudio {
+    /// Answers to this question, or to the only one that there is.
+    pub(super) fn about(question: Option<&str>) -> Self {
+        Self { question: question.map(String::from), is_named: question.is_some() }
+    }
+
+    /// One comparison an annotation that was not cancelled; the others are counted.
+    pub(super) fn comparisons(&mut self, entry: Value, left_out: &mut LeftOut) -> Result<Vec<Comparison>, String> {
+        let task: Task = serde_json::from_value(entry).map_err(|fault| fault.to_string())?;
+        let count = |value: &Value| value.as_array().map_or(0, Vec::len);
+        left_out.count(Reason::PredictionsAndDrafts, count(&task.predictions) + count(&task.drafts));
+        let mut found: Vec<Comparison> = Vec::new();
+        for annotation in &task.annotations {
+            if annotation.was_cancelled {
+                left_out.count(Reason::CancelledAnnotations, 1);
+                continue;
+            }
+            match self.choice(annotation)? {
+                Some(choice) => found.push(comparison(&task.data, annotation, choice)?),
+                None => left_out.count(Reason::AnnotationsWithoutChoice, 1),
+            }
+        }
+        let disagree = found.windows(2).any(|two| matches!(two, [one, other] if one.best != other.best));
+        left_out.count(Reason::AnnotatorsDisagree, usize::from(disagree));
+        Ok(found)
+    }
+
+    /// The answer to the question that counts.
+    fn choice<'a>(&mut self, annotation: &'a Annotation) -> Result<Option<&'a Region>, String> {
+        let choices = || annotation.result.iter().filter(|region| region.kind == "pairwise");
+        let mut names: Vec<&str> = choices().map(|choice| choice.from_name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if !self.is_named && !names.is_empty() {
+            let of_file = self.question.take().or_else(|| names.first().map(ToString::to_string)).unwrap_or_default();
+            names.push(&of_file);
+            names.sort_unstable();
+            names.dedup();
+            if names.len() > 1 {
+                return Err(format!(
+                    "there are several pairwise questions, {names:?}; choose one with --question NAME"
+                ));
+            }
+            self.question = Some(of_file);
+        }
+        let mut answers = choices().filter(|choice| Some(&choice.from_name) == self.question.as_ref());
+        let answer = answers.next();
+        match answers.find(|other| Some(&other.value) != answer.map(|answer| &answer.value)) {
+            Some(_) => Err(format!("one annotation answers the question {:?} in two ways", self.question)),
+            None => Ok(answer),
+        }
+    }
 }
 
 fn comparison(data: &Map<String, Value>, annotation: &Annotation, choice: &Region) -> Result<Comparison, String> {
@@ -56,8 +115,13 @@ fn comparison(data: &Map<String, Value>, annotation: &Annotation, choice: &Regio
     let (Some(responses), [left, right]) = (responses, names.as_slice()) else {
         return Err(format!("the task's data has no two fields {:?}; name tags as their fields", choice.to_name));
     };
-    let mut queries = QUERY_FIELDS.iter().filter(|name| !names.contains(name));
-    let query = queries.find_map(|name| text(name)).ok_or("the task's data has no field \"prompt\"")?;
+    let fields = QUERY_FIELDS.into_iter().filter(|name| !names.contains(name) && text(name).is_some());
+    let fields: Vec<&str> = fields.collect();
+    let query = match fields.as_slice() {
+        [] => return Err("the task's data has no field \"prompt\"".into()),
+        [first, rest @ ..] if rest.iter().all(|other| text(other) == text(first)) => text(first).unwrap_or_default(),
+        several => return Err(format!("the query may be in any of {several:?}; leave one of them in the task's data")),
+    };
     let selected = choice.value.get("selected").and_then(Value::as_str).unwrap_or_default();
     let best = match selected {
         "left" => 0,

@@ -3,15 +3,23 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::conversation::{ASSISTANT, Message, transcript};
+use super::conversation::{ASSISTANT, HUMAN, Message, transcript};
 use crate::data::comparisons::{Comparison, Record};
+use crate::data::left_out::{LeftOut, Reason};
 
 #[derive(Deserialize)]
 struct Pair {
     prompt: Option<Value>,
     chosen: Value,
     rejected: Value,
+    #[serde(default)]
+    score_chosen: Option<f64>,
+    #[serde(default)]
+    score_rejected: Option<f64>,
 }
+
+/// Fields that would change what a pair says, and that nothing here reads.
+const WITH_A_MEANING: [&str; 3] = ["margin", "weight", "label"];
 
 enum Content {
     Text(String),
@@ -39,12 +47,25 @@ impl Content {
     }
 }
 
-/// The chosen response comes first. A pair of the same responses decides nothing.
-pub(super) fn record(entry: Value) -> Result<Record, String> {
+/// The chosen response comes first. A pair of the same responses decides nothing, and is counted.
+pub(super) fn record(entry: Value, left_out: &mut LeftOut) -> Result<Option<Record>, String> {
+    let has_meaning = |value: &Value| value.is_number() || value.is_boolean();
+    if let Some(field) = WITH_A_MEANING.iter().find(|field| entry.get(field).is_some_and(has_meaning)) {
+        return Err(format!("the field {field:?} would change what this pair says, and is not read; remove it"));
+    }
     let pair: Pair = serde_json::from_value(entry).map_err(|fault| fault.to_string())?;
+    if let (Some(chosen), Some(rejected)) = (pair.score_chosen, pair.score_rejected) {
+        if chosen < rejected {
+            return Err(format!("the chosen response has a lower score ({chosen}) than the rejected ({rejected})"));
+        }
+        left_out.count(Reason::EqualScores, usize::from(chosen == rejected));
+    }
     let is_decided = pair.chosen != pair.rejected;
     let comparison = comparison(pair)?;
-    Ok(if is_decided { Record::Judged(comparison) } else { Record::Undecided(comparison) })
+    let goes_on = comparison.responses.iter().any(|response| response.contains(HUMAN));
+    left_out.count(Reason::FurtherTurns, usize::from(is_decided && goes_on));
+    left_out.count(Reason::SameResponses, usize::from(!is_decided));
+    Ok(is_decided.then_some(Record::Judged(comparison)))
 }
 
 fn comparison(pair: Pair) -> Result<Comparison, String> {
@@ -54,7 +75,7 @@ fn comparison(pair: Pair) -> Result<Comparison, String> {
     let rejected = Content::read(pair.rejected, "rejected")?;
     let (query, responses) = match (prompt, chosen, rejected) {
         (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => (prompt, [chosen, rejected]),
-        (None, Content::Text(chosen), Content::Text(rejected)) => of_texts(&chosen, &rejected),
+        (None, Content::Text(chosen), Content::Text(rejected)) => of_texts(&chosen, &rejected)?,
         (prompt, Content::Messages(chosen), Content::Messages(rejected)) => of_messages(prompt, chosen, rejected),
         _ => return Err("text and messages do not go together".into()),
     };
@@ -66,17 +87,21 @@ fn comparison(pair: Pair) -> Result<Comparison, String> {
 
 /// The prompt is what both texts begin with: in a transcript up to an answer of the assistant, else up to
 /// where they part, with a space before that left to the responses (TRL's `extract_prompt`).
-fn of_texts(chosen: &str, rejected: &str) -> (String, [String; 2]) {
+fn of_texts(chosen: &str, rejected: &str) -> Result<(String, [String; 2]), String> {
     let pairs = chosen.char_indices().zip(rejected.chars());
     let parted = pairs.take_while(|((_, one), other)| one == other).last();
     let common = parted.map_or(0, |((at, last), _)| at + last.len_utf8());
     let common = chosen.get(..common).unwrap_or_default();
+    let is_transcript = [chosen, rejected].iter().any(|text| text.trim_start().starts_with("Human:"));
     let prompt = match common.rfind(ASSISTANT) {
-        Some(at) if common.trim_start().starts_with("Human:") => at + ASSISTANT.len(),
+        Some(at) if is_transcript => at + ASSISTANT.len(),
+        None if is_transcript => {
+            return Err("chosen and rejected are no answers to the same: their first turns differ".into());
+        }
         _ => common.strip_suffix(' ').unwrap_or(common).len(),
     };
     let after = |text: &str| text.get(prompt..).unwrap_or_default().to_string();
-    (common.get(..prompt).unwrap_or_default().into(), [after(chosen), after(rejected)])
+    Ok((common.get(..prompt).unwrap_or_default().into(), [after(chosen), after(rejected)]))
 }
 
 /// Messages that both begin with belong to the prompt.
@@ -96,13 +121,12 @@ fn of_messages(prompt: Option<Content>, chosen: Vec<Message>, rejected: Vec<Mess
     }
 }
 
-/// The best response with each of the others, as TRL's standard preference type: one line a pair.
+/// The best response with each of the others, as TRL's standard preference type: one line a pair. Another that
+/// is the same text makes none.
 pub fn to_trl(comparison: &Comparison) -> String {
     let Some(chosen) = comparison.responses.get(comparison.best) else { return String::new() };
-    let others = comparison.responses.iter().enumerate().filter(|(index, _)| *index != comparison.best);
+    let others = comparison.responses.iter().filter(|response| *response != chosen);
     others
-        .map(|(_, rejected)| {
-            format!("{}\n", json!({"prompt": comparison.query, "chosen": chosen, "rejected": rejected}))
-        })
+        .map(|rejected| format!("{}\n", json!({"prompt": comparison.query, "chosen": chosen, "rejected": rejected})))
         .collect()
 }

@@ -1,13 +1,15 @@
 //! Training on nine tenths of the sentences and measuring on the tenth never seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::ngrams::words_only;
 use super::{Classifier, FitSettings, Provenance};
+use crate::device::Room;
 use crate::error::{Error, Result};
+use crate::lm::memory::Memory;
 use crate::statistics::wilson_interval;
 
 /// Sentences of known sentiment, one an entry.
@@ -44,6 +46,19 @@ impl<'a> Part<'a> {
         let side = if positive { &mut self.positive } else { &mut self.negative };
         side.push(sentence);
     }
+}
+
+/// Bytes on the host for each byte of the sentences: every word and pair of words of each, and sentences are
+/// read whole.
+const OF_A_BYTE: u64 = 25;
+
+/// What training on sentences of so many bytes takes.
+///
+/// # Errors
+/// When it does not fit into `room`.
+pub fn memory_that_fits(bytes: u64, room: Room) -> Result<Memory> {
+    let memory = Memory { kept: bytes.saturating_mul(OF_A_BYTE), ..Memory::default() };
+    memory.that_fits(room, "give fewer sentences")
 }
 
 /// Fits a classifier with the default settings on all but a random `held_out_fraction` of
@@ -84,6 +99,14 @@ pub fn train_with_held_out(
     let interval = wilson_interval(accuracy * examples as f64, examples);
     let measured = HeldOut { accuracy, low: interval.low, high: interval.high, examples };
     Ok((classifier, measured))
+}
+
+impl LabeledSentences<'_> {
+    /// Sentences that are among both kinds, so that they teach nothing: each is counted once.
+    pub fn of_both_kinds(&self) -> usize {
+        let words = |lines: &[&str]| lines.iter().map(|line| words_only(line)).collect::<BTreeSet<String>>();
+        words(self.positive).intersection(&words(self.negative)).count()
+    }
 }
 
 /// Deals the sentences at random into a part to train on and a part held out.

@@ -1,8 +1,8 @@
 //! Connections that are open, and which ends when there are too many or one takes too long.
 //!
 //! Every program on this computer can connect. A connection that has not shown the token has a place for
-//! two seconds and one request, and gives it up to the next; those that have shown it have places of their
-//! own.
+//! two seconds and one request, and gives it up to those that come after it; those that have shown it have
+//! places of their own.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +17,16 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-/// Places for connections that have shown the token, and for others. Systems give a process as few as 256
-/// file descriptors, and labels and checkpoints need some.
 const MOST_WITH_TOKEN: usize = 64;
-const MOST_WITHOUT_TOKEN: usize = 128;
+
+/// Of the files that a process may have open, the share for connections without the token: labels and
+/// checkpoints need some, too.
+const SHARE_WITHOUT_TOKEN: usize = 4;
+const MOST_WITHOUT_TOKEN: usize = 512;
+const FEWEST_WITHOUT_TOKEN: usize = 4;
+
+/// Where the system does not say how many files a process may have open, the fewest that are usual.
+const USUAL_DESCRIPTORS: usize = 256;
 
 /// From connecting until the token is shown.
 const LONGEST_WITHOUT_TOKEN: Duration = Duration::from_secs(2);
@@ -33,16 +39,23 @@ const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Browsers send the cookies of all servers on this computer.
 const LONGEST_HEAD_BYTES: usize = 64 << 10;
 
-/// All connections, in the order in which they came.
-#[derive(Debug, Default)]
+/// All connections.
+#[derive(Debug)]
 pub(super) struct Connections {
-    open: Mutex<BTreeMap<u64, Connection>>,
+    places: Mutex<Places>,
     next: AtomicU64,
+}
+
+/// Connections in the order in which they came.
+#[derive(Debug)]
+struct Places {
+    without_token: BTreeMap<u64, Connection>,
+    most_without_token: usize,
+    with_token: BTreeMap<u64, Connection>,
 }
 
 #[derive(Debug)]
 struct Connection {
-    has_token: bool,
     /// When it came or, once it has shown the token, when its last request began.
     since: Instant,
     task: AbortHandle,
@@ -58,18 +71,27 @@ pub(super) struct Via {
 impl Via {
     /// Keeps the connection open for further requests.
     pub(super) fn has_shown_token(&self) {
-        let mut open = self.connections.lock();
-        if open.get(&self.id).is_some_and(|connection| !connection.has_token) {
-            make_room(&mut open, true);
+        let Places { without_token, with_token, .. } = &mut *self.connections.lock();
+        if let Some(connection) = without_token.remove(&self.id) {
+            let longest_silent = with_token.iter().min_by_key(|(_, one)| one.since).map(|(id, _)| *id);
+            if let Some(silent) = longest_silent.filter(|_| with_token.len() >= MOST_WITH_TOKEN) {
+                end(with_token.remove(&silent));
+            }
+            with_token.insert(self.id, connection);
         }
-        if let Some(connection) = open.get_mut(&self.id) {
-            connection.has_token = true;
+        if let Some(connection) = with_token.get_mut(&self.id) {
             connection.since = Instant::now();
         }
     }
 }
 
 impl Connections {
+    pub(super) fn new() -> Self {
+        let most_without_token = (descriptors() / SHARE_WITHOUT_TOKEN).clamp(FEWEST_WITHOUT_TOKEN, MOST_WITHOUT_TOKEN);
+        let places = Places { without_token: BTreeMap::new(), most_without_token, with_token: BTreeMap::new() };
+        Self { places: Mutex::new(places), next: AtomicU64::new(0) }
+    }
+
     /// Answers the requests of a connection, in a task of its own.
     pub(super) fn serve(self: &Arc<Self>, stream: TcpStream, router: Router) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -82,54 +104,62 @@ impl Connections {
         let connection =
             http1::Builder::new().max_buf_size(LONGEST_HEAD_BYTES).serve_connection(TokioIo::new(stream), service);
         let connections = Arc::clone(self);
-        // Held until the task is listed: it may end at once.
-        let mut open = self.lock();
-        make_room(&mut open, false);
+        // Held until the task has its place: it may end at once.
+        let mut places = self.lock();
         let task = tokio::spawn(async move {
             // A client that breaks off is its own affair.
             connection.await.ok();
-            connections.lock().remove(&id);
+            let mut places = connections.lock();
+            places.without_token.remove(&id);
+            places.with_token.remove(&id);
         });
-        open.insert(id, Connection { has_token: false, since: Instant::now(), task: task.abort_handle() });
+        places.without_token.insert(id, Connection { since: Instant::now(), task: task.abort_handle() });
+        places.end_oldest();
     }
 
-    /// Ends the connection that has been without the token for longest.
-    pub(super) fn end_oldest_without_token(&self) {
-        end_oldest(&mut self.lock(), false);
+    /// Has half as many places for connections without the token from now on.
+    pub(super) fn make_do_with_fewer(&self) {
+        let mut places = self.lock();
+        places.most_without_token = (places.without_token.len() / 2).max(FEWEST_WITHOUT_TOKEN);
+        places.end_oldest();
     }
 
     /// Ends connections that take too long, for ever.
     pub(super) async fn end_late_ones(self: Arc<Self>) {
         loop {
             tokio::time::sleep(CHECK_EVERY).await;
-            self.lock().retain(|_, connection| {
-                let longest = if connection.has_token { LONGEST_BETWEEN_REQUESTS } else { LONGEST_WITHOUT_TOKEN };
-                let is_late = connection.since.elapsed() > longest;
-                if is_late {
-                    connection.task.abort();
-                }
-                !is_late
-            });
+            let places = &mut *self.lock();
+            end_those_after(LONGEST_WITHOUT_TOKEN, &mut places.without_token);
+            end_those_after(LONGEST_BETWEEN_REQUESTS, &mut places.with_token);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Connection>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends connections of a kind until there is a place for one more.
-fn make_room(open: &mut BTreeMap<u64, Connection>, has_token: bool) {
-    let most = if has_token { MOST_WITH_TOKEN } else { MOST_WITHOUT_TOKEN };
-    while open.values().filter(|connection| connection.has_token == has_token).count() >= most {
-        end_oldest(open, has_token);
+impl Places {
+    /// Ends the oldest connections without the token that are too many.
+    fn end_oldest(&mut self) {
+        while self.without_token.len() > self.most_without_token {
+            end(self.without_token.pop_first().map(|(_, oldest)| oldest));
+        }
     }
 }
 
-fn end_oldest(open: &mut BTreeMap<u64, Connection>, has_token: bool) {
-    let of_kind = open.iter().filter(|(_, connection)| connection.has_token == has_token);
-    let oldest = of_kind.min_by_key(|(_, connection)| connection.since).map(|(id, _)| *id);
-    if let Some(connection) = oldest.and_then(|id| open.remove(&id)) {
-        connection.task.abort();
-    }
+fn end_those_after(longest: Duration, connections: &mut BTreeMap<u64, Connection>) {
+    let late = connections.extract_if(.., |_, connection| connection.since.elapsed() > longest);
+    late.for_each(|(_, connection)| end(Some(connection)));
+}
+
+fn end(connection: Option<Connection>) {
+    connection.iter().for_each(|connection| connection.task.abort());
+}
+
+/// Files that this process may have open at once.
+fn descriptors() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(USUAL_DESCRIPTORS)
 }

@@ -11,13 +11,19 @@ let timer = 0;
 let state = "";
 
 const post = async (path, body) => {
-  const response = await fetch(path, {
+  const send = () => fetch(path, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ labeler, ...body }),
-    // A connection that hangs is one that is lost. An answer that comes twice counts once.
+    // A connection that hangs is one that is lost.
     signal: AbortSignal.timeout(15000),
   });
+  // Where many connect at once, one may end before it was served. An answer that comes twice counts once.
+  const again = (error) => {
+    if (error.name !== "TypeError" || !["/api/next", "/api/answer"].includes(path)) throw error;
+    return send();
+  };
+  const response = await send().catch(again);
   const answer = await response.json();
   if (!response.ok) {
     throw Object.assign(new Error(answer.error), { status: response.status });

@@ -7,11 +7,11 @@ use crate::lm::ModelConfig;
 use crate::lm::operations::SLOTS_AT_ONCE;
 
 /// Numbers of width `d_model` that are alive at once in a block, a token: input, norm, queries, keys and
-/// values, what attention gives; or sum, norm, and the feed-forward layer twice.
-const IN_A_BLOCK: f64 = 11.0;
+/// values, and what attention gives; or sum, and the feed-forward layer twice.
+const IN_A_BLOCK: f64 = 9.0;
 
 /// Of what passes compute, what was freed and is kept for the next buffers, as one part in so many.
-const FREED_SHARE: u64 = 5;
+const FREED_SHARE: u64 = 10;
 
 /// Responses that are drawn side by side, and read again by other models, batch after batch.
 #[derive(Debug, Clone, Copy, Default)]

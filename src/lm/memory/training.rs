@@ -125,11 +125,8 @@ impl Loop {
     /// # Errors
     /// [`crate::Error::Failed`] with the numbers, when that does not fit.
     pub fn check(&self, config: &ModelConfig, room: Room) -> Result<Memory> {
-        let memory = self.memory(config, self.pass.backward);
-        match memory.fits(room) {
-            true => Ok(memory),
-            false => Err(memory.does_not_fit(room, "use a smaller model, a smaller batch or shorter rows".into())),
-        }
+        let hint = "use a smaller model, a smaller batch or shorter rows";
+        self.memory(config, self.pass.backward).that_fits(room, hint)
     }
 
     /// The backward pass that fits, with what it takes: as many parts as possible, then as many rows

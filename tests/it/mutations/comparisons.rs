@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use preftune::data::Reason;
 use preftune::data::comparisons::{Comparison, Record, parse_records};
-use preftune::data::preferences::Preferences;
+use preftune::data::entries::Entries;
+use preftune::data::preferences::{PreferenceReader, Preferences};
 use preftune::labels::LabelLog;
 
 use super::documents::{self, Form, mutant};
@@ -52,10 +54,8 @@ const NAME: &str = "c.jsonl";
 
 /// Any file of preferences as the program reads it.
 pub fn ours(bytes: &[u8]) -> preftune::Result<Read> {
-    let path = Path::new(NAME);
-    let text = std::str::from_utf8(bytes).map_err(|error| preftune::Error::input(path, error.to_string(), ""))?;
-    let read = Preferences::read(text, path);
-    let undecided = read.undecided;
+    let read = Preferences::read(PreferenceReader::new(Entries::new(bytes, Path::new(NAME)), None));
+    let undecided = read.left_out.number(Reason::Undecided) + read.left_out.number(Reason::SameResponses);
     Ok((read.whole()?, undecided))
 }
 

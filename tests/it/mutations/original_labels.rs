@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use preftune::data::entries::Entries;
 use preftune::data::openai::{Labels, PickBest};
 
 use super::documents::{self, Form, mutant};
@@ -35,9 +36,7 @@ const ORIGINALS: &str = r#"{"query":[464,13,50259],"sample0":[1],"sample1":[2,50
 {"query":[7,7,7],"sample0":[],"sample1":[2],"sample2":[3],"sample3":[4],"best":3,"more":{"a":"b"}}"#;
 
 fn ours(bytes: &[u8]) -> preftune::Result<Vec<PickBest>> {
-    let path = Path::new("labels.json");
-    let text = std::str::from_utf8(bytes).map_err(|error| preftune::Error::input(path, error.to_string(), ""))?;
-    Labels::read(text, path).whole()
+    Labels::read(Entries::new(bytes, Path::new("labels.json"))).whole()
 }
 
 fn theirs(bytes: &[u8]) -> Result<Vec<PickBest>, String> {

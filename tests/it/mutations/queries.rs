@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use preftune::data::LeftOut;
 use preftune::data::queries::parse_queries;
 
 use super::bytes;
@@ -45,7 +46,7 @@ fn test(test: &'static str, mutants: u64) {
 fn ours(bytes: &[u8]) -> preftune::Result<Vec<String>> {
     let path = Path::new("queries.txt");
     let text = std::str::from_utf8(bytes).map_err(|error| preftune::Error::input(path, error.to_string(), ""))?;
-    parse_queries(text, path)
+    parse_queries(text, path, &mut LeftOut::default())
 }
 
 /// By datasets/README.md: the first line that is not blank decides.

@@ -1,0 +1,116 @@
+//! The bytes of a file, read on piece by piece, with the place where they stand.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// What is left of a file, and where it begins.
+pub(super) struct Bytes<R> {
+    reader: R,
+    path: PathBuf,
+    /// From 1.
+    pub(super) line: usize,
+    pub(super) offset: usize,
+}
+
+impl<R: BufRead> Bytes<R> {
+    pub(super) fn new(reader: R, path: &Path) -> Self {
+        Self { reader, path: path.into(), line: 1, offset: 0 }
+    }
+
+    /// What can be looked at without reading on; empty at the end.
+    pub(super) fn buffered(&mut self) -> Result<&[u8]> {
+        self.reader.fill_buf().map_err(|source| Error::file("read", &self.path, source))
+    }
+
+    pub(super) fn peek(&mut self) -> Result<Option<u8>> {
+        Ok(self.buffered()?.first().copied())
+    }
+
+    pub(super) fn consume(&mut self, count: usize) {
+        self.reader.consume(count);
+        self.offset += count;
+    }
+
+    pub(super) fn skip_white_space(&mut self) -> Result<()> {
+        while let Some(byte) = self.peek()?.filter(u8::is_ascii_whitespace) {
+            self.line += usize::from(byte == b'\n');
+            self.consume(1);
+        }
+        Ok(())
+    }
+
+    /// Adds a line with its end to `text`; whether there was one.
+    pub(super) fn read_line(&mut self, text: &mut Vec<u8>) -> Result<bool> {
+        let read = self.reader.read_until(b'\n', text).map_err(|source| Error::file("read", &self.path, source))?;
+        self.offset += read;
+        self.line += usize::from(text.ends_with(b"\n"));
+        Ok(read > 0)
+    }
+
+    /// Adds to `text` what one JSON value takes, if it is one: up to the end of its brackets or quotes, or else
+    /// to what ends an entry.
+    pub(super) fn read_value(&mut self, text: &mut Vec<u8>) -> Result<()> {
+        let mut scan = Scan::default();
+        loop {
+            let buffer = self.reader.fill_buf().map_err(|source| Error::file("read", &self.path, source))?;
+            let mut taken = 0;
+            let mut is_whole = buffer.is_empty();
+            for &byte in buffer {
+                let step = scan.step(byte);
+                is_whole = step != Step::Inside;
+                taken += usize::from(step != Step::Before);
+                if is_whole {
+                    break;
+                }
+            }
+            let part = buffer.get(..taken).unwrap_or_default();
+            self.line += part.iter().filter(|&&byte| byte == b'\n').count();
+            text.extend_from_slice(part);
+            self.consume(taken);
+            if is_whole {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How far into a value the reading is.
+#[derive(Default)]
+struct Scan {
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The value goes on after this byte.
+    Inside,
+    /// The value ends with this byte.
+    Last,
+    /// The value ended before this byte.
+    Before,
+}
+
+impl Scan {
+    fn step(&mut self, byte: u8) -> Step {
+        if self.in_string {
+            self.in_string = self.is_escaped || byte != b'"';
+            self.is_escaped = byte == b'\\' && !self.is_escaped;
+            return if self.in_string || self.depth > 0 { Step::Inside } else { Step::Last };
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' if self.depth > 0 => {
+                self.depth -= 1;
+                return if self.depth > 0 { Step::Inside } else { Step::Last };
+            }
+            b',' | b']' if self.depth == 0 => return Step::Before,
+            _ => {}
+        }
+        Step::Inside
+    }
+}

@@ -1,0 +1,209 @@
+//! Texts and comparisons that were left out, cut or decided by a rule on the way from a file to tokens, counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::run::Mode;
+
+/// Why something does not count as it stands in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    BlankLines,
+    RepeatedQueries,
+    PassagesWithoutSentence,
+    OtherFiles,
+    CleanedBytes,
+    EmptyTexts,
+    SentencesOfBothKinds,
+    Undecided,
+    SameResponses,
+    TakenBack,
+    NothingToTakeBack,
+    RepeatedIds,
+    CancelledAnnotations,
+    AnnotationsWithoutChoice,
+    PredictionsAndDrafts,
+    AnnotatorsDisagree,
+    EqualScores,
+    ChangedAsText,
+    FurtherTurns,
+    QueriesEndedEarly,
+    EmptyResponses,
+    SameTokens,
+    BestHasTwin,
+    QueryTrains,
+    NoFullBatch,
+    EmptyChosen,
+}
+
+impl Reason {
+    /// The words that a count follows.
+    fn words(self) -> &'static str {
+        match self {
+            Self::BlankLines => "blank lines skipped",
+            Self::RepeatedQueries => "queries left out because they came before",
+            Self::PassagesWithoutSentence => {
+                "passages of books skipped because they have no whole sentence that is short enough"
+            }
+            Self::OtherFiles => "files of the folder not read because they are not .txt",
+            Self::CleanedBytes => "bytes left out by cleaning (headers and footers, line breaks, indentation)",
+            Self::EmptyTexts => "texts without a word",
+            Self::SentencesOfBothKinds => "sentences that are both positive and negative",
+            Self::Undecided => "entries left out in which nobody chose",
+            Self::SameResponses => "entries left out whose responses are the same text",
+            Self::TakenBack => "judgments taken back",
+            Self::NothingToTakeBack => "lines that take back what is not there",
+            Self::RepeatedIds => "judgments with the id of another by the same labeler, all of which count",
+            Self::CancelledAnnotations => "annotations left out because they were cancelled",
+            Self::AnnotationsWithoutChoice => "annotations left out because nothing was chosen in them",
+            Self::PredictionsAndDrafts => "predictions and drafts left out",
+            Self::AnnotatorsDisagree => "tasks whose annotators disagree, all of whom count",
+            Self::EqualScores => "pairs whose two scores are equal, which count as they are",
+            Self::ChangedAsText => "judgments in token ids that are other tokens as text",
+            Self::FurtherTurns => "pairs whose responses go on with further turns of the dialogue",
+            Self::QueriesEndedEarly => "queries that end at task.query_end_token, without the text after it",
+            Self::EmptyResponses => "responses without a token",
+            Self::SameTokens => "comparisons left out because all their responses are the same tokens",
+            Self::BestHasTwin => "comparisons in which another response is the same as the best, a tie",
+            Self::QueryTrains => "comparisons left out because their query is among those that train",
+            Self::NoFullBatch => "comparisons left out because they do not fill a batch",
+            Self::EmptyChosen => "comparisons left out because the chosen response has no token",
+        }
+    }
+}
+
+/// Texts that were longer than a setting allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    pub cut: usize,
+    /// All that were read, cut or not.
+    pub of: usize,
+    pub longest_tokens: usize,
+    pub to_tokens: usize,
+}
+
+impl Cut {
+    /// Counts a text of `length` tokens, of which at most `limit` are kept.
+    pub fn count(&mut self, length: usize, limit: usize) {
+        self.of += 1;
+        self.cut += usize::from(length > limit);
+        self.longest_tokens = self.longest_tokens.max(length);
+        self.to_tokens = self.to_tokens.max(limit);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.of += other.of;
+        self.cut += other.cut;
+        self.longest_tokens = self.longest_tokens.max(other.longest_tokens);
+        self.to_tokens = self.to_tokens.max(other.to_tokens);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.cut == 0
+    }
+
+    fn describe(&self, what: &str, setting: &str) -> Option<String> {
+        let Self { cut, of, longest_tokens, to_tokens } = self;
+        (!self.is_empty()).then(|| {
+            format!(
+                "{what} cut to {to_tokens} tokens ({setting}): {cut} of {of}, the longest of {longest_tokens} tokens"
+            )
+        })
+    }
+}
+
+/// What was left out, cut or decided by a rule, in numbers. As text, one line of what is not 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    #[serde(flatten)]
+    counts: BTreeMap<Reason, usize>,
+    #[serde(skip_serializing_if = "Cut::is_empty")]
+    pub queries_cut: Cut,
+    #[serde(skip_serializing_if = "Cut::is_empty")]
+    pub responses_cut: Cut,
+}
+
+impl LeftOut {
+    /// Counts so many more.
+    pub fn count(&mut self, reason: Reason, more: usize) {
+        if more > 0 {
+            *self.counts.entry(reason).or_default() += more;
+        }
+    }
+
+    /// Counts one less.
+    pub(super) fn uncount(&mut self, reason: Reason) {
+        if let Some(count) = self.counts.get_mut(&reason) {
+            *count = count.saturating_sub(1);
+        }
+        self.counts.retain(|_, count| *count > 0);
+    }
+
+    /// How many for this reason.
+    pub fn number(&self, reason: Reason) -> usize {
+        self.counts.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// Adds what another part of the work left out.
+    pub fn add(&mut self, other: &Self) {
+        other.counts.iter().for_each(|(&reason, &count)| self.count(reason, count));
+        self.queries_cut.add(&other.queries_cut);
+        self.responses_cut.add(&other.responses_cut);
+    }
+
+    /// Says it on stderr, in one line, to whoever wants no progress too; nothing where nothing was left out.
+    pub fn say(&self, whose: &str) {
+        if !self.is_empty() {
+            Mode::Shown.say(&format!("{whose}: {self}"));
+        }
+    }
+
+    /// Whether everything counts as it stands.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.queries_cut.is_empty() && self.responses_cut.is_empty()
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cuts = [
+            self.queries_cut.describe("queries", "task.query_length_tokens"),
+            self.responses_cut.describe("responses", "task.response_length_tokens"),
+        ];
+        let counts = self.counts.iter().map(|(reason, count)| format!("{}: {count}", reason.words()));
+        let parts: Vec<String> = cuts.into_iter().flatten().chain(counts).collect();
+        f.write_str(&parts.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_0_is_said_in_a_line_and_in_json() {
+        let mut left_out = LeftOut::default();
+        left_out.queries_cut.count(8, 16);
+        assert!(left_out.is_empty() && left_out.to_string().is_empty());
+        assert_eq!(serde_json::to_string(&left_out).unwrap(), "{}");
+        left_out.queries_cut.count(91, 16);
+        left_out.count(Reason::SameTokens, 3);
+        left_out.count(Reason::Undecided, 1);
+        left_out.uncount(Reason::Undecided);
+        assert_eq!(
+            left_out.to_string(),
+            "queries cut to 16 tokens (task.query_length_tokens): 1 of 2, the longest of 91 tokens; \
+             comparisons left out because all their responses are the same tokens: 3"
+        );
+        let mut twice = left_out.clone();
+        twice.add(&left_out);
+        assert_eq!(
+            serde_json::to_value(&twice).unwrap(),
+            serde_json::json!({"same_tokens": 6, "queries_cut":
+                {"cut": 2, "of": 4, "longest_tokens": 91, "to_tokens": 16}})
+        );
+    }
+}
