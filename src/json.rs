@@ -203,7 +203,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for UniqueKeys<A> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let Some(key) = self.entries.next_key::<String>()? else { return Ok(None) };
         if !self.seen.insert(key.clone()) {
-            return Err(A::Error::custom(format!("{key:?} is there twice")));
+            return Err(A::Error::custom(format!("the field {key:?} is there twice")));
         }
         seed.deserialize(key.into_deserializer()).map(Some)
     }

@@ -230,7 +230,7 @@ mod tests {
             ("[{}\n", 2, "the end of the array is missing"),
             ("[{}]\nmore", 2, "text after the end of the array"),
             ("[{},\n{\"a\": }]", 2, "expected value"),
-            ("{}\n{\"a\": 1, \"a\": 2}", 2, "the field \"a\" comes twice"),
+            ("{}\n{\"a\": 1, \"a\": 2}", 2, "the field \"a\" is there twice"),
         ] {
             let read = read(text);
             assert!(read[0].is_ok(), "{text}");
