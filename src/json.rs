@@ -31,6 +31,11 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde_json::
     T::deserialize(Strict(value))
 }
 
+/// A deserializer that reads strictly what `inner` reads, for what is read piece by piece.
+pub fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
+    Strict(inner)
+}
+
 /// What stands around a part of the reading, so that all inside it is read strictly.
 struct Strict<T>(T);
 
@@ -198,7 +203,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for UniqueKeys<A> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let Some(key) = self.entries.next_key::<String>()? else { return Ok(None) };
         if !self.seen.insert(key.clone()) {
-            return Err(A::Error::custom(format!("{key:?} is there twice")));
+            return Err(A::Error::custom(format!("the field {key:?} is there twice")));
         }
         seed.deserialize(key.into_deserializer()).map(Some)
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{parse_json_line, without_byte_order_mark};
 use crate::error::{Error, Result};
 use crate::format_version::{FormatVersion, NEWER_HINT, Versioned};
+use crate::json;
 
 pub(super) const LINE_HINT: &str = "a comparison is {\"query\": \"…\", \"responses\": [\"…\", \"…\"], \"best\": 0}";
 pub(super) const TORN_HINT: &str =
@@ -159,14 +160,14 @@ impl Record {
             return Err(serde::de::Error::custom(fault));
         }
         if fields.get("undo").is_some() {
-            return serde_json::from_value(fields).map(Self::Undone);
+            return json::from_value(fields).map(Self::Undone);
         }
         match fields.get_mut("best") {
             Some(best) if best.is_null() => {
                 *best = 0.into();
-                serde_json::from_value(fields).map(Self::Undecided)
+                json::from_value(fields).map(Self::Undecided)
             }
-            _ => serde_json::from_value(fields).map(Self::Judged),
+            _ => json::from_value(fields).map(Self::Judged),
         }
     }
 }

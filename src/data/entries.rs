@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::comparisons::TORN_HINT;
-use super::{json, parse_json_line, table};
+use super::{parse_json_line, table};
 use crate::error::{Error, Result};
+use crate::json;
 use crate::run::foreign::foreign_kind;
 use bytes::Bytes;
 
@@ -158,7 +159,8 @@ impl<R: BufRead> Entries<R> {
         if self.text.is_empty() {
             return Err(self.fault(line, "an entry or the end of the array is missing"));
         }
-        let value = json::parse(self.text_of_entry(line)?).map_err(|error| self.fault(line, &error.to_string()))?;
+        let value = json::from_slice(self.text_of_entry(line)?.as_bytes())
+            .map_err(|error| self.fault(line, &error.to_string()))?;
         Ok(Some((line, value)))
     }
 
@@ -228,7 +230,7 @@ mod tests {
             ("[{}\n", 2, "the end of the array is missing"),
             ("[{}]\nmore", 2, "text after the end of the array"),
             ("[{},\n{\"a\": }]", 2, "expected value"),
-            ("{}\n{\"a\": 1, \"a\": 2}", 2, "the field \"a\" comes twice"),
+            ("{}\n{\"a\": 1, \"a\": 2}", 2, "the field \"a\" is there twice"),
         ] {
             let read = read(text);
             assert!(read[0].is_ok(), "{text}");

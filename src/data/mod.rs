@@ -13,7 +13,6 @@
 pub mod books;
 pub mod comparisons;
 pub mod entries;
-mod json;
 pub mod left_out;
 pub mod openai;
 pub mod preferences;
@@ -27,12 +26,13 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::json;
 
 pub use left_out::{Cut, LeftOut, Reason};
 
 /// Reads one line of JSONL; lines count from 1.
 fn parse_json_line(line: &str, line_number: usize, path: &Path, hint: &str) -> Result<Value> {
-    json::parse(line).map_err(|fault| {
+    json::from_slice(line.as_bytes()).map_err(|fault| {
         // serde_json ends its text with "at line 1 column …": line 1 of this line, which would
         // contradict the line number of the file.
         let text = fault.to_string();

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::entries::Entries;
 use super::left_out::{LeftOut, Reason};
 use crate::error::{Error, Result};
+use crate::json;
 
 /// Tokens of GPT-2: their ids are those below.
 pub const GPT2_TOKENS: u32 = 50_257;
@@ -81,7 +82,7 @@ impl Labels {
         let read = (1..).zip(entries).map(|(number, entry)| {
             let (line, entry) = entry?;
             let fault = |what: String| Error::line(&path, line, format!("judgment {number}: {what}"), HINT);
-            let label: PickBest = serde_json::from_value(entry).map_err(|error| fault(error.to_string()))?;
+            let label: PickBest = json::from_value(entry).map_err(|error| fault(error.to_string()))?;
             label.fault().map_or(Ok(label), |what| Err(fault(what)))
         });
         let fault = read.map(|label| label.map(|label| labels.push(label))).find_map(Result::err);

@@ -199,7 +199,7 @@ mod tests {
             ("[\"a\",\n\"b\"", "queries.txt:2: not the JSON expected here"),
             ("{\n\"query\": \"a\"\n}", "queries.txt:1: not the JSON expected here"),
             ("[\n]", "there are no queries"),
-            ("{\"query\": \"a\", \"query\": \"b\"}", "comes twice"),
+            ("{\"query\": \"a\", \"query\": \"b\"}", "is there twice"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.to_string().contains(says), "{error} should say {says}");

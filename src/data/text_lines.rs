@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::left_out::{LeftOut, Reason};
-use super::{json, table, without_byte_order_mark};
+use super::{table, without_byte_order_mark};
 use crate::error::{Error, Result};
+use crate::json;
 
 const HINT: &str = "give text, one entry a line, or a file that is JSON from its first line on";
 
@@ -38,7 +39,7 @@ pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Res
     if let Some((number, _)) = lines.iter().find(|(_, line)| is_json(line)) {
         return Err(Error::line(path, *number, "this line is JSON, and those before it are text", HINT));
     }
-    let is_quoted = |&(_, line): &(usize, &str)| matches!(json::parse(line), Ok(Value::String(_)));
+    let is_quoted = |&(_, line): &(usize, &str)| matches!(json::from_slice(line.as_bytes()), Ok(Value::String(_)));
     if lines.iter().all(is_quoted) && (lines.len() > 1 || first.contains('\\')) {
         return Err(Error::line(path, number, "every line is a text in the quotes of JSON", "remove the quotes"));
     }
@@ -66,7 +67,10 @@ pub fn refuse_json(text: &str, path: &Path) -> Result<()> {
 fn is_json(line: &str) -> bool {
     let of_texts = |value: &Value| value.as_array().is_some_and(|all| all.iter().any(|one| !one.is_number()));
     match line.starts_with(['{', '[']) {
-        true => line.starts_with("{\"") || json::parse(line).is_ok_and(|value| value.is_object() || of_texts(&value)),
+        true => {
+            line.starts_with("{\"")
+                || json::from_slice(line.as_bytes()).is_ok_and(|value: Value| value.is_object() || of_texts(&value))
+        }
         false => false,
     }
 }

@@ -11,6 +11,7 @@ use super::plain::PlainFile;
 use super::{Fetched, Fetcher};
 use crate::data::openai::PickBest;
 use crate::error::{Error, Result};
+use crate::json::strict;
 
 /// A copy of most of the files, as a data set of the hub.
 const MIRROR: &str = "datasets/vwxyzjn/lm-human-preferences/resolve/main";
@@ -65,7 +66,7 @@ impl Fetcher {
 fn check(file: &Path, address: &Path) -> Result<()> {
     let opened = File::open(file).map_err(|source| Error::file("read", file, source))?;
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 20, opened));
-    let rows = json.deserialize_seq(Rows).and_then(|rows| json.end().map(|()| rows));
+    let rows = strict(&mut json).deserialize_seq(Rows).and_then(|rows| json.end().map(|()| rows));
     let hint = "the server sent something else; PREFTUNE_LABELS names another place with the same files";
     match rows {
         Ok(0) => Err(Error::input(address, "no labels: the array is empty", hint)),
@@ -133,6 +134,8 @@ mod tests {
             (&(row("-1") + "]"), "-1"),
             (&row("0"), "EOF"),
             (&(row("0") + "] x"), "trailing"),
+            (&(row("0, \"best\": 0") + "]"), "\"best\" is there twice"),
+            ("[[[1], [2], [3], [2], [3], 0]]", "struct PickBest"),
         ] {
             let complaint = complaint(text).unwrap();
             assert!(complaint.starts_with("https://host/labels.json: ") && complaint.contains(expected), "{complaint}");

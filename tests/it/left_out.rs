@@ -313,7 +313,7 @@ fn preferences_that_say_something_else_are_refused_by_name() {
         ),
         (r#"{"query": "a", "responses": ["b", "c"], "best": 1.0}"#, "invalid type: floating point"),
         (r#"{"query": "a", "responses": ["b", "c"], "best": "1"}"#, "invalid type: string"),
-        (r#"{"query": "a", "responses": ["b", "c"], "best": 0, "best": 1}"#, "the field \"best\" comes twice"),
+        (r#"{"query": "a", "responses": ["b", "c"], "best": 0, "best": 1}"#, "the field \"best\" is there twice"),
         (r#"{"query": "a", "responses": ["b", 3], "best": 0}"#, "invalid type: integer"),
         (r#"{"query": "\ud800", "responses": ["b", "c"], "best": 0}"#, "hex escape"),
         (r#"{"question": "a", "response_j": "b", "response_k": "c"}"#, "the fields are [\"question\""),

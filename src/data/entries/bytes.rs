@@ -34,7 +34,7 @@ impl<R: BufRead> Bytes<R> {
     }
 
     pub(super) fn skip_white_space(&mut self) -> Result<()> {
-        while let Some(byte) = self.peek()?.filter(u8::is_ascii_whitespace) {
+        while let Some(byte) = self.peek()?.filter(|byte| b" \t\r\n".contains(byte)) {
             self.line += usize::from(byte == b'\n');
             self.consume(1);
         }

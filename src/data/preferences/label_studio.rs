@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::data::comparisons::Comparison;
 use crate::data::left_out::{LeftOut, Reason};
+use crate::json;
 
 #[derive(Deserialize)]
 struct Task {
@@ -62,7 +63,7 @@ impl LabelStudio {
 
     /// One comparison an annotation that was not cancelled; the others are counted.
     pub(super) fn comparisons(&mut self, entry: Value, left_out: &mut LeftOut) -> Result<Vec<Comparison>, String> {
-        let task: Task = serde_json::from_value(entry).map_err(|fault| fault.to_string())?;
+        let task: Task = json::from_value(entry).map_err(|fault| fault.to_string())?;
         let count = |value: &Value| value.as_array().map_or(0, Vec::len);
         left_out.count(Reason::PredictionsAndDrafts, count(&task.predictions) + count(&task.drafts));
         let mut found: Vec<Comparison> = Vec::new();
@@ -136,9 +137,16 @@ fn comparison(data: &Map<String, Value>, annotation: &Annotation, choice: &Regio
         responses: responses.into_iter().map(|response| continuing(query, response)).collect(),
         best,
         labeler: labeler(&annotation.completed_by),
-        ms: annotation.lead_time.map(|seconds| (seconds * 1000.0) as u64),
+        ms: annotation.lead_time.and_then(milliseconds),
         ..Comparison::default()
     })
+}
+
+/// Of a time that can have passed; others are not known.
+fn milliseconds(seconds: f64) -> Option<u64> {
+    const LONGEST: f64 = 1e15;
+    let time = seconds * 1000.0;
+    (0.0..LONGEST).contains(&time).then_some(time as u64)
 }
 
 /// People write answers; a response follows its query directly.

@@ -1,11 +1,12 @@
 //! Pairs of a chosen and a rejected response: TRL's preference types, and Anthropic's transcripts.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::conversation::{ASSISTANT, HUMAN, Message, transcript};
 use crate::data::comparisons::{Comparison, Record};
 use crate::data::left_out::{LeftOut, Reason};
+use crate::json;
 
 #[derive(Deserialize)]
 struct Pair {
@@ -31,7 +32,7 @@ impl Content {
         match value {
             Value::String(text) => Ok(Self::Text(text)),
             Value::Array(_) => {
-                let messages = serde_json::from_value(value);
+                let messages = json::from_value(value);
                 messages.map(Self::Messages).map_err(|fault| format!("{field} is no list of messages: {fault}"))
             }
             _ => Err(format!("{field} is neither text nor a list of messages")),
@@ -53,7 +54,7 @@ pub(super) fn record(entry: Value, left_out: &mut LeftOut) -> Result<Option<Reco
     if let Some(field) = WITH_A_MEANING.iter().find(|field| entry.get(field).is_some_and(has_meaning)) {
         return Err(format!("the field {field:?} would change what this pair says, and is not read; remove it"));
     }
-    let pair: Pair = serde_json::from_value(entry).map_err(|fault| fault.to_string())?;
+    let pair: Pair = json::from_value(entry).map_err(|fault| fault.to_string())?;
     if let (Some(chosen), Some(rejected)) = (pair.score_chosen, pair.score_rejected) {
         if chosen < rejected {
             return Err(format!("the chosen response has a lower score ({chosen}) than the rejected ({rejected})"));
@@ -127,6 +128,8 @@ pub fn to_trl(comparison: &Comparison) -> String {
     let Some(chosen) = comparison.responses.get(comparison.best) else { return String::new() };
     let others = comparison.responses.iter().filter(|response| *response != chosen);
     others
-        .map(|rejected| format!("{}\n", json!({"prompt": comparison.query, "chosen": chosen, "rejected": rejected})))
+        .map(|rejected| {
+            format!("{}\n", serde_json::json!({"prompt": comparison.query, "chosen": chosen, "rejected": rejected}))
+        })
         .collect()
 }

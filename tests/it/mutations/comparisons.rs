@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use preftune::data::Reason;
 use preftune::data::comparisons::{Comparison, Record, parse_records};
 use preftune::data::entries::Entries;
 use preftune::data::preferences::{PreferenceReader, Preferences};
@@ -55,7 +54,7 @@ const NAME: &str = "c.jsonl";
 /// Any file of preferences as the program reads it.
 pub fn ours(bytes: &[u8]) -> preftune::Result<Read> {
     let read = Preferences::read(PreferenceReader::new(Entries::new(bytes, Path::new(NAME)), None));
-    let undecided = read.left_out.number(Reason::Undecided) + read.left_out.number(Reason::SameResponses);
+    let undecided = read.undecided();
     Ok((read.whole()?, undecided))
 }
 
@@ -74,7 +73,10 @@ pub fn counted(records: impl Iterator<Item = Result<(usize, Vec<Record>), String
                 Record::Undone(undone) => {
                     let is_meant = |one: &Record| {
                         let answer = one.answer().unwrap();
-                        answer.id == undone.undo && (undone.labeler.is_empty() || undone.labeler == answer.labeler)
+                        // What has no id cannot be named.
+                        !answer.id.is_empty()
+                            && answer.id == undone.undo
+                            && (undone.labeler.is_empty() || undone.labeler == answer.labeler)
                     };
                     if let Some(place) = answers.iter().rposition(is_meant) {
                         answers.remove(place);

@@ -65,22 +65,28 @@ impl Form {
     }
 }
 
-/// The entries of a file as its rules have them, each with its line; blank lines and a byte order mark are
-/// skipped.
+/// The entries of a file as its rules have them, each with its line; blank lines, white space around a line
+/// and a byte order mark are skipped.
 pub fn read(bytes: &[u8]) -> Result<Vec<(usize, Json)>, String> {
     let text = text(bytes)?;
     if text.trim_start().starts_with('[') {
         return Json::read_array(text);
     }
-    read_lines(text)
+    lines(text, str::trim)
 }
 
 /// The same of a file that can only have a value a line.
 pub fn read_lines(text: &str) -> Result<Vec<(usize, Json)>, String> {
+    lines(text, |line| line)
+}
+
+fn lines(text: &str, of_line: fn(&str) -> &str) -> Result<Vec<(usize, Json)>, String> {
     let lines = (1..).zip(text.split('\n')).filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(number, line)| Ok((number, Json::read(line).map_err(|what| format!("line {number}: {what}"))?)))
-        .collect()
+    let read = |(number, line)| match Json::read(of_line(line)) {
+        Ok(value) => Ok((number, value)),
+        Err(what) => Err(format!("line {number}: {what}")),
+    };
+    lines.map(read).collect()
 }
 
 /// Text without its byte order mark.

@@ -29,21 +29,22 @@ fn test(test: &'static str, mutants: u64) {
     });
 }
 
-const ORIGINALS: &str = r#"{"id":7,"data":{"prompt":"The quick brown fox","answer1":"jumps over the lazy dog.","answer2":"bags few lynx."},"annotations":[{"id":31,"completed_by":2,"was_cancelled":false,"lead_time":4.25,"result":[{"from_name":"comparison","to_name":"answer1,answer2","type":"pairwise","value":{"selected":"right"}}]},{"id":33,"completed_by":2,"was_cancelled":true,"result":[]}]}
+const ORIGINALS: &str = r#"{"id":7,"data":{"prompt":"The quick brown fox","answer1":"jumps over the lazy dog.","answer2":"bags few lynx."},"annotations":[{"id":31,"completed_by":2,"was_cancelled":false,"lead_time":4.25,"result":[{"from_name":"c","to_name":"answer1,answer2","type":"pairwise","value":{"selected":"right"}}]},{"id":33,"completed_by":2,"was_cancelled":true,"result":[]}]}
 {"id":8,"data":{"query":"Two.","a":" one","b":" two"},"annotations":[{"id":34,"completed_by":{"id":3,"email":"ada@example.org"},"result":[{"from_name":"c","to_name":"a, b","type":"pairwise","value":{"selected":"left"}},{"from_name":"r","to_name":"a","type":"rating","value":{"rating":4}}]}]}
-{"id":9,"data":{"text":"Three ","a":"one","b":"two"},"annotations":[{"id":35,"lead_time":0.19808613744640002,"result":[{"to_name":"b,a","type":"pairwise","value":{"selected":"a"}}]},{"id":36,"completed_by":5,"result":[{"to_name":"a,b","type":"pairwise","value":{"selected":"right"}}]}]}"#;
+{"id":9,"data":{"text":"Three ","a":"one","b":"two"},"annotations":[{"id":35,"lead_time":0.19808613744640002,"result":[{"from_name":"c","to_name":"b,a","type":"pairwise","value":{"selected":"a"}}]},{"id":36,"completed_by":5,"result":[{"from_name":"c","to_name":"a,b","type":"pairwise","value":{"selected":"right"}}]}]}"#;
 
 fn theirs(bytes: &[u8]) -> Result<Read, String> {
     let entries = documents::read(bytes)?;
-    counted(entries.iter().map(|(line, entry)| Ok((*line, task(entry)?))))
+    let mut question = None;
+    counted(entries.iter().map(|(line, entry)| Ok((*line, task(entry, &mut question)?))))
 }
 
 fn optional<'a, T>(of: &'a Json, key: &str, read: impl Fn(&'a Json) -> Result<T, String>) -> Result<Option<T>, String> {
     of.some(key).map(read).transpose()
 }
 
-/// One comparison an annotation, by the table of datasets/README.md.
-fn task(entry: &Json) -> Result<Vec<Record>, String> {
+/// One comparison an annotation, by the table of datasets/README.md; all answer one question.
+fn task(entry: &Json, question: &mut Option<String>) -> Result<Vec<Record>, String> {
     let data = entry.get("data").ok_or("no data")?;
     data.object()?;
     let annotations = entry.get("annotations").ok_or("no annotations")?.array()?;
@@ -52,52 +53,36 @@ fn task(entry: &Json) -> Result<Vec<Record>, String> {
         annotation.object()?;
         let id = optional(annotation, "id", Json::count)?;
         let seconds = optional(annotation, "lead_time", Json::number)?;
-        let cancelled = annotation.get("was_cancelled").unwrap_or(&Json::Bool(false));
-        let Json::Bool(cancelled) = cancelled else { return Err("cancelled or not?".into()) };
+        let Json::Bool(cancelled) = annotation.get("was_cancelled").unwrap_or(&Json::Bool(false)) else {
+            return Err("cancelled or not?".into());
+        };
         let results = annotation.get("result").map_or(Ok(&[][..]), Json::array)?;
-        results.iter().try_for_each(|result| result.object().map(drop))?;
-        let kind = |result: &Json| result.get("type").map_or(Ok(""), Json::text).map(|kind| kind == "pairwise");
-        let mut pairwise = Vec::new();
+        let mut answers: Vec<&Json> = Vec::new();
         for result in results {
-            if kind(result)? {
-                pairwise.push(result);
-            }
-        }
-        let [result] = pairwise[..] else {
-            if pairwise.is_empty() || *cancelled {
+            result.object()?;
+            let text = |key: &str| result.get(key).map_or(Ok(""), Json::text);
+            let (kind, name, _) = (text("type")?, text("from_name")?, text("to_name")?);
+            if *cancelled || kind != "pairwise" {
                 continue;
             }
-            return Err("two questions in one annotation".into());
-        };
-        if *cancelled {
-            continue;
+            if question.get_or_insert_with(|| name.into()) != name {
+                return Err(format!("another question, {name}"));
+            }
+            answers.push(result);
         }
-        let names = result.get("to_name").map_or(Ok(""), Json::text)?;
-        let names: Vec<&str> = names.split(',').map(str::trim).collect();
-        let [left, right] = names[..] else { return Err("no two fields".into()) };
-        let text = |name: &str| data.get(name).and_then(|value| value.text().ok());
-        let responses = [text(left).ok_or("no left response")?, text(right).ok_or("no right response")?];
-        let fields = ["prompt", "query", "question", "text"].into_iter().filter(|name| !names.contains(name));
-        let query = fields.filter_map(text).next().ok_or("no query")?;
-        let selected = result.get("value").and_then(|value| value.get("selected")).ok_or("nothing selected")?.text()?;
-        let best = match selected {
-            "left" => 0,
-            "right" => 1,
-            name if name == left => 0,
-            name if name == right => 1,
-            _ => return Err("selected neither".into()),
-        };
-        if query.trim().is_empty() {
-            return Err("a blank query".into());
+        let Some(answer) = answers.first() else { continue };
+        if answers.iter().any(|other| other.get("value") != answer.get("value")) {
+            return Err("two answers".into());
         }
-        let apart = |response: &&str| {
+        let (query, responses, best) = choice(data, answer)?;
+        let apart = |response: &str| {
             let is_apart = query.ends_with(char::is_whitespace) || response.starts_with(char::is_whitespace);
             format!("{}{response}", if is_apart { "" } else { " " })
         };
         found.push(Record::Judged(Comparison {
             id: id.map_or(String::new(), |id| format!("label-studio-{id}")),
-            query: query.into(),
-            responses: responses.iter().map(apart).collect(),
+            query: query.clone(),
+            responses: responses.iter().map(|response| apart(response)).collect(),
             best,
             labeler: labeler(annotation.get("completed_by")),
             ms: seconds.and_then(milliseconds),
@@ -105,6 +90,30 @@ fn task(entry: &Json) -> Result<Vec<Record>, String> {
         }));
     }
     Ok(found)
+}
+
+/// Query, responses and the better one.
+fn choice(data: &Json, answer: &Json) -> Result<(String, [String; 2], usize), String> {
+    let names = answer.get("to_name").map_or(Ok(""), Json::text)?;
+    let names: Vec<&str> = names.split(',').map(str::trim).collect();
+    let [left, right] = names[..] else { return Err("no two fields".into()) };
+    let text = |name: &str| data.get(name).and_then(|value| value.text().ok());
+    let responses = [text(left).ok_or("no left response")?, text(right).ok_or("no right response")?];
+    let fields = ["prompt", "query", "question", "text"].into_iter().filter(|name| !names.contains(name));
+    let queries: Vec<&str> = fields.filter_map(text).collect();
+    let query = *queries.first().ok_or("no query")?;
+    if query.trim().is_empty() || queries.iter().any(|other| *other != query) {
+        return Err("a blank query, or several".into());
+    }
+    let selected = answer.get("value").and_then(|value| value.get("selected")).ok_or("nothing selected")?.text()?;
+    let best = match selected {
+        "left" => 0,
+        "right" => 1,
+        name if name == left => 0,
+        name if name == right => 1,
+        _ => return Err("selected neither".into()),
+    };
+    Ok((query.into(), responses.map(String::from), best))
 }
 
 /// Of a time that can have passed.

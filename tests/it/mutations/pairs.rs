@@ -32,7 +32,7 @@ fn test(test: &'static str, mutants: u64) {
 const ORIGINALS: &str = r#"{"prompt":"The sky is","chosen":" blue.","rejected":" green."}
 {"chosen":"The sky is blue.","rejected":"The sky is green."}
 {"prompt":[{"role":"user","content":"Which colour?"}],"chosen":[{"role":"assistant","content":"Blue."}],"rejected":[{"role":"assistant","content":"Green."}]}
-{"chosen":[{"role":"system","content":"Be brief."},{"role":"user","content":"Which?"},{"role":"assistant","content":"Blue."}],"rejected":[{"role":"system","content":"Be brief."},{"role":"user","content":"Which?"},{"role":"assistant","content":"Green."}],"score_chosen":7.5}
+{"chosen":[{"role":"system","content":"Be brief."},{"role":"user","content":"Which?"},{"role":"assistant","content":"Blue."}],"rejected":[{"role":"system","content":"Be brief."},{"role":"user","content":"Which?"},{"role":"assistant","content":"Green."}],"score_chosen":7.5,"score_rejected":2}
 {"prompt":"Which colour?","chosen":[{"role":"user","content":"Which colour?"},{"role":"assistant","content":"Blue."}],"rejected":[{"role":"user","content":"Which colour?"},{"role":"assistant","content":"Green."}]}
 {"chosen":"\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd love some.","rejected":"\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd rather not."}
 {"prompt":"a","chosen":"same","rejected":"same"}
@@ -64,13 +64,25 @@ fn content(value: &Json) -> Result<Content, String> {
 fn record(entry: &Json) -> Result<Record, String> {
     let of = |key: &str| content(entry.get(key).ok_or(format!("no {key}"))?);
     entry.object()?;
+    // What would change the meaning of a pair is not read over.
+    for key in ["margin", "weight", "label"] {
+        if let Some(Json::Number(_) | Json::Bool(_)) = entry.get(key) {
+            return Err(format!("there is a {key}"));
+        }
+    }
+    let score = |key: &str| entry.some(key).map(Json::number).transpose();
+    if let (Some(chosen), Some(rejected)) = (score("score_chosen")?, score("score_rejected")?)
+        && chosen < rejected
+    {
+        return Err("the chosen response has the lower score".into());
+    }
     let (chosen, rejected) = (of("chosen")?, of("rejected")?);
     let prompt = entry.some("prompt").map(content).transpose()?;
     let (query, responses) = match (prompt, &chosen, &rejected) {
         (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => {
             (prompt, [chosen.clone(), rejected.clone()])
         }
-        (None, Content::Text(chosen), Content::Text(rejected)) => split(chosen, rejected),
+        (None, Content::Text(chosen), Content::Text(rejected)) => split(chosen, rejected)?,
         (prompt, Content::Messages(chosen), Content::Messages(rejected)) => {
             let prompt = match prompt {
                 Some(Content::Text(text)) => vec![("user".to_string(), text)],
@@ -91,7 +103,7 @@ fn record(entry: &Json) -> Result<Record, String> {
 const ANSWER: &str = "\n\nAssistant:";
 
 /// The prompt is what both begin with, without a space at its end; of a transcript, up to the last answer.
-fn split(chosen: &str, rejected: &str) -> (String, [String; 2]) {
+fn split(chosen: &str, rejected: &str) -> Result<(String, [String; 2]), String> {
     let mut common = String::new();
     for (one, other) in chosen.chars().zip(rejected.chars()) {
         if one != other {
@@ -99,13 +111,13 @@ fn split(chosen: &str, rejected: &str) -> (String, [String; 2]) {
         }
         common.push(one);
     }
-    if common.trim_start().starts_with("Human:") && common.contains(ANSWER) {
-        common.truncate(common.rfind(ANSWER).unwrap() + ANSWER.len());
+    if [chosen, rejected].iter().any(|text| text.trim_start().starts_with("Human:")) {
+        common.truncate(common.rfind(ANSWER).ok_or("no answer to the same")? + ANSWER.len());
     } else if common.ends_with(' ') {
         common.pop();
     }
     let responses = [chosen, rejected].map(|text| text[common.len()..].to_string());
-    (common, responses)
+    Ok((common, responses))
 }
 
 fn split_messages(

@@ -37,7 +37,7 @@ fn test(test: &'static str, mutants: u64) {
                 bytes::mutate(&mut text, &[lines.clone()], dice);
                 return text;
             }
-            mutant(&originals, &[Form::Lines], dice)
+            mutant(&originals, &[Form::Lines, Form::Array], dice)
         },
         read: &|bytes| outcome(ours(bytes), theirs(bytes)),
     });
@@ -52,14 +52,37 @@ fn ours(bytes: &[u8]) -> preftune::Result<Vec<String>> {
 /// By datasets/README.md: the first line that is not blank decides.
 fn theirs(bytes: &[u8]) -> Result<Vec<String>, String> {
     let text = documents::text(bytes)?;
-    if !text.trim_start().starts_with('{') {
-        let queries: Vec<String> =
-            text.split('\n').map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
+    let first = text.trim_start();
+    let inside = first.strip_prefix('[').map(|inside| inside.split('\n').next().unwrap_or_default().trim());
+    let is_array = inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(['{', '[', '"', ']']));
+    if !first.starts_with('{') && !is_array {
+        let lines = text.split('\n').map(|line| line.trim().to_string());
+        let queries: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
         return if queries.is_empty() { Err("no query".into()) } else { Ok(queries) };
     }
-    let query = |(line, entry): (usize, Json)| {
-        let query = entry.get("query").ok_or(format!("line {line} has no query"))?.text()?.to_string();
-        if query.trim().is_empty() { Err("a blank query".into()) } else { Ok(query) }
-    };
-    documents::read_lines(text)?.into_iter().map(query).collect()
+    let mut name: Option<&str> = None;
+    let mut queries = Vec::new();
+    for (line, entry) in documents::read(bytes)? {
+        let query = match &entry {
+            Json::Text(query) => query,
+            entry => {
+                entry.object()?;
+                let others = ["prompt", "text", "input", "question", "instruction", "content"];
+                let known = ["query"].into_iter().chain(others).filter(|name| entry.get(name).is_some());
+                let known: Vec<&str> = known.collect();
+                let name = match (name, &known[..]) {
+                    (Some(name), _) => name,
+                    (None, ["query", ..]) => *name.insert("query"),
+                    (None, [only]) => *name.insert(only),
+                    (None, _) => return Err(format!("line {line} has {known:?}")),
+                };
+                entry.get(name).ok_or(format!("line {line} has no {name}"))?.text()?
+            }
+        };
+        if query.trim().is_empty() {
+            return Err("a blank query".into());
+        }
+        queries.push(query.to_string());
+    }
+    if queries.is_empty() { Err("no query".into()) } else { Ok(queries) }
 }
