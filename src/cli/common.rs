@@ -266,7 +266,7 @@ pub(super) fn read_comparisons(
 
 /// A file, or the texts of a folder, as a run folder remembers it.
 pub(super) fn remembered(role: &str, path: &Path) -> Result<Input> {
-    Ok(Input::new(role, path.display(), files::digest(&fetched_file(path)?, is_text_or_file_of_model)?))
+    Ok(Input::new(role, path.display(), files::digest(&fetched_file(path)?, hugging_face::counted_in_0_1)?))
 }
 
 /// The same where there may be none.
@@ -296,19 +296,11 @@ pub(super) fn remembered_model(model: &Path) -> Result<Input> {
 /// The same for the folder of a model: its other files may come and go.
 pub(super) fn remembered_folder_of_model(role: &str, folder: &Path) -> Result<Input> {
     let input = Input::new(role, folder.display(), files::digest(folder, hugging_face::is_file_of_model)?);
-    // Texts beside a model counted once, though nothing reads them.
     let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let has_texts = names.any(|name| is_text(&name.to_string_lossy()));
-    let sha256_of_0_1 = has_texts.then(|| files::digest(folder, is_text_or_file_of_model)).transpose()?;
+    let counts_otherwise = |name: &str| hugging_face::is_file_of_model(name) != hugging_face::counted_in_0_1(name);
+    let differs = names.any(|name| counts_otherwise(&name.to_string_lossy()));
+    let sha256_of_0_1 = differs.then(|| files::digest(folder, hugging_face::counted_in_0_1)).transpose()?;
     Ok(Input { sha256_of_0_1, ..input })
-}
-
-fn is_text(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| extension == "txt") && !hugging_face::is_file_of_model(name)
-}
-
-fn is_text_or_file_of_model(name: &str) -> bool {
-    is_text(name) || hugging_face::is_file_of_model(name)
 }
 
 /// The argument as the name of a model that ships or was fetched; names are text, folders need not be.

@@ -19,7 +19,7 @@ use crate::lm::{Queries, Task, lora};
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::{Labelling, Questions, encode_comparisons};
 use crate::run::checkpoints::latest;
-use crate::run::{OutputFolder, RunDirectory};
+use crate::run::{OutputFolder, RunDirectory, files};
 
 /// What the folder of a fit is called, up to the number of updates before it.
 const STAGE_OF_FIT: &str = "reward-at-";
