@@ -61,14 +61,13 @@ impl<T: Serialize> Versioned<T> {
 /// What to do about a file of a newer version.
 pub const NEWER_HINT: &str = "use the preftune that wrote it, or a newer one";
 
-/// What is wrong with the version of this JSON object, if anything; nothing else of it is looked at.
+/// What is wrong with the version of a JSON object that this program wrote, if anything; nothing else of it is
+/// looked at.
 pub fn fault_of(json: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct OfFile {
-        version: Option<f64>,
-    }
-    let OfFile { version } = serde_json::from_slice(json).ok()?;
-    FormatVersion::fault(version?)
+    let object: serde_json::Value = serde_json::from_slice(json).ok()?;
+    let version = object.get("version")?;
+    let is_no_number = || Some(format!("the version is {version}, and versions are counted from 1"));
+    version.as_f64().map_or_else(is_no_number, FormatVersion::fault)
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use serde_json::value::RawValue;
 /// # Errors
 /// As `serde_json`, and for what it would take in one of several ways.
 pub fn from_slice<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    // What is skipped would not be looked at.
+    let text = std::str::from_utf8(json).map_err(Error::custom)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = T::deserialize(Strict(&mut deserializer))?;
     deserializer.end().map(|()| value)
 }
@@ -57,7 +59,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
         deserialize_f32 deserialize_char deserialize_str deserialize_string deserialize_bytes
         deserialize_byte_buf deserialize_option deserialize_unit deserialize_seq deserialize_map
-        deserialize_identifier deserialize_ignored_any
+        deserialize_identifier
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(Strict(visitor))
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -246,6 +252,7 @@ mod tests {
         let value: serde_json::Value = from_slice(TEXT.as_bytes()).unwrap();
         assert_eq!(value, serde_json::from_str::<serde_json::Value>(TEXT).unwrap());
         assert_eq!(from_slice::<Option<Inner>>(b" null ").unwrap(), None);
+        assert!(from_slice::<Inner>(b"{\"name\": \"\", \"count\": 1, \"more\": \"\xff\"}").is_err());
         assert!(from_slice::<u64>(b"1 2").is_err());
         assert_eq!(from_value::<Outer>(value).unwrap(), read(TEXT).unwrap());
     }
@@ -257,6 +264,7 @@ mod tests {
             (r#""a": 1.5"#, r#""a": 1.5, "\u0061": 2"#),
             (r#""pair": ["x", true]"#, r#""pair": ["x", true], "pair": ["x", true]"#),
             (r#""more": [{"z": 1}]"#, r#""more": 1, "more": 1"#),
+            (r#"{"z": 1}"#, r#"{"z": 1, "z": 1}"#),
         ] {
             let error = read(&TEXT.replace(once, twice)).unwrap_err();
             assert!(error.to_string().contains("is there twice") && error.line() > 0, "{error}");

@@ -71,9 +71,10 @@ pub fn check_optimizer(record: Bytes) -> Result<(), RecordError> {
     let paths = reader.metadata().clone();
     reader.into_tensors()?.iter().try_for_each(|tensor| {
         check_tensor(tensor, &described(&tensor.name, &paths))?;
-        match tensor.param_id {
-            Some(_) => Ok(()),
-            None => Err(RecordError::Validation(format!("{} is of no parameter", tensor.name))),
+        let is_of = |id: u64| tensor.name.starts_with(&format!("{id}."));
+        match tensor.param_id.is_some_and(is_of) {
+            true => Ok(()),
+            false => Err(RecordError::Validation(format!("{} is of no parameter", tensor.name))),
         }
     })
 }

@@ -86,10 +86,11 @@ fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&
     let mut rows = Vec::new();
     let mut lines = bytes.split(|&byte| byte == b'\n').enumerate().peekable();
     while let Some((index, line)) = lines.next() {
-        match json::from_slice(line) {
+        let is_text = std::str::from_utf8(line).is_ok();
+        match json::from_slice::<Step>(line).and_then(|_| json::from_slice(line)) {
             Ok(row) => rows.push((line, row)),
-            // What follows the last newline is nothing, or a line that was cut off.
-            Err(_) if lines.peek().is_none() => {}
+            // What follows the last newline is nothing, or a line that was cut off, which is no JSON.
+            Err(error) if lines.peek().is_none() && !(is_text && error.is_data()) => {}
             Err(error) => {
                 let hint = match format_version::fault_of(line) {
                     Some(_) => format_version::NEWER_HINT,

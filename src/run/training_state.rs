@@ -87,7 +87,13 @@ impl ModuleMapper for Copied {
 pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
     let bytes = record_bytes(checkpoint, OPTIMIZER, canonical_record::check_optimizer)?;
     let record = OptimizerRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
-    Ok(optimizer.load_record(record))
+    let recorded = record.len();
+    let optimizer = optimizer.load_record(record);
+    // What does not fit is passed over, and the optimizer would begin anew there.
+    match optimizer.to_record().len() {
+        loaded if loaded == recorded => Ok(optimizer),
+        loaded => Err(mismatch(checkpoint, &format!("{loaded} of {recorded} tensors are of this optimizer"))),
+    }
 }
 
 /// The loop's own numbers of a checkpoint.

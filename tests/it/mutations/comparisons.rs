@@ -18,7 +18,7 @@ fn damaged_comparisons_are_refused_or_read_to_the_letter() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn all_damaged_comparisons_are_refused_or_read_to_the_letter() {
     comparisons("mutations::comparisons::all_damaged_comparisons_are_refused_or_read_to_the_letter", 5000);
 }
@@ -29,7 +29,7 @@ fn a_damaged_label_log_is_refused_or_read_to_the_letter() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn every_damaged_label_log_is_refused_or_read_to_the_letter() {
     log("mutations::comparisons::every_damaged_label_log_is_refused_or_read_to_the_letter", 4000);
 }

@@ -14,7 +14,7 @@ fn a_damaged_config_json_is_refused_or_read_to_the_bit() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn every_damaged_config_json_is_refused_or_read_to_the_bit() {
     test("mutations::config_json::every_damaged_config_json_is_refused_or_read_to_the_bit", 5000);
 }

@@ -21,7 +21,7 @@ fn a_damaged_folder_of_a_model_is_refused_or_loaded_to_the_bit() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn every_damaged_folder_of_a_model_is_refused_or_loaded_to_the_bit() {
     test("mutations::folder::every_damaged_folder_of_a_model_is_refused_or_loaded_to_the_bit", 5000);
 }

@@ -19,7 +19,7 @@ fn damaged_weights_are_refused_or_loaded_to_the_bit() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn all_damaged_weights_are_refused_or_loaded_to_the_bit() {
     weights("mutations::model::all_damaged_weights_are_refused_or_loaded_to_the_bit", 5000);
 }
@@ -30,7 +30,7 @@ fn damaged_heads_are_refused_or_loaded_to_the_bit() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn all_damaged_heads_are_refused_or_loaded_to_the_bit() {
     heads("mutations::model::all_damaged_heads_are_refused_or_loaded_to_the_bit", 5000);
 }

@@ -13,7 +13,7 @@ fn damaged_pairs_are_refused_or_read_to_the_letter() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn all_damaged_pairs_are_refused_or_read_to_the_letter() {
     test("mutations::pairs::all_damaged_pairs_are_refused_or_read_to_the_letter", 5000);
 }

@@ -16,7 +16,7 @@ fn damaged_queries_are_refused_or_read_to_the_letter() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn all_damaged_queries_are_refused_or_read_to_the_letter() {
     test("mutations::queries::all_damaged_queries_are_refused_or_read_to_the_letter", 3000);
 }

@@ -16,7 +16,7 @@ fn a_damaged_safetensors_file_is_refused_or_read_to_the_bit() {
 }
 
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes up to a minute"]
 fn every_damaged_safetensors_file_is_refused_or_read_to_the_bit() {
     test("mutations::safetensors::every_damaged_safetensors_file_is_refused_or_read_to_the_bit", 20_000);
 }
