@@ -92,11 +92,14 @@ fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&
             // What follows the last newline is nothing, or a line that was cut off, which is no JSON.
             Err(error) if lines.peek().is_none() && !(is_text && error.is_data()) => {}
             Err(error) => {
-                let hint = match format_version::fault_of(line) {
-                    Some(_) => format_version::NEWER_HINT,
-                    None => "delete this line, or move the file away to start a new one",
+                let (what, hint) = match format_version::fault_of(line) {
+                    Some(fault) => (fault, format_version::NEWER_HINT),
+                    None => {
+                        let hint = "delete this line, or move the file away to start a new one";
+                        (format!("not a row of this log: {error}"), hint)
+                    }
                 };
-                return Err(Error::line(path, index + 1, format!("not a row of this log: {error}"), hint));
+                return Err(Error::line(path, index + 1, what, hint));
             }
         }
     }

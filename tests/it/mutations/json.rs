@@ -99,6 +99,20 @@ impl Json {
         }
     }
 
+    /// Whether every value in it is one that a reader can hold.
+    pub fn can_be_held(&self) -> bool {
+        match self {
+            Self::Raw(_) => false,
+            Self::Number(_) => self.number().is_ok(),
+            Self::Array(entries) => entries.iter().all(Self::can_be_held),
+            Self::Object(members) => {
+                let is_raw = |key: &str| key.starts_with('"') && key.contains("\\u");
+                members.iter().all(|(key, value)| !is_raw(key) && value.can_be_held())
+            }
+            Self::Null | Self::Bool(_) | Self::Text(_) => true,
+        }
+    }
+
     /// Whether the member `version`, if there is one, names the first version.
     pub fn is_of_version_1(&self) -> bool {
         self.get("version").is_none_or(|version| version.number() == Ok(1.0))

@@ -34,7 +34,7 @@ fn test(test: &'static str, mutants: u64) {
         mutant: &|dice| {
             if dice.one_in(3) {
                 let mut text = lines.clone();
-                bytes::mutate(&mut text, &[lines.clone()], dice);
+                bytes::mutate(&mut text, std::slice::from_ref(&lines), dice);
                 return text;
             }
             mutant(&originals, &[Form::Lines, Form::Array], dice)

@@ -150,11 +150,14 @@ fn rows_of(bytes: &[u8]) -> Result<(Rows, Vec<u8>), String> {
 }
 
 fn is_json(line: &[u8]) -> bool {
-    std::str::from_utf8(line).is_ok_and(|line| Json::read(line).is_ok())
+    std::str::from_utf8(line).is_ok_and(|line| Json::read(line).is_ok_and(|value| value.can_be_held()))
 }
 
 fn row(line: &[u8]) -> Result<BTreeMap<String, u64>, String> {
     let json = Json::read(std::str::from_utf8(line).map_err(|error| error.to_string())?)?;
+    if !json.can_be_held() {
+        return Err("no reader can hold it".into());
+    }
     json.get("step").ok_or("no step")?.count()?;
     if !json.is_of_version_1() {
         return Err("another version".into());
