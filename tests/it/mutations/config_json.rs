@@ -75,7 +75,7 @@ fn theirs(bytes: &[u8], known: &[String]) -> Result<ModelConfig, String> {
         layer_norm_epsilon: json.get("layer_norm_epsilon").map_or(Ok(1e-5), Json::number)?,
     };
     let epsilon = config.layer_norm_epsilon as f32;
-    if !config.n_embd.is_multiple_of(config.n_head) || !(epsilon > 0.0 && epsilon.is_finite()) {
+    if !(config.n_embd.is_multiple_of(config.n_head) && epsilon > 0.0 && epsilon.is_finite()) {
         return Err("heads or epsilon".into());
     }
     for (key, value) in json.object()? {
