@@ -220,7 +220,7 @@ fn what_is_taken_back_later_in_a_file_is_not_exported() {
     let folder = folder.path();
     let line = |id: &str| {
         format!(
-            "{{\"id\":\"{id}\",\"query\":\"Q {id}.\",\"responses\":[\" a\",\" b\"],\"best\":0,\"labeler\":\"ada\"}}\n"
+            "{{\"version\":1,\"id\":\"{id}\",\"query\":\"Q {id}.\",\"responses\":[\" a\",\" b\"],\"best\":0,\"labeler\":\"ada\"}}\n"
         )
     };
     let undo = |id: &str| format!("{{\"undo\":\"{id}\",\"labeler\":\"ada\"}}\n");

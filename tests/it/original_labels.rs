@@ -211,7 +211,7 @@ fn judgments_that_are_other_tokens_as_text_are_counted() {
     let labels = [label(&[13, 198, PADDING]), label(&[83, 71, 68]), label(&[127])];
     fs::write(folder.path().join("three.json"), to_json(&labels)).unwrap();
     let outcome = printed(folder.path(), "export three.json --format comparisons --model model --out c.jsonl");
-    assert_eq!((&outcome["comparisons"], &outcome["changed_as_text"]), (&3.into(), &2.into()));
+    assert_eq!((&outcome["comparisons"], &outcome["left_out"]["changed_as_text"]), (&3.into(), &2.into()));
 }
 
 #[test]

@@ -156,8 +156,13 @@ fn a_comparison_without_a_query_is_named_by_its_line() {
 fn a_reward_model_for_other_tokens_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/exported");
-    let reward = other.to_str().unwrap();
-    let (code, text) = failure(folder.path(), &["train-policy", "--reward", reward, "--out", "policy"]);
+    let one = r#"{"query":"A door.","responses":[" b."," c."],"best":0}"#;
+    fs::write(folder.path().join("labels.jsonl"), format!("{one}\n{}\n", one.replace("door", "dog"))).unwrap();
+    let fit = ["train-reward", "labels.jsonl", "--model", other.to_str().unwrap(), "--out", "reward"];
+    let small = ["--set", "task.query_length_tokens=8", "--set", "task.response_length_tokens=8"];
+    let output = preftune(folder.path(), &[fit.as_slice(), &small].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (code, text) = failure(folder.path(), &["train-policy", "--reward", "reward", "--out", "policy"]);
     assert_eq!(code, 4);
     assert!(text.contains("reads other tokens"), "{text}");
 }

@@ -5,7 +5,7 @@ use preftune::lm::hugging_face::HEADS_FILE;
 use preftune::lm::parameters::NamedTensor;
 use preftune::lm::tensor_file::write_safetensors;
 
-use super::{Folder, refused};
+use super::{Folder, of_any_numbers, refused};
 use crate::tiny;
 
 fn reward_heads() -> Vec<NamedTensor> {
@@ -30,7 +30,7 @@ fn heads_with_a_number_that_is_not_finite_are_refused() {
             let folder = Folder::new();
             let last = head.values.len() - 1;
             let broken = tiny::changed(&heads, &head.name, |values| values[last] = f32::NAN);
-            folder.write(HEADS_FILE, write_safetensors(&broken, Precision::F32).unwrap());
+            folder.write(HEADS_FILE, of_any_numbers(&broken));
             for message in [folder.refusal(), refused(folder.load_reward_model().map(drop))] {
                 let expected = format!("heads.safetensors: {} holds NaN at index {last}", head.name);
                 assert!(message.ends_with(&expected), "{message}");
