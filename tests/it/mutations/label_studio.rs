@@ -128,7 +128,7 @@ fn labeler(completed_by: Option<&Json>) -> String {
         Some(Json::Number(digits)) => match (digits.parse::<u64>(), digits.parse::<i64>()) {
             (Ok(number), _) => number.to_string(),
             (_, Ok(number)) if number != 0 => number.to_string(),
-            _ => serde_json::Number::from_f64(digits.parse().unwrap()).unwrap().to_string(),
+            _ => serde_json::Number::from_f64(digits.parse().unwrap()).map_or(digits.clone(), |n| n.to_string()),
         },
         Some(person) => person.get("email").and_then(|email| email.text().ok()).unwrap_or_default().into(),
         None => String::new(),
