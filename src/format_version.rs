@@ -2,7 +2,13 @@
 //!
 //! Files of preftune 0.1.0 name none and are of version 1. Formats of other programs carry none either.
 
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, Result};
+use crate::json;
 
 /// A field `version` of a file or of a line: the newest version when written, and nothing newer when read.
 ///
@@ -33,13 +39,13 @@ impl FormatVersion {
 }
 
 impl Serialize for FormatVersion {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         NEWEST_VERSION.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for FormatVersion {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         Self::fault(f64::deserialize(deserializer)?).map_or(Ok(Self), |fault| Err(serde::de::Error::custom(fault)))
     }
 }
@@ -68,6 +74,17 @@ pub fn fault_of(json: &[u8]) -> Option<String> {
     let version = object.get("version")?;
     let is_no_number = || Some(format!("the version is {version}, and versions are counted from 1"));
     version.as_f64().map_or_else(is_no_number, FormatVersion::fault)
+}
+
+/// Reads a JSON file of this program; `hint` is what to do about one that is damaged.
+///
+/// # Errors
+/// [`Error::Input`] when a newer version wrote it, or it is not what it should be.
+pub fn read<T: DeserializeOwned>(json: &[u8], path: &Path, hint: &str) -> Result<T> {
+    if let Some(fault) = fault_of(json) {
+        return Err(Error::input(path, fault, NEWER_HINT));
+    }
+    json::from_slice(json).map_err(|error| Error::input(path, format!("not what is expected here: {error}"), hint))
 }
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = arguments.pairs.as_deref().map(OutputFile::new).transpose()?;
     let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
     run.as_ref().map_or(Ok(()), |run| check_judgments(run.path()))?;
+    // Before the work: files may be moved meanwhile.
+    let by = run.as_ref().map(|_| chooser(&arguments)).transpose()?;
     if arguments.ask {
         check_file(&judgments(&arguments, common))?;
     }
@@ -151,13 +153,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         _ => judging.run(&contestants, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
     };
+    // Each is tried, whatever becomes of the others.
+    let kept = match (&run, by) {
+        (Some(run), Some(by)) => Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path()),
+        _ => Ok(()),
+    };
+    let written = out.map_or(Ok(()), |out| out.write(pair_lines(&judged.contests).as_bytes()));
     let standings = Standings::of(&judged, left_out);
-    common.print(&standings, &standings.to_text())?;
-    if let Some(run) = run {
-        let by = chooser(&arguments)?;
-        Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path())?;
-    }
-    out.map_or(Ok(()), |out| out.write(pair_lines(&judged.contests).as_bytes()))
+    common.print(&standings, &standings.to_text()).and(kept).and(written)
 }
 
 /// Where people's choices go.

@@ -12,6 +12,7 @@ use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
+use crate::stages;
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 use crate::visible::visible_path;
 
@@ -77,7 +78,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     given.as_ref().map_or(Ok(()), |model| pretrain.check_context(model))?;
     let corpus = Corpus::new(&texts.train, &tokenizer, pretrain.context_tokens, common.progress())?;
     let shape = given.as_ref().map_or_else(|| pretrain.shape(&tokenizer), |model| model.config.clone());
-    let (backward, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.room)?;
+    let (fit, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.room)?;
+    let backward = stages::settled(common.progress(), &directory, pretrain.batch_size, fit)?;
     common.say(&format!("memory: about {}; {} sequences in a pass", memory.describe(), backward.micro_batch_size));
     let start = match given {
         Some(model) => model,

@@ -73,7 +73,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     });
     if line_is_open && drawn.is_err() {
         // What was drawn until then stays readable.
-        write_to_stdout(b"]}\n")?;
+        write_to_stdout(b"]}\n").ok();
     }
     left_out.say("queries");
     drawn

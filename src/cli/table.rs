@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::report::Judgment;
 use crate::run::files;
 use crate::stages::{Stylistic, Table, Tuned};
-use crate::statistics::Interval;
 use crate::visible::visible_path;
 
 /// The object that `--json` prints.
@@ -34,8 +33,8 @@ struct Fit {
     labels: usize,
     /// On comparisons of queries that it was not fitted to.
     held_out_accuracy: Option<f64>,
-    held_out_accuracy_low: f64,
-    held_out_accuracy_high: f64,
+    held_out_accuracy_low: Option<f64>,
+    held_out_accuracy_high: Option<f64>,
     held_out_comparisons: usize,
     /// Accuracy of guessing.
     chance: f64,
@@ -62,12 +61,12 @@ pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &
 
 fn fit(tuned: &Tuned) -> Fit {
     let held_out = tuned.fit.held_out();
-    let Interval { low, high } = held_out.map_or(Interval { low: 0.0, high: 1.0 }, |held_out| held_out.interval());
+    let interval = held_out.map(|held_out| held_out.interval());
     Fit {
         labels: tuned.labels,
         held_out_accuracy: held_out.map(|held_out| held_out.accuracy),
-        held_out_accuracy_low: low,
-        held_out_accuracy_high: high,
+        held_out_accuracy_low: interval.map(|interval| interval.low),
+        held_out_accuracy_high: interval.map(|interval| interval.high),
         held_out_comparisons: tuned.fit.held_out_comparisons,
         chance: tuned.fit.chance,
         differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),

@@ -15,7 +15,6 @@ use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::fit;
-use crate::statistics::Interval;
 use crate::visible::visible_path;
 
 /// Fit a reward model to comparisons
@@ -48,8 +47,8 @@ struct Outcome {
     /// `None` where no comparison was held out.
     held_out_accuracy: Option<f64>,
     /// The 95% interval around it.
-    held_out_accuracy_low: f64,
-    held_out_accuracy_high: f64,
+    held_out_accuracy_low: Option<f64>,
+    held_out_accuracy_high: Option<f64>,
     held_out_loss: Option<f64>,
     /// Accuracy of guessing.
     chance: f64,
@@ -91,11 +90,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let session = common.session(&model, &settings, room, &interrupt);
     let fit = fit(&session, comparisons, left_out, &queries, &out, &directory)?;
     let held_out = fit.held_out();
-    let Interval { low, high } = held_out.map_or(Interval { low: 0.0, high: 1.0 }, |held_out| held_out.interval());
+    let interval = held_out.map(|held_out| held_out.interval());
     let outcome = Outcome {
         held_out_accuracy: held_out.map(|held_out| held_out.accuracy),
-        held_out_accuracy_low: low,
-        held_out_accuracy_high: high,
+        held_out_accuracy_low: interval.map(|interval| interval.low),
+        held_out_accuracy_high: interval.map(|interval| interval.high),
         held_out_loss: fit.fitted.held_out.map(|step| step.loss),
         chance: fit.chance,
         differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),

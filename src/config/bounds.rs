@@ -39,8 +39,8 @@ pub struct Bounds {
 
 /// Updates, steps, and steps between two of anything: as many as a count of their rows stays exact.
 const COUNT: u64 = 1_000_000_000_000;
-const COUNT_WHY: &str = "a run of more would not end";
-const OFTEN_WHY: &str = "every 1 is always, and the most is never";
+const COUNT_WHY: &str = "a longer run would not end in a lifetime";
+const OFTEN_WHY: &str = "1 is after every step, and the largest value is never";
 
 /// Rows of a batch.
 const ROWS: u64 = 65_536;
@@ -56,7 +56,7 @@ const PROMPT_BYTES: usize = 65_536;
 const PROMPT_WHY: &str = "the model reads it with each query";
 
 const SHARE_WHY: &str = "it is a share";
-const SOME_WHY: &str = "some are kept apart, and not all";
+const SOME_WHY: &str = "some must be on each side";
 const RATE_WHY: &str = "weights are small numbers, and 32 bits hold no smaller step";
 const EPSILON_WHY: &str = "32 bits hold no smaller one beside a gradient, and a larger one hides them all";
 const DECAY_WHY: &str = "more would turn weights around";
@@ -121,7 +121,7 @@ pub const BOUNDS: &[Bounds] = &[
     number("policy.adam_epsilon", 1e-12, 10.0, EPSILON_WHY),
     whole("policy.checkpoint_every_updates", 1, COUNT, OFTEN_WHY),
     number("policy.kl.coefficient", 0.0, 1e3, "beside it the score, whose variance is 1, would be lost"),
-    number("policy.kl.target", 1e-6, 1e6, "nats a response are between"),
+    number("policy.kl.target", 1e-6, 1e6, "KL is measured in nats a response"),
     number("policy.kl.horizon_episodes", 0.2, 1e12, "the most is never"),
     whole("policy.lora.rank", 0, ROWS, "more than the width of the model adds nothing"),
     number("policy.lora.alpha", 1e-6, 1e6, "the adapters count alpha / rank times"),
@@ -140,7 +140,7 @@ pub const BOUNDS: &[Bounds] = &[
     ),
     whole("pretrain.layers", 1, 1_024, "no model is deeper"),
     whole("pretrain.width", 1, ROWS, "no model is wider"),
-    whole("pretrain.heads", 1, ROWS, "each has a number of the width or more"),
+    whole("pretrain.heads", 1, ROWS, "each head has a dimension of the width or more"),
     whole("pretrain.context_tokens", 2, TOKENS, "one is read and one predicted; no model reads more"),
     whole("pretrain.batch_size", 1, ROWS, ROWS_WHY),
     whole("pretrain.steps", 1, COUNT, COUNT_WHY),
@@ -372,7 +372,7 @@ mod tests {
             ),
             (
                 "labels.held_out_fraction=-0.0",
-                "labels.held_out_fraction is -0; it must be between 0 and 1: some are kept apart, and not all",
+                "labels.held_out_fraction is -0; it must be between 0 and 1: some must be on each side",
             ),
         ] {
             let error = Config::layered(&[], &[set.to_string()]).unwrap_err();

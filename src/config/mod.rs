@@ -6,10 +6,12 @@ mod presets;
 mod sections;
 mod validate;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-pub use bounds::{BOUNDS, Bounds, Range, Setting, bounds_of, settings};
+pub use bounds::{Bounds, Range, Setting, bounds_of, settings};
 pub use presets::{Preset, preset, presets};
 pub use sections::{
     AdamForm, Eval, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Sft, Task, Train,
@@ -52,6 +54,17 @@ impl Config {
         let config = settings.config()?;
         bounds::check_recorded(&config)?;
         Ok(config)
+    }
+
+    /// The same of a run's own file, which nobody typed.
+    ///
+    /// # Errors
+    /// [`Error::Input`] in the place of [`Error::Usage`].
+    pub fn of_run(path: &Path, text: &str) -> Result<Self> {
+        Self::recorded(&path.display().to_string(), text).map_err(|error| match error {
+            Error::Usage { what, hint } => Error::input(path, what, hint),
+            other => other,
+        })
     }
 
     /// The defaults, changed by each layer in turn, then by each of `sets`; validated.

@@ -87,7 +87,7 @@ mod tests {
             ),
             (
                 "labels.held_out_fraction=1",
-                "labels.held_out_fraction is 1; it must be between 0 and 1: some are kept apart, and not all",
+                "labels.held_out_fraction is 1; it must be between 0 and 1: some must be on each side",
             ),
             (
                 "policy.kl.horizon_episodes=12",

@@ -163,8 +163,8 @@ impl RunReportInput {
         let settings_text = if settings_path.exists() { files::read_text(&settings_path)? } else { String::new() };
         // A policy that was trained by a command of its own has settings of its own.
         let Config { policy, task, .. } = match run.join("policy/config.toml") {
-            path if path.exists() => settings_of(&files::read_text(&path)?)?,
-            _ => settings_of(&settings_text)?,
+            path if path.exists() => Config::of_run(&path, &files::read_text(&path)?)?,
+            _ => Config::of_run(&run.join("config.toml"), &settings_text)?,
         };
         let own = metrics_of(run)?;
         let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
@@ -227,10 +227,6 @@ fn is_supervised(row: &MetricsRow) -> bool {
 fn last_measured((update, folder): &(usize, PathBuf)) -> Result<Option<MetricsRow>> {
     let measured = metrics_of(folder)?.into_iter().rev().find(|row| row.contains_key("reward/held_out_accuracy"));
     Ok(measured.map(|row| row.into_iter().chain([("step".into(), *update as f64)]).collect()))
-}
-
-fn settings_of(text: &str) -> Result<Config> {
-    Config::recorded("config.toml", text)
 }
 
 /// What guessing comes to, as the last fit wrote it.

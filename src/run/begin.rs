@@ -39,9 +39,12 @@ pub fn begin(
     let work = match directory.has_work()? {
         true => work.going_on_in(directory.path())?,
         false => {
-            // Of other work, of which nothing was done.
+            // What another command left here before it did any work.
             std::fs::remove_file(directory.path().join(FILE_OF_0_1)).ok();
-            work.clone().going_on_in(directory.path()).unwrap_or(work)
+            match work.clone().going_on_in(directory.path()) {
+                Err(Error::Usage { .. }) => work,
+                going_on => going_on?,
+            }
         }
     };
     compare_settings(&directory, settings, settled, progress)?;
@@ -75,7 +78,7 @@ fn compare_settings(
     if !files::exists(&path)? || !directory.has_work()? {
         return Ok(());
     }
-    let before = Config::recorded(&path.display().to_string(), &files::read_text(&path)?)?;
+    let before = Config::of_run(&path, &files::read_text(&path)?)?;
     let mut differences = before.differences(settings)?;
     // An adapted coefficient goes on from where it is.
     differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));

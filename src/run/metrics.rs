@@ -6,8 +6,7 @@ use std::path::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::step_log::{StepLog, read_rows};
-use crate::error::{Error, Result};
-use crate::format_version::{FormatVersion, NEWER_HINT};
+use crate::error::Result;
 
 /// The log of metrics of a run: flat objects such as
 /// `{"version":1,"step":3,"objective/kl":1.5}`.
@@ -54,15 +53,11 @@ impl Serialize for Row<'_> {
 /// [`crate::Error::Input`] for a line that is no such row, and for one that a newer version wrote.
 pub fn read(path: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
     let rows: Vec<BTreeMap<String, Option<f64>>> = read_rows(path)?;
-    let values = |(row, number): (BTreeMap<String, Option<f64>>, usize)| {
-        let mut row: BTreeMap<String, f64> =
-            row.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect();
-        match row.remove("version").and_then(FormatVersion::fault) {
-            None => Ok(row),
-            Some(fault) => Err(Error::line(path, number, fault, NEWER_HINT)),
-        }
+    let values = |mut row: BTreeMap<String, Option<f64>>| {
+        row.remove("version");
+        row.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect()
     };
-    rows.into_iter().zip(1..).map(values).collect()
+    Ok(rows.into_iter().map(values).collect())
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Watch {
                 let (at, said) = watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if at.elapsed().min(last_told.elapsed()) >= STILL_EVERY {
                     last_told = Instant::now();
-                    write_line(&format!("{said}, and on with the next for {}", duration(at.elapsed().as_secs_f64())));
+                    write_line(&format!("{said}, still at work after {}", duration(at.elapsed().as_secs_f64())));
                 }
             }
         });

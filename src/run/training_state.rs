@@ -45,10 +45,20 @@ pub fn to_files<M: Module>(
 /// JSON has no word for a number that is not finite: it would be read back as something else.
 fn state_to_json(state: &impl Serialize) -> Result<Vec<u8>> {
     let value = serde_json::to_value(Versioned::new(state)).map_err(|error| unwritable(STATE, error))?;
-    let missing = value.as_object().and_then(|fields| fields.iter().find(|(_, value)| value.is_null()));
+    let missing = value.as_object().and_then(|fields| fields.iter().find(|(_, value)| holds_null(value)));
     match missing {
-        Some((name, _)) => Err(unwritable(STATE, format!("{name} is not a finite number"))),
+        Some((name, _)) => Err(unwritable(STATE, format!("a number of {name} is not finite"))),
         None => serde_json::to_vec_pretty(&Versioned::new(state)).map_err(|error| unwritable(STATE, error)),
+    }
+}
+
+fn holds_null(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.iter().any(holds_null),
+        Value::Object(fields) => fields.values().any(holds_null),
+        _ => false,
     }
 }
 
@@ -120,7 +130,7 @@ fn record_bytes(
         Error::input(
             &checkpoint.path().join(name),
             error.to_string(),
-            "delete this checkpoint, and the run goes on from the one before",
+            "move this checkpoint out of the folder, and the run goes on from the one before",
         )
     })?;
     Ok(bytes)
@@ -152,8 +162,8 @@ mod tests {
         let written = String::from_utf8(json(0.5, None).unwrap()).unwrap();
         assert!(written.starts_with("{\n  \"version\": 1,\n  \"step\": 3"), "{written}");
         for number in [f64::NAN, f64::INFINITY] {
-            assert!(json(number, None).unwrap_err().to_string().contains("coefficient is not a finite number"));
-            assert!(json(0.5, Some(number)).unwrap_err().to_string().contains("perhaps is not a finite number"));
+            assert!(json(number, None).unwrap_err().to_string().contains("a number of coefficient is not finite"));
+            assert!(json(0.5, Some(number)).unwrap_err().to_string().contains("a number of perhaps is not finite"));
         }
     }
 }

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::files;
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
-use crate::json;
 
 /// What the run of a folder was begun for.
 const FILE: &str = "run.json";
@@ -94,19 +93,14 @@ impl Work {
     /// [`Error::Input`] when it cannot be told.
     pub fn of_run(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
-        if !path.exists() {
+        if !files::exists(&path)? {
             return Ok(None);
         }
-        let json = files::read(&path)?;
-        if let Some(fault) = format_version::fault_of(&json) {
-            return Err(Error::input(&path, fault, format_version::NEWER_HINT));
-        }
-        let damaged = |what: String| Error::input(&path, what, "choose another folder with --run");
-        let work: Self = json::from_slice(&json)
-            .map_err(|error| damaged(format!("it does not say what the run was begun for: {error}")))?;
+        let hint = "choose another folder with --run";
+        let work: Self = format_version::read(&files::read(&path)?, &path, hint)?;
         match work.parts {
             1..=MOST_PARTS => Ok(Some(work)),
-            parts => Err(damaged(format!("{parts} parts cannot be"))),
+            parts => Err(Error::input(&path, format!("parts is {parts}; it must be from 1 to {MOST_PARTS}"), hint)),
         }
     }
 
@@ -123,7 +117,7 @@ impl Work {
         let (differences, file, parts) = match Self::of_run(folder)? {
             Some(begun) => (self.differences(&begun), FILE, begun.parts),
             None => match folder.join(FILE_OF_0_1) {
-                path if path.exists() => {
+                path if files::exists(&path)? => {
                     (self.differences_from_0_1(&files::read_text(&path)?), FILE_OF_0_1, self.parts)
                 }
                 _ => (Vec::new(), FILE, self.parts),
@@ -291,8 +285,8 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         for (from, to, what) in [
             ("\"version\": 1", "\"version\": 2", "written by a newer preftune (format 2; this one reads up to 1)"),
-            ("\"parts\": 3", "\"parts\": 0", "0 parts cannot be"),
-            ("\"seed\"", "\"sed\"", "it does not say what the run was begun for"),
+            ("\"parts\": 3", "\"parts\": 0", "parts is 0; it must be from 1 to 65536"),
+            ("\"seed\"", "\"sed\"", "not what is expected here: missing field `seed`"),
         ] {
             std::fs::write(&path, text.replace(from, to)).unwrap();
             let error = work(&[]).going_on_in(folder.path()).unwrap_err();

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::directory::RunDirectory;
 use super::files;
 use crate::error::{Error, Result};
+use crate::format_version::FormatVersion;
 use crate::json;
 
 /// SHA-256 of each file of a model, by its name.
@@ -16,8 +19,26 @@ pub(super) fn is_of_a_model(path: &Path) -> bool {
     MODEL_FILES.iter().any(|name| path.file_name().is_some_and(|found| found == *name))
 }
 
-const MODEL_FILES: [&str; 6] =
-    ["config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "heads.safetensors"];
+const MODEL_FILES: [&str; 10] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "heads.safetensors",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+
+/// A line of the notes.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    #[serde(default)]
+    version: FormatVersion,
+    files: Hashes,
+}
 
 /// What this run wrote so far, each time.
 pub(super) fn noted(run: &RunDirectory) -> Result<Vec<Hashes>> {
@@ -27,6 +48,7 @@ pub(super) fn noted(run: &RunDirectory) -> Result<Vec<Hashes>> {
     }
     let parse = |(index, line): (usize, &str)| {
         json::from_slice(line.as_bytes())
+            .map(|note: Note| note.files)
             .map_err(|error| Error::line(&path, index + 1, format!("no note of a model: {error}"), "delete this line"))
     };
     files::read_text(&path)?.lines().enumerate().map(parse).collect()
@@ -39,8 +61,8 @@ pub(super) fn note(hashes: &Hashes, run: &RunDirectory) -> Result<()> {
         return Ok(());
     }
     all.push(hashes.clone());
-    let line = |hashes: &Hashes| serde_json::to_string(hashes).map(|line| line + "\n");
-    let lines: std::result::Result<String, _> = all.iter().map(line).collect();
+    let line = |files: Hashes| serde_json::to_string(&Note { version: FormatVersion, files }).map(|line| line + "\n");
+    let lines: std::result::Result<String, _> = all.into_iter().map(line).collect();
     let lines = lines.map_err(|error| Error::file("write", &run.outputs(), error.into()))?;
     files::write_atomically(&run.outputs(), lines.as_bytes())
 }

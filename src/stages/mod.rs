@@ -17,6 +17,7 @@ mod supervised;
 
 pub use export::{Exported, Format, export};
 pub use labels::{label, labelling, open_log};
+pub use passes::settled;
 pub use policy::tune;
 pub use reward::{RewardFit, fit, with_reasons};
 pub use rounds::{Choosers, RoundOutcome, Rounds, fits_of};

@@ -6,8 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format_version::FormatVersion;
-use crate::json;
+use crate::format_version::{self, FormatVersion};
 use crate::lm::Backward;
 use crate::run::{Mode, RunDirectory, files};
 
@@ -29,7 +28,7 @@ struct Passes {
 ///
 /// # Errors
 /// When what was kept cannot be read, or the operating system refuses.
-pub(super) fn settled(
+pub fn settled(
     progress: Mode,
     directory: &RunDirectory,
     wanted_micro_batch_size: usize,
@@ -39,14 +38,9 @@ pub(super) fn settled(
     let Backward { micro_batch_size, parts, gradient_checkpointing } = fit;
     let chosen =
         Passes { version: FormatVersion, wanted_micro_batch_size, gradient_checkpointing, micro_batch_size, parts };
-    let kept: Option<Passes> = match path.exists() {
-        true => Some(json::from_slice(&files::read(&path)?).map_err(|error| {
-            Error::input(
-                &path,
-                error.to_string(),
-                "delete it, so that passes are chosen for the memory that is free now",
-            )
-        })?),
+    let hint = "delete it, so that passes are chosen for the memory that is free now";
+    let kept: Option<Passes> = match files::exists(&path)? {
+        true => Some(format_version::read(&files::read(&path)?, &path, hint)?),
         false => None,
     };
     let same_settings = |kept: &Passes| {

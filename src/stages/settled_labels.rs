@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
-use crate::json;
 use crate::run::files;
 
 /// Holds how many lines of the log a fit reads.
@@ -14,6 +13,8 @@ const LINES_OF_LABELS: &str = "lines-of-labels.json";
 
 /// The same as preftune 0.1.0 wrote it: a number.
 const LINES_OF_LABELS_OF_0_1: &str = "lines-of-labels.txt";
+
+const DELETE: &str = "delete it, so that the labels that there are now count";
 
 /// What [`LINES_OF_LABELS`] holds.
 #[derive(Serialize, Deserialize)]
@@ -42,18 +43,10 @@ impl LinesOfLabels {
         let path = fit.join(LINES_OF_LABELS);
         if !files::exists(&path)? {
             let path = fit.join(LINES_OF_LABELS_OF_0_1);
-            return files::read_text(&path)?.trim().parse().map_err(|_| Self::unreadable(&path, "not a number"));
+            return files::read_text(&path)?.trim().parse().map_err(|_| Error::input(&path, "not a number", DELETE));
         }
-        let bytes = files::read(&path)?;
-        if let Some(fault) = format_version::fault_of(&bytes) {
-            return Err(Error::input(&path, fault, format_version::NEWER_HINT));
-        }
-        let read: Self = json::from_slice(&bytes).map_err(|error| Self::unreadable(&path, &error.to_string()))?;
+        let read: Self = format_version::read(&files::read(&path)?, &path, DELETE)?;
         Ok(read.lines)
-    }
-
-    fn unreadable(path: &Path, what: &str) -> Error {
-        Error::input(path, what, "delete it, so that the labels that there are now count")
     }
 }
 

@@ -76,9 +76,8 @@ fn runs_that_are_killed_again_and_again_leave_the_same_files() {
         let folder = folder();
         let training = Training { folder: folder.path(), arguments: arguments.into() };
         training.run("straight", &[]);
-        for step in [1, 2, 4] {
-            training.kill_after("killed", step);
-        }
+        let killed = [1, 2, 4].map(|step| training.kill_after("killed", step));
+        assert!(killed.contains(&true), "{arguments}: each time it ended before it could be killed");
         training.run("killed", &[]);
         training.assert_same("killed");
     }
@@ -97,7 +96,7 @@ fn a_run_that_goes_on_with_fewer_cores_leaves_the_same_files() {
         let folder = folder();
         let training = Training { folder: folder.path(), arguments: arguments.into() };
         training.run("straight", &[]);
-        training.kill_after("fewer", 2);
+        assert!(training.kill_after("fewer", 2), "{arguments}");
         training.run("fewer", &one_core);
         training.assert_same("fewer");
     }
@@ -111,7 +110,7 @@ fn a_run_folder_that_was_moved_goes_on_with_the_same_model_from_another_place() 
         folder,
         arguments: format!("train-policy --model {model} --reward reward-model --queries queries.txt"),
     };
-    training("model").kill_after("here", 1);
+    assert!(training("model").kill_after("here", 1));
     copy_folder(&folder.join("here"), &folder.join("there"));
     copy_folder(&folder.join("model"), &folder.join("elsewhere"));
     // Nobody reads it.
