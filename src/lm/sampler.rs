@@ -11,7 +11,7 @@ use super::operations::draw;
 use super::token_batch::{TokenBatch, select_rows};
 use super::transformer::Transformer;
 use crate::device::Readback;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parallel::in_parts;
 use crate::run::interrupt::Interrupt;
 
@@ -178,6 +178,19 @@ fn sample_pass(
     })
 }
 
+/// A model whose weights are finite may still compute what is not.
+fn check_finite(sampled: &Sampled) -> Result<()> {
+    let log_probs = sampled.log_probs.iter().flatten();
+    match log_probs.copied().find(|log_prob| !log_prob.is_finite()) {
+        None => Ok(()),
+        Some(log_prob) => Err(Error::failed(
+            format!("the model gives a token that it wrote the log-probability {log_prob}"),
+            "its weights are too large or damaged: take another copy; in a training, lower the learning rate, and \
+             the same command goes on from the last checkpoint",
+        )),
+    }
+}
+
 /// All passes in one read.
 fn read_back(passes: Vec<Drawn>, length: usize) -> Result<Sampled> {
     let with = |readback: Readback, pass: Drawn| readback.with(pass.tokens).with(pass.log_probs).with_all(pass.values);
@@ -192,6 +205,7 @@ fn read_back(passes: Vec<Drawn>, length: usize) -> Result<Sampled> {
         sampled.log_probs.extend(next());
         sampled.values.extend(next());
     }
+    check_finite(&sampled)?;
     Ok(sampled)
 }
 

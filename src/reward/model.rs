@@ -72,7 +72,7 @@ impl RewardModel {
     /// The same on the host. Call it on a model without gradients.
     ///
     /// # Errors
-    /// As [`Self::rewards`] and [`Passes::over`], and when the device fails.
+    /// As [`Self::rewards`] and [`Passes::over`], when the device fails, and for a reward that is not finite.
     pub fn score(
         &self,
         config: &ModelConfig,
@@ -81,7 +81,15 @@ impl RewardModel {
         passes: &Passes,
     ) -> Result<Vec<f32>> {
         let rewards = self.rewards_in_passes(config, queries, responses, passes)?;
-        Ok(Readback::default().with_all(rewards).floats()?.concat())
+        let rewards = Readback::default().with_all(rewards).floats()?.concat();
+        match rewards.iter().find(|reward| !reward.is_finite()) {
+            None => Ok(rewards),
+            Some(reward) => Err(Error::failed(
+                format!("the reward model gives a response {reward}"),
+                "its weights are too large or damaged: take another copy, or fit it anew with a lower \
+                 reward.learning_rate",
+            )),
+        }
     }
 
     /// [`Self::rewards`] of each pass, still to be read.

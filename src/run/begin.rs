@@ -37,11 +37,14 @@ pub fn begin(
 ) -> Result<RunDirectory> {
     let directory = RunDirectory::open(path)?;
     let work = match directory.has_work()? {
-        true => work.going_on_in(directory.path())?,
+        true => {
+            directory.check_checkpoints()?;
+            work.going_on_in(directory.path(), progress)?
+        }
         false => {
             // What another command left here before it did any work.
             std::fs::remove_file(directory.path().join(FILE_OF_0_1)).ok();
-            match work.clone().going_on_in(directory.path()) {
+            match work.clone().going_on_in(directory.path(), Mode::Quiet) {
                 Err(Error::Usage { .. }) => work,
                 going_on => going_on?,
             }

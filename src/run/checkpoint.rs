@@ -47,12 +47,14 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Input`] when it is damaged: a file is missing, or is not what was written.
-    /// [`Error::Failed`] when the operating system does not let it be read, which says nothing about it.
+    /// [`Error::Failed`] when the operating system does not let it be read, or a newer version wrote it: that says
+    /// nothing about it.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest_path = path.join(MANIFEST);
         let json = read(&manifest_path)?;
         if let Some(fault) = format_version::fault_of(&json) {
-            return Err(Error::input(&manifest_path, fault, format_version::NEWER_HINT));
+            let what = format!("{}: {fault}", manifest_path.display());
+            return Err(Error::failed(what, format_version::NEWER_HINT));
         }
         let manifest =
             json::from_slice(&json).map_err(|error| damaged(&manifest_path, format!("not a manifest: {error}")))?;

@@ -96,21 +96,38 @@ impl RunDirectory {
         self.path.join("outputs.jsonl")
     }
 
-    /// Whether anything was done here: a judgment made, or a step of training kept.
+    /// Whether anything was done here: a judgment made, a step of training kept or logged, or a model written.
     ///
     /// # Errors
     /// [`Error::File`] when the operating system does not say: there may well be work.
     pub fn has_work(&self) -> Result<bool> {
-        if files::exists(&self.comparisons())? {
-            return Ok(true);
-        }
-        for stage in ["", "reward", "policy", "sft"] {
+        let logs = [self.comparisons(), self.path.join("metrics.jsonl"), self.outputs()];
+        Ok(logs.iter().any(|log| holds_something(log))
+            || files::exists(&self.comparisons())?
+            || self.has_checkpoint()?)
+    }
+
+    /// Whether a step of training was kept, here or in a stage.
+    fn has_checkpoint(&self) -> Result<bool> {
+        for stage in STAGES {
             let folder = self.path.join(stage).join("checkpoints");
             if files::exists(&folder)? && !names(&folder)?.is_empty() {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Makes sure that what a model was written from is still here.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the run wrote a model, and has no checkpoint: it would begin anew in its place.
+    pub fn check_checkpoints(&self) -> Result<()> {
+        if !holds_something(&self.outputs()) || self.has_checkpoint()? {
+            return Ok(());
+        }
+        let hint = "put its checkpoints back; or choose another folder with --run, and another --out";
+        Err(Error::input(&self.checkpoints(), "this run wrote a model, and its checkpoints are gone", hint))
     }
 
     /// Forgets what was trained here, so that it is done anew. What was set aside before is kept.
@@ -139,6 +156,13 @@ impl RunDirectory {
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
     }
+}
+
+/// Where checkpoints are, from the folder of a run.
+const STAGES: [&str; 4] = ["", "reward", "policy", "sft"];
+
+fn holds_something(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 /// Checkpoints that are being deleted, all of a stage.

@@ -71,6 +71,13 @@ impl OutputFolder {
     /// # Errors
     /// [`Error::Usage`] when something else is there.
     pub fn check(&self, run: &RunDirectory) -> Result<()> {
+        // Also when nothing is in the folder yet: they are read at the end.
+        noted(run)?;
+        let checkpoints = fs::canonicalize(run.checkpoints()).unwrap_or_else(|_| run.checkpoints());
+        if self.path.starts_with(checkpoints) {
+            let what = format!("{} is for the checkpoints of the run", self.given.display());
+            return Err(Error::usage(what, "choose another --out"));
+        }
         if self.may_be_written(run)? {
             return Ok(());
         }

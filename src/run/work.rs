@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::files;
+use super::progress::Mode;
 use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
 
@@ -113,14 +114,18 @@ impl Work {
     ///
     /// # Errors
     /// [`Error::Usage`] that names what is another than the run was begun for, and as [`Self::of_run`].
-    pub(super) fn going_on_in(self, folder: &Path) -> Result<Self> {
+    pub(super) fn going_on_in(self, folder: &Path, progress: Mode) -> Result<Self> {
         let (differences, file, parts) = match Self::of_run(folder)? {
             Some(begun) => (self.differences(&begun), FILE, begun.parts),
             None => match folder.join(FILE_OF_0_1) {
                 path if files::exists(&path)? => {
                     (self.differences_from_0_1(&files::read_text(&path)?), FILE_OF_0_1, self.parts)
                 }
-                _ => (Vec::new(), FILE, self.parts),
+                _ => {
+                    let folder = folder.display();
+                    progress.say(&format!("{folder} does not say what it was begun for: {FILE} is not there"));
+                    (Vec::new(), FILE, self.parts)
+                }
             },
         };
         if differences.is_empty() {
@@ -231,7 +236,7 @@ mod tests {
         let folder = begun(&work(&[input("model", "tiny", "a"), Input::named("labeler", "a classifier")]));
         let moved = [input("model", "/elsewhere/tiny", "a"), Input::named("labeler", "a classifier")];
         let now = Work { parts: 1, ..work(&moved) };
-        assert_eq!(now.going_on_in(folder.path()).unwrap().parts, 3);
+        assert_eq!(now.going_on_in(folder.path(), Mode::Quiet).unwrap().parts, 3);
     }
 
     #[test]
@@ -239,7 +244,7 @@ mod tests {
         let folder = begun(&work(&[input("model", "tiny", "a"), input("queries", "q.txt", "q")]));
         let others = [input("model", "tiny", "b"), input("classifier", "c.json", "c")];
         let now = Work { command: "sft".into(), seed: 2, ..work(&others) };
-        let error = now.going_on_in(folder.path()).unwrap_err();
+        let error = now.going_on_in(folder.path(), Mode::Quiet).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         let [before, now] = ["a", "b"].map(|contents| files::sha256(contents.as_bytes())[..12].to_string());
         for part in [
@@ -263,11 +268,11 @@ mod tests {
         std::fs::write(folder.path().join(FILE_OF_0_1), text).unwrap();
         let chooses = Input::named("labeler", "a classifier chooses");
         let now = work(&[model.clone(), reward.clone(), chooses.clone()]);
-        assert_eq!(now.clone().going_on_in(folder.path()).unwrap(), now);
+        assert_eq!(now.clone().going_on_in(folder.path(), Mode::Quiet).unwrap(), now);
         // Of a model whose contents were once hashed otherwise.
         let otherwise = Input { sha256_of_0_1: Some(hash), ..input("model", "tiny", "c") };
-        work(&[otherwise, reward.clone(), chooses]).going_on_in(folder.path()).unwrap();
-        let refused = |now: Work| now.going_on_in(folder.path()).unwrap_err().to_string();
+        work(&[otherwise, reward.clone(), chooses]).going_on_in(folder.path(), Mode::Quiet).unwrap();
+        let refused = |now: Work| now.going_on_in(folder.path(), Mode::Quiet).unwrap_err().to_string();
         assert!(refused(work(&[model.clone(), model.clone()])).contains("not the same model"));
         assert!(
             refused(work(std::slice::from_ref(&model)))
@@ -289,7 +294,7 @@ mod tests {
             ("\"seed\"", "\"sed\"", "not what is expected here: missing field `seed`"),
         ] {
             std::fs::write(&path, text.replace(from, to)).unwrap();
-            let error = work(&[]).going_on_in(folder.path()).unwrap_err();
+            let error = work(&[]).going_on_in(folder.path(), Mode::Quiet).unwrap_err();
             assert!(error.to_string().contains(what) && error.exit_code() == 4, "{error}");
         }
     }

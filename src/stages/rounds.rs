@@ -229,7 +229,8 @@ impl Rounds<'_> {
         let count = settings.labels.responses_per_query;
         let labelling = |patience| -> Result<Labelling<'_>> {
             let questions = Questions::new((&sampler, &name), task.clone(), self.queries, count, seed)?;
-            let (at_once, _) = Labelling::at_once_that_fits(&questions, round.labels, room)?;
+            let (at_once, memory) = Labelling::at_once_that_fits(&questions, round.labels, room)?;
+            progress.say(&format!("memory: about {}; {at_once} questions at a time", memory.describe()));
             let (wanted, interrupt) = (round.labels, interrupt.clone());
             Ok(Labelling { questions, wanted, at_once, patience, interrupt, progress })
         };

@@ -28,6 +28,10 @@ pub struct Pass {
     pub backward: Backward,
 }
 
+/// Weights of attention that are alive at once, `[row tokens, row tokens]` of one head each: themselves, their
+/// gradient, and what the softmax needs of both.
+const ATTENTION_COPIES: f64 = 3.0;
+
 impl Memory {
     /// Training by `pass`, with `frozen` more models of the same shape beside the one that learns.
     pub fn of_training(config: &ModelConfig, pass: &Pass, lora: Lora, frozen: u64) -> Self {
@@ -60,7 +64,7 @@ impl Memory {
             weights: bytes(frozen as f64 * all + learning + parts * merged),
             optimizer: bytes(2.0 * trained),
             gradients: bytes(parts * trained * copies),
-            activations: bytes(parts * kept),
+            activations: bytes(parts * (kept + ATTENTION_COPIES * row_tokens.powi(2))),
             logits: bytes(parts * logits * LOGITS_COPIES),
             largest_buffer: bytes(logits.max(vocabulary * width).max(rows * heads * row_tokens.powi(2))),
             ..Self::default()
