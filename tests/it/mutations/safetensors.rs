@@ -105,8 +105,7 @@ pub fn theirs(bytes: &[u8]) -> Result<Tensors, String> {
     for (name, info) in header.object()? {
         if name == "__metadata__" {
             for (key, value) in info.object()? {
-                let is_newer = |version: &str| version.parse::<u64>().map_or(true, |version| version > 1);
-                if key == "preftune_version" && is_newer(value.text()?) {
+                if key == "preftune_version" && value.text()?.parse::<u64>() != Ok(1) {
                     return Err("of another version".into());
                 }
                 value.text()?;
