@@ -28,6 +28,8 @@ fn test(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.001,
+        originals: &files,
         mutant: &|dice| {
             let mut file = originals[dice.below(originals.len())].clone();
             if dice.one_in(3) {
