@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::config::ModelConfig;
+use super::messages::shown_value;
 
 /// What is wrong with a field, and what to do.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ pub(super) fn check_kind(model_type: Value) -> Checked {
         Value::Null => Ok(()),
         kind if kind == json!("gpt2") => Ok(()),
         kind => Err(Complaint::new(
-            format!("found a model of model_type {}, needed \"gpt2\"", shown(&kind)),
+            format!("found a model of model_type {}, needed \"gpt2\"", shown_value(&kind)),
             "preftune reads GPT-2 models in Hugging Face layout, such as openai-community/gpt2",
         )),
     }
@@ -99,7 +100,8 @@ pub(super) fn check_kind(model_type: Value) -> Checked {
 pub(super) fn epsilon(value: &Value) -> Result<f64, Complaint> {
     let is_usable = |number: &f64| (*number as f32).is_finite() && *number as f32 > 0.0;
     value.as_f64().filter(is_usable).ok_or_else(|| {
-        let what = format!("layer_norm_epsilon is {}; it must be a number above 0 that 32 bits can hold", shown(value));
+        let what =
+            format!("layer_norm_epsilon is {}; it must be a number above 0 that 32 bits can hold", shown_value(value));
         Complaint::new(what, "take the config.json that came with the model; GPT-2 has 1e-5")
     })
 }
@@ -153,7 +155,7 @@ pub(super) fn check(name: &str, value: &Value, config: &ModelConfig) -> Checked 
         "auto_map" => match value.is_null() {
             true => Ok(()),
             false => Err(Complaint::new(
-                format!("auto_map asks for Python code that comes with the model: {}", shown(value)),
+                format!("auto_map asks for Python code that comes with the model: {}", shown_value(value)),
                 "preftune reads GPT-2 as transformers has it; a model that computes something else cannot be read",
             )),
         },
@@ -168,7 +170,7 @@ fn check_architectures(value: &Value) -> Checked {
     match listed.is_some_and(|classes| classes.iter().all(is_known)) {
         true => Ok(()),
         false => Err(Complaint::new(
-            format!("found architectures {}, needed [\"GPT2LMHeadModel\"]", shown(value)),
+            format!("found architectures {}, needed [\"GPT2LMHeadModel\"]", shown_value(value)),
             "take a language model, not a classifier; if this is one, correct the field in config.json",
         )),
     }
@@ -181,7 +183,7 @@ fn check_unknown(name: &str, value: &Value) -> Checked {
     match is_known || value.is_null() || name.starts_with('_') {
         true => Ok(()),
         false => Err(Complaint::new(
-            format!("unknown field {name}: {}", shown(value)),
+            format!("unknown field {name}: {}", shown_value(value)),
             format!("if {name} changes nothing that the network computes, delete it from config.json"),
         )),
     }
@@ -191,18 +193,8 @@ fn needed(holds: bool, name: &str, value: &Value, needed: &str) -> Checked {
     match holds {
         true => Ok(()),
         false => Err(Complaint::new(
-            format!("found {name} {}, needed {needed}", shown(value)),
+            format!("found {name} {}, needed {needed}", shown_value(value)),
             "preftune computes GPT-2 as published: a model that computes something else cannot be read",
         )),
-    }
-}
-
-/// A value as JSON, cut where it is long.
-pub(super) fn shown(value: &Value) -> String {
-    const LONGEST: usize = 60;
-    let text = value.to_string();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
     }
 }

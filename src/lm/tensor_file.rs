@@ -275,8 +275,7 @@ mod tests {
             ("x", "the version is \"x\", and versions are counted from 1"),
             ("", "the version is \"\", and versions are counted from 1"),
         ] {
-            let error =
-                open("\"preftune_version\":\"1\"", &format!("\"preftune_version\":\"{version}\"")).unwrap_err();
+            let error = open("\"preftune_version\":\"1\"", &format!("\"preftune_version\":\"{version}\"")).unwrap_err();
             assert_eq!((error.to_string(), error.hint()), (format!("m: {fault}"), NEWER_HINT.into()));
         }
         open(",\"preftune_version\":\"1\"", "").unwrap();

@@ -154,7 +154,11 @@ impl<'a> Weights<'a> {
             count if count > SHOWN => format!("; found {} and {} others", names.join(", "), count - SHOWN),
             _ => format!("; found {}", names.join(", ")),
         };
-        Error::input(&self.path, format!("no tensor {name}{found}"), "take config.json and all weights from the same GPT-2")
+        Error::input(
+            &self.path,
+            format!("no tensor {name}{found}"),
+            "take config.json and all weights from the same GPT-2",
+        )
     }
 
     /// The network's output head is the token embedding: another one would be left out.

@@ -248,10 +248,7 @@ fn as_saved_by_others() -> Vec<(&'static str, Value)> {
                 "output_attentions": false, "problem_type": null, "cross_attention_hidden_size": null
             })),
         ),
-        (
-            "nanoGPT",
-            json!({"block_size": 40, "bias": true, "dropout": 0.0, "activation_function": "gelu_new"}),
-        ),
+        ("nanoGPT", json!({"block_size": 40, "bias": true, "dropout": 0.0, "activation_function": "gelu_new"})),
         (
             "TRL",
             with(json!({
