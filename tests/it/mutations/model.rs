@@ -68,7 +68,7 @@ fn weights(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
-        most_refused_only_here: 0.0,
+        most_refused_only_here: 0.01,
         originals: &files,
         mutant: &|dice| mutant(&files, dice),
         read: &|bytes| {
@@ -184,7 +184,7 @@ fn heads(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
-        most_refused_only_here: 0.0,
+        most_refused_only_here: 0.01,
         originals: &files,
         mutant: &|dice| mutant(&files, dice),
         read: &|bytes| outcome(heads_here(&model, bytes), theirs(bytes).and_then(|tensors| heads_of(&tensors))),
