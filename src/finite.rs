@@ -1,4 +1,4 @@
-//! The first number of a tensor that is none.
+//! The first number of a tensor that is not finite.
 
 /// Where the first number that is not finite stands in a tensor of this shape, as "NaN at index 3" or
 /// "inf at index 20 ([1, 5])"; indices count from 0, in row-major order.

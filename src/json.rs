@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 ///
 /// # Errors
 /// As `serde_json`, and for what it would take in one of several ways.
-pub fn from_slice<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
+pub fn from_slice<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
     // What is skipped would not be looked at.
     let text = std::str::from_utf8(json).map_err(Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -38,7 +38,7 @@ pub fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Err
     Strict(inner)
 }
 
-/// What stands around a part of the reading, so that all inside it is read strictly.
+/// A wrapper that makes everything inside it strict.
 struct Strict<T>(T);
 
 macro_rules! forward_to_inner {

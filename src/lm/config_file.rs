@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::config::ModelConfig;
 use super::config_fields::{self, Complaint};
 use super::json_object::JsonObject;
+use super::messages::shown_value;
 use super::tensor_file::Precision;
 use crate::error::{Error, Result};
+use crate::json;
 
 /// The names of the sizes, each with those that say the same (`GPT2Config.attribute_map` in
 /// `transformers`, and `n_ctx` of its early versions).
@@ -46,7 +48,7 @@ impl ConfigFile {
     /// [`Error::Input`] naming the field, when the file is not JSON, its sizes do not fit together, it
     /// asks for something that is not computed here, or holds a field that is not known.
     pub fn read(bytes: &[u8], path: &Path) -> Result<Self> {
-        let fields: JsonObject = serde_json::from_slice(bytes).map_err(|error| {
+        let fields: JsonObject = json::from_slice(bytes).map_err(|error| {
             let hint = "take the config.json that came with the model";
             Error::input(path, format!("not a model configuration: {error}"), hint)
         })?;
@@ -140,8 +142,6 @@ fn size(name: &str, text: &str) -> std::result::Result<usize, Complaint> {
     match serde_json::from_str::<u64>(text) {
         Ok(size @ 1..=LARGEST_SIZE) => Ok(size as usize),
         Ok(size @ 1..) => Err(Complaint::of(format!("{name} is {size}, which no model has"))),
-        _ => {
-            Err(Complaint::of(format!("{name} is {}, not a whole number above 0", config_fields::shown(&parsed(text)))))
-        }
+        _ => Err(Complaint::of(format!("{name} is {}, not a whole number above 0", shown_value(&parsed(text))))),
     }
 }

@@ -42,8 +42,7 @@ pub fn is_file_of_model(name: &str) -> bool {
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
 }
 
-/// Whether a file of this name counted in preftune 0.1.0, in the folder of a model or of books: in one of a
-/// model, texts counted though nothing reads them, and later files did not.
+/// Whether preftune 0.1.0 counted this file when it told whether a model or a folder of books had changed.
 pub fn counted_in_0_1(name: &str) -> bool {
     [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, HEADS_FILE].contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "txt")

@@ -1,14 +1,12 @@
 //! A JSON object as it stands in a file: its fields keep their order and the text of their values.
 
-use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Names with the text of their values. A name that is there twice is an error: readers differ in
-/// which of the two they take.
+/// Names with the text of their values. Read it with [`crate::json`], which refuses a name that is there twice.
 #[derive(Debug, Clone, Default)]
 pub struct JsonObject(Vec<(String, Box<RawValue>)>);
 
@@ -55,12 +53,9 @@ impl<'de> Visitor<'de> for Fields {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
-        let (mut fields, mut names) = (Vec::new(), HashSet::new());
-        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-            if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format!("{name:?} is there twice")));
-            }
-            fields.push((name, value));
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
         }
         Ok(JsonObject(fields))
     }
@@ -72,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_field_that_is_there_twice_is_refused_by_name() {
-        let error = serde_json::from_str::<JsonObject>(r#"{"a": 1, "n_layer": 2, "n_layer": 2}"#).unwrap_err();
+        let error = crate::json::from_slice::<JsonObject>(br#"{"a": 1, "n_layer": 2, "n_layer": 2}"#).unwrap_err();
         assert!(error.to_string().contains("\"n_layer\" is there twice"), "{error}");
     }
 

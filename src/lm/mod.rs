@@ -16,6 +16,7 @@ mod kv_cache;
 mod log_probs;
 pub mod lora;
 pub mod memory;
+mod messages;
 pub mod model_folder;
 pub mod operations;
 mod original_labels;

@@ -1,5 +1,6 @@
 //! The files of a model in a folder: which are there, and what is wrong with folders that have others.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::hugging_face::{
@@ -27,39 +28,49 @@ pub fn with_files<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<
     refuse_other_folders(folder)?;
     let read = |file: &str, most: u64| {
         let path = folder.join(file);
-        path.exists().then(|| files::read_at_most(&path, most)).transpose()
+        is_there(&path)?.then(|| files::read_at_most(&path, most)).transpose()
     };
-    let read_small = |file: &str| read(file, LARGEST_TOKENIZER_FILE);
     let mut companions = Vec::new();
     for name in TOKENIZER_FILES.into_iter().chain([GENERATION_FILE]) {
-        companions.extend(read_small(name)?.map(|bytes| (name.to_string(), bytes)));
+        companions.extend(read(name, LARGEST_TOKENIZER_FILE)?.map(|bytes| (name.to_string(), bytes)));
     }
+    let companion = |name: &str| companions.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.clone());
     work(ModelFiles {
         folder: folder.into(),
         config: &files::read_at_most(&folder.join(CONFIG_FILE), LARGEST_TOKENIZER_FILE)?,
         weights: open_weights(folder)?,
-        tokenizer: TokenizerFiles::found(read_small)?,
+        tokenizer: TokenizerFiles::found(|name| Ok(companion(name)))?,
         heads: read(HEADS_FILE, u64::MAX)?,
         companions,
     })
 }
 
-fn is_there(folder: &Path, file: &str) -> bool {
-    folder.join(file).exists()
+/// Whether a file is there. One that cannot be looked at is an error, and so is a link that leads nowhere:
+/// the model would be read without it.
+fn is_there(path: &Path) -> Result<bool> {
+    match path.try_exists() {
+        Ok(false) if path.is_symlink() => {
+            let hint = "copy or fetch the file that it leads to, or delete the link";
+            Err(Error::input(path, "this is a link to a file that is not there", hint))
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
+        found => found.map_err(|source| Error::file("look for", path, source)),
+    }
 }
 
 /// A folder that is none of a whole model in this layout.
 fn refuse_other_folders(folder: &Path) -> Result<()> {
     let inside = folder.join("model");
-    if !is_there(folder, CONFIG_FILE) && is_there(&inside, CONFIG_FILE) {
+    let has_config = is_there(&folder.join(CONFIG_FILE))?;
+    if !has_config && is_there(&inside.join(CONFIG_FILE))? {
         let hint = format!("there is one in {}", inside.display());
         return Err(Error::input(folder, "no model is in this folder itself", hint));
     }
-    if is_there(folder, ADAPTER_FILE) {
+    if is_there(&folder.join(ADAPTER_FILE))? {
         let hint = "merge the adapter into its model and save that: `model.merge_and_unload().save_pretrained(folder)`";
         return Err(Error::input(folder, format!("found an adapter ({ADAPTER_FILE}), needed a whole model"), hint));
     }
-    if !is_there(folder, CONFIG_FILE) {
+    if !has_config {
         let what = format!("{}, needed {CONFIG_FILE}", found(folder));
         return Err(Error::input(folder, what, "give the folder of a model in Hugging Face layout"));
     }
@@ -69,10 +80,10 @@ fn refuse_other_folders(folder: &Path) -> Result<()> {
 /// The weights: one file, or the parts that an index names.
 fn open_weights(folder: &Path) -> Result<Weights<'static>> {
     let open = |path: PathBuf| TensorFile::open(files::open(&path)?, &path);
-    if is_there(folder, WEIGHTS_FILE) {
+    if is_there(&folder.join(WEIGHTS_FILE))? {
         return Weights::of_one(open(folder.join(WEIGHTS_FILE))?);
     }
-    if !is_there(folder, WEIGHTS_INDEX_FILE) {
+    if !is_there(&folder.join(WEIGHTS_INDEX_FILE))? {
         let hint = "save the model in safetensors: `model.save_pretrained(folder, safe_serialization=True)` in transformers, \
                     or convert it to that";
         return Err(Error::input(folder, format!("{}, needed {WEIGHTS_FILE}", found(folder)), hint));
@@ -81,7 +92,7 @@ fn open_weights(folder: &Path) -> Result<Weights<'static>> {
     let index = WeightsIndex::read(&files::read(&path)?, &path)?;
     let mut parts = Vec::new();
     for part in index.parts() {
-        if !is_there(folder, part) {
+        if !is_there(&folder.join(part))? {
             let hint = "copy or fetch the model again, all of its parts";
             return Err(Error::input(&path, format!("{part} is not in this folder"), hint));
         }

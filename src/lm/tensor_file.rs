@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::parameters::NamedTensor;
 use crate::error::{Error, Result};
 use crate::finite::{first_not_finite, place};
+use crate::format_version::{FormatVersion, NEWER_HINT};
 use crate::json;
 
 pub use write::{Precision, write_safetensors};
@@ -36,10 +37,9 @@ const LFS_POINTER: &[u8; LENGTH_BYTES as usize] = b"version ";
 /// Numbers converted at a time: beside the tensor itself, reading takes the bytes of so many.
 const NUMBERS_AT_ONCE: usize = 1 << 18;
 
-/// The version of the files that this program writes, in their metadata; files without it are of version 1
+/// The metadata that holds the version of a file that this program wrote; files without it are of version 1
 /// too.
 const VERSION_KEY: &str = "preftune_version";
-const VERSION: u64 = 1;
 
 /// An open safetensors file.
 pub struct TensorFile<'a> {
@@ -143,7 +143,8 @@ impl<'a> TensorFile<'a> {
     /// As [`Self::read`].
     pub fn read_range(&mut self, name: &str, range: Range<usize>) -> Result<Vec<f32>> {
         let Some(info) = self.header.info(name) else {
-            return Err(Error::input(&self.path, format!("no tensor {name}"), "is it a file of this model?"));
+            let hint = "take config.json and all weights from the same model";
+            return Err(Error::input(&self.path, format!("no tensor {name}"), hint));
         };
         let Some(size) = bytes_of_one(info.dtype) else {
             let what = format!("{name} holds {}, which this program does not read", info.dtype);
@@ -154,7 +155,7 @@ impl<'a> TensorFile<'a> {
         read_at(&mut self.source, at, &mut bytes).map_err(|source| Error::file("read", &self.path, source))?;
         to_f32(&bytes, info).map_err(|(index, number)| {
             let place = place(range.start + index, &info.shape);
-            let what = format!("{name} holds {number:e} at index {place}, which a number of 32 bits cannot");
+            let what = format!("{name} holds {number:e} at index {place}, which a number of 32 bits cannot hold");
             Error::input(&self.path, what, "save the model in float32 and look at what it computes then")
         })
     }
@@ -196,14 +197,10 @@ fn to_f32(bytes: &[u8], info: &TensorInfo) -> std::result::Result<Vec<f32>, (usi
 /// Refuses what a newer version of this program wrote.
 fn check_version(header: &Metadata, path: &Path) -> Result<()> {
     let stated = header.metadata().as_ref().and_then(|metadata| metadata.get(VERSION_KEY));
-    match stated {
-        Some(stated) if stated.parse::<u64>().map_or(true, |version| version > VERSION) => Err(Error::input(
-            path,
-            format!("this file is of version {stated:?} ({VERSION_KEY}); this program reads version {VERSION}"),
-            "a newer preftune wrote it: install that one",
-        )),
-        _ => Ok(()),
-    }
+    let Some(stated) = stated else { return Ok(()) };
+    let is_no_number = || Some(format!("the version is {stated:?}, and versions are counted from 1"));
+    let fault = stated.parse::<u64>().map_or_else(|_| is_no_number(), |version| FormatVersion::fault(version as f64));
+    fault.map_or(Ok(()), |fault| Err(Error::input(path, fault, NEWER_HINT)))
 }
 
 /// All tensors of a small file, by name.
@@ -270,10 +267,16 @@ mod tests {
             let bytes = with_header(|header| header.replace(from, to));
             TensorFile::from_bytes(&bytes, Path::new("m")).map(drop)
         };
-        for newer in ["2", "10", "2.0", "x", ""] {
-            let error = open("\"preftune_version\":\"1\"", &format!("\"preftune_version\":\"{newer}\"")).unwrap_err();
-            assert!(error.to_string().contains(&format!("version \"{newer}\"")), "{error}");
-            assert!(error.hint().contains("newer"));
+        for (version, fault) in [
+            ("2", "written by a newer preftune (format 2; this one reads up to 1)"),
+            ("10", "written by a newer preftune (format 10; this one reads up to 1)"),
+            ("0", "the version is 0, and versions are counted from 1"),
+            ("2.0", "the version is \"2.0\", and versions are counted from 1"),
+            ("x", "the version is \"x\", and versions are counted from 1"),
+            ("", "the version is \"\", and versions are counted from 1"),
+        ] {
+            let error = open("\"preftune_version\":\"1\"", &format!("\"preftune_version\":\"{version}\"")).unwrap_err();
+            assert_eq!((error.to_string(), error.hint()), (format!("m: {fault}"), NEWER_HINT.into()));
         }
         open(",\"preftune_version\":\"1\"", "").unwrap();
         open("\"__metadata__\":{\"format\":\"pt\",\"preftune_version\":\"1\"},", "").unwrap();
@@ -313,7 +316,7 @@ mod tests {
         assert_eq!(read([0.1, -1e-300]).unwrap(), [0.1_f32, -0.0]);
         assert_eq!(
             read([1.0, -1e39]).unwrap_err().to_string(),
-            "m: w holds -1e39 at index 1, which a number of 32 bits cannot"
+            "m: w holds -1e39 at index 1, which a number of 32 bits cannot hold"
         );
         assert!(read([f64::NAN, 1.0]).unwrap_err().to_string().contains("w holds NaN at index 0"));
     }

@@ -154,8 +154,11 @@ impl<'a> Weights<'a> {
             count if count > SHOWN => format!("; found {} and {} others", names.join(", "), count - SHOWN),
             _ => format!("; found {}", names.join(", ")),
         };
-        let hint = "config.json asks for it: are these the weights of the same GPT-2, and all of them?";
-        Error::input(&self.path, format!("no tensor {name}{found}"), hint)
+        Error::input(
+            &self.path,
+            format!("no tensor {name}{found}"),
+            "take config.json and all weights from the same GPT-2",
+        )
     }
 
     /// The network's output head is the token embedding: another one would be left out.

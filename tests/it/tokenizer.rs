@@ -150,6 +150,42 @@ fn parts_of_a_tokenizer_json_that_are_not_followed_are_refused_by_name() {
     assert!(refusal(of_json(unigram)).contains("its model is \"Unigram\", not BPE"));
 }
 
+/// Readers differ in what they make of these.
+#[test]
+fn an_array_in_the_place_of_an_object_and_a_name_that_is_there_twice_are_refused() {
+    let model = json()["model"].clone();
+    let model =
+        serde_json::json!(["BPE", null, null, null, null, false, false, false, model["vocab"], model["merges"]]);
+    let added = serde_json::json!([[1200, "<|endoftext|>", false, false, false, false, true]]);
+    for (pointer, value) in [("/model", model), ("/added_tokens", added)] {
+        let what = refusal(of_json(with(json(), pointer, value)));
+        assert!(what.contains("not a tokenizer: invalid type: sequence, expected struct"), "{pointer}: {what}");
+    }
+    let token = serde_json::json!({"pad_token": ["<|endoftext|>", false, false, false, false, true]});
+    let what = refusal(of_files(&files(&[("tokenizer_config.json", token)])));
+    assert!(what.contains("pad_token: not a token: invalid type: sequence"), "{what}");
+
+    for (once, twice, expected) in [
+        (r#""type":"BPE""#, r#""type":"BPE","type":"BPE""#, "the field \"type\" is there twice"),
+        (r#""e":68"#, r#""e":68,"e":68"#, "the field \"e\" is there twice"),
+        (r#""normalizer":null"#, r#""normalizer":{"a":1,"a":2}"#, "the field \"a\" is there twice at line 2 column"),
+    ] {
+        let text = format!("\n{}", json()).replacen(once, twice, 1);
+        let what = refusal(Tokenizer::from_json(text.as_bytes(), Path::new("model/tokenizer.json")));
+        assert!(what.contains(expected), "{once}: {what}");
+    }
+}
+
+/// In memory a value takes many times its bytes.
+#[test]
+fn settings_that_would_fill_the_memory_are_refused() {
+    let long = Value::from(vec![0; 3 << 20]);
+    let what = refusal(of_json(with(json(), "/post_processor", long.clone())));
+    assert!(what.contains("a setting of more than 4194304 bytes"), "{what}");
+    let what = refusal(of_files(&files(&[("tokenizer_config.json", serde_json::json!({"x": long}))])));
+    assert!(what.contains("tokenizer_config.json: settings of more than 4194304 bytes"), "{what}");
+}
+
 /// What changes no token is read.
 #[test]
 fn parts_of_a_tokenizer_json_that_change_nothing_are_read() {

@@ -10,7 +10,7 @@ use crate::lm::operations::SLOTS_AT_ONCE;
 /// values, and what attention gives; or sum, and the feed-forward layer twice.
 const IN_A_BLOCK: f64 = 9.0;
 
-/// Of what passes compute, what was freed and is kept for the next buffers, as one part in so many.
+/// The share of freed memory that the allocator keeps, as one part in so many.
 const FREED_SHARE: u64 = 10;
 
 /// Responses that are drawn side by side, and read again by other models, batch after batch.

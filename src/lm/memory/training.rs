@@ -13,7 +13,7 @@ const UP_TO_ATTENTION: f64 = 6.0;
 /// and then sum and norm 2, the feed-forward layer 8; in the last block only where output is wanted.
 const AFTER_ATTENTION: f64 = 10.0;
 
-/// Of a backward pass, what was freed and is kept for the next buffers, as one part in so many.
+/// The share of freed memory that the allocator keeps, as one part in so many.
 const FREED_SHARE: u64 = 10;
 
 /// A backward pass, as [`Memory`] sees it.

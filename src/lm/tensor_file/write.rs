@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use half::f16;
 use safetensors::tensor::{Dtype, View};
 
-use super::{LENGTH_BYTES, VERSION, VERSION_KEY};
+use super::{LENGTH_BYTES, VERSION_KEY};
 use crate::error::{Error, Result};
 use crate::finite::place;
+use crate::format_version::NEWEST_VERSION;
 use crate::lm::parameters::NamedTensor;
 
 /// How numbers are stored in a file.
@@ -29,7 +30,7 @@ pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Resul
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), Stored { tensor, precision }));
     // "pt" is what `transformers` asks for.
     let metadata =
-        BTreeMap::from([("format".to_string(), "pt".to_string()), (VERSION_KEY.into(), VERSION.to_string())]);
+        BTreeMap::from([("format".to_string(), "pt".to_string()), (VERSION_KEY.into(), NEWEST_VERSION.to_string())]);
     let mut bytes =
         safetensors::serialize(views, Some(metadata.clone().into_iter().collect())).map_err(|error| failed(&error))?;
 
@@ -91,7 +92,7 @@ fn check_numbers(tensors: &[NamedTensor], precision: Precision) -> Result<()> {
         let what = format!("the model is not written: {name} holds {value:e} at index {}", place(index, shape));
         return Err(match value.is_finite() {
             true => Error::failed(
-                format!("{what}, which half precision cannot"),
+                format!("{what}, which half precision cannot hold"),
                 "write the model in full precision (without --half)",
             ),
             false => Error::failed(what, "lower the learning rate; what was there before is as it was"),
@@ -123,7 +124,7 @@ mod tests {
         write_safetensors(&tensors(&[1e6]), Precision::F32).unwrap();
         let error = write_safetensors(&tensors(&[1.0, -1e6]), Precision::F16).unwrap_err();
         let what = "the model is not written: a holds -1e6 at index 1";
-        assert_eq!(error.to_string(), format!("{what}, which half precision cannot"));
+        assert_eq!(error.to_string(), format!("{what}, which half precision cannot hold"));
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let error = write_safetensors(&tensors(&[1.0, value]), Precision::F32).unwrap_err();
             assert_eq!(error.to_string(), format!("the model is not written: a holds {value:e} at index 1"));

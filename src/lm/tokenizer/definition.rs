@@ -15,8 +15,8 @@ use tokenizers::{
 };
 
 use super::byte_characters::{bytes, character};
-use super::messages::shown;
 use super::quiet_panics::caught;
+use crate::lm::messages::shown;
 
 /// Bytes of one token, at most.
 const LONGEST_TOKEN: usize = 4096;

@@ -2,23 +2,25 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, BpeBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::definition::Definition;
-use super::messages::{reason, shown, shown_value};
-use super::small_json::SmallJson;
+use super::settings::LARGEST_SETTINGS;
 use super::vocabulary_json::{MergeList, TokenIds};
+use crate::json;
+use crate::lm::messages::{reason, shown, shown_value};
 
 /// Truncation and padding are not applied: lengths are the task's.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<'a> {
     #[serde(default)]
-    version: SmallJson,
+    version: Setting,
     #[serde(default, rename = "truncation")]
     _truncation: serde::de::IgnoredAny,
     #[serde(default, rename = "padding")]
@@ -26,18 +28,18 @@ struct File<'a> {
     #[serde(default)]
     added_tokens: Option<Vec<AddedTokenOfFile>>,
     #[serde(default)]
-    normalizer: SmallJson,
+    normalizer: Setting,
     #[serde(default)]
-    pre_tokenizer: SmallJson,
+    pre_tokenizer: Setting,
     #[serde(default)]
-    post_processor: SmallJson,
+    post_processor: Setting,
     #[serde(default)]
-    decoder: SmallJson,
+    decoder: Setting,
     #[serde(borrow)]
     model: Model<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AddedTokenOfFile {
     id: u32,
@@ -49,13 +51,13 @@ struct AddedTokenOfFile {
     special: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Model<'a> {
     #[serde(default, rename = "type")]
-    kind: SmallJson,
+    kind: Setting,
     #[serde(default)]
-    dropout: SmallJson,
+    dropout: Setting,
     /// Never used, since every byte has a token.
     #[serde(default)]
     unk_token: Option<String>,
@@ -76,9 +78,27 @@ struct Model<'a> {
     merges: MergeList<'a>,
 }
 
+/// A value of any kind: its text is bounded, since in memory it takes many times its bytes.
+#[derive(Default)]
+struct Setting(Value);
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        if text.len() > LARGEST_SETTINGS {
+            return Err(D::Error::custom(format!("a setting of more than {LARGEST_SETTINGS} bytes")));
+        }
+        json::from_slice(text.as_bytes()).map(Self).map_err(|error| {
+            // Its place in the setting: the deserializer adds the one in the file.
+            let (what, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+            D::Error::custom(what.strip_suffix(&place).unwrap_or(&what))
+        })
+    }
+}
+
 /// The definition in a file, or what in it is not understood.
 pub(super) fn parse(bytes: &[u8]) -> Result<Definition<'_>, String> {
-    let file: File<'_> = serde_json::from_slice(bytes).map_err(|error| match other_model(bytes) {
+    let file: File<'_> = json::from_slice(bytes).map_err(|error| match other_model(bytes) {
         Some(kind) => format!("its model is {kind}, not BPE"),
         None => format!("not a tokenizer: {}", reason(&error)),
     })?;
@@ -146,17 +166,17 @@ impl AddedTokenOfFile {
 
 /// The model's type, if it is another than BPE: the fields of others are not those of [`Model`].
 fn other_model(bytes: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
+    #[derive(serde::Deserialize)]
     struct OfAnyKind<'a> {
         #[serde(borrow)]
         model: Kind<'a>,
     }
-    #[derive(Deserialize)]
+    #[derive(serde::Deserialize)]
     struct Kind<'a> {
         #[serde(borrow, rename = "type")]
         kind: Cow<'a, str>,
     }
-    let file: OfAnyKind<'_> = serde_json::from_slice(bytes).ok()?;
+    let file: OfAnyKind<'_> = json::from_slice(bytes).ok()?;
     (file.model.kind != "BPE").then(|| shown(&file.model.kind))
 }
 

@@ -3,10 +3,8 @@
 mod byte_characters;
 mod definition;
 mod json_file;
-mod messages;
 mod quiet_panics;
 mod settings;
-mod small_json;
 #[cfg(test)]
 mod tests;
 mod two_files;

@@ -10,10 +10,10 @@ use tokenizers::AddedToken;
 
 use super::END_OF_TEXT;
 use super::definition::Definition;
-use super::messages::{reason, shown, shown_value};
-use super::small_json::SmallJson;
 use super::vocabulary_json::TokenIds;
 use crate::error::{Error, Result};
+use crate::json;
+use crate::lm::messages::{reason, shown, shown_value};
 
 /// What such files are called.
 pub const ADDED_TOKENS_FILE: &str = "added_tokens.json";
@@ -34,6 +34,9 @@ const CLASSES: [&str; 7] = [
 const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 const SPECIAL_LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
+
+/// Bytes of settings, at most: in memory they take many times as much.
+pub(super) const LARGEST_SETTINGS: usize = 4 << 20;
 
 /// Tokens that they name, at most.
 const MOST_NAMED: usize = 1 << 16;
@@ -93,15 +96,18 @@ impl TokenizerSettings {
         for name in [TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE] {
             let Some(bytes) = file(name) else { continue };
             let path = folder.join(name);
-            let json: SmallJson = serde_json::from_slice(bytes)
+            if bytes.len() > LARGEST_SETTINGS {
+                return Err(refused(&path, format!("settings of more than {LARGEST_SETTINGS} bytes")));
+            }
+            let json: Value = json::from_slice(bytes)
                 .map_err(|error| refused(&path, format!("not the settings of a tokenizer: {}", reason(&error))))?;
-            if !json.0.is_object() {
+            if !json.is_object() {
                 return Err(refused(&path, "not an object".into()));
             }
             if name == TOKENIZER_CONFIG_FILE {
-                settings.read_config(&json.0, &path)?;
+                settings.read_config(&json, &path)?;
             }
-            settings.read_special_tokens(&json.0, &path)?;
+            settings.read_special_tokens(&json, &path)?;
         }
         Ok(settings)
     }
@@ -266,7 +272,7 @@ fn token_of(value: &Value) -> std::result::Result<(AddedToken, Detail), String> 
         return Ok((AddedToken::from(content, true), Detail::SpecialText));
     }
     let token: TokenOfFile =
-        serde_json::from_value(value.clone()).map_err(|error| format!("not a token: {}", reason(&error)))?;
+        json::from_value(value.clone()).map_err(|error| format!("not a token: {}", reason(&error)))?;
     let made = AddedToken::from(token.content, token.special).single_word(token.single_word);
     Ok((made.lstrip(token.lstrip).rstrip(token.rstrip).normalized(token.normalized), Detail::HowItIsFound))
 }

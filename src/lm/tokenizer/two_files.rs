@@ -8,9 +8,9 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::definition::Definition;
-use super::messages::{reason, shown};
 use super::vocabulary_json::{MOST_MERGES, TokenIds, halves};
 use crate::error::{Error, Result};
+use crate::lm::messages::{reason, shown};
 
 pub(super) const HINT: &str = "take vocab.json and merges.txt that came with the model";
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::messages::shown;
+use crate::lm::messages::shown;
 
 /// Tokens of a vocabulary, at most: public models have up to 262,144.
 const MOST_TOKENS: usize = 1 << 19;
@@ -24,6 +24,7 @@ pub(super) struct MergeList<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 /// A text of the file, borrowed where it holds no escapes.
 #[derive(Deserialize)]
+#[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 struct Merge<'a>(Cow<'a, str>, Cow<'a, str>);

@@ -35,11 +35,48 @@ const PUBLISHED: &str = r#"{
   "vocab_size": 300
 }"#;
 
+/// The same of GPT-2 medium.
+const PUBLISHED_MEDIUM: &str = r#"{
+  "activation_function": "gelu_new",
+  "architectures": [
+    "GPT2LMHeadModel"
+  ],
+  "attn_pdrop": 0.1,
+  "bos_token_id": 299,
+  "embd_pdrop": 0.1,
+  "eos_token_id": 299,
+  "initializer_range": 0.02,
+  "layer_norm_epsilon": 1e-05,
+  "model_type": "gpt2",
+  "n_ctx": 40,
+  "n_embd": 20,
+  "n_head": 2,
+  "n_layer": 2,
+  "n_positions": 40,
+  "n_special": 0,
+  "predict_special_tokens": true,
+  "resid_pdrop": 0.1,
+  "summary_activation": null,
+  "summary_first_dropout": 0.1,
+  "summary_proj_to_labels": true,
+  "summary_type": "cls_index",
+  "summary_use_proj": true,
+  "task_specific_params": {
+    "text-generation": {
+      "do_sample": true,
+      "max_length": 50
+    }
+  },
+  "vocab_size": 300
+}"#;
+
 #[test]
 fn a_config_that_nothing_changes_is_written_again_byte_for_byte() {
-    let folder = Folder::new();
-    folder.write(CONFIG_FILE, PUBLISHED);
-    assert_eq!(std::str::from_utf8(file(&folder.written(), CONFIG_FILE)).unwrap(), PUBLISHED);
+    for published in [PUBLISHED, PUBLISHED_MEDIUM] {
+        let folder = Folder::new();
+        folder.write(CONFIG_FILE, published);
+        assert_eq!(std::str::from_utf8(file(&folder.written(), CONFIG_FILE)).unwrap(), published);
+    }
 }
 
 #[test]
@@ -99,6 +136,9 @@ fn fields_that_ask_for_something_else_or_are_not_known_are_refused_by_name() {
         ("sliding_window", json!(16)),
         ("embedding_multiplier", json!(false)),
         ("parallel_blocks", json!("x".repeat(500))),
+        ("layer_types", json!(["full_attention", "sliding_attention"])),
+        ("bias", json!(false)),
+        ("custom_attention", json!(true)),
     ] {
         let folder = Folder::new();
         let message = folder.with_config(&json!({field: value})).refusal();
@@ -125,6 +165,114 @@ fn fields_that_change_nothing_are_read() {
     assert_eq!(logits(&model), logits(&self::model()));
     let nothing = PUBLISHED.replacen('{', "{\"quantization_config\": null, \"rope_scaling\": null, ", 1);
     Folder::new().write(CONFIG_FILE, nothing).load().unwrap();
+}
+
+/// Fields beside the sizes, as programs that save a GPT-2 have written them.
+fn as_saved_by_others() -> Vec<(&'static str, Value)> {
+    let of_gpt2 = json!({
+        "attn_pdrop": 0.1, "embd_pdrop": 0.1, "resid_pdrop": 0.1, "initializer_range": 0.02, "n_ctx": 40,
+        "summary_activation": null, "summary_first_dropout": 0.1, "summary_proj_to_labels": true,
+        "summary_type": "cls_index", "summary_use_proj": true
+    });
+    let with = |more: Value| {
+        let mut fields = of_gpt2.as_object().unwrap().clone();
+        fields.extend(more.as_object().unwrap().clone());
+        Value::from(fields)
+    };
+    let generation = json!({"text-generation": {"do_sample": true, "max_length": 50}});
+    vec![
+        ("gpt2-large", with(json!({"task_specific_params": generation}))),
+        ("gpt2-xl", with(json!({"output_past": true, "task_specific_params": generation}))),
+        (
+            "distilgpt2",
+            with(json!({
+                "_num_labels": 1, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0},
+                "task_specific_params": generation
+            })),
+        ),
+        ("DialoGPT-medium", with(json!({"task_specific_params": {"conversational": {"max_length": 1000}}}))),
+        (
+            "rugpt3large_based_on_gpt2",
+            with(json!({
+                "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "gradient_checkpointing": false,
+                "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "n_inner": null, "n_special": 0,
+                "output_past": true, "predict_special_tokens": true, "use_cache": true
+            })),
+        ),
+        (
+            "pytorch-transformers 1",
+            with(json!({
+                "finetuning_task": null, "is_decoder": false, "n_special": 0, "num_labels": 1, "output_past": true,
+                "output_attentions": false, "output_hidden_states": false, "predict_special_tokens": true,
+                "pruned_heads": {}, "torchscript": false, "use_bfloat16": false, "vocab_size_or_config_json_file": 300,
+                "pretrained_config_archive_map": {"gpt2": "gpt2-config.json"}
+            })),
+        ),
+        (
+            "transformers 2",
+            with(json!({
+                "bos_token_id": 0, "do_sample": false, "eos_token_ids": [0], "finetuning_task": null,
+                "is_decoder": false, "length_penalty": 1.0, "max_length": 20, "num_beams": 1, "num_labels": 2,
+                "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+                "num_return_sequences": 1, "output_attentions": false, "output_hidden_states": false,
+                "output_past": true, "pad_token_id": 0, "pruned_heads": {}, "repetition_penalty": 1.0,
+                "temperature": 1.0, "top_k": 50, "top_p": 1.0, "torchscript": false, "use_bfloat16": false
+            })),
+        ),
+        ("transformers 2 with one id", with(json!({"eos_token_ids": 0, "xla_device": null}))),
+        (
+            "transformers 3",
+            with(json!({
+                "gradient_checkpointing": false, "return_dict": true, "xla_device": true, "use_cache": true,
+                "early_stopping": false, "no_repeat_ngram_size": 0, "bad_words_ids": null, "min_length": 0,
+                "decoder_start_token_id": null, "chunk_size_feed_forward": 0, "tie_word_embeddings": true
+            })),
+        ),
+        (
+            "transformers 4",
+            with(json!({
+                "_name_or_path": "openai-community/gpt2", "_commit_hash": "607a30d783", "n_inner": null,
+                "_attn_implementation_autoset": true, "reorder_and_upcast_attn": true, "torch_dtype": "bfloat16",
+                "scale_attn_by_inverse_layer_idx": false, "scale_attn_weights": true, "use_cache": false,
+                "transformers_version": "4.44.0", "add_cross_attention": false, "is_encoder_decoder": false,
+                "custom_pipelines": {"pair": {"impl": "pair.PairPipeline"}}, "loss_type": "ForCausalLM",
+                "forced_decoder_ids": null, "penalty_alpha": 0.6, "max_time": 2.5, "stop_strings": ["."]
+            })),
+        ),
+        (
+            "transformers 5",
+            with(json!({
+                "dtype": "float32", "transformers_version": "5.0.0", "layer_types": ["full_attention", "full_attention"],
+                "add_cross_attention": false, "tie_word_embeddings": true, "pad_token_id": null,
+                "attn_implementation": "sdpa", "experts_implementation": "eager", "pruned_heads": {},
+                "output_attentions": false, "problem_type": null, "cross_attention_hidden_size": null
+            })),
+        ),
+        ("nanoGPT", json!({"block_size": 40, "bias": true, "dropout": 0.0, "activation_function": "gelu_new"})),
+        (
+            "TRL",
+            with(json!({
+                "architectures": ["AutoModelForCausalLMWithValueHead"], "summary_dropout_prob": 0.1,
+                "v_head_init_strategy": "normal", "v_head_initializer_range": 0.2
+            })),
+        ),
+        ("unsloth", with(json!({"unsloth_fixed": true, "unsloth_version": "2025.1", "model_max_length": 40}))),
+        ("optimum", with(json!({"optimum_version": "1.20.0", "transformers.js_config": {"dtype": "fp32"}}))),
+    ]
+}
+
+#[test]
+fn models_of_the_hub_are_read_as_each_program_saved_them() {
+    let expected = logits(&model());
+    for (program, fields) in as_saved_by_others() {
+        let folder = Folder::new();
+        // Fields of null stand in these files.
+        let mut config = folder.config();
+        config.extend(fields.as_object().unwrap().clone());
+        let read = folder.write(CONFIG_FILE, serde_json::to_vec(&config).unwrap()).load();
+        let read = read.unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert_eq!(logits(&read), expected, "{program}");
+    }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use preftune::lm::Precision;
 use preftune::lm::hugging_face::{CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
 use preftune::lm::tensor_file::write_safetensors;
+use preftune::lm::{Precision, model_folder};
 
 use super::{Folder, weights, with_tensor};
 
@@ -62,4 +62,36 @@ fn a_folder_of_another_form_says_what_is_in_it_and_what_is_needed() {
     assert!(message.contains("nothing of a model is in this folder, needed model.safetensors"), "{message}");
     let message = Folder::new().remove(CONFIG_FILE).refusal();
     assert!(message.contains("found model.safetensors, needed config.json"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_or_cannot_be_followed_does_not_count_as_an_absent_file() {
+    use std::os::unix::fs::symlink;
+
+    let optional = ["tokenizer_config.json", "added_tokens.json", "generation_config.json", "heads.safetensors"];
+    for name in optional.into_iter().chain([CONFIG_FILE, WEIGHTS_FILE]) {
+        let folder = Folder::new();
+        let link = folder.path().join(name);
+        let _ = fs::remove_file(&link);
+        symlink(folder.path().join("blobs/gone"), &link).unwrap();
+        let message = folder.refusal();
+        assert!(message.contains(name) && message.contains("link to a file that is not there"), "{message}");
+
+        fs::remove_file(&link).unwrap();
+        symlink(&link, &link).unwrap();
+        let error = folder.load().unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+
+        // A link that leads to the file is the file.
+        fs::remove_file(&link).unwrap();
+        if [CONFIG_FILE, WEIGHTS_FILE].contains(&name) {
+            let elsewhere = Folder::new();
+            symlink(elsewhere.path().join(name), &link).unwrap();
+            folder.load().unwrap();
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let message = super::refused(model_folder::with_files(file.path(), |_| Ok(())));
+    assert!(message.contains("needed config.json"), "{message}");
 }

@@ -99,6 +99,8 @@ fn manifests(test: &'static str, mutants: u64) {
         mutants,
         // 1 is a name that the file system refuses.
         codes: &[1, 4],
+        most_refused_only_here: 0.0,
+        originals: &[one_file(MANIFEST, &files[MANIFEST])],
         mutant: &|dice| {
             let names: Vec<&str> = files.keys().map(String::as_str).collect();
             let name = if dice.one_in(3) { dice.pick(&names) } else { MANIFEST };
@@ -197,6 +199,8 @@ fn states(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.0,
+        originals: std::slice::from_ref(&files["state.json"]),
         mutant: &|dice| {
             let mut json = state.clone();
             structure::mutate(&mut json, dice);
@@ -242,6 +246,8 @@ fn weights(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.0,
+        originals: &["model.bpk", "optimizer.bpk"].map(|name| one_file(name, &files[name])),
         mutant: &|dice| {
             let name = if dice.one_in(4) { "optimizer.bpk" } else { "model.bpk" };
             let mut bytes = files[name].clone();

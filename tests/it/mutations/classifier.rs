@@ -32,6 +32,8 @@ fn test(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.0,
+        originals: &others,
         mutant: &|dice| {
             let mut json = originals[dice.below(2)].clone();
             if dice.one_in(4) {

@@ -40,6 +40,8 @@ fn comparisons(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &documents::unchanged(&originals, &[Form::Lines, Form::Array]),
         mutant: &|dice| mutant(&originals, &[Form::Lines, Form::Lines, Form::Array], dice),
         read: &|bytes| outcome(ours(bytes), theirs(bytes)),
     });
@@ -169,6 +171,8 @@ fn log(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &documents::unchanged(&originals, &[Form::Lines]),
         mutant: &|dice| mutant(&originals, &[Form::Lines], dice),
         read: &|bytes| read_log(bytes, &folder),
     });
@@ -219,6 +223,8 @@ fn damaged_records_are_refused_or_read_to_the_letter() {
         test: "mutations::comparisons::damaged_records_are_refused_or_read_to_the_letter",
         mutants: 500,
         codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &documents::unchanged(&originals, &[Form::Lines]),
         mutant: &|dice| mutant(&originals, &[Form::Lines], dice),
         read: &|bytes| {
             let path = Path::new(NAME);

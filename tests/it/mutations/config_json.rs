@@ -34,6 +34,8 @@ fn test(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.03,
+        originals: &others,
         mutant: &|dice| {
             let at = dice.below(originals.len());
             if dice.one_in(4) {

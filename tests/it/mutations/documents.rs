@@ -30,6 +30,16 @@ pub fn mutant(entries: &[Json], forms: &[Form], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
+/// Such files of all entries, that nothing changed.
+pub fn unchanged(entries: &[Json], forms: &[Form]) -> Vec<Vec<u8>> {
+    let texts: Vec<String> = entries.iter().map(Json::written).collect();
+    let of_form = |form: &Form| match form {
+        Form::Lines => texts.join("\n") + "\n",
+        Form::Array => format!("[{}]", texts.join(",")),
+    };
+    forms.iter().map(|form| of_form(form).into_bytes()).collect()
+}
+
 fn change_order(chosen: &mut Vec<Json>, entries: &[Json], dice: &mut Dice) {
     let at = dice.below(chosen.len());
     match dice.below(3) {

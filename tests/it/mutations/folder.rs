@@ -59,6 +59,8 @@ fn test(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &[INDEX, PARTS[0], PARTS[1]].map(|name| [name.as_bytes(), b"\n", &files[name]].concat()),
         mutant: &|dice| {
             let name = dice.pick(&[INDEX, INDEX, PARTS[0], PARTS[1]]);
             let mut bytes = files[name].clone();

@@ -68,6 +68,8 @@ fn weights(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &files,
         mutant: &|dice| mutant(&files, dice),
         read: &|bytes| {
             let file = TensorFile::from_bytes(bytes, Path::new("model.safetensors"));
@@ -182,6 +184,8 @@ fn heads(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &files,
         mutant: &|dice| mutant(&files, dice),
         read: &|bytes| outcome(heads_here(&model, bytes), theirs(bytes).and_then(|tensors| heads_of(&tensors))),
     });

@@ -24,6 +24,8 @@ fn test(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &documents::unchanged(&originals, &[Form::Lines, Form::Array]),
         mutant: &|dice| mutant(&originals, &[Form::Lines, Form::Array], dice),
         read: &|bytes| outcome(ours(bytes), theirs(bytes)),
     });

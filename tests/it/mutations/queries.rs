@@ -31,6 +31,8 @@ fn test(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.05,
+        originals: &[documents::unchanged(&originals, &[Form::Lines, Form::Array]), vec![lines.clone()]].concat(),
         mutant: &|dice| {
             if dice.one_in(3) {
                 let mut text = lines.clone();

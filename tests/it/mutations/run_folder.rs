@@ -55,6 +55,8 @@ fn work(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.0,
+        originals: &[WORK.into()],
         mutant: &|dice| {
             let mut json = original.clone();
             structure::mutate(&mut json, dice);
@@ -111,6 +113,8 @@ fn rows(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.03,
+        originals: &documents::unchanged(&originals, &[Form::Lines]),
         mutant: &|dice| documents::mutant(&originals, &[Form::Lines], dice),
         read: &|bytes| {
             fs::write(&path, bytes).unwrap();
@@ -180,6 +184,8 @@ fn judgments(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[4],
+        most_refused_only_here: 0.0,
+        originals: &[JUDGMENTS.into()],
         mutant: &|dice| {
             let mut json = original.clone();
             let wild = dice.one_in(4);

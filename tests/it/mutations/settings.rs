@@ -32,6 +32,8 @@ fn test(test: &'static str, mutants: u64) {
         test,
         mutants,
         codes: &[2, 4],
+        most_refused_only_here: 0.05,
+        originals: &others,
         mutant: &|dice| {
             let mut text = originals[dice.below(originals.len())].clone();
             if dice.one_in(3) {

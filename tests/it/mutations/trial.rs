@@ -17,8 +17,9 @@ use super::dice::Dice;
 /// Set in the process that reads the mutants: the folder of its notes.
 const NOTES: &str = "PREFTUNE_MUTATION_NOTES";
 
-/// The time that one mutant may take.
-const LONGEST: Duration = Duration::from_secs(2);
+/// A process that has not come to its next mutant by then hangs. Making the originals may take a while, and
+/// the machine may be busy.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// What a reader may take besides four times the file, in bytes.
 const MEMORY_ALLOWANCE: u64 = 64 << 20;
@@ -36,6 +37,11 @@ pub struct Kind<'a> {
     pub mutants: u64,
     /// The exit codes with which this kind is refused.
     pub codes: &'a [u8],
+    /// The share of mutants that may be refused here though the independent reader, which has fewer limits,
+    /// reads them.
+    pub most_refused_only_here: f64,
+    /// Files that nothing changed: each must be read as the independent reader does.
+    pub originals: &'a [Vec<u8>],
     /// Makes a mutant; the same dice give the same.
     pub mutant: &'a dyn Fn(&mut Dice) -> Vec<u8>,
     /// Reads it twice: with the program and with the reader in the test.
@@ -128,7 +134,14 @@ fn check(kind: &Kind<'_>, count: &Count) {
     if let Some(code) = count.refused.keys().find(|code| !kind.codes.contains(code)) {
         panic!("refused with exit code {code}");
     }
-    assert!(count.slowest_us < LONGEST.as_micros() as u64, "a mutant took {} ms", count.slowest_us / 1000);
+    let most = (kind.most_refused_only_here * kind.mutants as f64).ceil() as u64;
+    assert!(
+        count.refused_only_here <= most,
+        "{} of {} mutants are refused that the independent reader reads, more than {most}:\n{}",
+        count.refused_only_here,
+        kind.mutants,
+        count.only_here.join("\n")
+    );
     if let Some(peak) = count.peak_bytes {
         let allowed = 4 * count.largest_file + MEMORY_ALLOWANCE;
         assert!(peak <= allowed, "{peak} bytes of memory for files of up to {} bytes", count.largest_file);
@@ -173,8 +186,7 @@ fn wait(child: &mut Child, notes: &Path) -> String {
         if at != seen.0 {
             seen = (at, Instant::now());
         }
-        // Making the originals may take a while, and the machine may be busy.
-        if seen.1.elapsed() > 30 * LONGEST {
+        if seen.1.elapsed() > HANGS_AFTER {
             child.kill().unwrap();
             child.wait().unwrap();
             return "hangs".into();
@@ -198,6 +210,16 @@ fn read_all(kind: &Kind<'_>, notes: &Path) {
     let mut note = std::fs::File::create(notes.join("mutant")).unwrap();
     let mut count = Count::default();
     let at_start = peak_memory();
+    for original in kind.originals {
+        write!(note, "an original").unwrap();
+        let what = match (kind.read)(original) {
+            Outcome::Same => continue,
+            Outcome::Refused { text, .. } => format!("refused: {text}"),
+            Outcome::Different(what) => what,
+        };
+        panic!("an original: {what}\n{}", shortened(&original.escape_ascii().to_string(), 600));
+    }
+    note.set_len(0).unwrap();
     for number in 0..kind.mutants {
         let mutant = (kind.mutant)(&mut Dice::new(kind.test, number));
         note.seek(SeekFrom::Start(0)).unwrap();
