@@ -140,6 +140,12 @@ impl<R: BufRead> PreferenceReader<R> {
         Ok(())
     }
 
+    /// What only the whole file tells.
+    fn fault_of_all(&self) -> Option<Error> {
+        let what = self.label_studio.fault()?;
+        Some(Error::input(self.entries.path(), what, "name one of these with --question"))
+    }
+
     fn take(&mut self, record: Record, line: usize) {
         match record {
             Record::Judged(mut comparison) => {
@@ -166,7 +172,7 @@ impl<R: BufRead> Iterator for PreferenceReader<R> {
             if let Some(read) = self.read.pop_front() {
                 return Some(Ok(read));
             }
-            let entry = self.entries.next()?;
+            let Some(entry) = self.entries.next() else { return self.fault_of_all().map(Err) };
             if let Err(error) = entry.and_then(|entry| self.read_entry(entry)) {
                 return Some(Err(error));
             }

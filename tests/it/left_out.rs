@@ -207,11 +207,20 @@ fn one_question_of_label_studio_is_named_where_there_are_several() {
         let chosen = |line: &str| serde_json::from_str::<Value>(line).unwrap()["best"].as_u64().unwrap();
         assert_eq!(text.lines().map(chosen).collect::<Vec<_>>(), best);
     }
+    // A name that no question has.
+    for command in ["train-reward two.json --out reward", "export two.json --format trl --out none.jsonl"] {
+        let said = refused(folder, &format!("{command} --question helpfull"));
+        let expected = "two.json: there is no question \"helpfull\"; there are \"harmless\", \"helpful\"";
+        assert!(said.contains(expected) && said.contains("--question"), "{said}");
+    }
     // One question in one task and another in the next.
     let mixed = [task(1, vec![answer("harmless", "right")]), task(2, vec![answer("helpful", "left")])];
     fs::write(folder.join("mixed.json"), Value::from(mixed.to_vec()).to_string()).unwrap();
     let said = refused(folder, "train-reward mixed.json --out reward");
     assert!(said.contains("\"harmless\", \"helpful\""), "{said}");
+    let (outcome, _) = printed(folder, "export mixed.json --format comparisons --question helpful --out helpful.jsonl");
+    let left_out = json!({"cancelled_annotations": 2, "other_questions": 1, "predictions_and_drafts": 2});
+    assert_eq!((&outcome[0]["comparisons"], &outcome[0]["left_out"]), (&1.into(), &left_out));
 }
 
 #[test]
