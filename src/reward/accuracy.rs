@@ -11,7 +11,7 @@ pub struct HeldOutAccuracy {
     pub accuracy: f64,
     /// Those that it was measured on.
     pub comparisons: usize,
-    /// The accuracy of guessing: the mean of 1/N with N responses each.
+    /// The accuracy of guessing: the mean of 1/N with N responses each that all differ.
     pub chance: f64,
 }
 

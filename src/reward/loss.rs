@@ -1,6 +1,7 @@
 //! The loss of reward learning, paper equation 1: cross-entropy of the labeler's choice under
 //! the softmax of the rewards.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
@@ -38,6 +39,13 @@ impl TokenComparison {
     /// Whether this response is the chosen one, or the same tokens.
     fn is_chosen(&self, index: usize) -> bool {
         index == self.best || self.responses.get(index) == self.responses.get(self.best)
+    }
+
+    /// The probability that guessing is right: it takes one of the different responses, and among those that are
+    /// the same as the chosen one, one at random. 1/N where all N differ.
+    pub(super) fn chance(&self) -> f64 {
+        let different: HashSet<&Vec<u32>> = self.responses.iter().collect();
+        1.0 / (different.len() * self.chosen_alike()) as f64
     }
 
     /// Responses that are the same tokens as the chosen one, itself counted.

@@ -9,7 +9,7 @@ use preftune::config::Config;
 use preftune::data::entries::Entries;
 use preftune::data::{LeftOut, Reason};
 use preftune::lm::Task;
-use preftune::reward::{TokenComparison, split, token_comparisons};
+use preftune::reward::{HeldOutAccuracy, NormalizationSamples, RewardData, TokenComparison, split, token_comparisons};
 use serde_json::{Value, json};
 
 use crate::{devices, tiny};
@@ -304,6 +304,58 @@ fn noise_of_which_half_is_tied_is_right_in_about_a_half() {
     let step = preftune::reward::judge(&model, &config, &all, &preftune::lm::Passes::of(50)).unwrap();
     let interval = step.accuracy_interval(all.len());
     assert!((interval.low..interval.high).contains(&0.5) && (step.accuracy - 0.5).abs() < 0.06, "{step:?}");
+}
+
+/// One best and three others that are the same: guessing is right in a half, not in a quarter.
+#[test]
+fn guessing_knows_of_rejected_responses_that_are_the_same() {
+    let config = tiny::config();
+    let model = tiny::reward_model(&config, 1, &devices::ndarray());
+    let queries = tiny::rows(&config, &[4; 600], 5);
+    let [one, other] = [6, 7].map(|seed| tiny::rows(&config, &[5; 600], seed));
+    let comparisons = |responses: &dyn Fn(usize) -> Vec<Vec<u32>>, best: usize| -> Vec<TokenComparison> {
+        let comparison =
+            |(number, query): (usize, &Vec<u32>)| TokenComparison::new(query.clone(), responses(number), best);
+        queries.iter().enumerate().map(comparison).collect()
+    };
+    let rejected_alike = |number: usize| {
+        let other: &Vec<u32> = &other[number];
+        vec![other.clone(), other.clone(), one[number].clone(), other.clone()]
+    };
+    let chosen_alike = |number: usize| {
+        let one: &Vec<u32> = &one[number];
+        vec![one.clone(), other[number].clone(), one.clone()]
+    };
+    for (held_out, chance) in [(comparisons(&rejected_alike, 2), 0.5), (comparisons(&chosen_alike, 0), 0.25)] {
+        let step = preftune::reward::judge(&model, &config, &held_out, &preftune::lm::Passes::of(50)).unwrap();
+        let data = RewardData { train: Vec::new(), held_out, normalization: NormalizationSamples::default() };
+        assert!((data.chance() - chance).abs() < 1e-12, "{}", data.chance());
+        let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: data.held_out.len(), chance };
+        assert!(accuracy.may_be_guessing(), "{accuracy}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_is_not_counted_as_cut() {
+    let model = tiny::language_model(1, &devices::ndarray());
+    let settings = preftune::config::Task {
+        query_length_tokens: 8,
+        response_length_tokens: 8,
+        truncate_token: "a".into(),
+        ..preftune::config::Task::default()
+    };
+    let task = Task::new(&settings, &model).unwrap();
+    let long = "The old captain set down his glass and looked slowly round the room.";
+    let line = |id: &str, query: &str, response: &str| {
+        json!({"id": id, "query": query, "responses": [response, ""], "best": 0}).to_string() + "\n"
+    };
+    let text = [line("1", long, long), line("2", "A.", "b"), "{\"undo\": \"1\"}\n".into()].concat();
+    let mut left_out = LeftOut::default();
+    let entries = Entries::new(text.as_bytes(), Path::new("log.jsonl"));
+    let read = token_comparisons(entries, None, &model, &task, &mut left_out).unwrap();
+    assert_eq!((read.len(), left_out.number(Reason::TakenBack), left_out.number(Reason::EmptyResponses)), (1, 1, 1));
+    assert_eq!((left_out.queries_cut.cut, left_out.queries_cut.of), (0, 1));
+    assert_eq!((left_out.responses_cut.cut, left_out.responses_cut.of), (0, 2));
 }
 
 #[test]
