@@ -159,7 +159,8 @@ impl Rounds<'_> {
         let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
         let mut left_out = LeftOut::default();
         let comparisons = encode_comparisons(&comparisons, model, &task, &mut left_out)?;
-        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut left_out)?;
+        // What is cut of them is counted where they are read.
+        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut LeftOut::default())?;
         let reward_model = stage.path().join("model");
         let out = OutputFolder::of_stage(&stage)?;
         let fit = fit(&self.session, comparisons, left_out, &tokens, &out, &stage)?;

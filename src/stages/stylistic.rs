@@ -70,8 +70,8 @@ impl Stylistic<'_> {
     pub fn tune_on(&self, labels: &[TokenComparison], left_out: LeftOut, suffix: &str) -> Result<Tuned> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
-        let mut left_out = left_out;
-        let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut left_out)?;
+        // The comparisons are of the same queries, and count what is cut of them.
+        let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut LeftOut::default())?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
         let fit = fit(&self.session, labels.to_vec(), left_out, &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;

@@ -240,6 +240,21 @@ fn what_is_taken_back_later_in_a_file_is_not_exported() {
     assert_eq!(outcome[0]["left_out"], json!({"taken_back": 2, "nothing_to_take_back": 1, "repeated_ids": 1}));
 }
 
+/// A comparison that was decided is not undecided, though some of its pairs tell nothing.
+#[test]
+fn pairs_of_the_same_text_are_not_undecided_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let lines = r#"{"query": "A.", "responses": [" b.", " c.", " b."], "best": 0}
+{"query": "D.", "responses": [" e.", " f."], "best": null}
+"#;
+    fs::write(folder.join("c.jsonl"), lines).unwrap();
+    let (outcome, said) = printed(folder, "export c.jsonl --format trl --out pairs.jsonl");
+    assert_eq!((&outcome[0]["entries"], &outcome[0]["undecided"]), (&1.into(), &1.into()));
+    assert_eq!(outcome[0]["left_out"], json!({"same_pairs": 1, "undecided": 1}));
+    assert!(said.contains("pairs left out whose two responses are the same text: 1"), "{said}");
+}
+
 /// Files may be larger than the memory.
 #[cfg(target_os = "linux")]
 #[test]
@@ -333,6 +348,25 @@ fn guessing_knows_of_rejected_responses_that_are_the_same() {
         let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: data.held_out.len(), chance };
         assert!(accuracy.may_be_guessing(), "{accuracy}");
     }
+}
+
+#[test]
+fn queries_that_are_cut_are_not_counted_as_comparisons() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let long = "The old captain set down his glass and looked slowly round the room, and nobody spoke to him.";
+    fs::write(folder.join("queries.txt"), format!("{long}\n\n{long} He woke.\n")).unwrap();
+    let line = |number: usize| json!({"query": format!("{number}."), "responses": [" b.", " c."], "best": 0});
+    fs::write(folder.join("c.jsonl"), (0..6).map(|number| line(number).to_string() + "\n").collect::<String>())
+        .unwrap();
+    let size = "--set task.query_length_tokens=8 --set reward.normalize_samples=4 --set reward.batch_size=1";
+    let command = format!("train-reward c.jsonl --queries queries.txt --out reward {size}");
+    let (outcome, said) = printed(folder, &command);
+    assert_eq!(outcome[0]["left_out"], json!({}));
+    let of_queries = &outcome[0]["queries_left_out"];
+    assert_eq!((&of_queries["blank_lines"], &of_queries["queries_cut"]["cut"]), (&1.into(), &2.into()));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("queries: queries cut to 8 tokens (task.query_length_tokens): 2 of 2, "), "{said}");
 }
 
 #[test]
