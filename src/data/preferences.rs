@@ -25,6 +25,7 @@ use super::comparisons::{Comparison, LINE_HINT, Record};
 use super::entries::Entries;
 use super::left_out::{LeftOut, Reason};
 use crate::error::{Error, Result};
+use crate::format_version::{FormatVersion, NEWER_HINT};
 use label_studio::LabelStudio;
 use standing::Standing;
 
@@ -126,6 +127,9 @@ impl<R: BufRead> PreferenceReader<R> {
                 *self.format.insert(format)
             }
         };
+        if let (Format::Comparisons, Some(fault)) = (format, FormatVersion::fault_in(&entry)) {
+            return Err(Error::line(path, line, fault, NEWER_HINT));
+        }
         let records = match format {
             Format::Comparisons => Record::of(entry).map(|record| vec![record]).map_err(|fault| fault.to_string()),
             Format::Pairs => pairs::record(entry, &mut self.left_out).map(|record| record.into_iter().collect()),
@@ -321,6 +325,9 @@ mod tests {
                 assert_eq!(error.exit_code(), 4);
             }
         }
+        let newer = read(r#"{"version": 2, "query": "a", "responses": ["b", "c"], "best": 0}"#).whole().unwrap_err();
+        assert!(newer.to_string().contains("pairs.jsonl:1: written by a newer preftune"), "{newer}");
+        assert!(newer.hint().contains("a newer one"), "{}", newer.hint());
         assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
         let undecided = read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#);
         assert_eq!((undecided.undecided(), undecided.whole().unwrap().len()), (1, 0));
