@@ -79,7 +79,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?
+        .texts(&model.tokenizer, &mut left_out)?;
     Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
     left_out.say("queries");
     let inputs = [
