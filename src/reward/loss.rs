@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::lm::{Backward, GradientSquares, ModelConfig, Passes};
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
-use crate::statistics::{Interval, wilson_interval};
 
 /// A comparison in tokens: any number of responses from two.
 #[derive(Debug, Clone)]
@@ -69,13 +68,6 @@ pub struct RewardStep {
     /// Share of comparisons where the chosen response has the highest reward; where it shares that with others,
     /// the comparison counts one part in so many, as a guess among them would.
     pub accuracy: f64,
-}
-
-impl RewardStep {
-    /// The 95% interval around the accuracy, on so many comparisons.
-    pub fn accuracy_interval(&self, comparisons: usize) -> Interval {
-        wilson_interval(self.accuracy * comparisons as f64, comparisons)
-    }
 }
 
 /// Raises a missing response's reward to nothing in the softmax.
