@@ -239,6 +239,10 @@ fn what_is_taken_back_later_in_a_file_is_not_exported() {
     let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out out.jsonl");
     assert_eq!(fs::read_to_string(folder.join("out.jsonl")).unwrap(), [line("3"), line("1"), line("3")].concat());
     assert_eq!(outcome[0]["left_out"], json!({"taken_back": 2, "nothing_to_take_back": 1, "repeated_ids": 1}));
+    // Of two with one id, the one that is taken back is no longer a second.
+    fs::write(folder.join("log.jsonl"), [line("1"), line("1"), undo("1")].concat()).unwrap();
+    let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out out.jsonl");
+    assert_eq!((&outcome[0]["comparisons"], &outcome[0]["left_out"]), (&1.into(), &json!({"taken_back": 1})));
 }
 
 /// A comparison that was decided is not undecided, though some of its pairs tell nothing.
