@@ -219,7 +219,7 @@ fn one_question_of_label_studio_is_named_where_there_are_several() {
     fs::write(folder.join("mixed.json"), Value::from(mixed.to_vec()).to_string()).unwrap();
     let said = refused(folder, "train-reward mixed.json --out reward");
     assert!(said.contains("\"harmless\", \"helpful\""), "{said}");
-    let (outcome, _) = printed(folder, "export mixed.json --format comparisons --question helpful --out helpful.jsonl");
+    let (outcome, _) = printed(folder, "export mixed.json --format comparisons --question helpful --out mixed.jsonl");
     let left_out = json!({"cancelled_annotations": 2, "other_questions": 1, "predictions_and_drafts": 2});
     assert_eq!((&outcome[0]["comparisons"], &outcome[0]["left_out"]), (&1.into(), &left_out));
 }
@@ -241,7 +241,7 @@ fn what_is_taken_back_later_in_a_file_is_not_exported() {
     assert_eq!(outcome[0]["left_out"], json!({"taken_back": 2, "nothing_to_take_back": 1, "repeated_ids": 1}));
     // Of two with one id, the one that is taken back is no longer a second.
     fs::write(folder.join("log.jsonl"), [line("1"), line("1"), undo("1")].concat()).unwrap();
-    let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out out.jsonl");
+    let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out again.jsonl");
     assert_eq!((&outcome[0]["comparisons"], &outcome[0]["left_out"]), (&1.into(), &json!({"taken_back": 1})));
 }
 
@@ -277,7 +277,9 @@ fn an_export_takes_less_memory_than_its_file() {
             let text = if is_array { format!("[{}]", lines.join(",")) } else { lines.join("\n") };
             fs::write(folder.join(name), text).unwrap();
             let most = most_memory_of_export(folder, name);
-            assert_eq!(fs::read_to_string(folder.join("out.jsonl")).unwrap().lines().count(), lines.len());
+            let out = folder.join("out.jsonl");
+            assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), lines.len());
+            fs::remove_file(out).unwrap();
             most
         });
         assert!(small > 0 && large < small + 8_000, "{name}: {small} kB for 4 MB, {large} kB for 40 MB");
