@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
 use crate::lm::STORYTELLER;
 use crate::report::Judgment;
+use crate::reward::Ties;
 use crate::run::{Interrupt, files};
-use crate::stages::Stylistic;
+use crate::stages::{Labels, Stylistic};
 use crate::visible::visible_path;
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
@@ -51,6 +52,8 @@ struct Outcome {
     reward_model_differs_from_guessing: bool,
     held_out_comparisons: usize,
     left_out: LeftOut,
+    /// Of the labels that were made now.
+    label_ties: Ties,
     win_rate: f64,
     win_rate_low: f64,
     win_rate_high: f64,
@@ -96,8 +99,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         return table::run(&experiment, &opened.name, started, common);
     }
     let mut labeler = load_labeler(None)?;
-    let (labels, left_out) = experiment.labels(&mut labeler)?;
-    let tuned = experiment.tune_on(&labels, left_out, "")?;
+    let Labels { comparisons, left_out, ties } = experiment.labels(&mut labeler)?;
+    let tuned = experiment.tune_on(&comparisons, left_out, "")?;
     let contestant = |name: &str, model, number| Contestant { name: name.into(), model, best_of: 1, number };
     let contestants = [contestant("tuned", &tuned.model, 0), contestant(STORYTELLER, &model, 1)];
     let judged = experiment.judge(&tuned, &contestants, &mut labeler)?;
@@ -114,6 +117,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         reward_model_differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),
         held_out_comparisons: tuned.fit.held_out_comparisons,
         left_out: tuned.fit.left_out.clone(),
+        label_ties: ties,
         win_rate: win_rate.rate,
         win_rate_low: win_rate.low,
         win_rate_high: win_rate.high,

@@ -101,7 +101,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let task = Task::new(&settings.task, reference)?;
     let mut left_out = LeftOut::default();
     let queries = match &arguments.queries {
-        Some(path) => read_queries(Some(path), reference, &task, &mut left_out)?.texts(&reference.tokenizer)?,
+        Some(path) => {
+            read_queries(Some(path), reference, &task, &mut left_out)?.texts(&reference.tokenizer, &mut left_out)?
+        }
         None => openings()?.held_out,
     };
     let judges = reward_model.as_ref().map(|reward_model| Judges {

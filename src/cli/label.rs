@@ -94,7 +94,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let (task, mut left_out) = (Task::new(&settings.task, &model)?, LeftOut::default());
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?
+        .texts(&model.tokenizer, &mut left_out)?;
     Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
     left_out.say("queries");
     // Locked to the end, where there is one.

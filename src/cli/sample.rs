@@ -43,7 +43,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let queries = match arguments.query.is_empty() {
-        true => read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?,
+        true => read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?
+            .texts(&model.tokenizer, &mut left_out)?,
         false => arguments.query,
     };
     let continuations = Continuations {

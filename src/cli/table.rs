@@ -11,6 +11,7 @@ use super::standings::Standings;
 use crate::data::LeftOut;
 use crate::error::Result;
 use crate::report::Judgment;
+use crate::reward::Ties;
 use crate::run::files;
 use crate::stages::{Stylistic, Table, Tuned};
 use crate::visible::visible_path;
@@ -19,6 +20,8 @@ use crate::visible::visible_path;
 #[derive(Serialize)]
 struct Outcome {
     reward_models: Vec<Fit>,
+    /// Of the labels that were made now.
+    label_ties: Ties,
     #[serde(flatten)]
     standings: Standings,
     seconds: f64,
@@ -43,9 +46,10 @@ struct Fit {
 }
 
 pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
-    let Table { tuned, judged } = experiment.table(&mut load_labeler(None)?)?;
+    let Table { tuned, label_ties, judged } = experiment.table(&mut load_labeler(None)?)?;
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
+        label_ties,
         standings: Standings::of(&judged, LeftOut::default()),
         seconds: started.elapsed().as_secs_f64(),
         device: device.into(),

@@ -13,7 +13,7 @@ use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{Desk, SharedDesk};
-use crate::lm::{STORYTELLER, Task};
+use crate::lm::{Queries, STORYTELLER, Task};
 use crate::policy::Policy;
 use crate::run::{Interrupt, OutputFolder, files};
 use crate::stages::{Choosers, RoundOutcome, Rounds, Session, open_log};
@@ -64,7 +64,7 @@ const MOST_MINUTES: u64 = 5_256_000;
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
-    /// Of the file of queries.
+    /// Of the queries.
     left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     reward_model: PathBuf,
@@ -79,7 +79,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
-    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?.texts(&model.tokenizer)?;
+    let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?
+        .texts(&model.tokenizer, &mut left_out)?;
+    Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
     left_out.say("queries");
     let inputs = [
         Some(remembered_model(&arguments.model)?),

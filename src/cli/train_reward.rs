@@ -56,7 +56,10 @@ struct Outcome {
     differs_from_guessing: bool,
     comparisons: usize,
     held_out_comparisons: usize,
+    /// Of the comparisons.
     left_out: LeftOut,
+    /// Of the queries that were given.
+    queries_left_out: LeftOut,
     gain: f64,
     bias: f64,
     #[serde(serialize_with = "files::serialize_path")]
@@ -69,15 +72,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let Opened { device, room, .. } = common.open_device()?;
     let model = load_model(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
-    let mut left_out = LeftOut::default();
+    let (mut left_out, mut queries_left_out) = (LeftOut::default(), LeftOut::default());
     let from = (arguments.comparisons.as_path(), arguments.question.as_deref());
     let comparisons = read_comparisons(from, &model, &task, 2, &mut left_out)?;
     let queries = match &arguments.queries {
         path @ Some(_) => {
-            read_queries(path.as_deref(), &model, &task, &mut left_out)?.tokens(&model, &task, &mut left_out)?
+            let queries = read_queries(path.as_deref(), &model, &task, &mut queries_left_out)?;
+            queries.tokens(&model, &task, &mut queries_left_out)?
         }
         None => comparisons.iter().map(|comparison| comparison.query.clone()).collect(),
     };
+    queries_left_out.say("queries");
     let inputs = [
         Some(remembered_model(&arguments.model)?),
         Some(remembered("comparisons", &arguments.comparisons)?),
@@ -101,6 +106,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         comparisons: fit.comparisons,
         held_out_comparisons: fit.held_out_comparisons,
         left_out: fit.left_out.clone(),
+        queries_left_out,
         gain: fit.fitted.gain_and_bias.gain,
         bias: fit.fitted.gain_and_bias.bias,
         out: arguments.out,

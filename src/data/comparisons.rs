@@ -155,10 +155,8 @@ impl Record {
         }
     }
 
+    /// From the fields of an entry, whose version was looked at.
     pub(super) fn of(mut fields: Value) -> serde_json::Result<Self> {
-        if let Some(fault) = FormatVersion::fault_in(&fields) {
-            return Err(serde::de::Error::custom(fault));
-        }
         if fields.get("undo").is_some() {
             return json::from_value(fields).map(Self::Undone);
         }

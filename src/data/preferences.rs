@@ -25,6 +25,7 @@ use super::comparisons::{Comparison, LINE_HINT, Record};
 use super::entries::Entries;
 use super::left_out::{LeftOut, Reason};
 use crate::error::{Error, Result};
+use crate::format_version::{FormatVersion, NEWER_HINT};
 use label_studio::LabelStudio;
 use standing::Standing;
 
@@ -126,6 +127,9 @@ impl<R: BufRead> PreferenceReader<R> {
                 *self.format.insert(format)
             }
         };
+        if let (Format::Comparisons, Some(fault)) = (format, FormatVersion::fault_in(&entry)) {
+            return Err(Error::line(path, line, fault, NEWER_HINT));
+        }
         let records = match format {
             Format::Comparisons => Record::of(entry).map(|record| vec![record]).map_err(|fault| fault.to_string()),
             Format::Pairs => pairs::record(entry, &mut self.left_out).map(|record| record.into_iter().collect()),
@@ -138,6 +142,12 @@ impl<R: BufRead> PreferenceReader<R> {
         let records = records.and_then(sound).map_err(|what| Error::line(path, line, what, format.hint()))?;
         records.into_iter().for_each(|record| self.take(record, line));
         Ok(())
+    }
+
+    /// What only the whole file tells.
+    fn fault_of_all(&self) -> Option<Error> {
+        let what = self.label_studio.fault()?;
+        Some(Error::input(self.entries.path(), what, "name one of these with --question"))
     }
 
     fn take(&mut self, record: Record, line: usize) {
@@ -166,7 +176,7 @@ impl<R: BufRead> Iterator for PreferenceReader<R> {
             if let Some(read) = self.read.pop_front() {
                 return Some(Ok(read));
             }
-            let entry = self.entries.next()?;
+            let Some(entry) = self.entries.next() else { return self.fault_of_all().map(Err) };
             if let Err(error) = entry.and_then(|entry| self.read_entry(entry)) {
                 return Some(Err(error));
             }
@@ -315,6 +325,9 @@ mod tests {
                 assert_eq!(error.exit_code(), 4);
             }
         }
+        let newer = read(r#"{"version": 2, "query": "a", "responses": ["b", "c"], "best": 0}"#).whole().unwrap_err();
+        assert!(newer.to_string().contains("pairs.jsonl:1: written by a newer preftune"), "{newer}");
+        assert!(newer.hint().contains("a newer one"), "{}", newer.hint());
         assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
         let undecided = read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#);
         assert_eq!((undecided.undecided(), undecided.whole().unwrap().len()), (1, 0));

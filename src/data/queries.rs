@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::entries::Entries;
-use super::left_out::LeftOut;
-use super::text_lines::{begins_json, text_lines};
+use super::left_out::{LeftOut, Reason};
+use super::text_lines::{begins_json, blank_lines, text_lines};
 use super::without_byte_order_mark;
 use crate::error::{Error, Result};
 
@@ -20,7 +20,7 @@ const OTHER_NAMES: [&str; 6] = ["prompt", "text", "input", "question", "instruct
 /// the place of `query` there may be one of the names that others use: `prompt`, `text`, `input`, `question`,
 /// `instruction` or `content`. What begins as JSON is JSON, or refused, and never read as text.
 ///
-/// Blank lines are skipped, and counted. Text queries lose the spaces around them; JSON queries are kept to
+/// Blank lines are skipped, and counted where a line is a query. Text queries lose the spaces around them; JSON queries are kept to
 /// the letter (so they may contain line breaks) and may carry other fields.
 ///
 /// # Errors
@@ -30,7 +30,11 @@ const OTHER_NAMES: [&str; 6] = ["prompt", "text", "input", "question", "instruct
 pub fn parse_queries(text: &str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<String>> {
     let first = without_byte_order_mark(text).lines().map(str::trim).find(|line| !line.is_empty());
     let queries = match first {
-        Some(first) if begins_json(first) => json_queries(text, path)?,
+        Some(first) if begins_json(first) => {
+            // In an array they are white space like any other.
+            left_out.count(Reason::BlankLines, if first.starts_with('[') { 0 } else { blank_lines(text) });
+            json_queries(text, path)?
+        }
         _ => text_lines(text, path, left_out)?.into_iter().map(|(_, line)| line.to_owned()).collect(),
     };
     match queries.is_empty() {
@@ -155,8 +159,11 @@ mod tests {
 
     #[test]
     fn jsonl_is_recognised_and_kept_to_the_letter() {
-        let queries = parse("\n{\"query\": \" a\\nb \"}\n{\"id\": 7, \"query\": \"c\"}").unwrap();
+        let text = "\n{\"query\": \" a\\nb \"}\n  \n{\"id\": 7, \"query\": \"c\"}";
+        let mut left_out = LeftOut::default();
+        let queries = parse_queries(text, Path::new("queries.txt"), &mut left_out).unwrap();
         assert_eq!(queries, [" a\nb ", "c"]);
+        assert_eq!(left_out.number(Reason::BlankLines), 2);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn begins_json(first_line: &str) -> bool {
 pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<(usize, &'a str)>> {
     let all = || (1..).zip(without_byte_order_mark(text).lines().map(str::trim));
     let lines: Vec<(usize, &str)> = all().filter(|(_, line)| !line.is_empty()).collect();
-    left_out.count(Reason::BlankLines, all().count() - lines.len());
+    left_out.count(Reason::BlankLines, blank_lines(text));
     let Some(&(number, first)) = lines.first() else { return Ok(lines) };
     if let Some(error) = table::refuse(first, number, path) {
         return Err(error);
@@ -44,6 +44,11 @@ pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Res
         return Err(Error::line(path, number, "every line is a text in the quotes of JSON", "remove the quotes"));
     }
     Ok(lines)
+}
+
+/// Lines without anything but white space.
+pub(super) fn blank_lines(text: &str) -> usize {
+    without_byte_order_mark(text).lines().filter(|line| line.trim().is_empty()).count()
 }
 
 /// Refuses a text that is JSON from its first line on, or a table.

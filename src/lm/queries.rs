@@ -60,20 +60,18 @@ impl Queries {
     }
 
     /// As a person reads them. Tokens that their text is not made of are others when it is read again; how
-    /// many queries have some is said.
+    /// many queries have some is counted.
     ///
     /// # Errors
     /// When the tokenizer fails.
-    pub fn texts(self, tokenizer: &Tokenizer) -> Result<Vec<String>> {
+    pub fn texts(self, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Vec<String>> {
         match self {
             Self::Text(texts) => Ok(texts),
             Self::Tokens(queries) => {
                 let texts = queries.iter().map(|query| tokenizer.decode(query)).collect::<Result<Vec<_>>>()?;
                 let again = texts.iter().map(|text| tokenizer.encode_beginning(text)).collect::<Result<Vec<_>>>()?;
                 let changed = again.iter().zip(&queries).filter(|(again, query)| again != query).count();
-                if changed > 0 {
-                    tracing::warn!("{changed} of {} queries are other tokens as text", queries.len());
-                }
+                left_out.count(Reason::QueriesChangedAsText, changed);
                 Ok(texts)
             }
         }

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
+use crate::config::Health;
+use crate::error::{Error, Result};
 use crate::statistics::{Interval, wilson_interval};
+
+/// Held-out comparisons that tell a reward model from guessing.
+const FEWEST_TO_JUDGE_BY: usize = 100;
 
 /// Beside guessing and with its interval: few comparisons say little.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,7 +16,7 @@ pub struct HeldOutAccuracy {
     pub accuracy: f64,
     /// Those that it was measured on.
     pub comparisons: usize,
-    /// The accuracy of guessing: the mean of 1/N with N responses each.
+    /// The accuracy of guessing: the mean of 1/N with N responses each that all differ.
     pub chance: f64,
 }
 
@@ -25,6 +30,27 @@ impl HeldOutAccuracy {
     pub fn may_be_guessing(&self) -> bool {
         let Interval { low, high } = self.interval();
         (low..=high).contains(&self.chance)
+    }
+
+    /// Whether the model is better than guessing; few comparisons say nothing.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where its accuracy is not as far above guessing as the limit says.
+    pub fn check(&self, limits: &Health) -> Result<()> {
+        let least = self.chance + limits.least_above_chance;
+        if self.accuracy > least || self.comparisons < FEWEST_TO_JUDGE_BY {
+            return Ok(());
+        }
+        let [accuracy, least, chance] = [self.accuracy, least, self.chance].map(|rate| 100.0 * rate);
+        Err(Error::failed(
+            format!(
+                "stopped, because the reward model is right on {accuracy:.1}% of the comparisons it has not seen, where \
+                 {least:.1}% is the least (guessing: {chance:.1}%)"
+            ),
+            "if that is far below guessing, check that `best` names the preferred response; if it is near, collect more \
+             labels or change reward.learning_rate; the same command fits anew; a negative health.least_above_chance \
+             lets it pass",
+        ))
     }
 }
 

@@ -158,7 +158,7 @@ pub fn draw_normalization_samples(
     let contexts = task.contexts(&chosen);
     let numbers = |row: usize| uniform(seed, Stream::Normalization, 1, row as u64, task.sampling.response_length);
     let mut progress = Progress::new("drawing to normalize on", contexts.len() as u64, "responses", progress);
-    // Such a wish is for the step that follows.
+    // A stop requested before this began is handled by the training step.
     let wished_before = interrupt.requested();
     let tell = |rows: usize| {
         progress.advance(rows as u64);

@@ -5,10 +5,11 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
+use super::accuracy::HeldOutAccuracy;
 use super::loss::{RewardStep, TokenComparison, judge, train_step};
 use super::model::{GainAndBias, RewardModel};
 use super::prepare::RewardData;
-use crate::config::{Health, Reward};
+use crate::config::Reward;
 use crate::error::{Error, Result};
 use crate::lm::{Adam, Backward, LanguageModel, Passes, ScalarHead};
 use crate::run::interrupt::Interrupt;
@@ -22,9 +23,6 @@ use crate::statistics::Interval;
 
 /// Held-out accuracy is measured so many times during the epoch.
 const MEASUREMENTS: usize = 8;
-
-/// Held-out comparisons that tell a reward model from guessing.
-const FEWEST_TO_JUDGE_BY: usize = 100;
 
 /// Comparisons shown a measurement.
 const SAMPLES: usize = 3;
@@ -69,32 +67,6 @@ pub struct FittedReward {
     pub gain_and_bias: GainAndBias,
 }
 
-impl FittedReward {
-    /// Whether the model is better than guessing, which is right with probability `chance`, on so many
-    /// held-out comparisons: few of them say nothing.
-    ///
-    /// # Errors
-    /// [`Error::Failed`] where its held-out accuracy is not as far above that as the limit says.
-    pub fn check(&self, limits: &Health, chance: f64, held_out: usize) -> Result<()> {
-        let least = chance + limits.least_above_chance;
-        match self.held_out {
-            Some(step) if step.accuracy <= least && held_out >= FEWEST_TO_JUDGE_BY => Err(Error::failed(
-                format!(
-                    "stopped, because the reward model is right on {:.1}% of the comparisons it has not seen, where {:.1}% \
-                     is the least (guessing: {:.1}%)",
-                    100.0 * step.accuracy,
-                    100.0 * least,
-                    100.0 * chance
-                ),
-                "far below guessing, labels or rewards are upside down; near it, more labels may help, another \
-                 reward.learning_rate, or labelers who agree; the same command fits anew; a negative \
-                 health.least_above_chance lets it pass",
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct State {
     step: usize,
@@ -137,7 +109,9 @@ impl RewardTraining<'_> {
                 row.push(("reward/loss_of_guessing", self.data.loss_of_guessing()));
                 if let Some(held_out) = self.judge_held_out(&model)? {
                     row.push(("reward/held_out_loss", held_out.loss));
-                    let Interval { low, high } = held_out.accuracy_interval(self.data.held_out.len());
+                    let (accuracy, comparisons) = (held_out.accuracy, self.data.held_out.len());
+                    let measured = HeldOutAccuracy { accuracy, comparisons, chance: self.data.chance() };
+                    let Interval { low, high } = measured.interval();
                     row.push(("reward/held_out_accuracy", held_out.accuracy));
                     row.push(("reward/held_out_comparisons", self.data.held_out.len() as f64));
                     row.push(("reward/held_out_accuracy_low", low));

@@ -58,6 +58,13 @@ impl Ties {
         self.tied += usize::from(is_tied);
         self.tied_with_same_text += usize::from(is_tied && has_twin);
     }
+
+    /// Says on stderr how many there are, to whoever wants no progress too; nothing where there are none.
+    fn say(&self) {
+        if self.tied > 0 {
+            Mode::Shown.say(&self.to_string());
+        }
+    }
 }
 
 impl fmt::Display for Ties {
@@ -89,12 +96,19 @@ impl Labelling<'_> {
     /// [`Error::Interrupted`] with the log, in which every judgment is; or what went wrong.
     pub fn run(&self, labeler: &mut dyn Labeler, log: &mut LabelLog) -> Result<Ties> {
         let mut ties = Ties::default();
+        let done = self.judge_until_done(labeler, log, &mut ties);
+        // The log does not hold them: what is not said now, nobody learns after an interruption.
+        ties.say();
+        done.map(|()| ties)
+    }
+
+    fn judge_until_done(&self, labeler: &mut dyn Labeler, log: &mut LabelLog, ties: &mut Ties) -> Result<()> {
         let mut numbers = self.questions.open_numbers(log.records());
         let mut progress = self.begin(log.comparisons().len());
         while log.comparisons().len() < self.wanted {
             let some = self.at_once.min(self.wanted - log.comparisons().len());
             let drawn = self.draw(numbers.by_ref().take(some), log.path())?;
-            let judged = drawn.iter().map(|question| judge(question, labeler, &mut ties));
+            let judged = drawn.iter().map(|question| judge(question, labeler, ties));
             log.append_many(judged.collect::<Result<Vec<_>>>()?)?;
             progress.advance(drawn.len() as u64);
             if self.interrupt.requested() && log.comparisons().len() < self.wanted {
@@ -102,10 +116,7 @@ impl Labelling<'_> {
             }
         }
         progress.finish();
-        if ties.tied > 0 {
-            self.progress.say(&ties.to_string());
-        }
-        Ok(ties)
+        Ok(())
     }
 
     /// Keeps people supplied with questions until the log holds as many comparisons as are wanted. They

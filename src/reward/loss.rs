@@ -1,6 +1,7 @@
 //! The loss of reward learning, paper equation 1: cross-entropy of the labeler's choice under
 //! the softmax of the rewards.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
@@ -15,7 +16,6 @@ use crate::error::Result;
 use crate::lm::{Backward, GradientSquares, ModelConfig, Passes};
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
-use crate::statistics::{Interval, wilson_interval};
 
 /// A comparison in tokens: any number of responses from two.
 #[derive(Debug, Clone)]
@@ -40,6 +40,13 @@ impl TokenComparison {
         index == self.best || self.responses.get(index) == self.responses.get(self.best)
     }
 
+    /// The probability that guessing is right: it takes one of the different responses, and among those that are
+    /// the same as the chosen one, one at random. 1/N where all N differ.
+    pub(super) fn chance(&self) -> f64 {
+        let different: HashSet<&Vec<u32>> = self.responses.iter().collect();
+        1.0 / (different.len() * self.chosen_alike()) as f64
+    }
+
     /// Responses that are the same tokens as the chosen one, itself counted.
     pub(super) fn chosen_alike(&self) -> usize {
         (0..self.responses.len()).filter(|&index| self.is_chosen(index)).count()
@@ -61,13 +68,6 @@ pub struct RewardStep {
     /// Share of comparisons where the chosen response has the highest reward; where it shares that with others,
     /// the comparison counts one part in so many, as a guess among them would.
     pub accuracy: f64,
-}
-
-impl RewardStep {
-    /// The 95% interval around the accuracy, on so many comparisons.
-    pub fn accuracy_interval(&self, comparisons: usize) -> Interval {
-        wilson_interval(self.accuracy * comparisons as f64, comparisons)
-    }
 }
 
 /// Raises a missing response's reward to nothing in the softmax.

@@ -51,10 +51,10 @@ impl RewardData {
     }
 
     /// The accuracy of guessing on the comparisons that measure, or where there are none on all: the mean of
-    /// 1/N with N responses each.
+    /// 1/N with N responses each that all differ.
     pub fn chance(&self) -> f64 {
         let measured = if self.held_out.is_empty() { &self.train } else { &self.held_out };
-        measured.iter().map(|one| 1.0 / one.responses.len() as f64).sum::<f64>() / measured.len() as f64
+        measured.iter().map(TokenComparison::chance).sum::<f64>() / measured.len() as f64
     }
 
     /// The loss of guessing on all comparisons: the mean of ln N with N responses each.
@@ -101,20 +101,28 @@ pub fn token_comparisons(
             return Err(Error::input(&path, "the original's labels answer one question", "leave --question out"));
         }
         for label in original_labels(entries, &model.tokenizer)?.whole()? {
-            read.push(Some(TokenComparison::of_label(&label, &model.tokenizer, left_out)?));
+            read.push(TokenComparison::of_label(&label, &model.tokenizer, left_out)?);
         }
     } else {
         let mut reader = PreferenceReader::new(entries, question);
+        // Each with what was cut of it, which does not count either where the comparison is taken back.
+        let mut encoded = Vec::new();
         for preference in reader.by_ref() {
             match preference? {
-                // Kept as a place, so that one that is taken back is found.
-                Preference::Chosen(one) => read.push(Some(TokenComparison::encode(model, task, &one, left_out)?)),
-                Preference::TakenBack(number) => drop(read.get_mut(number).and_then(Option::take)),
+                Preference::Chosen(one) => {
+                    let mut cut = LeftOut::default();
+                    encoded.push(Some((TokenComparison::encode(model, task, &one, &mut cut)?, cut)));
+                }
+                Preference::TakenBack(number) => drop(encoded.get_mut(number).and_then(Option::take)),
             }
         }
         left_out.add(reader.left_out());
+        for (comparison, cut) in encoded.into_iter().flatten() {
+            left_out.add(&cut);
+            read.push(comparison);
+        }
     }
-    Ok(that_tell_something(read.into_iter().flatten(), left_out))
+    Ok(that_tell_something(read.into_iter(), left_out))
 }
 
 /// Comparisons in tokens of the model; what is left out or cut is counted.

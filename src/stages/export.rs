@@ -70,7 +70,7 @@ pub fn export(
             })
         })?,
     }
-    source.left_out.count(Reason::SameResponses, same_texts);
+    source.left_out.count(Reason::SamePairs, same_texts);
     Ok(Exported { comparisons, entries, left_out: source.left_out, fault: source.fault })
 }
 

@@ -22,7 +22,7 @@ pub use policy::tune;
 pub use reward::{RewardFit, fit, with_reasons};
 pub use rounds::{Choosers, RoundOutcome, Rounds, fits_of};
 pub use schedule::{Round, rounds};
-pub use stylistic::{Stylistic, Table, Tuned};
+pub use stylistic::{Labels, Stylistic, Table, Tuned};
 pub use supervised::{Supervised, fine_tune};
 
 use crate::config::Config;

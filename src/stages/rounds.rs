@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::labels::{Labeler, SharedDesk};
 use crate::lm::{Queries, Task, lora};
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
-use crate::reward::{Labelling, Questions, encode_comparisons};
+use crate::reward::{Labelling, Questions, Ties, encode_comparisons};
 use crate::run::checkpoints::latest;
 use crate::run::{OutputFolder, RunDirectory, files};
 
@@ -66,6 +66,9 @@ pub struct RoundOutcome {
     /// Accuracy of guessing.
     pub chance: f64,
     pub left_out: LeftOut,
+    /// Of a classifier's judgments that were made now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_ties: Option<Ties>,
     pub updates: usize,
     #[serde(flatten)]
     pub written: Written,
@@ -156,17 +159,18 @@ impl Rounds<'_> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
         let stage = self.directory.stage(&stage_of_fit(round.first_update))?;
-        let comparisons = self.comparisons(&stage, round, another, choosers, done)?;
+        let (comparisons, label_ties) = self.comparisons(&stage, round, another, choosers, done)?;
         let mut left_out = LeftOut::default();
         let comparisons = encode_comparisons(&comparisons, model, &task, &mut left_out)?;
-        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut left_out)?;
+        // What is cut of them is counted where they are read.
+        let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut LeftOut::default())?;
         let reward_model = stage.path().join("model");
         let out = OutputFolder::of_stage(&stage)?;
         let fit = fit(&self.session, comparisons, left_out, &tokens, &out, &stage)?;
         progress.say(&format!("held-out accuracy {}", fit.describe_accuracy()));
         let held_out = fit.held_out();
         let RewardFit { fitted, chance, comparisons, held_out_comparisons, left_out } = fit;
-        if let Err(stop) = fitted.check(&settings.health, chance, held_out_comparisons) {
+        if let Err(stop) = held_out.map_or(Ok(()), |held_out| held_out.check(&settings.health)) {
             stage.note_stop(&stop);
             stage.forget_work()?;
             return Err(stop);
@@ -183,6 +187,7 @@ impl Rounds<'_> {
             held_out_comparisons,
             chance,
             left_out,
+            label_ties,
             updates: round.updates,
             written,
             reward_model,
@@ -190,7 +195,7 @@ impl Rounds<'_> {
         Ok((policy, outcome))
     }
 
-    /// The labels that a round's reward model is fitted to.
+    /// The labels that a round's reward model is fitted to, and the ties of a classifier that made them now.
     fn comparisons(
         &self,
         stage: &RunDirectory,
@@ -198,9 +203,11 @@ impl Rounds<'_> {
         another: bool,
         choosers: &mut Choosers<'_>,
         done: usize,
-    ) -> Result<Vec<Comparison>> {
+    ) -> Result<(Vec<Comparison>, Option<Ties>)> {
+        let mut ties = None;
         if !are_labels_settled(stage.path())? {
-            let lines = self.label(round, another, choosers, done)?;
+            let lines;
+            (lines, ties) = self.label(round, another, choosers, done)?;
             LinesOfLabels::write(lines, stage.path())?;
         }
         let lines = LinesOfLabels::read(stage.path())?;
@@ -215,11 +222,17 @@ impl Rounds<'_> {
                 }
             });
         }
-        Ok(settled)
+        Ok((settled, ties))
     }
 
-    /// Has the labels of a round made that are missing; how many lines the log has then.
-    fn label(&self, round: Round, another: bool, choosers: &mut Choosers<'_>, done: usize) -> Result<usize> {
+    /// Has the labels of a round made that are missing; how many lines the log has then, and a classifier's ties.
+    fn label(
+        &self,
+        round: Round,
+        another: bool,
+        choosers: &mut Choosers<'_>,
+        done: usize,
+    ) -> Result<(usize, Option<Ties>)> {
         let Session { model, settings, seed, interrupt, room, progress } = self.session;
         let checkpoints = self.directory.stage("policy")?.journal()?.checkpoints;
         let policy = latest_policy(&settings.policy, model, seed, &checkpoints)?;
@@ -237,8 +250,8 @@ impl Rounds<'_> {
         match choosers {
             Choosers::Labeler(labeler) => {
                 let mut log = open_log(&self.directory.comparisons())?;
-                labelling(None)?.run(&mut **labeler, &mut log)?;
-                Ok(log.records().len())
+                let ties = labelling(None)?.run(&mut **labeler, &mut log)?;
+                Ok((log.records().len(), Some(ties)))
             }
             Choosers::People { desk, patience } => {
                 desk.with(|desk| desk.begin_round(round.labels, another));
@@ -247,7 +260,7 @@ impl Rounds<'_> {
                 if labels < round.labels {
                     progress.say(&format!("going on with {labels} of {} labels", round.labels));
                 }
-                Ok(desk.with(|desk| desk.log().records().len()))
+                Ok((desk.with(|desk| desk.log().records().len()), None))
             }
         }
     }

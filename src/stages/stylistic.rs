@@ -10,7 +10,7 @@ use crate::eval::{Contestant, Judged, Judging, matches, queries_that_fit};
 use crate::labels::Labeler;
 use crate::lm::{LanguageModel, Precision, Queries, ROWS_AT_ONCE, STORYTELLER, Task, lora};
 use crate::policy::Judges;
-use crate::reward::{TokenComparison, token_comparisons};
+use crate::reward::{Ties, TokenComparison, token_comparisons};
 use crate::run::{OutputFolder, RunDirectory, files};
 
 /// The parts of the labels that make "fewer" in [`Stylistic::table`]: the first quarter, and the first
@@ -27,6 +27,16 @@ pub struct Stylistic<'a> {
     pub directory: &'a RunDirectory,
 }
 
+/// The labels of the experiment.
+#[derive(Debug)]
+pub struct Labels {
+    /// In the order in which they were made.
+    pub comparisons: Vec<TokenComparison>,
+    pub left_out: LeftOut,
+    /// Of the judgments that were made now.
+    pub ties: Ties,
+}
+
 /// What the pretrained model became by some of the labels.
 #[derive(Debug)]
 pub struct Tuned {
@@ -41,25 +51,26 @@ pub struct Tuned {
 pub struct Table {
     /// On all labels, then on fewer and fewer.
     pub tuned: Vec<Tuned>,
+    /// Of the labels that were made now.
+    pub label_ties: Ties,
     pub judged: Judged,
 }
 
 impl Stylistic<'_> {
-    /// As many labels as the settings ask for, in the order in which they were made, and what was left out of
-    /// them.
+    /// As many labels as the settings ask for.
     ///
     /// # Errors
     /// As [`label`].
-    pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<(Vec<TokenComparison>, LeftOut)> {
+    pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Labels> {
         let Session { model, settings, .. } = self.session;
         lora::check_rank(settings.policy.lora.rank, &model.config)?;
         let path = self.directory.comparisons();
-        label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
+        let (_, ties) = label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
         let task = Task::new(&settings.task, model)?;
         let (entries, mut left_out) = (Entries::new(files::open_buffered(&path)?, &path), LeftOut::default());
-        let mut labels = token_comparisons(entries, None, model, &task, &mut left_out)?;
-        labels.truncate(settings.labels.comparisons);
-        Ok((labels, left_out))
+        let mut comparisons = token_comparisons(entries, None, model, &task, &mut left_out)?;
+        comparisons.truncate(settings.labels.comparisons);
+        Ok(Labels { comparisons, left_out, ties })
     }
 
     /// A reward model from these labels, and the model tuned towards it; `suffix` is at the end of the
@@ -70,8 +81,8 @@ impl Stylistic<'_> {
     pub fn tune_on(&self, labels: &[TokenComparison], left_out: LeftOut, suffix: &str) -> Result<Tuned> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
-        let mut left_out = left_out;
-        let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut left_out)?;
+        // The comparisons are of the same queries, and count what is cut of them.
+        let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut LeftOut::default())?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
         let fit = fit(&self.session, labels.to_vec(), left_out, &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;
@@ -106,7 +117,7 @@ impl Stylistic<'_> {
             let what = format!("labels.comparisons is {wanted}, and a part of them would be fewer than 2");
             return Err(Error::usage(what, format!("--set labels.comparisons={least} or more")));
         }
-        let (labels, left_out) = self.labels(labeler)?;
+        let Labels { comparisons: labels, left_out, ties } = self.labels(labeler)?;
         let mut tuned = vec![self.tune_on(&labels, left_out, "")?];
         let supervised = self.supervised_on(&labels)?;
         for parts in PARTS {
@@ -125,7 +136,7 @@ impl Stylistic<'_> {
         (0..).zip(&mut contestants).for_each(|(number, contestant)| contestant.number = number);
         let [all, ..] = tuned.as_slice() else { return Err(Error::failed("nothing was tuned", "")) };
         let judged = self.judge(all, &contestants, labeler)?;
-        Ok(Table { tuned, judged })
+        Ok(Table { tuned, label_ties: ties, judged })
     }
 
     /// The first of the contestants against each of the others, on openings that training never used,

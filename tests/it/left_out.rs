@@ -9,7 +9,7 @@ use preftune::config::Config;
 use preftune::data::entries::Entries;
 use preftune::data::{LeftOut, Reason};
 use preftune::lm::Task;
-use preftune::reward::{TokenComparison, split, token_comparisons};
+use preftune::reward::{HeldOutAccuracy, NormalizationSamples, RewardData, TokenComparison, split, token_comparisons};
 use serde_json::{Value, json};
 
 use crate::{devices, tiny};
@@ -101,6 +101,7 @@ fn responses_that_are_the_same_text_are_counted_as_ties() {
     assert_eq!(outcome[0]["ties"], json!({"judged": 6, "tied": 6, "tied_with_same_text": 6}));
     assert_eq!(outcome[0]["left_out"], json!({"blank_lines": 1}));
     assert!(said.contains("queries: blank lines skipped: 1"), "{said}");
+    assert!(said.contains("ties among the best responses: 6 of 6 judgments"), "{said}");
     let labels: Vec<Value> = fs::read_to_string(folder.join("l.jsonl"))
         .unwrap()
         .lines()
@@ -207,11 +208,20 @@ fn one_question_of_label_studio_is_named_where_there_are_several() {
         let chosen = |line: &str| serde_json::from_str::<Value>(line).unwrap()["best"].as_u64().unwrap();
         assert_eq!(text.lines().map(chosen).collect::<Vec<_>>(), best);
     }
+    // A name that no question has.
+    for command in ["train-reward two.json --out reward", "export two.json --format trl --out none.jsonl"] {
+        let said = refused(folder, &format!("{command} --question helpfull"));
+        let expected = "two.json: there is no question \"helpfull\"; there are \"harmless\", \"helpful\"";
+        assert!(said.contains(expected) && said.contains("--question"), "{said}");
+    }
     // One question in one task and another in the next.
     let mixed = [task(1, vec![answer("harmless", "right")]), task(2, vec![answer("helpful", "left")])];
     fs::write(folder.join("mixed.json"), Value::from(mixed.to_vec()).to_string()).unwrap();
     let said = refused(folder, "train-reward mixed.json --out reward");
     assert!(said.contains("\"harmless\", \"helpful\""), "{said}");
+    let (outcome, _) = printed(folder, "export mixed.json --format comparisons --question helpful --out mixed.jsonl");
+    let left_out = json!({"cancelled_annotations": 2, "other_questions": 1, "predictions_and_drafts": 2});
+    assert_eq!((&outcome[0]["comparisons"], &outcome[0]["left_out"]), (&1.into(), &left_out));
 }
 
 #[test]
@@ -229,41 +239,72 @@ fn what_is_taken_back_later_in_a_file_is_not_exported() {
     let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out out.jsonl");
     assert_eq!(fs::read_to_string(folder.join("out.jsonl")).unwrap(), [line("3"), line("1"), line("3")].concat());
     assert_eq!(outcome[0]["left_out"], json!({"taken_back": 2, "nothing_to_take_back": 1, "repeated_ids": 1}));
+    // Of two with one id, the one that is taken back is no longer a second.
+    fs::write(folder.join("log.jsonl"), [line("1"), line("1"), undo("1")].concat()).unwrap();
+    let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out again.jsonl");
+    assert_eq!((&outcome[0]["comparisons"], &outcome[0]["left_out"]), (&1.into(), &json!({"taken_back": 1})));
+}
+
+/// A comparison that was decided is not undecided, though some of its pairs tell nothing.
+#[test]
+fn pairs_of_the_same_text_are_not_undecided_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let lines = r#"{"query": "A.", "responses": [" b.", " c.", " b."], "best": 0}
+{"query": "D.", "responses": [" e.", " f."], "best": null}
+"#;
+    fs::write(folder.join("c.jsonl"), lines).unwrap();
+    let (outcome, said) = printed(folder, "export c.jsonl --format trl --out pairs.jsonl");
+    assert_eq!((&outcome[0]["entries"], &outcome[0]["undecided"]), (&1.into(), &1.into()));
+    assert_eq!(outcome[0]["left_out"], json!({"same_pairs": 1, "undecided": 1}));
+    assert!(said.contains("pairs left out whose two responses are the same text: 1"), "{said}");
 }
 
 /// Files may be larger than the memory.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_export_takes_less_memory_than_its_file() {
-    const FILE_BYTES: usize = 40_000_000;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let line = |number: usize| {
-        let response = format!(" {number} went down to the sea and looked at the ships.").repeat(10);
+        let response = format!(" {number} went down to the sea and looked at the ships.").repeat(100);
         json!({"id": number.to_string(), "query": "Tale.", "responses": [response, "b"], "best": 1}).to_string()
     };
-    let count = FILE_BYTES / line(10_000).len();
-    let lines: Vec<String> = (0..count).map(line).collect();
-    for (name, text) in [("lines.jsonl", lines.join("\n")), ("array.json", format!("[{}]", lines.join(",")))] {
-        fs::write(folder.join(name), text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_preftune"))
-            .args(["export", name, "--format", "comparisons", "--json", "--out", &format!("{name}.out")])
-            .current_dir(folder)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let status = format!("/proc/{}/status", child.id());
-        let mut most = 0;
-        while child.try_wait().unwrap().is_none() {
-            let now = fs::read_to_string(&status).unwrap_or_default();
-            let line = now.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            most = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).unwrap_or(most);
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        assert!(child.wait().unwrap().success());
-        assert_eq!(fs::read_to_string(folder.join(format!("{name}.out"))).unwrap().lines().count(), count);
-        assert!((1..60_000).contains(&most), "{name}: {most} kB for {FILE_BYTES} bytes");
+    for name in ["lines.jsonl", "array.json"] {
+        let [small, large] = [4_000_000, 40_000_000].map(|bytes| {
+            let lines: Vec<String> = (0..bytes / line(10_000).len()).map(line).collect();
+            let is_array = name == "array.json";
+            let text = if is_array { format!("[{}]", lines.join(",")) } else { lines.join("\n") };
+            fs::write(folder.join(name), text).unwrap();
+            let most = most_memory_of_export(folder, name);
+            let out = folder.join("out.jsonl");
+            assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), lines.len());
+            fs::remove_file(out).unwrap();
+            most
+        });
+        assert!(small > 0 && large < small + 8_000, "{name}: {small} kB for 4 MB, {large} kB for 40 MB");
     }
+}
+
+/// The most memory that an export to `out.jsonl` takes, in kB.
+#[cfg(target_os = "linux")]
+fn most_memory_of_export(folder: &Path, name: &str) -> usize {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_preftune"))
+        .args(["export", name, "--format", "comparisons", "--json", "--out", "out.jsonl"])
+        .current_dir(folder)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let now = fs::read_to_string(&status).unwrap_or_default();
+        let line = now.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        most = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).unwrap_or(most);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success());
+    most
 }
 
 #[test]
@@ -293,8 +334,80 @@ fn noise_of_which_half_is_tied_is_right_in_about_a_half() {
     };
     let all: Vec<TokenComparison> = queries.into_iter().enumerate().map(pair).collect();
     let step = preftune::reward::judge(&model, &config, &all, &preftune::lm::Passes::of(50)).unwrap();
-    let interval = step.accuracy_interval(all.len());
+    let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: all.len(), chance: 0.5 };
+    let interval = accuracy.interval();
     assert!((interval.low..interval.high).contains(&0.5) && (step.accuracy - 0.5).abs() < 0.06, "{step:?}");
+}
+
+/// One best and three others that are the same: guessing is right in a half, not in a quarter.
+#[test]
+fn guessing_knows_of_rejected_responses_that_are_the_same() {
+    let config = tiny::config();
+    let model = tiny::reward_model(&config, 1, &devices::ndarray());
+    let queries = tiny::rows(&config, &[4; 600], 5);
+    let [one, other] = [6, 7].map(|seed| tiny::rows(&config, &[5; 600], seed));
+    let comparisons = |responses: &dyn Fn(usize) -> Vec<Vec<u32>>, best: usize| -> Vec<TokenComparison> {
+        let comparison =
+            |(number, query): (usize, &Vec<u32>)| TokenComparison::new(query.clone(), responses(number), best);
+        queries.iter().enumerate().map(comparison).collect()
+    };
+    let rejected_alike = |number: usize| {
+        let other: &Vec<u32> = &other[number];
+        vec![other.clone(), other.clone(), one[number].clone(), other.clone()]
+    };
+    let chosen_alike = |number: usize| {
+        let one: &Vec<u32> = &one[number];
+        vec![one.clone(), other[number].clone(), one.clone()]
+    };
+    for (held_out, chance) in [(comparisons(&rejected_alike, 2), 0.5), (comparisons(&chosen_alike, 0), 0.25)] {
+        let step = preftune::reward::judge(&model, &config, &held_out, &preftune::lm::Passes::of(50)).unwrap();
+        let data = RewardData { train: Vec::new(), held_out, normalization: NormalizationSamples::default() };
+        assert!((data.chance() - chance).abs() < 1e-12, "{}", data.chance());
+        let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: data.held_out.len(), chance };
+        assert!(accuracy.may_be_guessing(), "{accuracy}");
+    }
+}
+
+#[test]
+fn queries_that_are_cut_are_not_counted_as_comparisons() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let long = "The old captain set down his glass and looked slowly round the room, and nobody spoke to him.";
+    fs::write(folder.join("queries.txt"), format!("{long}\n\n{long} He woke.\n")).unwrap();
+    let line = |number: usize| json!({"query": format!("{number}."), "responses": [" b.", " c."], "best": 0});
+    fs::write(folder.join("c.jsonl"), (0..6).map(|number| line(number).to_string() + "\n").collect::<String>())
+        .unwrap();
+    let size = "--set task.query_length_tokens=8 --set reward.normalize_samples=4 --set reward.batch_size=1";
+    let command = format!("train-reward c.jsonl --queries queries.txt --out reward {size}");
+    let (outcome, said) = printed(folder, &command);
+    assert_eq!(outcome[0]["left_out"], json!({}));
+    let of_queries = &outcome[0]["queries_left_out"];
+    assert_eq!((&of_queries["blank_lines"], &of_queries["queries_cut"]["cut"]), (&1.into(), &2.into()));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("queries: queries cut to 8 tokens (task.query_length_tokens): 2 of 2, "), "{said}");
+}
+
+#[test]
+fn what_is_taken_back_is_not_counted_as_cut() {
+    let model = tiny::language_model(1, &devices::ndarray());
+    let settings = preftune::config::Task {
+        query_length_tokens: 8,
+        response_length_tokens: 8,
+        truncate_token: "a".into(),
+        ..preftune::config::Task::default()
+    };
+    let task = Task::new(&settings, &model).unwrap();
+    let long = "The old captain set down his glass and looked slowly round the room.";
+    let line = |id: &str, query: &str, response: &str| {
+        json!({"id": id, "query": query, "responses": [response, ""], "best": 0}).to_string() + "\n"
+    };
+    let text = [line("1", long, long), line("2", "A.", "b"), "{\"undo\": \"1\"}\n".into()].concat();
+    let mut left_out = LeftOut::default();
+    let entries = Entries::new(text.as_bytes(), Path::new("log.jsonl"));
+    let read = token_comparisons(entries, None, &model, &task, &mut left_out).unwrap();
+    assert_eq!((read.len(), left_out.number(Reason::TakenBack), left_out.number(Reason::EmptyResponses)), (1, 1, 1));
+    assert_eq!((left_out.queries_cut.cut, left_out.queries_cut.of), (0, 1));
+    assert_eq!((left_out.responses_cut.cut, left_out.responses_cut.of), (0, 2));
 }
 
 #[test]

@@ -307,6 +307,7 @@ fn the_demo_at_its_smallest_makes_a_model_that_is_preferred() {
     let number = |name: &str| result.get(name).and_then(serde_json::Value::as_f64).unwrap();
     assert!(number("win_rate") > 0.5, "{result}");
     assert!(number("score_after") > number("score_before"), "{result}");
+    assert!(result["label_ties"]["judged"].as_u64() > Some(0), "{result}");
     let report = fs::read_to_string(folder.path().join("demo/report.html")).unwrap();
     assert!(report.contains("<svg") && !report.contains("<script"));
     assert!(folder.path().join("demo/policy/model/model.safetensors").exists());

@@ -50,6 +50,7 @@ fn each_round_labels_the_policy_as_it_is_then() {
     let rounds = outcome["rounds"].as_array().unwrap();
     assert_eq!(rounds.iter().map(|round| round["comparisons"].as_u64().unwrap()).collect::<Vec<_>>(), [32, 64, 96]);
     assert_eq!(rounds.iter().map(|round| round["updates"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(rounds.iter().all(|round| round["label_ties"]["judged"] == 32), "{rounds:?}");
     let labels = comparisons(folder);
     let ids: std::collections::HashSet<&str> = labels.iter().map(|one| one.id.as_str()).collect();
     assert!(ids.len() == 96 && ids.contains("1-0") && ids.contains("1-32-update-1"), "{ids:?}");
@@ -60,7 +61,10 @@ fn each_round_labels_the_policy_as_it_is_then() {
 
     // Finished is finished: nothing is asked again, and the same model comes out.
     let model = fs::read(folder.join("model/model.safetensors")).unwrap();
-    assert!(train(folder, &[]).status.success());
+    let output = train(folder, &[]);
+    assert!(output.status.success());
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcome["rounds"][0].get("label_ties"), None);
     assert_eq!(comparisons(folder), labels);
     assert!(fs::read(folder.join("model/model.safetensors")).unwrap() == model);
 }

@@ -1,5 +1,7 @@
 //! Tasks of Label Studio that were judged with its `Pairwise` tag, as its JSON export has them.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -31,6 +33,12 @@ struct Annotation {
     result: Vec<Region>,
 }
 
+impl Annotation {
+    fn choices(&self) -> impl Iterator<Item = &Region> {
+        self.result.iter().filter(|region| region.kind == "pairwise")
+    }
+}
+
 #[derive(Deserialize)]
 struct Region {
     #[serde(rename = "type", default)]
@@ -53,12 +61,14 @@ pub(super) struct LabelStudio {
     question: Option<String>,
     /// Whether the question was named by whoever reads the file.
     is_named: bool,
+    /// The questions that were answered so far.
+    answered: BTreeSet<String>,
 }
 
 impl LabelStudio {
     /// Answers to this question, or to the only one that there is.
     pub(super) fn about(question: Option<&str>) -> Self {
-        Self { question: question.map(String::from), is_named: question.is_some() }
+        Self { question: question.map(String::from), is_named: question.is_some(), answered: BTreeSet::new() }
     }
 
     /// One comparison an annotation that was not cancelled; the others are counted.
@@ -74,6 +84,7 @@ impl LabelStudio {
             }
             match self.choice(annotation)? {
                 Some(choice) => found.push(comparison(&task.data, annotation, choice)?),
+                None if annotation.choices().next().is_some() => left_out.count(Reason::OtherQuestions, 1),
                 None => left_out.count(Reason::AnnotationsWithoutChoice, 1),
             }
         }
@@ -82,12 +93,22 @@ impl LabelStudio {
         Ok(found)
     }
 
+    /// What is wrong with the name of the question, once the whole file was read: nobody answered it, but others.
+    pub(super) fn fault(&self) -> Option<String> {
+        let question = self.question.as_ref()?;
+        if self.answered.is_empty() || self.answered.contains(question) {
+            return None;
+        }
+        let answered: Vec<String> = self.answered.iter().map(|name| format!("{name:?}")).collect();
+        Some(format!("there is no question {question:?}; there are {}", answered.join(", ")))
+    }
+
     /// The answer to the question that counts.
     fn choice<'a>(&mut self, annotation: &'a Annotation) -> Result<Option<&'a Region>, String> {
-        let choices = || annotation.result.iter().filter(|region| region.kind == "pairwise");
-        let mut names: Vec<&str> = choices().map(|choice| choice.from_name.as_str()).collect();
+        let mut names: Vec<&str> = annotation.choices().map(|choice| choice.from_name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
+        self.answered.extend(names.iter().map(ToString::to_string));
         if !self.is_named && !names.is_empty() {
             let of_file = self.question.take().or_else(|| names.first().map(ToString::to_string)).unwrap_or_default();
             names.push(&of_file);
@@ -100,7 +121,7 @@ impl LabelStudio {
             }
             self.question = Some(of_file);
         }
-        let mut answers = choices().filter(|choice| Some(&choice.from_name) == self.question.as_ref());
+        let mut answers = annotation.choices().filter(|choice| Some(&choice.from_name) == self.question.as_ref());
         let answer = answers.next();
         match answers.find(|other| Some(&other.value) != answer.map(|answer| &answer.value)) {
             Some(_) => Err(format!("one annotation answers the question {:?} in two ways", self.question)),
@@ -142,7 +163,7 @@ fn comparison(data: &Map<String, Value>, annotation: &Annotation, choice: &Regio
     })
 }
 
-/// Of a time that can have passed; others are not known.
+/// Seconds in milliseconds; `None` where negative or absurd.
 fn milliseconds(seconds: f64) -> Option<u64> {
     const LONGEST: f64 = 1e15;
     let time = seconds * 1000.0;

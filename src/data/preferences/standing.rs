@@ -52,7 +52,13 @@ impl Standing {
         let answers = self.answers.get_mut(&hash(&undone.undo));
         let taken_back = answers.and_then(|answers| {
             let place = answers.iter().rposition(|answer| labeler.is_none_or(|labeler| answer.labeler == labeler))?;
-            Some(answers.remove(place))
+            let answer = answers.remove(place);
+            let is_like = |other: &Answer| other.labeler == answer.labeler && other.number.is_some();
+            let was_repeated = answer.number.is_some() && answers.iter().any(is_like);
+            if was_repeated {
+                left_out.uncount(Reason::RepeatedIds);
+            }
+            Some(answer)
         });
         match &taken_back {
             None => left_out.count(Reason::NothingToTakeBack, 1),
