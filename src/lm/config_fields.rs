@@ -45,7 +45,7 @@ const WITHOUT_EFFECT: &[&[&str]] = &[
     // from what is written.
     &["bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "unk_token_id"],
     &["cls_token_id", "mask_token_id", "eos_token_ids", "bos_token", "eos_token", "pad_token", "unk_token"],
-    // Sizes whose tensors are compared with the vocabulary's.
+    // Sizes of early versions: the shape of the token embedding is compared with `vocab_size`.
     &["n_special", "vocab_size_or_config_json_file"],
     // How weights were drawn and stored. They are read as they are stored, and computed with in f32.
     &["initializer_range", "dtype", "torch_dtype", "use_bfloat16", "torchscript", "reorder_and_upcast_attn"],
@@ -139,7 +139,7 @@ pub(super) fn check(name: &str, value: &Value, config: &ModelConfig) -> Checked 
             let is_usual = value.is_null() || value.as_array().is_some_and(|kinds| kinds.iter().all(is_full));
             needed(is_usual, name, value, "\"full_attention\" in every layer")
         }
-        "bias" => needed(value == &json!(true), name, value, "true"),
+        "bias" => needed(value.is_null() || value == &json!(true), name, value, "true"),
         "pruned_heads" => {
             let is_none = is_nothing || value.as_object().is_some_and(serde_json::Map::is_empty);
             needed(is_none, name, value, "no pruned heads")

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokenizers::AddedToken;
@@ -16,7 +17,7 @@ use crate::json;
 use crate::lm::messages::{reason, shown, shown_value};
 
 /// Truncation and padding are not applied: lengths are the task's.
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<'a> {
     #[serde(default)]
@@ -39,7 +40,7 @@ struct File<'a> {
     model: Model<'a>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AddedTokenOfFile {
     id: u32,
@@ -51,7 +52,7 @@ struct AddedTokenOfFile {
     special: bool,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Model<'a> {
     #[serde(default, rename = "type")]
@@ -166,12 +167,12 @@ impl AddedTokenOfFile {
 
 /// The model's type, if it is another than BPE: the fields of others are not those of [`Model`].
 fn other_model(bytes: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct OfAnyKind<'a> {
         #[serde(borrow)]
         model: Kind<'a>,
     }
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Kind<'a> {
         #[serde(borrow, rename = "type")]
         kind: Cow<'a, str>,
