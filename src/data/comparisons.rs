@@ -192,8 +192,8 @@ pub fn parse_records(text: &str, path: &Path) -> Result<Vec<Record>> {
         .zip(text.lines())
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(number, line)| {
-            let hint = if number > complete_lines { TORN_HINT } else { LINE_HINT };
-            let line: Value = parse_json_line(line, number, path, hint)?;
+            let torn_hint = (number > complete_lines).then_some(TORN_HINT);
+            let line: Value = parse_json_line(line, number, path, LINE_HINT, torn_hint)?;
             if let Some(fault) = FormatVersion::fault_in(&line) {
                 return Err(Error::line(path, number, fault, NEWER_HINT));
             }
@@ -286,6 +286,8 @@ mod tests {
         let (text, hint) = error_of(&format!("{GOOD}{}", &GOOD[..20]));
         assert!(text.starts_with("c.jsonl:2: "), "{text}");
         assert!(hint.contains("can be deleted"), "{hint}");
+        let (_, hint) = error_of(&GOOD.repeat(2).replace('\n', "\r"));
+        assert!(!hint.contains("can be deleted"), "all of the file is this line: {hint}");
         let (_, hint) = error_of(&format!("{}\n{GOOD}", &GOOD[..20]));
         assert!(!hint.contains("can be deleted"), "{hint}");
         let without_newline = format!("{GOOD}{}", GOOD.trim_end());

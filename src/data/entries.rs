@@ -135,9 +135,9 @@ impl<R: BufRead> Entries<R> {
             if let Some(error) = table::refuse(text, line, &self.path) {
                 return Err(error);
             }
-            let hint = if self.text.ends_with(b"\n") { HINT } else { TORN_HINT };
-            let hint = self.hint.unwrap_or(hint);
-            return Ok(Some((line, parse_json_line(text, line, &self.path, hint)?)));
+            let torn_hint = (!self.text.ends_with(b"\n") && self.hint.is_none()).then_some(TORN_HINT);
+            let hint = self.hint.unwrap_or(HINT);
+            return Ok(Some((line, parse_json_line(text, line, &self.path, hint, torn_hint)?)));
         }
     }
 

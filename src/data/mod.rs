@@ -31,14 +31,16 @@ use crate::json;
 pub use left_out::{Cut, LeftOut, Reason};
 
 /// Reads one line of JSONL; lines count from 1.
-fn parse_json_line(line: &str, line_number: usize, path: &Path, hint: &str) -> Result<Value> {
+///
+/// `torn_hint` is for a line that ends before its JSON does, where that may have been cut off.
+fn parse_json_line(line: &str, line_number: usize, path: &Path, hint: &str, torn_hint: Option<&str>) -> Result<Value> {
     json::from_slice(line.as_bytes()).map_err(|fault| {
         // serde_json ends its text with "at line 1 column …": line 1 of this line, which would
         // contradict the line number of the file.
         let text = fault.to_string();
         let reason = text.split(" at line ").next().unwrap_or(&text);
         let what = format!("not the JSON expected here: {reason} (column {})", fault.column());
-        Error::line(path, line_number, what, hint)
+        Error::line(path, line_number, what, torn_hint.filter(|_| fault.is_eof()).unwrap_or(hint))
     })
 }
 

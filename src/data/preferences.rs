@@ -273,6 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_that_the_texts_repeat_is_taken_off() {
+        let expected = ("The sky is", vec![" blue.", " green."], 0);
+        let repeated = r#"{"prompt": "The sky is", "chosen": "The sky is blue.", "rejected": "The sky is green."}"#;
+        assert_eq!(parts(&only(repeated)), expected);
+        let [prompt, blue, green] = [("user", "Which?"), ("assistant", "Blue."), ("assistant", "Green.")]
+            .map(|(role, content)| format!(r#"{{"role": "{role}", "content": "{content}"}}"#));
+        let system = r#"{"role": "system", "content": "Be brief."}"#;
+        let line = format!(
+            r#"{{"prompt": "Which? ", "chosen": [{system}, {prompt}, {blue}], "rejected": [{system}, {prompt}, {green}]}}"#
+        );
+        let query = "\n\nSystem: Be brief.\n\nHuman: Which?\n\nAssistant:";
+        assert_eq!(parts(&only(&line)), (query, vec![" Blue.", " Green."], 0));
+    }
+
+    #[test]
     fn a_transcript_of_hh_is_split_before_the_last_answer_that_both_give() {
         let line = r#"{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd love some.",
             "rejected": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Tea?\n\nAssistant: I'd rather not."}"#;

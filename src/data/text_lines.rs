@@ -26,6 +26,7 @@ pub(super) fn begins_json(first_line: &str) -> bool {
 /// [`Error::Input`] with its line for the header of a table, for a line that is JSON, and where all lines are
 /// texts in the quotes of JSON.
 pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<(usize, &'a str)>> {
+    refuse_carriage_returns(text, path)?;
     let all = || (1..).zip(without_byte_order_mark(text).lines().map(str::trim));
     let lines: Vec<(usize, &str)> = all().filter(|(_, line)| !line.is_empty()).collect();
     left_out.count(Reason::BlankLines, blank_lines(text));
@@ -44,6 +45,20 @@ pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Res
         return Err(Error::line(path, number, "every line is a text in the quotes of JSON", "remove the quotes"));
     }
     Ok(lines)
+}
+
+/// Lines that end in a carriage return alone would be one line.
+fn refuse_carriage_returns(text: &str, path: &Path) -> Result<()> {
+    let ends_in_one = |line: &str| line.strip_suffix('\r').unwrap_or(line).contains('\r');
+    match text.split('\n').position(ends_in_one) {
+        None => Ok(()),
+        Some(line) => Err(Error::line(
+            path,
+            line + 1,
+            "there is a carriage return inside this line: old programs end lines so",
+            "save the file with line feeds at the ends of lines",
+        )),
+    }
 }
 
 /// Lines without anything but white space.

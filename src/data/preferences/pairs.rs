@@ -62,20 +62,32 @@ pub(super) fn record(entry: Value, left_out: &mut LeftOut) -> Result<Option<Reco
         left_out.count(Reason::EqualScores, usize::from(chosen == rejected));
     }
     let is_decided = pair.chosen != pair.rejected;
-    let comparison = comparison(pair)?;
+    let (comparison, repeats_prompt) = comparison(pair)?;
+    left_out.count(Reason::RepeatedPrompts, usize::from(repeats_prompt));
     let goes_on = comparison.responses.iter().any(|response| response.contains(HUMAN));
     left_out.count(Reason::FurtherTurns, usize::from(is_decided && goes_on));
     left_out.count(Reason::SameResponses, usize::from(!is_decided));
     Ok(is_decided.then_some(Record::Judged(comparison)))
 }
 
-fn comparison(pair: Pair) -> Result<Comparison, String> {
+/// The comparison, and whether its texts repeated the prompt, which was taken off.
+fn comparison(pair: Pair) -> Result<(Comparison, bool), String> {
     let prompt = pair.prompt.filter(|prompt| !prompt.is_null());
     let prompt = prompt.map(|prompt| Content::read(prompt, "prompt")).transpose()?;
     let chosen = Content::read(pair.chosen, "chosen")?;
     let rejected = Content::read(pair.rejected, "rejected")?;
+    let mut repeats_prompt = false;
     let (query, responses) = match (prompt, chosen, rejected) {
-        (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => (prompt, [chosen, rejected]),
+        (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => {
+            let responses = match (chosen.strip_prefix(&prompt), rejected.strip_prefix(&prompt)) {
+                (Some(chosen), Some(rejected)) if !prompt.is_empty() => {
+                    repeats_prompt = true;
+                    [chosen.to_string(), rejected.to_string()]
+                }
+                _ => [chosen, rejected],
+            };
+            (prompt, responses)
+        }
         (None, Content::Text(chosen), Content::Text(rejected)) => of_texts(&chosen, &rejected)?,
         (prompt, Content::Messages(chosen), Content::Messages(rejected)) => of_messages(prompt, chosen, rejected),
         _ => return Err("text and messages do not go together".into()),
@@ -83,7 +95,7 @@ fn comparison(pair: Pair) -> Result<Comparison, String> {
     if query.is_empty() {
         return Err("there is no prompt, and chosen and rejected begin differently".into());
     }
-    Ok(Comparison { query, responses: responses.into(), ..Comparison::default() })
+    Ok((Comparison { query, responses: responses.into(), ..Comparison::default() }, repeats_prompt))
 }
 
 /// The prompt is what both texts begin with: in a transcript up to an answer of the assistant, else up to
@@ -110,7 +122,12 @@ fn of_messages(prompt: Option<Content>, chosen: Vec<Message>, rejected: Vec<Mess
     let common = chosen.iter().zip(&rejected).take_while(|(one, other)| one == other).count();
     let shared = chosen.get(..common).unwrap_or_default();
     let mut before = prompt.map(Content::into_messages).unwrap_or_default();
-    if shared.starts_with(&before) {
+    // Also after a message of the system, which a prompt that is a text leaves out.
+    let spoken = |all: &[Message]| -> Vec<(String, String)> {
+        let all = all.iter().filter(|message| message.role != "system");
+        all.map(|message| (message.role.clone(), message.content.trim().to_string())).collect()
+    };
+    if shared.starts_with(&before) || !spoken(&before).is_empty() && spoken(shared).starts_with(&spoken(&before)) {
         before.clear();
     }
     let query = transcript(&before) + &transcript(shared);
