@@ -82,7 +82,10 @@ fn record(entry: &Json) -> Result<Record, String> {
     let prompt = entry.some("prompt").map(content).transpose()?;
     let (query, responses) = match (prompt, &chosen, &rejected) {
         (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => {
-            (prompt, [chosen.clone(), rejected.clone()])
+            // Where both texts begin with the prompt, they repeat it.
+            let is_repeated = !prompt.is_empty() && chosen.starts_with(&prompt) && rejected.starts_with(&prompt);
+            let from = if is_repeated { prompt.len() } else { 0 };
+            (prompt, [chosen[from..].to_string(), rejected[from..].to_string()])
         }
         (None, Content::Text(chosen), Content::Text(rejected)) => split(chosen, rejected)?,
         (prompt, Content::Messages(chosen), Content::Messages(rejected)) => {
@@ -140,7 +143,13 @@ fn split_messages(
     while shared < chosen.len() && shared < rejected.len() && chosen[shared] == rejected[shared] {
         shared += 1;
     }
-    let is_repeated = chosen[..shared].starts_with(prompt);
+    // What the system said may come before it.
+    let spoken = |messages: &[(String, String)]| -> Vec<(String, String)> {
+        let spoken = messages.iter().filter(|(role, _)| role != "system");
+        spoken.map(|(role, content)| (role.clone(), content.trim().to_string())).collect()
+    };
+    let is_repeated = chosen[..shared].starts_with(prompt)
+        || !spoken(prompt).is_empty() && spoken(&chosen[..shared]).starts_with(&spoken(prompt));
     let mut query = if is_repeated { String::new() } else { transcript(prompt) };
     query += &transcript(&chosen[..shared]);
     let mut responses = [transcript(&chosen[shared..]), transcript(&rejected[shared..])];
