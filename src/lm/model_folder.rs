@@ -53,7 +53,13 @@ fn is_there(path: &Path) -> Result<bool> {
             let hint = "copy or fetch the file that it leads to, or delete the link";
             Err(Error::input(path, "this is a link to a file that is not there", hint))
         }
-        Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
+        // No file can have this name, or be below this one.
+        Err(error)
+            if [ErrorKind::NotADirectory, ErrorKind::InvalidInput, ErrorKind::InvalidFilename]
+                .contains(&error.kind()) =>
+        {
+            Ok(false)
+        }
         found => found.map_err(|source| Error::file("look for", path, source)),
     }
 }
