@@ -71,7 +71,8 @@ impl Format {
 /// What a file of preferences says next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Preference {
-    /// The next comparison. Where the file gives it no id, that is the file's name and the line.
+    /// The next comparison. Where the file gives it no id, that is the file's name and the line, and of the second
+    /// entry of a line and those after it its number there, too.
     Chosen(Comparison),
     /// The comparison of this number, from 0 in the order in which they came, was taken back.
     TakenBack(usize),
@@ -88,6 +89,8 @@ pub struct PreferenceReader<R> {
     standing: Standing,
     read: VecDeque<Preference>,
     left_out: LeftOut,
+    /// The line of the last entry, and how many began in it.
+    line: (usize, usize),
 }
 
 impl<R: BufRead> PreferenceReader<R> {
@@ -103,6 +106,7 @@ impl<R: BufRead> PreferenceReader<R> {
             standing: Standing::default(),
             read: VecDeque::new(),
             left_out: LeftOut::default(),
+            line: (0, 0),
         }
     }
 
@@ -140,7 +144,8 @@ impl<R: BufRead> PreferenceReader<R> {
         };
         let sound = |records: Vec<Record>| records.iter().find_map(Record::fault).map_or(Ok(records), Err);
         let records = records.and_then(sound).map_err(|what| Error::line(path, line, what, format.hint()))?;
-        records.into_iter().for_each(|record| self.take(record, line));
+        self.line = (line, if self.line.0 == line { self.line.1 + 1 } else { 1 });
+        records.into_iter().for_each(|record| self.take(record));
         Ok(())
     }
 
@@ -150,11 +155,14 @@ impl<R: BufRead> PreferenceReader<R> {
         Some(Error::input(self.entries.path(), what, "name one of these with --question"))
     }
 
-    fn take(&mut self, record: Record, line: usize) {
+    fn take(&mut self, record: Record) {
         match record {
             Record::Judged(mut comparison) => {
                 if comparison.id.is_empty() {
-                    comparison.id = format!("{}:{line}", self.name);
+                    comparison.id = match self.line {
+                        (line, 1) => format!("{}:{line}", self.name),
+                        (line, entry) => format!("{}:{line}:{entry}", self.name),
+                    };
                 }
                 self.standing.judged(&comparison, &mut self.left_out);
                 self.read.push_back(Preference::Chosen(comparison));
@@ -270,6 +278,14 @@ mod tests {
         let text_and_messages =
             format!(r#"{{"prompt": "What color is the sky?", "chosen": [{blue}], "rejected": [{green}]}}"#);
         assert_eq!(parts(&only(&text_and_messages)), conversation);
+    }
+
+    #[test]
+    fn entries_of_one_line_have_ids_of_their_own() {
+        let pair = r#"{"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}"#;
+        let read = read(&format!("[{pair}, {pair},\n{pair}]")).whole().unwrap();
+        let ids: Vec<&str> = read.iter().map(|comparison| comparison.id.as_str()).collect();
+        assert_eq!(ids, ["pairs.jsonl:1", "pairs.jsonl:1:2", "pairs.jsonl:2"]);
     }
 
     #[test]

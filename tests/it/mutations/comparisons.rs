@@ -68,8 +68,12 @@ fn theirs(bytes: &[u8]) -> Result<Read, String> {
 /// What records come to, in the order of the file: an undo takes back the last answer of its id and labeler.
 pub fn counted(records: impl Iterator<Item = Result<(usize, Vec<Record>), String>>) -> Result<Read, String> {
     let mut answers: Vec<Record> = Vec::new();
+    let mut lines: Vec<usize> = Vec::new();
     for read in records {
         let (line, records) = read?;
+        let of_line = lines.iter().filter(|&&other| other == line).count();
+        lines.push(line);
+        let place = if of_line == 0 { format!("{line}") } else { format!("{line}:{}", of_line + 1) };
         for mut record in records {
             match &mut record {
                 Record::Undone(undone) => {
@@ -85,7 +89,7 @@ pub fn counted(records: impl Iterator<Item = Result<(usize, Vec<Record>), String
                     }
                     continue;
                 }
-                Record::Judged(answer) if answer.id.is_empty() => answer.id = format!("{NAME}:{line}"),
+                Record::Judged(answer) if answer.id.is_empty() => answer.id = format!("{NAME}:{place}"),
                 _ => {}
             }
             answers.push(record);
