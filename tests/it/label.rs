@@ -93,9 +93,17 @@ impl Running {
     }
 
     pub fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
-        let request = ureq::post(format!("{}{path}", self.address)).header("origin", &self.address);
-        let request = request.header("cookie", &self.cookie).content_type("application/json");
-        let text = request.send(body.to_string()).unwrap().body_mut().read_to_string().unwrap();
+        let send = || {
+            let request = ureq::post(format!("{}{path}", self.address)).header("origin", &self.address);
+            let request = request.header("cookie", &self.cookie).content_type("application/json");
+            request.send(body.to_string())
+        };
+        // As the page does: where many connect at once, one may end before it was served.
+        let again = |error| match error {
+            ureq::Error::Io(_) if ["/api/next", "/api/answer"].contains(&path) => send(),
+            other => Err(other),
+        };
+        let text = send().or_else(again).unwrap().body_mut().read_to_string().unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
