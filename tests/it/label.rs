@@ -72,6 +72,8 @@ pub struct Running {
     pub program: std::process::Child,
     address: String,
     cookie: String,
+    /// Keeps its connection from one request to the next, as a browser does.
+    agent: ureq::Agent,
 }
 
 #[cfg(feature = "web")]
@@ -85,7 +87,8 @@ impl Running {
         std::thread::spawn(move || lines.for_each(drop));
         let (address, token) = line["open ".len()..].split_once("/?token=").unwrap();
         let port = address.rsplit(':').next().unwrap();
-        Self { program, address: address.into(), cookie: format!("preftune-{port}={token}") }
+        let agent = ureq::Agent::new_with_defaults();
+        Self { program, address: address.into(), cookie: format!("preftune-{port}={token}"), agent }
     }
 
     pub fn port(&self) -> u16 {
@@ -94,16 +97,21 @@ impl Running {
 
     pub fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
         let send = || {
-            let request = ureq::post(format!("{}{path}", self.address)).header("origin", &self.address);
+            let request = self.agent.post(format!("{}{path}", self.address)).header("origin", &self.address);
             let request = request.header("cookie", &self.cookie).content_type("application/json");
             request.send(body.to_string())
         };
-        // As the page does: where many connect at once, one may end before it was served.
-        let again = |error| match error {
-            ureq::Error::Io(_) if ["/api/next", "/api/answer"].contains(&path) => send(),
-            other => Err(other),
-        };
-        let text = send().or_else(again).unwrap().body_mut().read_to_string().unwrap();
+        let mut sent = send();
+        // Where many connect at once, a connection may end before it was served. The page sends again, and then
+        // people do. An answer that comes twice counts once.
+        for _ in 0..20 {
+            if !matches!(sent, Err(ureq::Error::Io(_))) || !["/api/next", "/api/answer"].contains(&path) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            sent = send();
+        }
+        let text = sent.unwrap().body_mut().read_to_string().unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
