@@ -101,7 +101,7 @@ pub fn random_model(config: &ModelConfig, device: &Device) -> Result<Transformer
     parameters::draw(Transformer::zeros(config, device), config.n_layer, SEED)
 }
 
-/// What this work takes on a model of this shape.
+/// The memory that this work takes on a model of this shape.
 ///
 /// # Errors
 /// When it does not fit into `room`.

@@ -14,7 +14,7 @@ use crate::device::Requests;
 use crate::error::{Error, Result};
 use crate::lm::ModelConfig;
 
-/// As many as a setting of such a kind may be.
+/// The largest number that a setting of such a kind may be.
 fn rows() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=65_536)
 }

@@ -59,7 +59,7 @@ pub struct Common {
     pub verbose: u8,
 }
 
-/// Of a file of settings: no text in it may be as long.
+/// The largest file of settings, in bytes: no text in it may be as long.
 const LARGEST_SETTINGS_BYTES: u64 = 1 << 20;
 
 impl Common {

@@ -52,7 +52,7 @@ struct Outcome {
     reward_model_differs_from_guessing: bool,
     held_out_comparisons: usize,
     left_out: LeftOut,
-    /// Of the labels that were made now.
+    /// Ties among the labels that were made now.
     label_ties: Ties,
     win_rate: f64,
     win_rate_low: f64,

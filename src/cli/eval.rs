@@ -69,8 +69,8 @@ pub struct Arguments {
     /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
-    /// Where people's choices go, and are found again; judgments.jsonl in the run folder, or here without one,
-    /// if not given
+    /// The file that people's choices go to, and are found in again; judgments.jsonl in the run folder, or
+    /// here without one, if not given
     #[arg(long, value_name = "FILE", requires = "ask")]
     judgments: Option<PathBuf>,
     /// Also write every pair with its verdict there, one a line, as JSONL
@@ -165,7 +165,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     common.print(&standings, &standings.to_text()).and(kept).and(written)
 }
 
-/// Where people's choices go.
+/// The file that people's choices go to.
 fn judgments(arguments: &Arguments, common: &Common) -> PathBuf {
     let here = || common.run.clone().unwrap_or_default().join("judgments.jsonl");
     arguments.judgments.clone().unwrap_or_else(here)

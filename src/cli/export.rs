@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Preferences, as JSONL or a JSON array
     #[arg(value_name = "PREFERENCES")]
     preferences: PathBuf,
-    /// Of tasks of Label Studio with several pairwise questions, the one whose answers count
+    /// The question whose answers count, of tasks of Label Studio with several pairwise questions
     #[arg(long, value_name = "NAME")]
     question: Option<String>,
     /// What to write

@@ -70,7 +70,7 @@ struct Outcome {
     comparisons: usize,
     /// Lines of the file in which nobody could tell.
     undecided: usize,
-    /// Of a classifier's judgments that were made now.
+    /// Ties among a classifier's judgments that were made now.
     #[serde(skip_serializing_if = "Option::is_none")]
     ties: Option<Ties>,
     left_out: LeftOut,

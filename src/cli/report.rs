@@ -20,7 +20,7 @@ pub struct Arguments {
     /// The run folder
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Where the page goes; report.html in the run folder if not given, which is written anew each time
+    /// The file of the page; report.html in the run folder if not given, which is written anew each time
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The curves alone, as one drawing

@@ -20,7 +20,7 @@ use crate::visible::visible_path;
 #[derive(Serialize)]
 struct Outcome {
     reward_models: Vec<Fit>,
-    /// Of the labels that were made now.
+    /// Ties among the labels that were made now.
     label_ties: Ties,
     #[serde(flatten)]
     standings: Standings,

@@ -27,7 +27,7 @@ pub struct Arguments {
     /// file of the original, such as labels/sentiment once it was fetched
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
-    /// Of tasks of Label Studio with several pairwise questions, the one whose answers count
+    /// The question whose answers count, of tasks of Label Studio with several pairwise questions
     #[arg(long, value_name = "NAME")]
     question: Option<String>,
     /// The pretrained model to start from

@@ -66,7 +66,7 @@ pub struct RoundOutcome {
     /// Accuracy of guessing.
     pub chance: f64,
     pub left_out: LeftOut,
-    /// Of a classifier's judgments that were made now.
+    /// Ties among a classifier's judgments that were made now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_ties: Option<Ties>,
     pub updates: usize,

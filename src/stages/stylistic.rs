@@ -51,7 +51,7 @@ pub struct Tuned {
 pub struct Table {
     /// On all labels, then on fewer and fewer.
     pub tuned: Vec<Tuned>,
-    /// Of the labels that were made now.
+    /// Ties among the labels that were made now.
     pub label_ties: Ties,
     pub judged: Judged,
 }
