@@ -36,14 +36,8 @@ fn every_damaged_label_log_is_refused_or_read_to_the_letter() {
 
 fn comparisons(test: &'static str, mutants: u64) {
     let originals = originals();
-    run(&Kind {
-        test,
-        mutants,
-        codes: &[4],
-        most_refused_only_here: 0.01,
-        originals: &documents::unchanged(&originals, &[Form::Lines, Form::Array]),
-        mutant: &|dice| mutant(&originals, &[Form::Lines, Form::Lines, Form::Array], dice),
-        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    documents::test(test, mutants, &originals, &[Form::Lines, Form::Lines, Form::Array], &|bytes| {
+        outcome(ours(bytes), theirs(bytes))
     });
 }
 

@@ -2,7 +2,21 @@
 
 use super::dice::Dice;
 use super::json::Json;
+use super::trial::{Kind, Outcome, run};
 use super::{bytes, structure};
+
+/// Runs a test on mutants of such files; each is in a form drawn from `forms`.
+pub fn test(test: &'static str, mutants: u64, entries: &[Json], forms: &[Form], read: &dyn Fn(&[u8]) -> Outcome) {
+    run(&Kind {
+        test,
+        mutants,
+        codes: &[4],
+        most_refused_only_here: 0.01,
+        originals: &unchanged(entries, forms),
+        mutant: &|dice| mutant(entries, forms, dice),
+        read,
+    });
+}
 
 /// A mutant of such a file, made of some of the entries given.
 pub fn mutant(entries: &[Json], forms: &[Form], dice: &mut Dice) -> Vec<u8> {

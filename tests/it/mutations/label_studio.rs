@@ -3,9 +3,9 @@
 use preftune::data::comparisons::{Comparison, Record};
 
 use super::comparisons::{Read, counted, ours};
-use super::documents::{self, Form, mutant};
+use super::documents::{self, Form};
 use super::json::Json;
-use super::trial::{Kind, outcome, run};
+use super::trial::outcome;
 
 #[test]
 fn a_damaged_export_of_label_studio_is_refused_or_read_to_the_letter() {
@@ -20,14 +20,8 @@ fn every_damaged_export_of_label_studio_is_refused_or_read_to_the_letter() {
 
 fn test(test: &'static str, mutants: u64) {
     let originals: Vec<Json> = ORIGINALS.lines().map(|line| Json::read(line).unwrap()).collect();
-    run(&Kind {
-        test,
-        mutants,
-        codes: &[4],
-        most_refused_only_here: 0.01,
-        originals: &documents::unchanged(&originals, &[Form::Lines, Form::Array]),
-        mutant: &|dice| mutant(&originals, &[Form::Array, Form::Array, Form::Lines], dice),
-        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    documents::test(test, mutants, &originals, &[Form::Array, Form::Array, Form::Lines], &|bytes| {
+        outcome(ours(bytes), theirs(bytes))
     });
 }
 

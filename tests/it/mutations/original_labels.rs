@@ -5,9 +5,9 @@ use std::path::Path;
 use preftune::data::entries::Entries;
 use preftune::data::openai::{Labels, PickBest};
 
-use super::documents::{self, Form, mutant};
+use super::documents::{self, Form};
 use super::json::Json;
-use super::trial::{Kind, outcome, run};
+use super::trial::outcome;
 
 #[test]
 fn damaged_labels_of_the_original_are_refused_or_read_to_the_token() {
@@ -22,15 +22,7 @@ fn all_damaged_labels_of_the_original_are_refused_or_read_to_the_token() {
 
 fn test(test: &'static str, mutants: u64) {
     let originals: Vec<Json> = ORIGINALS.lines().map(|line| Json::read(line).unwrap()).collect();
-    run(&Kind {
-        test,
-        mutants,
-        codes: &[4],
-        most_refused_only_here: 0.01,
-        originals: &documents::unchanged(&originals, &[Form::Array]),
-        mutant: &|dice| mutant(&originals, &[Form::Array], dice),
-        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
-    });
+    documents::test(test, mutants, &originals, &[Form::Array], &|bytes| outcome(ours(bytes), theirs(bytes)));
 }
 
 const ORIGINALS: &str = r#"{"query":[464,13,50259],"sample0":[1],"sample1":[2,50259],"sample2":[3],"sample3":[4],"best":2}

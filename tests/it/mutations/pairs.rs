@@ -3,9 +3,9 @@
 use preftune::data::comparisons::{Comparison, Record};
 
 use super::comparisons::{Read, counted, ours};
-use super::documents::{self, Form, mutant};
+use super::documents::{self, Form};
 use super::json::Json;
-use super::trial::{Kind, outcome, run};
+use super::trial::outcome;
 
 #[test]
 fn damaged_pairs_are_refused_or_read_to_the_letter() {
@@ -20,14 +20,8 @@ fn all_damaged_pairs_are_refused_or_read_to_the_letter() {
 
 fn test(test: &'static str, mutants: u64) {
     let originals: Vec<Json> = ORIGINALS.lines().map(|line| Json::read(line).unwrap()).collect();
-    run(&Kind {
-        test,
-        mutants,
-        codes: &[4],
-        most_refused_only_here: 0.01,
-        originals: &documents::unchanged(&originals, &[Form::Lines, Form::Array]),
-        mutant: &|dice| mutant(&originals, &[Form::Lines, Form::Array], dice),
-        read: &|bytes| outcome(ours(bytes), theirs(bytes)),
+    documents::test(test, mutants, &originals, &[Form::Lines, Form::Array], &|bytes| {
+        outcome(ours(bytes), theirs(bytes))
     });
 }
 
