@@ -16,12 +16,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use preftune::bench::{named_shape, random_model};
+use preftune::data::openai::PickBest;
 use preftune::device;
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
 use preftune::run::files;
 use preftune::supervised::Texts;
-use preftune::{Error, Result, data};
+use preftune::{Error, Result};
 
 #[derive(Parser)]
 struct Arguments {
@@ -75,7 +76,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     files::write_atomically(&vocabulary_path, vocabulary.as_bytes())?;
     files::write_atomically(&merges_path, merges.as_bytes())?;
     let path = arguments.out.join("labels.json");
-    files::write_atomically(&path, data::openai::to_json(&labels).as_bytes())?;
+    let json = format!("[{}]", labels.iter().map(PickBest::to_json).collect::<Vec<_>>().join(","));
+    files::write_atomically(&path, json.as_bytes())?;
     println!("{}\n{}", arguments.out.join("model").display(), path.display());
     Ok(())
 }

@@ -78,7 +78,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = OutputFile::new(&arguments.out)?;
     let from = (path.as_path(), arguments.question.as_deref());
     let format = arguments.format.into();
-    let exported = export(from, format, &|| load_tokenizer(&arguments.model), &out)?;
+    let exported = export(from, format, &|| load_tokenizer(&arguments.model), &out, common.progress())?;
     let Exported { comparisons, entries, left_out, fault } = exported;
     let what = match format {
         stages::Format::Trl => format!("{entries} pairs of {comparisons} comparisons"),

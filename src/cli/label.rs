@@ -10,12 +10,11 @@ use super::Common;
 use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
 use crate::config::Config;
 use crate::data::LeftOut;
-use crate::data::comparisons::Record;
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
-use crate::labels::{Agreements, Desk, LabelLog, Plan, SharedDesk, instructions};
+use crate::labels::{Agreements, Decision, Desk, LabelLog, Plan, SharedDesk, instructions};
 use crate::lm::{Queries, STORYTELLER, Task};
 use crate::reward::{Labelling, Ties};
 use crate::run::{Input, Interrupt, Mode, check_file, files};
@@ -124,9 +123,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         false => (ask_people(&session, &name, &arguments, &queries, &out, common)?, None),
     };
-    let undecided = log.records().iter().filter(|record| matches!(record, Record::Undecided(_))).count();
-    let comparisons = log.comparisons().len();
-    let agreements = Agreements::of(log.comparisons());
+    let undecided = log.lines().iter().filter(|line| line.decision == Decision::CannotTell).count();
+    let comparisons = log.labels();
+    let agreements = Agreements::of(log.choices());
     let text = format!("{comparisons} comparisons in {}{}", visible_path(&out), describe(&agreements));
     common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }

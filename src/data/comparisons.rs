@@ -182,27 +182,33 @@ pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
 /// Every line of a label log.
 ///
 /// # Errors
-/// [`Error::Input`] with the line number, for a line that is none of the three: bad JSON, fewer
-/// than 2 responses, `best` or `order` out of range. A last line that was cut off while being
-/// written is such an error too, and its hint says that it can be deleted.
+/// As [`parse_record`], with the number of the line.
 pub fn parse_records(text: &str, path: &Path) -> Result<Vec<Record>> {
     let text = without_byte_order_mark(text);
     let complete_lines = text.matches('\n').count();
     (1..)
         .zip(text.lines())
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(number, line)| {
-            let torn_hint = (number > complete_lines).then_some(TORN_HINT);
-            let line: Value = parse_json_line(line, number, path, LINE_HINT, torn_hint)?;
-            if let Some(fault) = FormatVersion::fault_in(&line) {
-                return Err(Error::line(path, number, fault, NEWER_HINT));
-            }
-            let record = Record::of(line);
-            let record = record.map_err(|fault| Error::line(path, number, fault.to_string(), LINE_HINT))?;
-            let fault = record.fault().map(|what| Error::line(path, number, what, "correct the line or delete it"));
-            fault.map_or(Ok(record), Err)
-        })
+        .map(|(number, line)| parse_record(line, number, path, number > complete_lines))
         .collect()
+}
+
+/// One line of a label log, the `number`th from 1.
+///
+/// # Errors
+/// [`Error::Input`] with the line number, for a line that is none of the three: bad JSON, fewer
+/// than 2 responses, `best` or `order` out of range. So is a last line that was cut off while being written;
+/// where the line `may_be_cut_off`, the hint says that it can be deleted.
+pub fn parse_record(line: &str, number: usize, path: &Path, may_be_cut_off: bool) -> Result<Record> {
+    let line: Value = parse_json_line(line, number, path, LINE_HINT, may_be_cut_off.then_some(TORN_HINT))?;
+    if let Some(fault) = FormatVersion::fault_in(&line) {
+        return Err(Error::line(path, number, fault, NEWER_HINT));
+    }
+    let record = Record::of(line).map_err(|fault| Error::line(path, number, fault.to_string(), LINE_HINT))?;
+    match record.fault() {
+        Some(what) => Err(Error::line(path, number, what, "correct the line or delete it")),
+        None => Ok(record),
+    }
 }
 
 /// The comparisons that were decided and not taken back. What was taken back may be answered again.

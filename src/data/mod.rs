@@ -45,6 +45,6 @@ fn parse_json_line(line: &str, line_number: usize, path: &Path, hint: &str, torn
 }
 
 /// Text as editors on every system see it: no byte order mark.
-fn without_byte_order_mark(text: &str) -> &str {
+pub(crate) fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::data::comparisons::Comparison;
+use super::log::{Decision, LogLine};
 
 /// Pairs of answers to the same question, and how many of them are the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -33,16 +33,14 @@ pub struct Agreements {
 }
 
 impl Agreements {
-    /// Compares every pair of answers to one query with the same responses.
-    pub fn of(comparisons: &[Comparison]) -> Self {
-        let mut questions: BTreeMap<(&str, &[String]), Vec<&Comparison>> = BTreeMap::new();
-        for comparison in comparisons {
-            questions.entry((&comparison.query, &comparison.responses)).or_default().push(comparison);
-        }
+    /// Compares every pair of choices among the same responses to one query.
+    pub fn of<'a>(choices: impl IntoIterator<Item = &'a LogLine>) -> Self {
+        let mut choices: Vec<&LogLine> = choices.into_iter().collect();
+        choices.sort_by_key(|choice| choice.question);
         let mut agreements = Self::default();
-        for answers in questions.values() {
-            for (number, one) in answers.iter().enumerate() {
-                for other in answers.iter().skip(number + 1) {
+        for of_one_question in choices.chunk_by(|one, other| one.question == other.question) {
+            for (number, one) in of_one_question.iter().enumerate() {
+                for other in of_one_question.iter().skip(number + 1) {
                     agreements.count(one, other);
                 }
             }
@@ -50,11 +48,15 @@ impl Agreements {
         agreements
     }
 
-    fn count(&mut self, one: &Comparison, other: &Comparison) {
+    fn count(&mut self, one: &LogLine, other: &LogLine) {
         // The same text may stand at two places.
-        let same = one.responses.get(one.best) == other.responses.get(other.best);
+        let text = |choice: &LogLine| match choice.decision {
+            Decision::Best { first_alike, .. } => Some(first_alike),
+            Decision::CannotTell | Decision::TakenBack => None,
+        };
+        let same = text(one) == text(other);
         match one.labeler == other.labeler {
-            true => self.with_self.entry(one.labeler.clone()).or_default().count(same),
+            true => self.with_self.entry(one.labeler.to_string()).or_default().count(same),
             false => self.with_others.count(same),
         }
     }
@@ -63,10 +65,19 @@ impl Agreements {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::comparisons::{Comparison, Record};
+    use crate::labels::LabelLog;
 
     fn answer(query: &str, labeler: &str, best: usize) -> Comparison {
         let responses = vec!["a".into(), "b".into(), "c".into()];
         Comparison { query: query.into(), responses, labeler: labeler.into(), best, ..Comparison::default() }
+    }
+
+    fn agreements(answers: &[Comparison]) -> Agreements {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LabelLog::open(&folder.path().join("labels.jsonl")).unwrap();
+        log.append_many(answers.iter().cloned().map(Record::Judged).collect()).unwrap();
+        Agreements::of(log.choices())
     }
 
     #[test]
@@ -79,11 +90,11 @@ mod tests {
             answer("r", "bob", 2),
             answer("s", "bob", 1),
         ];
-        let agreements = Agreements::of(&answers);
-        assert_eq!(agreements.with_self, [("ada".to_string(), Agreement { pairs: 1, same: 1 })].into());
-        assert_eq!(agreements.with_others, Agreement { pairs: 3, same: 1 });
-        assert_eq!(agreements.with_others.rate(), Some(1.0 / 3.0));
-        assert_eq!(Agreements::of(&answers[5..]).with_others.rate(), None);
+        let of_all = agreements(&answers);
+        assert_eq!(of_all.with_self, [("ada".to_string(), Agreement { pairs: 1, same: 1 })].into());
+        assert_eq!(of_all.with_others, Agreement { pairs: 3, same: 1 });
+        assert_eq!(of_all.with_others.rate(), Some(1.0 / 3.0));
+        assert_eq!(agreements(&answers[5..]).with_others.rate(), None);
     }
 
     #[test]
@@ -92,7 +103,7 @@ mod tests {
             responses: vec!["a".into(), "a".into(), "b".into()],
             ..answer("q", labeler, best)
         };
-        let agreements = Agreements::of(&[of_twins("ada", 0), of_twins("bob", 1), of_twins("cyd", 2)]);
-        assert_eq!(agreements.with_others, Agreement { pairs: 3, same: 1 });
+        let of_all = agreements(&[of_twins("ada", 0), of_twins("bob", 1), of_twins("cyd", 2)]);
+        assert_eq!(of_all.with_others, Agreement { pairs: 3, same: 1 });
     }
 }

@@ -8,10 +8,10 @@ mod standing;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::log::LabelLog;
-use super::question::{Answer, Asked, Question, Signature};
+use super::log::{Decision, LabelLog, LogLine};
+use super::question::{Answer, Question, QuestionDigest, Signature};
 use super::repeats;
-use crate::data::comparisons::{Comparison, Record, Undone};
+use crate::data::comparisons::{Record, Undone};
 use crate::error::{Error, Result};
 use crate::run::interrupt::Interrupt;
 
@@ -68,7 +68,7 @@ pub struct Desk {
 #[derive(Debug, Default)]
 struct Place {
     before: Option<Question>,
-    skipped: HashSet<Asked>,
+    skipped: HashSet<QuestionDigest>,
     /// When it was asked last what is next, and whether the answer was that nothing is.
     asked: Option<(Instant, bool)>,
 }
@@ -161,7 +161,7 @@ impl Desk {
     /// Answers that count: those that choose, and of questions that were the last ones all.
     fn labels(&self) -> usize {
         if self.last.is_none() {
-            return self.log.comparisons().len();
+            return self.log.labels();
         }
         let before = self.labelers.values().filter_map(|place| place.before.as_ref());
         let open: HashSet<&str> = self.waiting.iter().chain(before).map(|question| question.id.as_str()).collect();
@@ -170,10 +170,10 @@ impl Desk {
 
     /// Questions to be drawn, so that every labeler has `ahead` to come: no more than labels are wanted.
     pub fn lacks(&self, ahead: usize) -> usize {
-        let open = |place: &Place| self.waiting.iter().filter(|one| !place.skipped.contains(&one.asked())).count();
+        let open = |place: &Place| self.waiting.iter().filter(|one| !place.skipped.contains(&one.digest())).count();
         let fewest = self.labelers.values().map(open).min().unwrap_or(self.waiting.len());
         let skipped = self.waiting.len() - fewest;
-        let left = self.plan.wanted.saturating_sub(self.log.comparisons().len()) + skipped;
+        let left = self.plan.wanted.saturating_sub(self.log.labels()) + skipped;
         (ahead * self.labelers.len().max(1)).min(left).saturating_sub(fewest)
     }
 
@@ -193,11 +193,14 @@ impl Desk {
     }
 
     /// The question before this labeler: the same one until it is answered or skipped.
-    pub fn next(&mut self, labeler: &str) -> Next {
-        let next = self.find_next(labeler);
+    ///
+    /// # Errors
+    /// When the log cannot be read again for a question that is repeated.
+    pub fn next(&mut self, labeler: &str) -> Result<Next> {
+        let next = self.find_next(labeler)?;
         let is_the_end = matches!(next, Next::Stopped | Next::Done);
         self.labelers.entry(labeler.into()).or_default().asked = Some((Instant::now(), is_the_end));
-        next
+        Ok(next)
     }
 
     /// Whether those who still ask know that nothing more comes.
@@ -206,22 +209,22 @@ impl Desk {
         asked.filter(|(at, _)| at.elapsed() < STILL_ASKS).all(|(_, was_told)| was_told)
     }
 
-    fn find_next(&mut self, labeler: &str) -> Next {
+    fn find_next(&mut self, labeler: &str) -> Result<Next> {
         if self.stopped {
-            return Next::Stopped;
+            return Ok(Next::Stopped);
         }
         let place = self.labelers.entry(labeler.into()).or_default();
         if let Some(question) = &place.before {
-            return Next::Answer(question.clone());
+            return Ok(Next::Answer(question.clone()));
         }
         if self.is_done() {
-            return self.then.clone();
+            return Ok(self.then.clone());
         }
-        let question = self.to_repeat(labeler).or_else(|| self.take_from_waiting(labeler));
+        let question = self.to_repeat(labeler)?.or_else(|| self.take_from_waiting(labeler));
         let question = question.or_else(|| self.last.is_some().then(|| self.take_what_is_left(labeler)).flatten());
-        let Some(question) = question else { return Next::Wait };
+        let Some(question) = question else { return Ok(Next::Wait) };
         self.labelers.entry(labeler.into()).or_default().before = Some(question.clone());
-        Next::Answer(question)
+        Ok(Next::Answer(question))
     }
 
     /// Takes an answer; when this returns, it is on the disk. The same answer that comes twice counts once.
@@ -231,7 +234,11 @@ impl Desk {
     pub fn answer(&mut self, id: &str, answer: Answer, signature: Signature) -> Result<()> {
         let labeler = signature.labeler.clone();
         let Some(question) = self.before(&labeler, id) else {
-            let is_there = self.log.answers_of(&labeler).next().is_some_and(|last| is_same_answer(last, id, answer));
+            let last = self.log.answers_of(&labeler).next().filter(|last| *last.id == *id);
+            let is_there = match last {
+                Some(last) => is_same_answer(last, &self.log.question(last)?, answer),
+                None => false,
+            };
             return if is_there { Ok(()) } else { Err(self.not_before(&labeler, id)) };
         };
         self.log.append(question.answered(answer, signature)?)?;
@@ -250,7 +257,7 @@ impl Desk {
     pub fn skip(&mut self, labeler: &str, id: &str) -> Result<()> {
         let question = self.before(labeler, id).ok_or_else(|| self.not_before(labeler, id))?;
         self.clear(labeler);
-        self.labelers.entry(labeler.into()).or_default().skipped.insert(question.asked());
+        self.labelers.entry(labeler.into()).or_default().skipped.insert(question.digest());
         if self.last.is_some() || !self.was_asked(&question) {
             self.waiting.push_back(question);
         }
@@ -262,14 +269,13 @@ impl Desk {
     /// # Errors
     /// [`Error::Usage`] if they have not answered anything, and as [`LabelLog::append`].
     pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<()> {
-        let is_asked = |answer: &&Comparison| self.last.as_ref().is_none_or(|last| last.contains(&answer.id));
-        let mut answers = self.log.answers_of(labeler).filter_map(Record::answer).filter(is_asked);
-        let last = answers.next().map(Question::from);
-        drop(answers);
         if self.closed {
             return Err(Error::usage("the last answer was given, and what was answered holds", "close the page"));
         }
+        let is_asked = |answer: &&LogLine| self.last.as_ref().is_none_or(|last| last.contains(&*answer.id));
+        let last = self.log.answers_of(labeler).find(is_asked);
         let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
+        let last = self.log.question(last)?;
         self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
         if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
             && (self.last.is_some() || !self.was_asked(&put_off))
@@ -290,7 +296,7 @@ impl Desk {
 
     fn take_from_waiting(&mut self, labeler: &str) -> Option<Question> {
         let skipped = &self.labelers.get(labeler)?.skipped;
-        let place = self.waiting.iter().position(|question| !skipped.contains(&question.asked()))?;
+        let place = self.waiting.iter().position(|question| !skipped.contains(&question.digest()))?;
         self.waiting.remove(place)
     }
 
@@ -305,9 +311,8 @@ impl Desk {
     }
 
     fn not_before(&self, labeler: &str, id: &str) -> Error {
-        let is_it = |record: &&Record| record.answer().is_some_and(|answer| answer.id == id);
         let others = self.labelers.keys().filter(|other| *other != labeler);
-        let what = match others.into_iter().any(|other| self.log.answers_of(other).any(|record| is_it(&record))) {
+        let what = match others.into_iter().any(|other| self.log.answers_of(other).any(|answer| *answer.id == *id)) {
             true => "somebody else has answered that question meanwhile",
             false => "that question is no longer before you",
         };
@@ -315,23 +320,28 @@ impl Desk {
     }
 
     /// Now and then, one that was answered before.
-    fn to_repeat(&self, labeler: &str) -> Option<Question> {
+    fn to_repeat(&self, labeler: &str) -> Result<Option<Question>> {
         let Plan { repeated, seed, .. } = self.plan;
-        repeats::draw(&self.log, labeler, &self.labelers.get(labeler)?.skipped, repeated, seed)
+        match self.labelers.get(labeler) {
+            Some(place) => repeats::draw(&self.log, labeler, &place.skipped, repeated, seed),
+            None => Ok(None),
+        }
     }
 
     /// Whether a question was answered before, so that it is one that is asked again.
     fn was_asked(&self, question: &Question) -> bool {
-        let asks = |one: &Comparison| one.query == question.query && one.responses == question.responses;
-        self.log.comparisons().iter().any(asks)
+        let digest = question.digest();
+        self.log.choices().any(|choice| choice.question == digest)
     }
 }
 
-/// Whether this is what a record says of the question with this id.
-fn is_same_answer(record: &Record, id: &str, answer: Answer) -> bool {
-    match (record, answer) {
-        (Record::Judged(one), Answer::Best(place)) => one.id == id && one.order.get(place) == Some(&one.best),
-        (Record::Undecided(one), Answer::CannotTell) => one.id == id,
+/// Whether this is what the log says of the question.
+fn is_same_answer(line: &LogLine, question: &Question, answer: Answer) -> bool {
+    match (line.decision, answer) {
+        (Decision::Best { response, .. }, Answer::Best(place)) => {
+            question.order.get(place).is_some_and(|&index| index == response as usize)
+        }
+        (Decision::CannotTell, Answer::CannotTell) => true,
         _ => false,
     }
 }
@@ -366,7 +376,7 @@ mod tests {
 
     impl Sitting {
         fn id(&mut self, labeler: &str) -> String {
-            match self.desk.next(labeler) {
+            match self.desk.next(labeler).unwrap() {
                 Next::Answer(question) => question.id,
                 other => panic!("{other:?}"),
             }
@@ -394,11 +404,11 @@ mod tests {
         assert_eq!(sitting.id("bob"), "1-0");
         sitting.desk.skip("bob", "1-0").unwrap();
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
-        assert_eq!(sitting.desk.next("ada"), Next::Done);
+        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Done);
         let late = Signature { labeler: "ada".into(), ..Signature::default() };
         let late = sitting.desk.answer("1-0", Answer::Best(1), late).unwrap_err();
         assert!(late.to_string().contains("somebody else"), "{late}");
-        assert_eq!((sitting.desk.standing("bob").labels, sitting.desk.log().comparisons().len()), (3, 2));
+        assert_eq!((sitting.desk.standing("bob").labels, sitting.desk.log().labels()), (3, 2));
     }
 
     #[test]
@@ -412,7 +422,7 @@ mod tests {
         assert_eq!((sitting.desk.standing("ada").labels, sitting.desk.standing("ada").yours), (0, 0));
         assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
         sitting.desk.offer_last(&[]);
-        assert_eq!(sitting.desk.next("bob"), Next::Wait);
+        assert_eq!(sitting.desk.next("bob").unwrap(), Next::Wait);
         let offered_again = [1, 2].map(question);
         sitting.desk.offer_last(&offered_again);
         assert_eq!(sitting.answer("bob", Answer::Best(1)), "1-2");
@@ -431,11 +441,12 @@ mod tests {
     fn a_place_on_the_screen_becomes_the_response_that_stood_there() {
         let mut sitting = sitting(9, 0.0, 2);
         assert_eq!(sitting.answer("ada", Answer::Best(2)), "1-0");
-        let [label] = sitting.desk.log().comparisons() else { panic!() };
+        let comparisons = sitting.desk.log().comparisons().unwrap();
+        let [label] = comparisons.as_slice() else { panic!() };
         assert_eq!((label.best, label.labeler.as_str(), label.ms), (3, "ada", Some(1500)));
         sitting.answer("ada", Answer::CannotTell);
-        assert_eq!(sitting.desk.log().comparisons().len(), 1);
-        assert_eq!(sitting.desk.next("ada"), Next::Wait);
+        assert_eq!(sitting.desk.log().labels(), 1);
+        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Wait);
         sitting.desk.offer([question(9)]);
         assert_eq!(sitting.id("ada"), "1-9");
         let nowhere =
@@ -457,7 +468,7 @@ mod tests {
         sitting.desk.answer("1-1", Answer::Best(0), again()).unwrap();
         assert!(sitting.desk.answer("1-1", Answer::Best(1), again()).is_err());
         assert!(sitting.desk.answer("1-1", Answer::CannotTell, again()).is_err());
-        assert_eq!(sitting.desk.log().comparisons().len(), 1);
+        assert_eq!(sitting.desk.log().labels(), 1);
     }
 
     #[test]
@@ -466,7 +477,7 @@ mod tests {
         let first = sitting.id("ada");
         sitting.desk.skip("ada", &first).unwrap();
         assert_eq!(sitting.answer("ada", Answer::Best(0)), "1-1");
-        assert_eq!(sitting.desk.next("ada"), Next::Wait);
+        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Wait);
         assert!(sitting.desk.lacks(1) > 0, "ada waits although a question lies there");
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
     }
@@ -488,16 +499,16 @@ mod tests {
         assert_eq!(sitting.id("ada"), "1-3");
         assert!(sitting.desk.undo("bob", None).is_ok() && sitting.desk.undo("bob", None).is_err());
         let path = sitting.folder.path().join("labels.jsonl");
-        let best: Vec<usize> = sitting.desk.log().comparisons().iter().map(|one| one.best).collect();
+        let best: Vec<usize> = sitting.desk.log().comparisons().unwrap().iter().map(|one| one.best).collect();
         assert_eq!(best, [0, 0], "the second answers, in the order 2, 0, 3, 1");
         drop(sitting.desk);
-        assert_eq!(LabelLog::open(&path).unwrap().comparisons().len(), 2);
+        assert_eq!(LabelLog::open(&path).unwrap().labels(), 2);
     }
 
     #[test]
     fn so_many_labels_are_asked_for_and_no_more_questions_drawn() {
         let mut sitting = sitting(3, 0.0, 0);
-        assert_eq!((sitting.desk.lacks(8), sitting.desk.next("ada")), (3, Next::Wait));
+        assert_eq!((sitting.desk.lacks(8), sitting.desk.next("ada").unwrap()), (3, Next::Wait));
         sitting.desk.offer((0..3).map(question));
         assert_eq!(sitting.desk.lacks(8), 0);
         sitting.answer("ada", Answer::CannotTell);
@@ -506,34 +517,48 @@ mod tests {
         for _ in 0..3 {
             sitting.answer("ada", Answer::Best(0));
         }
-        assert_eq!((sitting.desk.lacks(8), sitting.desk.next("ada"), sitting.desk.is_done()), (0, Next::Done, true));
+        assert_eq!(
+            (sitting.desk.lacks(8), sitting.desk.next("ada").unwrap(), sitting.desk.is_done()),
+            (0, Next::Done, true)
+        );
     }
 
     #[test]
     fn between_rounds_people_wait_and_any_of_them_can_stop_the_run() {
         let mut sitting = sitting(1, 0.0, 2);
         sitting.desk.begin_round(1, true);
-        assert_eq!(sitting.desk.next("ada"), Next::Wait, "questions of an older policy are gone");
+        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Wait, "questions of an older policy are gone");
         sitting.desk.offer([question(5)]);
         sitting.answer("ada", Answer::Best(0));
-        assert_eq!(sitting.desk.next("ada"), Next::Later);
+        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Later);
         assert!(!sitting.desk.standing("ada").cord);
         let run = Interrupt::new();
         sitting.desk.attach_cord(run.clone());
         sitting.desk.begin_round(1, false);
-        assert_eq!(sitting.desk.next("ada"), Next::Training, "the last round is labelled, and the run goes on");
+        assert_eq!(
+            sitting.desk.next("ada").unwrap(),
+            Next::Training,
+            "the last round is labelled, and the run goes on"
+        );
         sitting.desk.close();
         assert!(sitting.desk.undo("ada", None).is_err(), "a fit has begun with what was answered");
         assert!(!sitting.desk.has_told_everybody());
         assert!(sitting.desk.standing("ada").cord && !run.requested());
         let mut other = self::sitting(1, 0.0, 1);
         other.desk.stop();
-        assert_eq!((other.desk.next("ada"), other.desk.pulled_by()), (Next::Stopped, None), "it stopped itself");
+        assert_eq!(
+            (other.desk.next("ada").unwrap(), other.desk.pulled_by()),
+            (Next::Stopped, None),
+            "it stopped itself"
+        );
         sitting.desk.pull_cord("ada");
         sitting.desk.pull_cord("bob");
         assert!(run.check().is_err() && !sitting.desk.standing("bob").cord);
         assert_eq!(sitting.desk.pulled_by(), Some("ada"));
-        assert_eq!([sitting.desk.next("ada"), sitting.desk.next("bob")], [Next::Stopped, Next::Stopped]);
+        assert_eq!(
+            [sitting.desk.next("ada").unwrap(), sitting.desk.next("bob").unwrap()],
+            [Next::Stopped, Next::Stopped]
+        );
         assert!(sitting.desk.has_told_everybody());
     }
 
@@ -542,7 +567,7 @@ mod tests {
         let mut sitting = sitting(9, 0.0, 1);
         sitting.answer("ada", Answer::Best(0));
         sitting.desk.end_round();
-        assert_eq!(sitting.desk.next("ada"), Next::Done);
+        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Done);
     }
 
     #[test]
@@ -552,7 +577,7 @@ mod tests {
         for number in 0..400 {
             let labeler = if number % 2 == 0 { "ada" } else { "bob" };
             // Ada always likes the same text, whatever its place; Bob always takes the first place.
-            let Next::Answer(question) = sitting.desk.next(labeler) else { panic!() };
+            let Next::Answer(question) = sitting.desk.next(labeler).unwrap() else { panic!() };
             let first = question.order.iter().position(|&index| index == 0).unwrap();
             again += usize::from(question.id.contains("-again-"));
             sitting.answer(labeler, Answer::Best(if labeler == "ada" { first } else { 0 }));
@@ -563,7 +588,7 @@ mod tests {
         assert!(ada.agreement_with_self.pairs > 10 && ada.agreement_of_all.pairs > 10);
         assert!(bob.agreement_with_self.rate().unwrap() < 0.6, "{bob:?}");
         assert_eq!((ada.labels, ada.yours, ada.seconds_a_label), (400, 200, Some(1.5)));
-        let answers = sitting.desk.log().comparisons();
+        let answers = &sitting.desk.log().comparisons().unwrap();
         for one in answers {
             let times = answers.iter().filter(|other| other.labeler == one.labeler && other.query == one.query);
             assert!(times.count() <= 2);

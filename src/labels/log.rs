@@ -1,26 +1,33 @@
 //! The append-only label log: a judgment that was acknowledged is never lost.
 
+mod index;
+mod line;
+
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::question::Question;
-use crate::data::comparisons::{Comparison, Record, parse_records, standing};
+use crate::data::comparisons::{Comparison, Record, parse_record, parse_records, standing};
+use crate::data::without_byte_order_mark;
 use crate::error::{Error, Result};
 use crate::run::fault_point;
 use crate::run::files::sync_folder;
+use index::Index;
 
-/// A JSONL file of comparisons, open for one writer.
+pub use line::{Decision, LogLine};
+
+/// A JSONL file of comparisons, open for one writer. Its texts stay in the file, and are read from there again
+/// when they are asked for, so that a long log takes little memory.
 ///
-/// Labelling resumes by leaving out what [`LabelLog::records`] already holds.
+/// Labelling resumes by leaving out what [`LabelLog::lines`] already holds.
 #[derive(Debug)]
 pub struct LabelLog {
     path: PathBuf,
     file: File,
     length_bytes: u64,
-    records: Vec<Record>,
-    comparisons: Vec<Comparison>,
+    index: Index,
 }
 
 impl LabelLog {
@@ -30,70 +37,93 @@ impl LabelLog {
     /// the log; the rest is read.
     ///
     /// # Errors
-    /// When another program writes to this log, when a complete line is no comparison, or
-    /// when the operating system refuses.
+    /// When another program writes to this log, when a complete line is no comparison, when it is not a file
+    /// that can be read again, such as a pipe, or when the operating system refuses.
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = file.map_err(|source| Error::file("open", path, source))?;
-        lock(&file, path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|source| Error::file("read", path, source))?;
-
-        let mut log = Self { path: path.into(), file, length_bytes: 0, records: Vec::new(), comparisons: Vec::new() };
-        let complete_bytes = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        let (complete, last_line) = bytes.split_at_checked(complete_bytes).unwrap_or((&bytes, &[]));
-        log.records = parse_records(text_of(complete, path)?, path)?;
-        log.length_bytes = complete.len() as u64;
-        if bytes.is_empty() {
-            sync_name(path)?;
-        } else if !last_line.is_empty() {
-            log.repair(last_line)?;
+        let file = file.map_err(|source| Error::file("open", path, source))?;
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            let what = format!("{} is a pipe or a device, and labels are kept in a file", path.display());
+            return Err(Error::usage(what, "name a file"));
         }
-        log.comparisons = standing(log.records.clone());
+        lock(&file, path)?;
+        let mut index = Index::default();
+        let (length_bytes, last_line) = read_lines(&file, path, |record, offset| {
+            index.add(&record, offset);
+            true
+        })?;
+        let mut log = Self { path: path.into(), file, length_bytes, index };
+        if !last_line.is_empty() {
+            log.repair(&last_line)?;
+        } else if length_bytes == 0 {
+            sync_name(path)?;
+        }
         Ok(log)
     }
 
-    /// What was decided and not taken back, oldest first.
-    pub fn comparisons(&self) -> &[Comparison] {
-        &self.comparisons
+    /// What was there and what was appended, oldest first.
+    pub fn lines(&self) -> &[LogLine] {
+        self.index.lines()
     }
 
-    /// Every line of the log: what was there and what was appended, oldest first.
-    pub fn records(&self) -> &[Record] {
-        &self.records
+    /// Answers that choose and were not taken back.
+    pub fn labels(&self) -> usize {
+        self.index.labels()
+    }
+
+    /// The same, one by one, oldest first.
+    pub fn choices(&self) -> impl Iterator<Item = &LogLine> + Clone {
+        self.index.choices()
     }
 
     /// The answers of a labeler that were not taken back, the last first.
-    pub fn answers_of(&self, labeler: &str) -> impl Iterator<Item = &Record> {
-        let mut taken_back: Vec<&str> = Vec::new();
-        self.records.iter().rev().filter(move |record| match record {
-            Record::Undone(undone) if undone.labeler == labeler => {
-                taken_back.push(&undone.undo);
-                false
-            }
-            Record::Judged(answer) | Record::Undecided(answer) if answer.labeler == labeler => {
-                let place = taken_back.iter().position(|id| *id == answer.id);
-                place.map(|place| taken_back.swap_remove(place)).is_none()
-            }
-            _ => false,
-        })
+    pub fn answers_of(&self, labeler: &str) -> impl Iterator<Item = &LogLine> {
+        self.index.answers_of(labeler)
     }
 
     /// The last answer to a question that was not taken back.
-    pub fn answer_to(&self, question: &Question) -> Option<&Record> {
-        let mut taken_back: Vec<&str> = Vec::new();
-        self.records.iter().rev().find(|record| match record {
-            Record::Undone(undone) if undone.undo == question.id => {
-                taken_back.push(&undone.labeler);
-                false
-            }
-            Record::Judged(answer) | Record::Undecided(answer) if answer.id == question.id => {
-                let by_them = |labeler: &&str| labeler.is_empty() || *labeler == answer.labeler;
-                let undone = taken_back.iter().position(by_them);
-                let stands = undone.map(|place| taken_back.swap_remove(place)).is_none();
-                stands && answer.query == question.query && answer.responses == question.responses
-            }
-            _ => false,
+    pub fn answer_to(&self, question: &Question) -> Option<&LogLine> {
+        self.index.answer_to(question)
+    }
+
+    /// The first `lines` lines with their texts; all of them, if there are fewer.
+    ///
+    /// # Errors
+    /// When the file cannot be read again.
+    pub fn records(&self, lines: usize) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        if lines > 0 {
+            read_lines(&self.file, &self.path, |record, _| {
+                records.push(record);
+                records.len() < lines
+            })?;
+        }
+        Ok(records)
+    }
+
+    /// What was decided and not taken back, with its texts, oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::records`].
+    pub fn comparisons(&self) -> Result<Vec<Comparison>> {
+        Ok(standing(self.records(usize::MAX)?))
+    }
+
+    /// The question of an answer, with its texts.
+    ///
+    /// # Errors
+    /// When the file cannot be read again, or no longer holds it there.
+    pub fn question(&self, answer: &LogLine) -> Result<Question> {
+        let mut bytes = Vec::new();
+        let mut reader = BufReader::new(&self.file);
+        let read = reader.seek(SeekFrom::Start(answer.offset)).and_then(|_| reader.read_until(b'\n', &mut bytes));
+        read.map_err(|source| Error::file("read", &self.path, source))?;
+        let text = std::str::from_utf8(&bytes).map(without_byte_order_mark).unwrap_or_default();
+        let record = parse_record(text, 1, &self.path, false).ok();
+        let question = record.as_ref().and_then(Record::answer).map(Question::from);
+        question.filter(|question| question.digest() == answer.question).ok_or_else(|| {
+            let what = "another program changed it while labels were written to it";
+            Error::input(&self.path, what, "label again when nothing else writes to it")
         })
     }
 
@@ -120,16 +150,19 @@ impl LabelLog {
         parse_records(&lines, &self.path).map_err(|error| {
             Error::failed(format!("refused to log a comparison that cannot be read again: {error}"), error.hint())
         })?;
+        let mut offset = self.length_bytes;
         self.write(lines.as_bytes())?;
-        for record in records {
-            self.records.push(record.clone());
-            record.count_among(&mut self.comparisons);
+        for (record, line) in records.iter().zip(lines.split_inclusive('\n')) {
+            self.index.add(record, offset);
+            offset += line.len() as u64;
         }
         Ok(())
     }
 
     fn write(&mut self, lines: &[u8]) -> Result<()> {
-        let written = self.file.write_all(lines).and_then(|()| {
+        // What was read meanwhile moved the place where the file is written.
+        let at_end = self.file.seek(SeekFrom::Start(self.length_bytes));
+        let written = at_end.and_then(|_| self.file.write_all(lines)).and_then(|()| {
             fault_point("labels appended");
             self.file.sync_data()
         });
@@ -147,7 +180,6 @@ impl LabelLog {
     /// Ends the file after its last complete line.
     fn truncate(&mut self) -> std::io::Result<()> {
         self.file.set_len(self.length_bytes)?;
-        self.file.seek(SeekFrom::Start(self.length_bytes))?;
         self.file.sync_data()
     }
 
@@ -156,8 +188,8 @@ impl LabelLog {
         let last = std::str::from_utf8(last_line).ok().and_then(|line| parse_records(line, &self.path).ok());
         match last {
             Some(records) if !records.is_empty() => {
+                records.iter().for_each(|record| self.index.add(record, self.length_bytes));
                 self.length_bytes += last_line.len() as u64;
-                self.records.extend(records);
                 self.write(b"\n")
             }
             _ => {
@@ -179,12 +211,34 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     }
 }
 
-fn text_of<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let before = bytes.iter().take(error.valid_up_to());
-        let line = 1 + before.filter(|&&byte| byte == b'\n').count();
-        Error::line(path, line, "not UTF-8 text", "correct the line or delete it")
-    })
+/// Does `work` with each record and the bytes before its line, until it says no. The bytes of the complete lines
+/// that were read, and those after the last complete line.
+fn read_lines(file: &File, path: &Path, mut work: impl FnMut(Record, u64) -> bool) -> Result<(u64, Vec<u8>)> {
+    let failed = |source| Error::file("read", path, source);
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    reader.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let (mut offset, mut number, mut line) = (0, 1, Vec::new());
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line).map_err(failed)?;
+        if !line.ends_with(b"\n") {
+            return Ok((offset, line));
+        }
+        let text = text_of(&line, number, path)?;
+        let goes_on = text.trim().is_empty() || work(parse_record(text, number, path, false)?, offset);
+        offset += line.len() as u64;
+        number += 1;
+        if !goes_on {
+            return Ok((offset, Vec::new()));
+        }
+    }
+}
+
+/// The text of a line; that of the first is without a byte order mark.
+fn text_of<'a>(line: &'a [u8], number: usize, path: &Path) -> Result<&'a str> {
+    let text = std::str::from_utf8(line)
+        .map_err(|_| Error::line(path, number, "not UTF-8 text", "correct the line or delete it"))?;
+    Ok(if number == 1 { without_byte_order_mark(text) } else { text })
 }
 
 /// Adds the line to `<name>.torn`, after those of earlier accidents.
@@ -217,7 +271,7 @@ mod tests {
     }
 
     fn ids(log: &LabelLog) -> Vec<&str> {
-        log.comparisons().iter().map(|comparison| comparison.id.as_str()).collect()
+        log.choices().map(|choice| &*choice.id).collect()
     }
 
     #[test]
@@ -225,7 +279,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
         let mut log = LabelLog::open(&path).unwrap();
-        assert!(log.comparisons().is_empty());
+        assert!(log.lines().is_empty());
         log.append(Record::Judged(comparison("a"))).unwrap();
         drop(log);
 
@@ -246,10 +300,10 @@ mod tests {
         log.append_many(["a", "b"].map(|id| Record::Judged(comparison(id))).into()).unwrap();
         log.append(Record::Undone(Undone { undo: "a".into(), labeler: String::new(), at: None })).unwrap();
         log.append(Record::Undecided(comparison("c"))).unwrap();
-        assert_eq!((ids(&log), log.records().len()), (vec!["b"], 4));
+        assert_eq!((ids(&log), log.lines().len()), (vec!["b"], 4));
         drop(log);
         let log = LabelLog::open(&path).unwrap();
-        assert_eq!((ids(&log), log.records().len()), (vec!["b"], 4));
+        assert_eq!((ids(&log), log.lines().len()), (vec!["b"], 4));
     }
 
     /// The program may be killed after any byte of a line.
@@ -272,7 +326,7 @@ mod tests {
                 assert_eq!(moved.unwrap(), [cut, b"\n"].concat());
             }
             let text = std::fs::read_to_string(&path).unwrap();
-            assert_eq!(parse_comparisons(&text, &path).unwrap(), log.comparisons());
+            assert_eq!(parse_comparisons(&text, &path).unwrap(), log.comparisons().unwrap());
         }
     }
 
@@ -294,7 +348,7 @@ mod tests {
         let mut log = LabelLog::open(&path).unwrap();
         let best_out_of_range = Comparison { best: 2, ..comparison("b") };
         assert!(log.append_many([comparison("a"), best_out_of_range].map(Record::Judged).into()).is_err());
-        assert!(log.comparisons().is_empty());
+        assert!(log.lines().is_empty());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
     }
 
@@ -315,9 +369,9 @@ mod tests {
     fn a_full_disk_is_reported() {
         let path = PathBuf::from("/dev/full");
         let file = OpenOptions::new().write(true).open(&path).unwrap();
-        let mut log = LabelLog { path, file, length_bytes: 0, records: Vec::new(), comparisons: Vec::new() };
+        let mut log = LabelLog { path, file, length_bytes: 0, index: Index::default() };
         let error = log.append(Record::Judged(comparison("a"))).unwrap_err();
         assert!(matches!(error, Error::File { action: "write", .. }), "{error}");
-        assert!(log.comparisons().is_empty());
+        assert!(log.lines().is_empty());
     }
 }

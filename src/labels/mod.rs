@@ -20,7 +20,7 @@ pub mod web;
 pub use agreement::{Agreement, Agreements};
 pub use classifier::Classifier;
 pub use desk::{Desk, Next, Plan, Standing};
-pub use log::LabelLog;
+pub use log::{Decision, LabelLog, LogLine};
 pub use people::People;
 pub use question::{Answer, Question, Signature};
 pub use shared_desk::SharedDesk;

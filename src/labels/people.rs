@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::log::Decision;
 use super::question::{Asked, Question};
 use super::shared_desk::SharedDesk;
 use super::{Desk, Judgment, Labeler};
-use crate::data::comparisons::Record;
 use crate::error::{Error, Result};
 use crate::run::files;
 use crate::run::interrupt::Interrupt;
@@ -100,9 +100,9 @@ fn question((query, responses): &Asked, instructions: &str) -> Question {
 
 /// What the log says of a question, by the place in which it is shown here. "Cannot tell" is a tie.
 fn answer(desk: &Desk, question: &Question) -> Option<Judgment> {
-    match desk.log().answer_to(question)? {
-        Record::Judged(answer) => {
-            let best = question.order.iter().position(|&index| index == answer.best)?;
+    match desk.log().answer_to(question)?.decision {
+        Decision::Best { response, .. } => {
+            let best = question.order.iter().position(|&index| index == response as usize)?;
             Some(Judgment { best, tied: false })
         }
         _ => Some(Judgment { best: 0, tied: true }),

@@ -1,5 +1,7 @@
 //! What a labeler is shown, and what becomes of the answer.
 
+use sha2::{Digest, Sha256};
+
 use crate::data::comparisons::{Comparison, Record};
 use crate::error::{Error, Result};
 use crate::visible::visible;
@@ -19,6 +21,24 @@ pub struct Question {
 
 /// The query and the responses of a question.
 pub type Asked = (String, Vec<String>);
+
+/// What makes two questions the same: their query and their responses, in the order in which these are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuestionDigest([u8; 16]);
+
+impl QuestionDigest {
+    /// The first half of the SHA-256 of both, each text after its length.
+    pub fn of(query: &str, responses: &[String]) -> Self {
+        let mut sha256 = Sha256::new();
+        for text in std::iter::once(query).chain(responses.iter().map(String::as_str)) {
+            sha256.update((text.len() as u64).to_le_bytes());
+            sha256.update(text);
+        }
+        let mut half = [0; 16];
+        half.iter_mut().zip(sha256.finalize()).for_each(|(to, from)| *to = from);
+        Self(half)
+    }
+}
 
 /// What a labeler said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +60,8 @@ pub struct Signature {
 
 impl Question {
     /// What makes two questions the same.
-    pub fn asked(&self) -> Asked {
-        (self.query.clone(), self.responses.clone())
+    pub fn digest(&self) -> QuestionDigest {
+        QuestionDigest::of(&self.query, &self.responses)
     }
 
     /// The responses in the order on the screen.

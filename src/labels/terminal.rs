@@ -74,7 +74,7 @@ impl TerminalLabeler<'_> {
     pub fn run(mut self, gone: impl Fn() -> bool) -> Result<()> {
         self.write(&format!("{}\n\n{KEYS}\n", visible(self.instructions.trim())));
         loop {
-            match self.desk.with(|desk| desk.next(self.name)) {
+            match self.desk.with(|desk| desk.next(self.name))? {
                 Next::Done | Next::Training | Next::Stopped => return Ok(()),
                 Next::Wait | Next::Later if gone() => return Ok(()),
                 Next::Wait | Next::Later => self.desk.wait(Duration::from_millis(200)),

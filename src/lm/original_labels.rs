@@ -88,38 +88,63 @@ pub fn count_changed_as_text(labels: &[PickBest], tokenizer: &Tokenizer) -> Resu
     Ok(count)
 }
 
-/// Comparisons as the original's labels: filled up to the longest query and the longest response of the
-/// file. `path` is named in errors.
-///
-/// # Errors
-/// [`Error::Input`] for another tokenizer than GPT-2's, and for a comparison of another number of
-/// responses than four.
-pub fn comparisons_to_labels(comparisons: &[Comparison], path: &Path, tokenizer: &Tokenizer) -> Result<Vec<PickBest>> {
-    demand_gpt2(tokenizer, path, "the original's labels are token ids of GPT-2")?;
-    let of_four = (1..).zip(comparisons).map(|(number, comparison)| encode(comparison, number, path, tokenizer));
-    let mut labels = of_four.collect::<Result<Vec<_>>>()?;
-    let longest_query = labels.iter().map(|label| label.query.len()).max().unwrap_or(0);
-    let longest_sample = labels.iter().flat_map(PickBest::samples).map(<[u32]>::len).max().unwrap_or(0);
-    for label in &mut labels {
-        label.query.resize(longest_query, PADDING);
-        for sample in [&mut label.sample0, &mut label.sample1, &mut label.sample2, &mut label.sample3] {
-            sample.resize(longest_sample, PADDING);
-        }
-    }
-    Ok(labels)
+/// Comparisons as the original's labels, one after the other: first each is measured, then each is filled up to
+/// the longest query and the longest response of all.
+pub struct LabelEncoder<'a> {
+    tokenizer: &'a Tokenizer,
+    /// Named in errors.
+    path: &'a Path,
+    longest_query: usize,
+    longest_sample: usize,
 }
 
-fn encode(comparison: &Comparison, number: usize, path: &Path, tokenizer: &Tokenizer) -> Result<PickBest> {
-    let [one, two, three, four] = comparison.responses.as_slice() else {
-        let what = format!("comparison {number} has {} responses", comparison.responses.len());
-        return Err(Error::input(path, what, "the original's format is the best of four"));
-    };
-    Ok(PickBest {
-        query: tokenizer.encode(&comparison.query)?,
-        sample0: tokenizer.encode(one)?,
-        sample1: tokenizer.encode(two)?,
-        sample2: tokenizer.encode(three)?,
-        sample3: tokenizer.encode(four)?,
-        best: comparison.best,
-    })
+impl<'a> LabelEncoder<'a> {
+    /// For a file of comparisons.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for another tokenizer than GPT-2's.
+    pub fn new(tokenizer: &'a Tokenizer, path: &'a Path) -> Result<Self> {
+        demand_gpt2(tokenizer, path, "the original's labels are token ids of GPT-2")?;
+        Ok(Self { tokenizer, path, longest_query: 0, longest_sample: 0 })
+    }
+
+    /// Takes note of how long the `number`th comparison is, from 1.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for another number of responses than four.
+    pub fn measure(&mut self, number: usize, comparison: &Comparison) -> Result<()> {
+        let label = self.tokens(number, comparison)?;
+        self.longest_query = self.longest_query.max(label.query.len());
+        let longest = label.samples().into_iter().map(<[u32]>::len).fold(self.longest_sample, usize::max);
+        self.longest_sample = longest;
+        Ok(())
+    }
+
+    /// The `number`th comparison, which was measured.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub fn encode(&self, number: usize, comparison: &Comparison) -> Result<PickBest> {
+        let mut label = self.tokens(number, comparison)?;
+        label.query.resize(self.longest_query, PADDING);
+        for sample in [&mut label.sample0, &mut label.sample1, &mut label.sample2, &mut label.sample3] {
+            sample.resize(self.longest_sample, PADDING);
+        }
+        Ok(label)
+    }
+
+    fn tokens(&self, number: usize, comparison: &Comparison) -> Result<PickBest> {
+        let [one, two, three, four] = comparison.responses.as_slice() else {
+            let what = format!("comparison {number} has {} responses", comparison.responses.len());
+            return Err(Error::input(self.path, what, "the original's format is the best of four"));
+        };
+        Ok(PickBest {
+            query: self.tokenizer.encode(&comparison.query)?,
+            sample0: self.tokenizer.encode(one)?,
+            sample1: self.tokenizer.encode(two)?,
+            sample2: self.tokenizer.encode(three)?,
+            sample3: self.tokenizer.encode(four)?,
+            best: comparison.best,
+        })
+    }
 }

@@ -4,21 +4,17 @@ use std::collections::HashSet;
 
 use super::fit::NormalizationSamples;
 use crate::data::LeftOut;
-use crate::data::comparisons::{Comparison, Record};
 use crate::device::Room;
 use crate::error::{Error, Result};
-use crate::labels::Question;
+use crate::labels::{LabelLog, Question};
 use crate::lm::memory::{Inference, Memory};
 use crate::lm::{LanguageModel, Sampling, Task, sample, sample_and_tell};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, shuffled, uniform};
 
-/// Bytes of a comparison on the host, in the log and as it stands: so many a token of each response and of
-/// the query, and what its texts need however short they are.
-const OF_A_TOKEN: usize = 10;
-const OF_A_RESPONSE: usize = 90;
-const OF_A_COMPARISON: usize = 700;
+/// Bytes that the log keeps in memory of a comparison, whose texts stay in the file.
+const OF_A_COMPARISON: u64 = 200;
 
 /// Draws the questions of a run. Each is known by its number, which with the seed decides the query, the
 /// responses, and their order on the screen.
@@ -63,8 +59,6 @@ impl<'a> Questions<'a> {
     pub(super) fn that_fit(&self, most: usize, comparisons: usize, room: Room) -> Result<(usize, Memory)> {
         let longest_query = self.tokens.iter().map(Vec::len).max().unwrap_or(0);
         let (response, responses) = (self.task.sampling.response_length, self.responses_per_query);
-        let a_comparison =
-            OF_A_COMPARISON + OF_A_TOKEN * longest_query + responses * (OF_A_RESPONSE + OF_A_TOKEN * response);
         let drawing = Inference {
             models: 1,
             rows: most * responses,
@@ -72,7 +66,7 @@ impl<'a> Questions<'a> {
             context: self.task.longest_row(longest_query) - response,
             response,
             rated: false,
-            kept: (a_comparison as u64).saturating_mul(comparisons as u64),
+            kept: OF_A_COMPARISON.saturating_mul(comparisons as u64),
         };
         let hint = "lower labels.responses_per_query, task.response_length_tokens or labels.comparisons, or use a smaller \
                     model";
@@ -81,9 +75,9 @@ impl<'a> Questions<'a> {
     }
 
     /// The numbers of questions that a log does not hold, from the lowest on.
-    pub fn open_numbers(&self, records: &[Record]) -> impl Iterator<Item = usize> + use<> {
-        let number = |answer: &Comparison| number_of(self.seed, &answer.id);
-        let answered: HashSet<usize> = records.iter().filter_map(Record::answer).filter_map(number).collect();
+    pub fn open_numbers(&self, log: &LabelLog) -> impl Iterator<Item = usize> + use<> {
+        let answers = log.lines().iter().filter(|line| line.is_answer());
+        let answered: HashSet<usize> = answers.filter_map(|answer| number_of(self.seed, &answer.id)).collect();
         (0..).filter(move |number| !answered.contains(number))
     }
 

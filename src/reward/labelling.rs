@@ -103,15 +103,15 @@ impl Labelling<'_> {
     }
 
     fn judge_until_done(&self, labeler: &mut dyn Labeler, log: &mut LabelLog, ties: &mut Ties) -> Result<()> {
-        let mut numbers = self.questions.open_numbers(log.records());
-        let mut progress = self.begin(log.comparisons().len());
-        while log.comparisons().len() < self.wanted {
-            let some = self.at_once.min(self.wanted - log.comparisons().len());
+        let mut numbers = self.questions.open_numbers(log);
+        let mut progress = self.begin(log.labels());
+        while log.labels() < self.wanted {
+            let some = self.at_once.min(self.wanted - log.labels());
             let drawn = self.draw(numbers.by_ref().take(some), log.path())?;
             let judged = drawn.iter().map(|question| judge(question, labeler, ties));
             log.append_many(judged.collect::<Result<Vec<_>>>()?)?;
             progress.advance(drawn.len() as u64);
-            if self.interrupt.requested() && log.comparisons().len() < self.wanted {
+            if self.interrupt.requested() && log.labels() < self.wanted {
                 return Err(Error::Interrupted { checkpoint: Some(log.path().to_path_buf()) });
             }
         }
@@ -127,7 +127,7 @@ impl Labelling<'_> {
     pub fn supply(&self, desk: &SharedDesk) -> Result<()> {
         let (mut numbers, done, path) = desk.with(|desk| {
             let log = desk.log();
-            (self.questions.open_numbers(log.records()), log.comparisons().len(), log.path().to_path_buf())
+            (self.questions.open_numbers(log), log.labels(), log.path().to_path_buf())
         });
         let mut progress = self.begin(done);
         let started = Instant::now();
@@ -136,7 +136,7 @@ impl Labelling<'_> {
             let is_late = self.patience.is_some_and(|patience| started.elapsed() >= patience);
             // Looked at and ended at once: nobody can take a label back in between.
             let (labels, is_done, lacking) = desk.with(|desk| {
-                let labels = desk.log().comparisons().len();
+                let labels = desk.log().labels();
                 let is_done = desk.is_done() || is_late && labels >= FEWEST;
                 if is_done {
                     desk.end_round();

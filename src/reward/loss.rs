@@ -17,6 +17,9 @@ use crate::lm::{Backward, GradientSquares, ModelConfig, Passes};
 use crate::run::health::check_finite;
 use crate::run::interrupt::Interrupt;
 
+/// Bytes of a list beside what is in it.
+const OF_A_LIST: usize = 40;
+
 /// A comparison in tokens: any number of responses from two.
 #[derive(Debug, Clone)]
 pub struct TokenComparison {
@@ -33,6 +36,15 @@ impl TokenComparison {
     pub fn new(query: Vec<u32>, responses: Vec<Vec<u32>>, best: usize) -> Self {
         let query_keys = [hash_of(&query); 2];
         Self { query, responses, best, query_keys }
+    }
+
+    /// Bytes that these take on the host, with what their lists need.
+    pub fn bytes_on_host(comparisons: &[Self]) -> u64 {
+        let of_list = |tokens: &Vec<u32>| OF_A_LIST + size_of_val(tokens.as_slice());
+        let of_one = |one: &Self| {
+            size_of::<Self>() + of_list(&one.query) + OF_A_LIST + one.responses.iter().map(of_list).sum::<usize>()
+        };
+        comparisons.iter().map(of_one).sum::<usize>() as u64
     }
 
     /// Whether this response is the chosen one, or the same tokens.

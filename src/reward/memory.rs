@@ -40,12 +40,13 @@ pub fn backward_that_fits(
             gradient_checkpointing: settings.gradient_checkpointing,
         },
     };
+    let normalization = (settings.normalize_samples * (OF_A_TOKEN * sampled + OF_A_RESPONSE)) as u64;
     let fitting = Loop {
         pass,
         lora: Lora { rank: 0, alpha: 1.0 },
         frozen: 1,
         sampled_rows: settings.normalize_samples,
-        kept: (settings.normalize_samples * (OF_A_TOKEN * sampled + OF_A_RESPONSE)) as u64,
+        kept: normalization + TokenComparison::bytes_on_host(comparisons),
         section: "reward",
     };
     let (backward, memory) = fitting.backward_that_fits(&model.config, responses, room)?;

@@ -37,11 +37,11 @@ pub enum Choosers<'a> {
 }
 
 impl Choosers<'_> {
-    /// Every line of the log, which people's desk holds.
-    fn records(&self, path: &Path) -> Result<Vec<Record>> {
+    /// The first lines of the log, which people's desk holds.
+    fn records(&self, path: &Path, lines: usize) -> Result<Vec<Record>> {
         match self {
-            Self::Labeler(_) => Ok(open_log(path)?.records().to_vec()),
-            Self::People { desk, .. } => Ok(desk.with(|desk| desk.log().records().to_vec())),
+            Self::Labeler(_) => open_log(path)?.records(lines),
+            Self::People { desk, .. } => desk.with(|desk| desk.log().records(lines)),
         }
     }
 
@@ -211,9 +211,7 @@ impl Rounds<'_> {
             LinesOfLabels::write(lines, stage.path())?;
         }
         let lines = LinesOfLabels::read(stage.path())?;
-        let mut records = choosers.records(&self.directory.comparisons())?;
-        records.truncate(lines);
-        let settled = standing(records);
+        let settled = standing(choosers.records(&self.directory.comparisons(), lines)?);
         if let Choosers::People { desk, .. } = choosers {
             desk.with(|desk| {
                 desk.begin_round(settled.len(), another);
@@ -251,16 +249,16 @@ impl Rounds<'_> {
             Choosers::Labeler(labeler) => {
                 let mut log = open_log(&self.directory.comparisons())?;
                 let ties = labelling(None)?.run(&mut **labeler, &mut log)?;
-                Ok((log.records().len(), Some(ties)))
+                Ok((log.lines().len(), Some(ties)))
             }
             Choosers::People { desk, patience } => {
                 desk.with(|desk| desk.begin_round(round.labels, another));
                 labelling(*patience)?.supply(desk)?;
-                let labels = desk.with(|desk| desk.log().comparisons().len());
+                let labels = desk.with(|desk| desk.log().labels());
                 if labels < round.labels {
                     progress.say(&format!("going on with {labels} of {} labels", round.labels));
                 }
-                Ok((desk.with(|desk| desk.log().records().len()), None))
+                Ok((desk.with(|desk| desk.log().lines().len()), None))
             }
         }
     }

@@ -36,6 +36,7 @@ pub fn fine_tune(
 ) -> Result<Supervised> {
     let Session { model, settings, interrupt, seed, room, progress } = *session;
     let (sft, task) = (&settings.sft, Task::new(&settings.task, model)?);
+    let kept = TokenComparison::bytes_on_host(&comparisons);
     let (train, held_out) = split(comparisons, settings, seed, &mut left_out);
     let chosen = Chosen::of(&train, &task, &mut left_out).repeated(sft.epochs);
     let held_out = Chosen::of(&held_out, &task, &mut left_out);
@@ -59,7 +60,7 @@ pub fn fine_tune(
         lora: crate::config::Lora { rank: 0, alpha: 1.0 },
         frozen: 1,
         sampled_rows: 1,
-        kept: 0,
+        kept,
         section: "sft",
     };
     let (fit, memory) = fitting.backward_that_fits(&model.config, 1, room)?;

@@ -167,7 +167,8 @@ fn two_people_label_to_the_end_and_take_back_what_they_like() {
     let (_, done) = answer("ada", &ada["question"]["id"], json!(2));
     assert_eq!((&done["state"], &done["standing"]["labels"]), (&json!("done"), &json!(4)));
 
-    let best: Vec<usize> = page.desk.with(|desk| desk.log().comparisons().iter().map(|one| one.best).collect());
+    let best: Vec<usize> =
+        page.desk.with(|desk| desk.log().comparisons().unwrap().iter().map(|one| one.best).collect());
     assert_eq!(best, [1, 3, 0, 0]);
 }
 

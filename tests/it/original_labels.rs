@@ -7,11 +7,11 @@ use std::process::{Command, Output};
 use preftune::data::LeftOut;
 use preftune::data::comparisons::Comparison;
 use preftune::data::entries::Entries;
-use preftune::data::openai::{Labels, PADDING, PickBest, to_json, without_padding};
+use preftune::data::openai::{Labels, PADDING, PickBest, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{
-    LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, comparisons_to_labels,
-    labels_to_comparisons, original_labels, parameters,
+    LabelEncoder, LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, labels_to_comparisons,
+    original_labels, parameters,
 };
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ fn stand_in(folder: &Path) -> (LanguageModel, Vec<PickBest>) {
     fs::write(&paths[0], vocabulary).unwrap();
     fs::write(&paths[1], merges).unwrap();
     let labels = labels::generate(&texts, &model.tokenizer, COUNT, 1).unwrap();
-    fs::write(folder.join("labels.json"), to_json(&labels)).unwrap();
+    fs::write(folder.join("labels.json"), serde_json::to_string(&labels).unwrap()).unwrap();
     (model, labels)
 }
 
@@ -109,7 +109,7 @@ fn a_tokenizer_is_gpt2s_by_its_size_and_its_merged_tokens() {
     let path = Path::new("labels.json");
     let both_ways = |tokenizer: &Tokenizer| {
         let read = original_labels(Entries::new("[]".as_bytes(), path), tokenizer).map(drop);
-        let written = comparisons_to_labels(&[], path, tokenizer).map(drop);
+        let written = LabelEncoder::new(tokenizer, path).map(drop);
         [read, written].map(|result| {
             let error = result.unwrap_err();
             assert_eq!(error.exit_code(), 4);
@@ -183,8 +183,12 @@ fn comparisons_come_back_from_label_files_as_they_went() {
             Comparison { query, responses: responses.into(), best, ..Comparison::default() }
         });
     let run = |comparisons: Vec<Comparison>| {
-        let labels = comparisons_to_labels(&comparisons, path, &tokenizer).unwrap();
-        let read = Labels::read(Entries::new(to_json(&labels).as_bytes(), path)).whole().unwrap();
+        let mut encoder = LabelEncoder::new(&tokenizer, path).unwrap();
+        let numbered = || (1..).zip(&comparisons);
+        numbered().for_each(|(number, one)| encoder.measure(number, one).unwrap());
+        let labels: Vec<String> =
+            numbered().map(|(number, one)| encoder.encode(number, one).unwrap().to_json()).collect();
+        let read = Labels::read(Entries::new(format!("[{}]", labels.join(",")).as_bytes(), path)).whole().unwrap();
         let mut back = labels_to_comparisons(&read, path, &tokenizer).unwrap();
         prop_assert_eq!(&back[0].id, "labels.json:1");
         back.iter_mut().for_each(|comparison| comparison.id.clear());
@@ -209,7 +213,7 @@ fn judgments_that_are_other_tokens_as_text_are_counted() {
         ..labels[0].clone()
     };
     let labels = [label(&[13, 198, PADDING]), label(&[83, 71, 68]), label(&[127])];
-    fs::write(folder.path().join("three.json"), to_json(&labels)).unwrap();
+    fs::write(folder.path().join("three.json"), serde_json::to_string(&labels).unwrap()).unwrap();
     let outcome = printed(folder.path(), "export three.json --format comparisons --model model --out c.jsonl");
     assert_eq!((&outcome["comparisons"], &outcome["left_out"]["changed_as_text"]), (&3.into(), &2.into()));
 }

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::super::agreement::{Agreement, Agreements};
 use super::Desk;
-use crate::data::comparisons::Record;
 
 /// How far labelling is, for one labeler.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,20 +24,15 @@ pub struct Standing {
 impl Desk {
     /// How far this labeler and all of them are.
     pub fn standing(&self, labeler: &str) -> Standing {
-        let comparisons = self.log.comparisons();
-        let yours = comparisons.iter().filter(|comparison| comparison.labeler == labeler);
-        let mut ms: Vec<u64> = yours.clone().filter_map(|comparison| comparison.ms).collect();
+        let yours = self.log.choices().filter(|choice| *choice.labeler == *labeler);
+        let mut ms: Vec<u64> = yours.clone().filter_map(|choice| choice.ms).collect();
         // Among the last questions, "cannot tell" counts like any answer.
-        let is_last = |record: &&Record| {
-            let last = self.last.as_ref().zip(record.answer());
-            last.is_some_and(|(last, answer)| last.contains(&answer.id))
-        };
-        let yours = match self.last {
-            Some(_) => self.log.answers_of(labeler).filter(is_last).count(),
+        let yours = match &self.last {
+            Some(last) => self.log.answers_of(labeler).filter(|answer| last.contains(&*answer.id)).count(),
             None => yours.count(),
         };
         ms.sort_unstable();
-        let agreements = Agreements::of(comparisons);
+        let agreements = Agreements::of(self.log.choices());
         Standing {
             unit: if self.last.is_some() { "pairs" } else { "labels" },
             // Two people may have answered at once.

@@ -124,15 +124,15 @@ fn at_desk(office: &Office, labeler: &str, work: impl FnOnce(&mut Desk) -> Resul
     if !is_name(labeler) {
         return refusal(StatusCode::BAD_REQUEST, "a name is 1 to 64 visible characters");
     }
-    match office.desk.with(|desk| work(desk).map(|()| view(desk, labeler))) {
+    match office.desk.with(|desk| work(desk).and_then(|()| view(desk, labeler))) {
         Ok(view) => Json(view).into_response(),
         Err(error @ (Error::Usage { .. } | Error::Failed { .. })) => refusal(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-fn view(desk: &mut Desk, labeler: &str) -> View {
-    let (state, question) = match desk.next(labeler) {
+fn view(desk: &mut Desk, labeler: &str) -> Result<View> {
+    let (state, question) = match desk.next(labeler)? {
         Next::Answer(question) => ("question", Some(question)),
         Next::Wait => ("wait", None),
         Next::Later => ("later", None),
@@ -145,5 +145,5 @@ fn view(desk: &mut Desk, labeler: &str) -> View {
         query: visible(&question.query),
         id: question.id,
     });
-    View { state, question, standing: desk.standing(labeler) }
+    Ok(View { state, question, standing: desk.standing(labeler) })
 }

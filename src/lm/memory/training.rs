@@ -107,7 +107,7 @@ pub struct Loop {
     pub frozen: u64,
     /// Rows whose responses are drawn side by side.
     pub sampled_rows: usize,
-    /// Bytes of what is kept on the host for a whole batch.
+    /// Bytes of what is kept on the host: the comparisons, or what is drawn for a whole batch.
     pub kept: u64,
     /// Where its settings stand: `policy`, `reward`, `sft` or `pretrain`.
     pub section: &'static str,
@@ -172,7 +172,7 @@ impl Loop {
             (true, "gradient_checkpointing=true", checkpointing),
             // Only the policy has adapters.
             (section == "policy" && lora.rank == 0, "lora.rank=16", adapters),
-            (self.kept > memory.total() / 4, "batch_size=64 or so", smaller),
+            (section == "policy" && self.kept > memory.total() / 4, "batch_size=64 or so", smaller),
         ];
         let less = |(possible, _, with): &(bool, &str, Memory)| *possible && with.total() < memory.total();
         let way = |(_, setting, with): (bool, &str, Memory)| {
