@@ -1,7 +1,9 @@
 //! The original's label files: the best of four, in token ids of GPT-2 (`label_types.py`,
 //! `PickBest`), as one JSON array.
 
+use std::collections::HashSet;
 use std::io::BufRead;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -36,7 +38,7 @@ impl PickBest {
         [&self.sample0, &self.sample1, &self.sample2, &self.sample3].map(Vec::as_slice)
     }
 
-    /// As an entry of the array that [`Labels::read`] reads.
+    /// As an entry of the array that [`LabelReader`] reads.
     pub fn to_json(&self) -> String {
         // Cannot fail: serde_json refuses only keys that are not strings.
         serde_json::to_string(self).unwrap_or_default()
@@ -70,48 +72,57 @@ pub fn is_original(entries: &mut Entries<impl BufRead>) -> bool {
     }
 }
 
-/// What a label file holds, up to its first bad entry.
-#[derive(Debug)]
-pub struct Labels {
-    pub labels: Vec<PickBest>,
-    /// What is wrong with the entry after these, if anything.
-    pub fault: Option<Error>,
-}
-
 const HINT: &str = "each entry is {\"query\": [ids], \"sample0\": [ids], …, \"sample3\": [ids], \"best\": 0}";
 
-impl Labels {
-    /// Reads a label file, leaving nothing out.
-    pub fn read(entries: Entries<impl BufRead>) -> Self {
-        let mut labels = Vec::new();
+/// The judgments of a label file, one after the other; none is left out.
+///
+/// An entry that is no judgment, or cannot be one, is an [`Error::Input`] with its line and its number in the
+/// file, from 1.
+pub struct LabelReader<R> {
+    entries: Entries<R>,
+    path: PathBuf,
+    number: usize,
+}
+
+impl<R: BufRead> LabelReader<R> {
+    /// Reads from the first entry on.
+    pub fn new(entries: Entries<R>) -> Self {
         let path = entries.path().to_path_buf();
-        let read = (1..).zip(entries).map(|(number, entry)| {
-            let (line, entry) = entry?;
-            let fault = |what: String| Error::line(&path, line, format!("judgment {number}: {what}"), HINT);
+        Self { entries, path, number: 0 }
+    }
+}
+
+impl<R: BufRead> Iterator for LabelReader<R> {
+    type Item = Result<PickBest>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = self.entries.next()?;
+        self.number += 1;
+        Some(entry.and_then(|(line, entry)| {
+            let fault = |what: String| Error::line(&self.path, line, format!("judgment {}: {what}", self.number), HINT);
             let label: PickBest = json::from_value(entry).map_err(|error| fault(error.to_string()))?;
             label.fault().map_or(Ok(label), |what| Err(fault(what)))
-        });
-        let fault = read.map(|label| label.map(|label| labels.push(label))).find_map(Result::err);
-        Self { labels, fault }
-    }
-
-    /// All of it.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for the first entry that is no judgment or cannot be one, with its line and its
-    /// number in the file, from 1.
-    pub fn whole(self) -> Result<Vec<PickBest>> {
-        self.fault.map_or(Ok(self.labels), Err)
+        }))
     }
 }
 
 /// The queries of a file, each once, in order of first appearance, without padding; the others are counted.
-pub fn distinct_queries(labels: &[PickBest], left_out: &mut LeftOut) -> Vec<Vec<u32>> {
-    let mut seen = std::collections::HashSet::new();
-    let queries = labels.iter().map(|label| without_padding(&label.query));
-    let distinct: Vec<Vec<u32>> = queries.filter(|query| seen.insert(query.clone())).collect();
-    left_out.count(Reason::RepeatedQueries, labels.len() - distinct.len());
-    distinct
+///
+/// # Errors
+/// That of the first bad judgment.
+pub fn distinct_queries(
+    labels: impl Iterator<Item = Result<PickBest>>,
+    left_out: &mut LeftOut,
+) -> Result<Vec<Vec<u32>>> {
+    let (mut seen, mut distinct) = (HashSet::new(), Vec::new());
+    for label in labels {
+        let query = without_padding(&label?.query);
+        match seen.insert(query.clone()) {
+            true => distinct.push(query),
+            false => left_out.count(Reason::RepeatedQueries, 1),
+        }
+    }
+    Ok(distinct)
 }
 
 #[cfg(test)]
@@ -125,7 +136,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Vec<PickBest>> {
-        Labels::read(entries(text)).whole()
+        LabelReader::new(entries(text)).collect()
     }
 
     fn is_original(text: &str) -> bool {
@@ -164,7 +175,8 @@ mod tests {
         assert!(!is_original("[The door opened.\n"), "a query that begins with a bracket");
         assert_eq!((labels[0].samples()[1], labels[0].best), ([2, 50259].as_slice(), 2));
         let mut left_out = LeftOut::default();
-        assert_eq!(distinct_queries(&[labels.clone(), labels].concat(), &mut left_out), [[464, 13]]);
+        let twice = [labels.clone(), labels].concat().into_iter().map(Ok);
+        assert_eq!(distinct_queries(twice, &mut left_out).unwrap(), [[464, 13]]);
         assert_eq!(left_out.number(Reason::RepeatedQueries), 1);
     }
 
@@ -181,7 +193,7 @@ mod tests {
         assert!(says(&format!("[{}]", good.replace("\"query\":[1]", "\"query\":[50259]"))).contains("but padding"));
         let torn = says(&format!("[{good},\n{{\"query\":"));
         assert!(torn.starts_with("offline_5k.json:2: not the JSON expected here"), "{torn}");
-        assert_eq!(Labels::read(entries(&format!("[{good},\n{{\"query\":"))).labels.len(), 1);
+        assert!(LabelReader::new(entries(&format!("[{good},\n{{\"query\":"))).next().unwrap().is_ok());
         assert!(says("[{\"query\":[1]}]").contains("missing field `sample0`"));
     }
 }

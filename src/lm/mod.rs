@@ -47,7 +47,7 @@ pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
 pub use kv_cache::KvCache;
 pub use log_probs::ResponseBatch;
 pub use operations::draw;
-pub use original_labels::{LabelEncoder, count_changed_as_text, labels_to_comparisons, original_labels};
+pub use original_labels::{LabelEncoder, is_changed_as_text, label_to_comparison, original_labels};
 pub use passes::Passes;
 pub use queries::Queries;
 pub use sampler::{ROWS_AT_ONCE, Sampled, Sampling, sample, sample_and_tell};

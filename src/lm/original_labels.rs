@@ -6,16 +6,16 @@ use std::path::Path;
 use super::tokenizer::{END_OF_TEXT, Tokenizer};
 use crate::data::comparisons::Comparison;
 use crate::data::entries::Entries;
-use crate::data::openai::{GPT2_TOKENS, Labels, PADDING, PickBest, without_padding};
+use crate::data::openai::{GPT2_TOKENS, LabelReader, PADDING, PickBest, without_padding};
 use crate::error::{Error, Result};
 
 /// A label file of the original, for a model whose tokens are GPT-2's.
 ///
 /// # Errors
 /// [`Error::Input`] for another tokenizer.
-pub fn original_labels(entries: Entries<impl BufRead>, tokenizer: &Tokenizer) -> Result<Labels> {
+pub fn original_labels<R: BufRead>(entries: Entries<R>, tokenizer: &Tokenizer) -> Result<LabelReader<R>> {
     demand_gpt2(tokenizer, entries.path(), "this file holds token ids of GPT-2")?;
-    Ok(Labels::read(entries))
+    Ok(LabelReader::new(entries))
 }
 
 /// Some of GPT-2's tokens. Any byte-level BPE may have its first ones, which are bytes, where GPT-2 has them.
@@ -48,44 +48,37 @@ fn demand_gpt2(tokenizer: &Tokenizer, path: &Path, what: &str) -> Result<()> {
     ))
 }
 
-/// The judgments as text, each with the file's name and its number, from 1, as id. Text may come back as
-/// other tokens where the samples were not what the tokenizer makes of their text
-/// ([`count_changed_as_text`]).
+/// The `number`th judgment of a file, from 1, as text, with the file's name and its number as id. Text may come
+/// back as other tokens where the samples were not what the tokenizer makes of their text
+/// ([`is_changed_as_text`]).
 ///
 /// # Errors
 /// When the tokenizer fails.
-pub fn labels_to_comparisons(labels: &[PickBest], path: &Path, tokenizer: &Tokenizer) -> Result<Vec<Comparison>> {
+pub fn label_to_comparison(label: &PickBest, number: usize, path: &Path, tokenizer: &Tokenizer) -> Result<Comparison> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let text = |ids: &[u32]| tokenizer.decode(&without_padding(ids));
-    let comparison = |(number, label): (usize, &PickBest)| {
-        Ok(Comparison {
-            id: format!("{name}:{number}"),
-            query: text(&label.query)?,
-            responses: label.samples().into_iter().map(text).collect::<Result<_>>()?,
-            best: label.best,
-            ..Comparison::default()
-        })
-    };
-    (1..).zip(labels).map(comparison).collect()
+    Ok(Comparison {
+        id: format!("{name}:{number}"),
+        query: text(&label.query)?,
+        responses: label.samples().into_iter().map(text).collect::<Result<_>>()?,
+        best: label.best,
+        ..Comparison::default()
+    })
 }
 
-/// Judgments of which a query or a sample, as text, is other tokens: some were drawn that the tokenizer does
-/// not make of their text, and of a character that was cut no text is left.
+/// Whether its query or a sample, as text, is other tokens: some were drawn that the tokenizer does not make of
+/// their text, and of a character that was cut no text is left.
 ///
 /// # Errors
 /// When the tokenizer fails.
-pub fn count_changed_as_text(labels: &[PickBest], tokenizer: &Tokenizer) -> Result<usize> {
-    let is_changed = |ids: &[u32]| {
+pub fn is_changed_as_text(label: &PickBest, tokenizer: &Tokenizer) -> Result<bool> {
+    for ids in label.samples().into_iter().chain([label.query.as_slice()]) {
         let ids = without_padding(ids);
-        Ok(tokenizer.encode(&tokenizer.decode(&ids)?)? != ids)
-    };
-    let mut count = 0;
-    for label in labels {
-        let texts = label.samples().into_iter().chain([label.query.as_slice()]);
-        let changed = texts.map(is_changed).collect::<Result<Vec<_>>>()?;
-        count += usize::from(changed.contains(&true));
+        if tokenizer.encode(&tokenizer.decode(&ids)?)? != ids {
+            return Ok(true);
+        }
     }
-    Ok(count)
+    Ok(false)
 }
 
 /// Comparisons as the original's labels, one after the other: first each is measured, then each is filled up to

@@ -30,7 +30,7 @@ impl Queries {
     pub fn from_file(text: &str, path: &Path, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Self> {
         let mut entries = Entries::new(text.as_bytes(), path);
         match is_original(&mut entries) {
-            true => Ok(Self::Tokens(distinct_queries(&original_labels(entries, tokenizer)?.whole()?, left_out))),
+            true => Ok(Self::Tokens(distinct_queries(original_labels(entries, tokenizer)?, left_out)?)),
             false => Ok(Self::Text(parse_queries(text, path, left_out)?)),
         }
     }

@@ -100,8 +100,8 @@ pub fn token_comparisons(
         if question.is_some() {
             return Err(Error::input(&path, "the original's labels answer one question", "leave --question out"));
         }
-        for label in original_labels(entries, &model.tokenizer)?.whole()? {
-            read.push(TokenComparison::of_label(&label, &model.tokenizer, left_out)?);
+        for label in original_labels(entries, &model.tokenizer)? {
+            read.push(TokenComparison::of_label(&label?, &model.tokenizer, left_out)?);
         }
     } else {
         let mut reader = PreferenceReader::new(entries, question);

@@ -7,10 +7,10 @@ use std::process::{Command, Output};
 use preftune::data::LeftOut;
 use preftune::data::comparisons::Comparison;
 use preftune::data::entries::Entries;
-use preftune::data::openai::{Labels, PADDING, PickBest, without_padding};
+use preftune::data::openai::{LabelReader, PADDING, PickBest, without_padding};
 use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{
-    LabelEncoder, LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, labels_to_comparisons,
+    LabelEncoder, LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, label_to_comparison,
     original_labels, parameters,
 };
 use proptest::prelude::*;
@@ -188,8 +188,11 @@ fn comparisons_come_back_from_label_files_as_they_went() {
         numbered().for_each(|(number, one)| encoder.measure(number, one).unwrap());
         let labels: Vec<String> =
             numbered().map(|(number, one)| encoder.encode(number, one).unwrap().to_json()).collect();
-        let read = Labels::read(Entries::new(format!("[{}]", labels.join(",")).as_bytes(), path)).whole().unwrap();
-        let mut back = labels_to_comparisons(&read, path, &tokenizer).unwrap();
+        let text = format!("[{}]", labels.join(","));
+        let read = (1..).zip(LabelReader::new(Entries::new(text.as_bytes(), path)));
+        let mut back: Vec<Comparison> = read
+            .map(|(number, label)| label_to_comparison(&label.unwrap(), number, path, &tokenizer).unwrap())
+            .collect();
         prop_assert_eq!(&back[0].id, "labels.json:1");
         back.iter_mut().for_each(|comparison| comparison.id.clear());
         prop_assert_eq!(back, comparisons);

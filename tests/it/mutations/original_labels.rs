@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use preftune::data::entries::Entries;
-use preftune::data::openai::{Labels, PickBest};
+use preftune::data::openai::{LabelReader, PickBest};
 
 use super::documents::{self, Form};
 use super::json::Json;
@@ -30,7 +30,7 @@ const ORIGINALS: &str = r#"{"query":[464,13,50259],"sample0":[1],"sample1":[2,50
 {"query":[7,7,7],"sample0":[],"sample1":[2],"sample2":[3],"sample3":[4],"best":3,"more":{"a":"b"}}"#;
 
 fn ours(bytes: &[u8]) -> preftune::Result<Vec<PickBest>> {
-    Labels::read(Entries::new(bytes, Path::new("labels.json"))).whole()
+    LabelReader::new(Entries::new(bytes, Path::new("labels.json"))).collect()
 }
 
 fn theirs(bytes: &[u8]) -> Result<Vec<PickBest>, String> {

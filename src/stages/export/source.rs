@@ -1,0 +1,172 @@
+//! Where preferences come from: a file that is read twice, so that it need not be in memory.
+
+use std::collections::HashSet;
+use std::io::BufRead;
+use std::path::Path;
+
+use crate::data::comparisons::Comparison;
+use crate::data::entries::Entries;
+use crate::data::openai::{LabelReader, is_original};
+use crate::data::preferences::{Preference, PreferenceReader};
+use crate::data::{LeftOut, Reason};
+use crate::error::{Error, Result};
+use crate::lm::{Tokenizer, is_changed_as_text, label_to_comparison, original_labels};
+use crate::run::files;
+use crate::stages::with_reasons;
+
+/// A file that was looked through once, and has a good comparison.
+pub(super) struct Source<'a> {
+    path: &'a Path,
+    question: Option<&'a str>,
+    /// Of a file of the original.
+    tokenizer: Option<Tokenizer>,
+    /// Its comparisons, if it cannot be read twice.
+    in_memory: Option<Vec<Comparison>>,
+    /// How many comparisons there are before the first bad entry, and which of them were taken back later.
+    count: usize,
+    taken_back: HashSet<usize>,
+    pub(super) left_out: LeftOut,
+    /// What is wrong with the entry after these, if anything.
+    pub(super) fault: Option<Error>,
+}
+
+impl<'a> Source<'a> {
+    /// Looks through a file; `tokenizer` is asked for where it holds token ids.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where nothing is good, and that of the tokenizer.
+    pub(super) fn open(
+        path: &'a Path,
+        question: Option<&'a str>,
+        tokenizer: &dyn Fn() -> Result<Tokenizer>,
+    ) -> Result<Self> {
+        let mut entries = Entries::new(files::open_buffered(path)?, path);
+        let tokenizer = if is_original(&mut entries) { Some(tokenizer()?) } else { None };
+        let mut reader = Reader::new(entries, path, question, tokenizer.as_ref())?;
+        let (mut count, mut taken_back, mut fault) = (0, HashSet::new(), None);
+        let mut in_memory = (!path.is_file()).then(Vec::new);
+        for preference in reader.by_ref() {
+            match preference {
+                Ok(Preference::Chosen(comparison)) => {
+                    count += 1;
+                    in_memory.iter_mut().for_each(|all| all.push(comparison.clone()));
+                }
+                Ok(Preference::TakenBack(number)) => taken_back.extend([number]),
+                Err(error) => {
+                    fault = Some(error);
+                    break;
+                }
+            }
+        }
+        let left_out = reader.into_left_out();
+        if count == taken_back.len() {
+            return Err(fault.unwrap_or_else(|| {
+                let what = with_reasons("no comparisons".into(), &left_out);
+                Error::input(path, what, "give a file that has some")
+            }));
+        }
+        Ok(Self { path, question, tokenizer, in_memory, count, taken_back, left_out, fault })
+    }
+
+    pub(super) fn path(&self) -> &'a Path {
+        self.path
+    }
+
+    /// Comparisons that were not taken back.
+    pub(super) fn standing(&self) -> usize {
+        self.count - self.taken_back.len()
+    }
+
+    /// Does the work for each of these.
+    ///
+    /// # Errors
+    /// Those of `work`, and where the file cannot be read again.
+    pub(super) fn each(&self, mut work: impl FnMut(&Comparison) -> Result<()>) -> Result<()> {
+        let stands = |number: &usize| !self.taken_back.contains(number);
+        if let Some(comparisons) = &self.in_memory {
+            return (0..).zip(comparisons).filter(|(number, _)| stands(number)).try_for_each(|(_, one)| work(one));
+        }
+        let entries = Entries::new(files::open_buffered(self.path)?, self.path);
+        let reader = Reader::new(entries, self.path, self.question, self.tokenizer.as_ref())?.not_counting();
+        let chosen = reader.filter_map(|preference| match preference {
+            Ok(Preference::Chosen(comparison)) => Some(Ok(comparison)),
+            Ok(Preference::TakenBack(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        for (number, comparison) in (0..self.count).zip(chosen) {
+            let comparison = comparison?;
+            if stands(&number) {
+                work(&comparison)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a file says, an entry after the other.
+enum Reader<'a, R> {
+    Preferences(PreferenceReader<R>),
+    Original {
+        labels: LabelReader<R>,
+        number: usize,
+        path: &'a Path,
+        tokenizer: &'a Tokenizer,
+        /// Labels that are other tokens as text, if these are counted.
+        changed: Option<usize>,
+    },
+}
+
+impl<'a, R: BufRead> Reader<'a, R> {
+    fn new(
+        entries: Entries<R>,
+        path: &'a Path,
+        question: Option<&str>,
+        tokenizer: Option<&'a Tokenizer>,
+    ) -> Result<Self> {
+        Ok(match tokenizer {
+            None => Self::Preferences(PreferenceReader::new(entries, question)),
+            Some(tokenizer) => {
+                let labels = original_labels(entries, tokenizer)?;
+                Self::Original { labels, number: 0, path, tokenizer, changed: Some(0) }
+            }
+        })
+    }
+
+    fn not_counting(mut self) -> Self {
+        if let Self::Original { changed, .. } = &mut self {
+            *changed = None;
+        }
+        self
+    }
+
+    fn into_left_out(self) -> LeftOut {
+        match self {
+            Self::Preferences(reader) => reader.left_out().clone(),
+            Self::Original { changed, .. } => {
+                let mut left_out = LeftOut::default();
+                left_out.count(Reason::ChangedAsText, changed.unwrap_or_default());
+                left_out
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for Reader<'_, R> {
+    type Item = Result<Preference>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Preferences(reader) => reader.next(),
+            Self::Original { labels, number, path, tokenizer, changed } => {
+                let label = labels.next()?;
+                *number += 1;
+                Some(label.and_then(|label| {
+                    if let Some(changed) = changed {
+                        *changed += usize::from(is_changed_as_text(&label, tokenizer)?);
+                    }
+                    Ok(Preference::Chosen(label_to_comparison(&label, *number, path, tokenizer)?))
+                }))
+            }
+        }
+    }
+}
