@@ -199,7 +199,7 @@ impl<R: BufRead> Iterator for Entries<R> {
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::io::BufReader;
+    use std::io::{BufReader, Read};
 
     /// Read in pieces of three bytes, so that every value lies across several.
     fn read(text: &str) -> Vec<Result<Entry>> {
@@ -237,6 +237,15 @@ mod tests {
             let error = read[1].as_ref().unwrap_err();
             assert!(error.to_string().starts_with(&format!("e.json:{line}: ")), "{error}");
             assert!(error.to_string().contains(says), "{error} should say {says}");
+        }
+    }
+
+    #[test]
+    fn of_an_entry_without_end_no_more_is_read_than_fits_into_memory() {
+        for beginning in ["{\"a\":\"", "[{\"a\":\""] {
+            let endless = beginning.as_bytes().chain(std::io::repeat(b'a'));
+            let error = Entries::new(BufReader::new(endless), Path::new("e.json")).next().unwrap().unwrap_err();
+            assert_eq!(error.to_string(), "e.json:1: an entry of more than 256 MB");
         }
     }
 

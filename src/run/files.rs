@@ -12,19 +12,34 @@ use super::foreign::foreign_kind;
 use super::leftovers;
 use crate::error::{Error, Result};
 
-/// The bytes of a file.
+/// What comes out of a pipe or a device is read up to here: it may have no end.
+const MOST_OF_A_PIPE: u64 = 256 << 20;
+
+/// The bytes of a file; those of a pipe or a device up to 256 MB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|source| Error::file("read", path, source))
+    match is_pipe_or_device(path) {
+        true => read_start(open_anything(path)?, path, MOST_OF_A_PIPE),
+        false => fs::read(path).map_err(|source| Error::file("read", path, source)),
+    }
 }
 
-/// The same of a file that has so many bytes at most.
+/// The same of a file that has so many bytes at most, and is no pipe or device.
 pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    read_start(open(path)?, path, most)
+}
+
+fn read_start(file: fs::File, path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
     match read.map_err(|source| Error::file("read", path, source))? as u64 > most {
         true => Err(Error::input(path, format!("more than {most} bytes"), "check that it is the right file")),
         false => Ok(bytes),
     }
+}
+
+/// Whether what is there can be read only once, and may have no end.
+fn is_pipe_or_device(path: &Path) -> bool {
+    path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
 /// Whether there is something at this path. Where the operating system does not say, that is an error: it may
@@ -33,19 +48,31 @@ pub fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|source| Error::file("look for", path, source))
 }
 
-/// A file to read piece by piece.
+/// A file to read piece by piece, and more than once.
+///
+/// # Errors
+/// [`Error::Input`] for a pipe or a device, [`Error::File`] when the operating system refuses.
 pub fn open(path: &Path) -> Result<fs::File> {
+    if is_pipe_or_device(path) {
+        let what = "this is a pipe or a device, and is read more than once";
+        return Err(Error::input(path, what, "write what comes out of it to a file, and name that"));
+    }
+    open_anything(path)
+}
+
+fn open_anything(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|source| Error::file("read", path, source))
 }
 
-/// The same, in pieces of a size that is read at once.
+/// A file, a pipe or a device to read once, in pieces of a size that is read at once.
 pub fn open_buffered(path: &Path) -> Result<BufReader<fs::File>> {
-    Ok(BufReader::with_capacity(1 << 16, open(path)?))
+    Ok(BufReader::with_capacity(1 << 16, open_anything(path)?))
 }
 
-/// The text of a file that has `most` bytes at most: of a longer one, or one without end, no more is read.
+/// The text of a file, a pipe or a device that has `most` bytes at most: of a longer one, or one without end, no
+/// more is read.
 pub fn read_short_text(path: &Path, most: u64) -> Result<String> {
-    text_of(read_at_most(path, most)?, path)
+    text_of(read_start(open_anything(path)?, path, most)?, path)
 }
 
 /// The text of a file; one of another kind is named, and bytes that are not UTF-8 are an error that names line
@@ -279,6 +306,19 @@ mod tests {
         let error = read_short_text(&path, 4).unwrap_err();
         assert_eq!((error.to_string().ends_with("more than 4 bytes"), error.exit_code()), (true, 4));
         assert!(!cfg!(target_os = "linux") || read_short_text(Path::new("/dev/zero"), 1 << 20).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_has_no_end_is_not_read_to_it_and_pipes_are_read_once() {
+        let zeros = Path::new("/dev/zero");
+        assert!(read(zeros).unwrap_err().to_string().contains("more than 268435456 bytes"));
+        for refused in [open(zeros).map(drop), read_at_most(zeros, 9).map(drop), digest(zeros, |_| true).map(drop)] {
+            let error = refused.unwrap_err();
+            assert!(error.to_string().contains("/dev/zero: this is a pipe or a device"), "{error}");
+            assert_eq!(error.exit_code(), 4);
+        }
+        assert_eq!(read(Path::new("/dev/null")).unwrap(), b"");
     }
 
     #[test]

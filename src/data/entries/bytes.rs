@@ -1,9 +1,12 @@
 //! The bytes of a file, read on piece by piece, with the place where they stand.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+
+/// Of one entry no more is read: a file without line ends, or one without end, would fill the memory.
+const LARGEST_ENTRY_BYTES: usize = 256 << 20;
 
 /// What is left of a file, and where it begins.
 pub(super) struct Bytes<R> {
@@ -43,10 +46,22 @@ impl<R: BufRead> Bytes<R> {
 
     /// Adds a line with its end to `text`; whether there was one.
     pub(super) fn read_line(&mut self, text: &mut Vec<u8>) -> Result<bool> {
-        let read = self.reader.read_until(b'\n', text).map_err(|source| Error::file("read", &self.path, source))?;
+        let mut part = self.reader.by_ref().take(LARGEST_ENTRY_BYTES as u64);
+        let read = part.read_until(b'\n', text).map_err(|source| Error::file("read", &self.path, source))?;
+        self.refuse_if_endless(text)?;
         self.offset += read;
         self.line += usize::from(text.ends_with(b"\n"));
         Ok(read > 0)
+    }
+
+    fn refuse_if_endless(&self, entry: &[u8]) -> Result<()> {
+        match entry.len() < LARGEST_ENTRY_BYTES {
+            true => Ok(()),
+            false => {
+                let what = format!("an entry of more than {} MB", LARGEST_ENTRY_BYTES >> 20);
+                Err(Error::line(&self.path, self.line, what, "check that it is the right file, with an entry a line"))
+            }
+        }
     }
 
     /// Adds to `text` what one JSON value takes, if it is one: up to the end of its brackets or quotes, or else
@@ -68,6 +83,7 @@ impl<R: BufRead> Bytes<R> {
             let part = buffer.get(..taken).unwrap_or_default();
             self.line += part.iter().filter(|&&byte| byte == b'\n').count();
             text.extend_from_slice(part);
+            self.refuse_if_endless(text)?;
             self.consume(taken);
             if is_whole {
                 return Ok(());
