@@ -13,6 +13,7 @@ use burn::tensor::Device;
 use sysinfo::{MemoryRefreshKind, System};
 
 use crate::error::{Error, Result};
+use crate::process_limits::address_space_left;
 
 pub use readback::{Readback, read_floats};
 pub use requests::{Requests, count_requests};
@@ -105,7 +106,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// The memory of this machine, or of the container that this runs in.
+    /// The memory of this machine, of the container that this runs in, or what is left of a limit (`ulimit -v`).
     fn on_host() -> Self {
         let free = System::new().ok().map(|mut system| {
             system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
@@ -114,7 +115,8 @@ impl Room {
             let of_container = limits.map(|limits| limits.total_memory.saturating_sub(limits.rss));
             system.available_memory().min(of_container.unwrap_or(u64::MAX))
         });
-        Self { free, buffer: None }
+        let left = address_space_left();
+        Self { free: free.into_iter().chain(left).min(), buffer: None }
     }
 }
 

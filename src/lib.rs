@@ -53,6 +53,7 @@ pub mod labels;
 pub mod lm;
 pub mod parallel;
 pub mod policy;
+mod process_limits;
 pub mod report;
 pub mod reward;
 pub mod run;

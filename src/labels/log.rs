@@ -12,8 +12,9 @@ use super::question::Question;
 use crate::data::comparisons::{Comparison, Record, parse_record, parse_records, standing};
 use crate::data::without_byte_order_mark;
 use crate::error::{Error, Result};
+use crate::run::disk_space;
 use crate::run::fault_point;
-use crate::run::files::sync_folder;
+use crate::run::files::{folder_of, sync_folder};
 use index::Index;
 
 pub use line::{Decision, LogLine};
@@ -170,6 +171,7 @@ impl LabelLog {
             // Half a line must not stay: the next one would be glued to it. If even this
             // fails, the next opening finds a torn last line and moves it away.
             self.truncate().ok();
+            let source = disk_space::with_numbers(source, folder_of(&self.path), lines.len() as u64);
             return Err(Error::file("write", &self.path, source));
         }
         fault_point("labels synced");
@@ -256,8 +258,7 @@ fn keep_torn_line(line: &[u8], log_path: &Path) -> Result<()> {
 
 /// Makes the name of a new file last: its contents alone do not survive a power cut.
 fn sync_name(path: &Path) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_folder(parent.unwrap_or(Path::new(".")))
+    sync_folder(folder_of(path))
 }
 
 #[cfg(test)]

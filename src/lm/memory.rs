@@ -42,6 +42,8 @@ pub struct Memory {
     pub kept: u64,
     /// The largest tensor, which must fit one buffer of a GPU.
     pub largest_buffer: u64,
+    /// Bytes of a checkpoint on the disk; not in the total.
+    pub checkpoint_file: u64,
 }
 
 impl Memory {

@@ -1,12 +1,13 @@
 //! Reading and writing whole files; every error names its path.
 
 use std::fs;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serializer;
 use sha2::{Digest, Sha256};
 
+use super::disk_space;
 use super::fault_points::fault_point;
 use super::foreign::foreign_kind;
 use super::leftovers;
@@ -146,14 +147,16 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes a file piece by piece, so that it is there when all of it is; nothing is left of it if `work` fails.
 pub fn write_in_pieces<T>(path: &Path, work: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let failed = |source| Error::file("write", path, source);
-    let mut file = leftovers::temporary_file(folder_of(path), false).map_err(failed)?;
+    let mut file = leftovers::temporary_file(folder_of(path), false).map_err(|source| not_written(path, source, 0))?;
     // Not by the temporary file's own name, which would stand in the error.
     let mut writer = BufWriter::new(file.as_file_mut());
     let done = work(&mut writer)?;
-    writer.flush().map_err(failed)?;
+    let flushed = writer.flush();
     drop(writer);
-    publish(file, path)?;
+    let length = file.as_file().metadata().map_or(0, |metadata| metadata.len());
+    let published = flushed.and_then(|()| publish(file, path));
+    published.map_err(|source| not_written(path, source, length))?;
+    sync_folder(folder_of(path))?;
     Ok(done)
 }
 
@@ -163,24 +166,32 @@ pub fn write_privately(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
-    let failed = |source| Error::file("write", path, source);
+    write_temporary(path, bytes, private).map_err(|source| not_written(path, source, bytes.len() as u64))?;
+    sync_folder(folder_of(path))
+}
+
+/// Of what fails, nothing is left on the disk when this returns.
+fn write_temporary(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
     fault_point("nothing written");
-    let mut file = leftovers::temporary_file(folder_of(path), private).map_err(failed)?;
+    let mut file = leftovers::temporary_file(folder_of(path), private)?;
     fault_point("temporary file created");
     // Not by the temporary file's own name, which would stand in the error.
-    file.as_file_mut().write_all(bytes).map_err(failed)?;
+    file.as_file_mut().write_all(bytes)?;
     fault_point("bytes written");
     publish(file, path)
 }
 
 /// Makes a temporary file durable, and gives it its name.
-fn publish(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    let failed = |source| Error::file("write", path, source);
-    file.as_file().sync_all().map_err(failed)?;
+fn publish(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
     fault_point("bytes synced");
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.persist(path).map_err(|error| error.error)?;
     fault_point("file renamed");
-    sync_folder(folder_of(path))
+    Ok(())
+}
+
+fn not_written(path: &Path, source: io::Error, needed: u64) -> Error {
+    Error::file("write", path, disk_space::with_numbers(source, folder_of(path), needed))
 }
 
 /// SHA-256 of bytes, in hexadecimal.

@@ -8,7 +8,10 @@ use super::step_log::StepLog;
 use crate::error::Result;
 
 /// Checkpoints that are kept: the newest, and one before it.
-const KEPT: usize = 2;
+pub(super) const KEPT: usize = 2;
+
+/// The folder of the checkpoints.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
 
 /// Checkpoints, one line of numbers a step, and samples for a person to read.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ impl Journal {
     /// As [`Checkpoints::new`].
     pub fn in_folder(folder: &Path) -> Result<Self> {
         Ok(Self {
-            checkpoints: Checkpoints::new(&folder.join("checkpoints"), KEPT)?,
+            checkpoints: Checkpoints::new(&folder.join(CHECKPOINTS), KEPT)?,
             metrics: folder.join("metrics.jsonl"),
             samples: folder.join("samples.jsonl"),
         })

@@ -9,6 +9,7 @@ pub mod canonical_record;
 pub mod checkpoint;
 pub mod checkpoints;
 pub mod directory;
+pub mod disk_space;
 mod fault_points;
 pub mod files;
 pub mod foreign;

@@ -105,41 +105,54 @@ fn a_token_that_the_model_does_not_know_is_refused() {
     assert!(text.contains("has id 4095, unknown to a model of 4000 tokens"), "{text}");
 }
 
-/// A limit on the size of a file does not need a right that some sandboxes withhold; a full disk
-/// is the real thing.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_checkpoint_that_does_not_fit_on_the_disk_leaves_nothing_half_written() {
-    let may_mount = Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|out| out.status.success());
-    if !may_mount {
-        println!("no file system may be mounted here: only the limit on the size of a file is tried");
-    }
-    checkpoint_does_not_fit("sh", "ulimit -f 8192", "File too large", "hint: raise the limit on the size of files");
-    if may_mount {
-        let limit = "mount -t tmpfs -o size=6m none run";
-        checkpoint_does_not_fit("unshare -rm sh", limit, "No space left on device", "hint: free some disk space");
-    }
+fn a_checkpoint_above_the_limit_on_the_size_of_files_leaves_nothing_half_written() {
+    let (text, left) = fit_with_checkpoints("sh", "ulimit -f 8192");
+    assert!(text.contains("cannot write run/checkpoints") && text.contains("File too large"), "{text}");
+    assert!(text.contains("hint: raise the limit on the size of files"), "{text}");
+    assert_eq!(left, "", "files of a checkpoint that was not finished");
 }
 
 #[cfg(target_os = "linux")]
-fn checkpoint_does_not_fit(shell: &str, limit: &str, reason: &str, hint: &str) {
+#[test]
+fn a_full_disk_is_an_error_with_its_numbers_and_leaves_the_checkpoints_before() {
+    let may_mount = Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|out| out.status.success());
+    if !may_mount {
+        println!("no file system may be mounted here, so that none can be full");
+        return;
+    }
+    let mount = |size| format!("mount -t tmpfs -o size={size} none run");
+    let (text, left) = fit_with_checkpoints("unshare -rm sh", &mount("6m"));
+    assert!(text.contains("the checkpoints to come (two are kept while the next is written) take 153.9 MB"), "{text}");
+    assert!(text.contains(" MB are free in run") && text.contains("hint: free some disk space"), "{text}");
+    assert_eq!(left, "");
+    // Another program fills the disk while this one works.
+    let other = "(until [ -d run/checkpoints/step-000001 ]; do sleep 0.01; done; head -c 100m /dev/zero > run/other) &";
+    let (text, left) = fit_with_checkpoints("unshare -rm sh", &format!("{} && {{ {other} }}", mount("170m")));
+    assert!(text.contains("cannot write run/checkpoints") && text.contains("No space left on device"), "{text}");
+    assert!(text.contains(" MB, and ") && text.contains("hint: free some disk space"), "{text}");
+    assert!(left.contains("manifest.json") && !left.contains("tmp"), "{left}");
+}
+
+/// What is said, and the files of checkpoints that are left, where the shell has done this before.
+#[cfg(target_os = "linux")]
+fn fit_with_checkpoints(shell: &str, before: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
-    let one = r#"{"query":"A door.","responses":[" b."," c."],"best":0}"#;
-    fs::write(folder.path().join("labels.jsonl"), format!("{one}\n{}\n", one.replace("door", "dog"))).unwrap();
-    let train = "--quiet --device ndarray train-reward labels.jsonl --set reward.normalize_samples=4";
-    let script = format!(
-        "mkdir run && {limit} && {} {train} --run run --out reward; code=$?; find run/checkpoints -mindepth 1; exit $code",
-        env!("CARGO_BIN_EXE_preftune")
-    );
+    let line = |number| format!("{{\"query\":\"Door {number}.\",\"responses\":[\" b.\",\" c.\"],\"best\":0}}\n");
+    fs::write(folder.path().join("labels.jsonl"), (0..24).map(line).collect::<String>()).unwrap();
+    let settings = "--set reward.normalize_samples=4 --set reward.batch_size=1 --set reward.checkpoint_every_steps=1";
+    let train = format!("--quiet --device ndarray train-reward labels.jsonl {settings} --run run --out reward");
+    let program = env!("CARGO_BIN_EXE_preftune");
+    let script =
+        format!("mkdir run && {before} && {program} {train}; code=$?; find run/checkpoints -mindepth 1; exit $code");
     let mut words = shell.split(' ');
     let mut command = Command::new(words.next().unwrap());
     let output = command.args(words).arg("-c").arg(script).current_dir(folder.path()).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("cannot write run/checkpoints") && text.contains(reason), "{text}");
-    assert!(text.contains(hint), "{text}");
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "files of a checkpoint that was not finished");
     assert!(!folder.path().join("reward").exists());
+    (text, String::from_utf8(output.stdout).unwrap())
 }
 
 #[test]

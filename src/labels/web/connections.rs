@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::process_limits::open_files;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -87,7 +88,8 @@ impl Via {
 
 impl Connections {
     pub(super) fn new() -> Self {
-        let most_without_token = (descriptors() / SHARE_WITHOUT_TOKEN).clamp(FEWEST_WITHOUT_TOKEN, MOST_WITHOUT_TOKEN);
+        let descriptors = open_files().and_then(|files| usize::try_from(files).ok()).unwrap_or(USUAL_DESCRIPTORS);
+        let most_without_token = (descriptors / SHARE_WITHOUT_TOKEN).clamp(FEWEST_WITHOUT_TOKEN, MOST_WITHOUT_TOKEN);
         let places = Places { without_token: BTreeMap::new(), most_without_token, with_token: BTreeMap::new() };
         Self { places: Mutex::new(places), next: AtomicU64::new(0) }
     }
@@ -155,11 +157,4 @@ fn end_those_after(longest: Duration, connections: &mut BTreeMap<u64, Connection
 
 fn end(connection: Option<Connection>) {
     connection.iter().for_each(|connection| connection.task.abort());
-}
-
-/// Files that this process may have open at once.
-fn descriptors() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(USUAL_DESCRIPTORS)
 }

@@ -87,8 +87,9 @@ impl Memory {
     /// their files. Frozen weights are in it too.
     #[must_use]
     pub fn with_checkpoint(self, config: &ModelConfig) -> Self {
-        let files = bytes(count(config)).saturating_add(self.optimizer).saturating_mul(2);
-        Self { checkpoint: files.saturating_sub(self.backward().saturating_add(self.cache)), ..self }
+        let file = bytes(count(config)).saturating_add(self.optimizer);
+        let taken_before = self.backward().saturating_add(self.cache);
+        Self { checkpoint: file.saturating_mul(2).saturating_sub(taken_before), checkpoint_file: file, ..self }
     }
 
     fn backward(&self) -> u64 {

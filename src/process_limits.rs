@@ -1,0 +1,42 @@
+//! What the system allows this process (`ulimit`), as far as it says; only Linux does.
+
+use std::fs::read_to_string;
+
+/// Files that may be open at once.
+pub fn open_files() -> Option<u64> {
+    limit("Max open files", &read_to_string("/proc/self/limits").ok()?)
+}
+
+/// Bytes of address space that may still be taken; `None` where there is no limit.
+pub fn address_space_left() -> Option<u64> {
+    let limit = limit("Max address space", &read_to_string("/proc/self/limits").ok()?)?;
+    Some(limit.saturating_sub(address_space(&read_to_string("/proc/self/status").ok()?)?))
+}
+
+/// The limit in force now; `None` if it is `unlimited`.
+fn limit(name: &str, limits: &str) -> Option<u64> {
+    let numbers = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    numbers.split_whitespace().next()?.parse().ok()
+}
+
+/// Bytes.
+fn address_space(status: &str) -> Option<u64> {
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+    Some(1024 * kilobytes.split_whitespace().next()?.parse::<u64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_linux_writes_them() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max open files            1024                 1048576              files     \n\
+                      Max address space         unlimited            unlimited            bytes     \n";
+        assert_eq!((limit("Max open files", limits), limit("Max address space", limits)), (Some(1024), None));
+        let status = "Name:\tpreftune\nVmPeak:\t  900000 kB\nVmSize:\t  879244 kB\n";
+        assert_eq!(address_space(status), Some(879_244 * 1024));
+        assert_eq!(cfg!(target_os = "linux"), open_files().is_some());
+    }
+}

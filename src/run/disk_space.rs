@@ -1,0 +1,67 @@
+//! How much may still be written where files lie.
+
+use std::io;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Bytes that are free on the file system of this folder, as far as it says.
+fn free(folder: &Path) -> Option<u64> {
+    let of_file_system = fs4::statvfs(folder).ok().filter(|stats| stats.total_space() > 0)?;
+    Some(of_file_system.available_space())
+}
+
+/// Makes sure that so many bytes can be written in this folder; `what` they are is for the error.
+///
+/// # Errors
+/// [`Error::Failed`] with both numbers.
+pub fn demand(folder: &Path, needed: u64, what: &str) -> Result<()> {
+    match free(folder) {
+        Some(free) if free < needed => {
+            let text = format!("{what} take {}, and {} are free in {}", mb(needed), mb(free), folder.display());
+            Err(Error::failed(text, "free some disk space, or choose another place with --run"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Of an error that a full disk caused, the same with what was to be written and what is free; of others,
+/// themselves.
+pub fn with_numbers(source: io::Error, folder: &Path, needed: u64) -> io::Error {
+    match source.kind() {
+        kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            let free = free(folder).map(|free| format!(", and {} are free", mb(free))).unwrap_or_default();
+            io::Error::new(kind, format!("{source}; it takes {}{free}", mb(needed)))
+        }
+        _ => source,
+    }
+}
+
+fn mb(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_both_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        demand(folder.path(), 1, "checkpoints").unwrap();
+        let refusal = demand(folder.path(), u64::MAX, "checkpoints").unwrap_err();
+        assert!(refusal.to_string().starts_with("checkpoints take 18446744073709.6 MB, and "), "{refusal}");
+        assert_eq!(refusal.exit_code(), 1);
+        demand(&folder.path().join("not there"), u64::MAX, "checkpoints").unwrap();
+    }
+
+    #[test]
+    fn only_a_full_disk_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let explained = |kind: io::ErrorKind| with_numbers(kind.into(), folder.path(), 51_300_000);
+        let full = explained(io::ErrorKind::StorageFull);
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert!(full.to_string().contains("; it takes 51.3 MB, and "), "{full}");
+        assert_eq!(explained(io::ErrorKind::PermissionDenied).to_string(), "permission denied");
+    }
+}
