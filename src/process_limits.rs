@@ -7,10 +7,11 @@ pub fn open_files() -> Option<u64> {
     limit("Max open files", &read_to_string("/proc/self/limits").ok()?)
 }
 
-/// Bytes of address space that may still be taken; `None` where there is no limit.
+/// Bytes of the limit on the address space that are not in use; `None` where there is no limit. What the
+/// allocator has reserved is not in use.
 pub fn address_space_left() -> Option<u64> {
     let limit = limit("Max address space", &read_to_string("/proc/self/limits").ok()?)?;
-    Some(limit.saturating_sub(address_space(&read_to_string("/proc/self/status").ok()?)?))
+    Some(limit.saturating_sub(in_use(&read_to_string("/proc/self/status").ok()?)?))
 }
 
 /// The limit in force now; `None` if it is `unlimited`.
@@ -20,8 +21,8 @@ fn limit(name: &str, limits: &str) -> Option<u64> {
 }
 
 /// Bytes.
-fn address_space(status: &str) -> Option<u64> {
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+fn in_use(status: &str) -> Option<u64> {
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(1024 * kilobytes.split_whitespace().next()?.parse::<u64>().ok()?)
 }
 
@@ -35,8 +36,8 @@ mod tests {
                       Max open files            1024                 1048576              files     \n\
                       Max address space         unlimited            unlimited            bytes     \n";
         assert_eq!((limit("Max open files", limits), limit("Max address space", limits)), (Some(1024), None));
-        let status = "Name:\tpreftune\nVmPeak:\t  900000 kB\nVmSize:\t  879244 kB\n";
-        assert_eq!(address_space(status), Some(879_244 * 1024));
+        let status = "Name:\tpreftune\nVmSize:\t  900000 kB\nVmRSS:\t   79244 kB\n";
+        assert_eq!(in_use(status), Some(79_244 * 1024));
         assert_eq!(cfg!(target_os = "linux"), open_files().is_some());
     }
 }
