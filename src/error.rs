@@ -95,6 +95,9 @@ impl Error {
             Self::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => "check the path".into(),
                 std::io::ErrorKind::IsADirectory => "name a file in it".into(),
+                std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotADirectory => {
+                    "a file is where a folder is wanted: name another place".into()
+                }
                 std::io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder".into(),
                 std::io::ErrorKind::ReadOnlyFilesystem => "choose a place that can be written to".into(),
                 std::io::ErrorKind::FileTooLarge => {

@@ -174,7 +174,8 @@ impl Common {
                 name => write!(writer, "{name}={text}"),
             }
         });
-        log.with_ansi(colours).without_time().fmt_fields(fields.delimited(" ")).init();
+        // Which module says it matters to whoever looks for a fault.
+        log.with_ansi(colours).without_time().with_target(self.verbose > 0).fmt_fields(fields.delimited(" ")).init();
     }
 }
 

@@ -11,9 +11,9 @@ use crate::data::entries::Entries;
 use crate::data::preferences::{Preference, PreferenceReader};
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
-use crate::format_version::{FormatVersion, NEWER_HINT};
+use crate::format_version::{FormatVersion, NEWER_HINT, fault_of};
 use crate::json;
-use crate::run::{files, metrics};
+use crate::run::{files, metrics, work};
 use crate::stages::fits_of;
 use crate::statistics::mean;
 
@@ -159,6 +159,7 @@ impl RunReportInput {
             let hint = "name the folder that a command was given with --run, or the folder above its stages";
             return Err(Error::input(run, "no run is in this folder", hint));
         }
+        refuse_newer(run)?;
         let settings_path = run.join("config.toml");
         let settings_text = if settings_path.exists() { files::read_text(&settings_path)? } else { String::new() };
         // A policy that was trained by a command of its own has settings of its own.
@@ -198,6 +199,19 @@ impl RunReportInput {
             environment,
         })
     }
+}
+
+/// Refuses a run, or a stage of one, that a newer version of the program began.
+fn refuse_newer(run: &Path) -> Result<()> {
+    for path in ["", "reward", "policy", "sft"].map(|stage| run.join(stage).join(work::FILE)) {
+        if !files::exists(&path)? {
+            continue;
+        }
+        if let Some(fault) = fault_of(&files::read(&path)?) {
+            return Err(Error::input(&path, fault, NEWER_HINT));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the policy was trained on after the judgment.
@@ -307,6 +321,16 @@ mod tests {
         let standings = ["tuned"].iter().chain(baselines).map(standing).collect();
         let judged = Judged { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
         Judgment::new(&judged, format!("{labeler} of the test"), Vec::new())
+    }
+
+    #[test]
+    fn a_run_that_a_newer_version_began_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("policy")).unwrap();
+        std::fs::write(folder.path().join("metrics.jsonl"), "").unwrap();
+        std::fs::write(folder.path().join("policy/run.json"), "{\"version\":2}").unwrap();
+        let error = RunReportInput::of_run(folder.path()).err().unwrap();
+        assert!(error.to_string().contains("run.json: written by a newer preftune"), "{error}");
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Interrupt {
                 return;
             }
             if raised.request() {
+                write_line("stopped at once; what was kept before is intact");
                 std::process::exit(INTERRUPTED);
             }
             first = Some(Instant::now());

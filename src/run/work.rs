@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::format_version::{self, FormatVersion};
 
 /// What the run of a folder was begun for.
-const FILE: &str = "run.json";
+pub const FILE: &str = "run.json";
 
 /// The same as preftune 0.1.0 wrote it.
 pub(super) const FILE_OF_0_1: &str = "begun-for.txt";

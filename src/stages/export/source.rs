@@ -105,7 +105,7 @@ impl<'a> Source<'a> {
 
 /// What a file says, an entry after the other.
 enum Reader<'a, R> {
-    Preferences(PreferenceReader<R>),
+    Preferences(Box<PreferenceReader<R>>),
     Original {
         labels: LabelReader<R>,
         number: usize,
@@ -124,7 +124,7 @@ impl<'a, R: BufRead> Reader<'a, R> {
         tokenizer: Option<&'a Tokenizer>,
     ) -> Result<Self> {
         Ok(match tokenizer {
-            None => Self::Preferences(PreferenceReader::new(entries, question)),
+            None => Self::Preferences(Box::new(PreferenceReader::new(entries, question))),
             Some(tokenizer) => {
                 let labels = original_labels(entries, tokenizer)?;
                 Self::Original { labels, number: 0, path, tokenizer, changed: Some(0) }
