@@ -106,14 +106,17 @@ impl<'a> Source<'a> {
 /// What a file says, an entry after the other.
 enum Reader<'a, R> {
     Preferences(Box<PreferenceReader<R>>),
-    Original {
-        labels: LabelReader<R>,
-        number: usize,
-        path: &'a Path,
-        tokenizer: &'a Tokenizer,
-        /// Labels that are other tokens as text, if these are counted.
-        changed: Option<usize>,
-    },
+    Original(Box<OriginalReader<'a, R>>),
+}
+
+/// A file of the original, as comparisons.
+struct OriginalReader<'a, R> {
+    labels: LabelReader<R>,
+    number: usize,
+    path: &'a Path,
+    tokenizer: &'a Tokenizer,
+    /// Labels that are other tokens as text, if these are counted.
+    changed: Option<usize>,
 }
 
 impl<'a, R: BufRead> Reader<'a, R> {
@@ -127,14 +130,14 @@ impl<'a, R: BufRead> Reader<'a, R> {
             None => Self::Preferences(Box::new(PreferenceReader::new(entries, question))),
             Some(tokenizer) => {
                 let labels = original_labels(entries, tokenizer)?;
-                Self::Original { labels, number: 0, path, tokenizer, changed: Some(0) }
+                Self::Original(Box::new(OriginalReader { labels, number: 0, path, tokenizer, changed: Some(0) }))
             }
         })
     }
 
     fn not_counting(mut self) -> Self {
-        if let Self::Original { changed, .. } = &mut self {
-            *changed = None;
+        if let Self::Original(reader) = &mut self {
+            reader.changed = None;
         }
         self
     }
@@ -142,9 +145,9 @@ impl<'a, R: BufRead> Reader<'a, R> {
     fn into_left_out(self) -> LeftOut {
         match self {
             Self::Preferences(reader) => reader.left_out().clone(),
-            Self::Original { changed, .. } => {
+            Self::Original(reader) => {
                 let mut left_out = LeftOut::default();
-                left_out.count(Reason::ChangedAsText, changed.unwrap_or_default());
+                left_out.count(Reason::ChangedAsText, reader.changed.unwrap_or_default());
                 left_out
             }
         }
@@ -157,16 +160,22 @@ impl<R: BufRead> Iterator for Reader<'_, R> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Preferences(reader) => reader.next(),
-            Self::Original { labels, number, path, tokenizer, changed } => {
-                let label = labels.next()?;
-                *number += 1;
-                Some(label.and_then(|label| {
-                    if let Some(changed) = changed {
-                        *changed += usize::from(is_changed_as_text(&label, tokenizer)?);
-                    }
-                    Ok(Preference::Chosen(label_to_comparison(&label, *number, path, tokenizer)?))
-                }))
-            }
+            Self::Original(reader) => reader.next().map(|comparison| comparison.map(Preference::Chosen)),
         }
+    }
+}
+
+impl<R: BufRead> Iterator for OriginalReader<'_, R> {
+    type Item = Result<Comparison>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let label = self.labels.next()?;
+        self.number += 1;
+        Some(label.and_then(|label| {
+            if let Some(changed) = &mut self.changed {
+                *changed += usize::from(is_changed_as_text(&label, self.tokenizer)?);
+            }
+            label_to_comparison(&label, self.number, self.path, self.tokenizer)
+        }))
     }
 }
