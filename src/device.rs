@@ -97,17 +97,19 @@ pub struct Opened {
 }
 
 /// What a device can hold, in bytes, as far as it says.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Room {
-    /// Memory that is free; a GPU does not say.
+    /// Memory that may be used; a GPU does not say.
     pub free: Option<u64>,
+    /// Whether that is what a limit on the address space leaves (`ulimit -v`), and the machine has more.
+    pub is_limited: bool,
     /// The largest single buffer; a CPU has no such limit.
     pub buffer: Option<u64>,
 }
 
 /// Of a limit on the address space (`ulimit -v`), the program takes up to three times what it uses: measured
 /// with rewards, policies and samples at the least limit with which each still ended.
-const ADDRESSES_A_BYTE: u64 = 3;
+const ADDRESS_SPACE_A_BYTE_IN_USE: u64 = 3;
 
 impl Room {
     /// The memory of this machine, of the container that this runs in, or what is left of a limit (`ulimit -v`).
@@ -119,8 +121,9 @@ impl Room {
             let of_container = limits.map(|limits| limits.total_memory.saturating_sub(limits.rss));
             system.available_memory().min(of_container.unwrap_or(u64::MAX))
         });
-        let of_limit = address_space_left().map(|left| left / ADDRESSES_A_BYTE);
-        Self { free: free.into_iter().chain(of_limit).min(), buffer: None }
+        let of_limit = address_space_left().map(|left| left / ADDRESS_SPACE_A_BYTE_IN_USE);
+        let is_limited = of_limit.is_some_and(|limit| free.is_none_or(|free| limit < free));
+        Self { free: if is_limited { of_limit } else { free }, is_limited, buffer: None }
     }
 }
 

@@ -99,7 +99,7 @@ impl<R: BufRead> Entries<R> {
         self.ended = match &read {
             Ok(Some(_)) => false,
             Ok(None) => true,
-            Err(_) => self.layout != Some(Layout::Lines),
+            Err(_) => self.layout != Some(Layout::Lines) || !self.text.ends_with(b"\n"),
         };
         read.transpose()
     }

@@ -109,12 +109,12 @@ fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &st
             ));
         }
     };
-    let free = if adapter.software { Room::on_host().free } else { None };
+    let of_host = if adapter.software { Room::on_host() } else { Room::default() };
     Ok(Opened {
         device,
         name: format!("wgpu ({}, {})", adapter.name, adapter.graphics_api),
         reason: reason.into(),
-        room: Room { free, buffer: Some(adapter.max_buffer_bytes) },
+        room: Room { buffer: Some(adapter.max_buffer_bytes), ..of_host },
         new_kernel_store,
     })
 }

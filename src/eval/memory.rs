@@ -68,7 +68,7 @@ mod tests {
         let task = Task::new(&config::Task::default(), &model).unwrap();
         let queries = ["The old house stood by the sea.".to_string()];
         let fit = |best_of: usize, free: u64| {
-            let room = Room { free: Some(free), buffer: None };
+            let room = Room { free: Some(free), ..Room::default() };
             queries_that_fit(&model, &task, &queries, (3, best_of), (2, 100), room).map(|(queries, _)| queries)
         };
         let all = [1, 4, 8, 1024].map(|best_of| fit(best_of, 8_000_000_000).unwrap());

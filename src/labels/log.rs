@@ -5,16 +5,15 @@ mod line;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::question::Question;
 use crate::data::comparisons::{Comparison, Record, parse_record, parse_records, standing};
 use crate::data::without_byte_order_mark;
 use crate::error::{Error, Result};
-use crate::run::disk_space;
 use crate::run::fault_point;
-use crate::run::files::{folder_of, sync_folder};
+use crate::run::files::{folder_of, not_written, sync_folder};
 use index::Index;
 
 pub use line::{Decision, LogLine};
@@ -49,7 +48,7 @@ impl LabelLog {
         }
         lock(&file, path)?;
         let mut index = Index::default();
-        let (length_bytes, last_line) = read_lines(&file, path, |record, offset| {
+        let (length_bytes, last_line) = read_lines(&file, u64::MAX, path, |record, offset| {
             index.add(&record, offset);
             true
         })?;
@@ -94,7 +93,8 @@ impl LabelLog {
     pub fn records(&self, lines: usize) -> Result<Vec<Record>> {
         let mut records = Vec::new();
         if lines > 0 {
-            read_lines(&self.file, &self.path, |record, _| {
+            // Beyond its length there may be lines that were refused.
+            read_lines(&self.file, self.length_bytes, &self.path, |record, _| {
                 records.push(record);
                 records.len() < lines
             })?;
@@ -119,8 +119,8 @@ impl LabelLog {
         let mut reader = BufReader::new(&self.file);
         let read = reader.seek(SeekFrom::Start(answer.offset)).and_then(|_| reader.read_until(b'\n', &mut bytes));
         read.map_err(|source| Error::file("read", &self.path, source))?;
-        let text = std::str::from_utf8(&bytes).map(without_byte_order_mark).unwrap_or_default();
-        let record = parse_record(text, 1, &self.path, false).ok();
+        let text = text_of(&bytes, if answer.offset == 0 { 1 } else { 2 }, &self.path);
+        let record = text.and_then(|text| parse_record(text, 1, &self.path, false)).ok();
         let question = record.as_ref().and_then(Record::answer).map(Question::from);
         question.filter(|question| question.digest() == answer.question).ok_or_else(|| {
             let what = "another program changed it while labels were written to it";
@@ -162,26 +162,33 @@ impl LabelLog {
 
     fn write(&mut self, lines: &[u8]) -> Result<()> {
         // What was read meanwhile moved the place where the file is written.
-        let at_end = self.file.seek(SeekFrom::Start(self.length_bytes));
+        let at_end = self.end_file().and_then(|()| self.file.seek(SeekFrom::Start(self.length_bytes)));
         let written = at_end.and_then(|_| self.file.write_all(lines)).and_then(|()| {
             fault_point("labels appended");
             self.file.sync_data()
         });
         if let Err(source) = written {
-            // Half a line must not stay: the next one would be glued to it. If even this
-            // fails, the next opening finds a torn last line and moves it away.
+            // What was written of these lines must not stay: they were refused, and the next line would be
+            // glued to half a one. If even this fails, it is tried again before anything else is written.
             self.truncate().ok();
-            let source = disk_space::with_numbers(source, folder_of(&self.path), lines.len() as u64);
-            return Err(Error::file("write", &self.path, source));
+            return Err(not_written(&self.path, source, Some(lines.len() as u64)));
         }
         fault_point("labels synced");
         self.length_bytes += lines.len() as u64;
         Ok(())
     }
 
-    /// Ends the file after its last complete line.
-    fn truncate(&mut self) -> std::io::Result<()> {
-        self.file.set_len(self.length_bytes)?;
+    /// Ends the file after its last complete line, if more is there.
+    fn end_file(&self) -> std::io::Result<()> {
+        match self.file.metadata()?.len() > self.length_bytes {
+            true => self.file.set_len(self.length_bytes),
+            false => Ok(()),
+        }
+    }
+
+    /// The same, on the disk when this returns.
+    fn truncate(&self) -> std::io::Result<()> {
+        self.end_file()?;
         self.file.sync_data()
     }
 
@@ -213,12 +220,17 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     }
 }
 
-/// Does `work` with each record and the bytes before its line, until it says no. The bytes of the complete lines
-/// that were read, and those after the last complete line.
-fn read_lines(file: &File, path: &Path, mut work: impl FnMut(Record, u64) -> bool) -> Result<(u64, Vec<u8>)> {
+/// Does `work` with each record of the first `length_bytes` and the bytes before its line, until it says no. The
+/// bytes of the complete lines that were read, and those after the last complete line.
+fn read_lines(
+    mut file: &File,
+    length_bytes: u64,
+    path: &Path,
+    mut work: impl FnMut(Record, u64) -> bool,
+) -> Result<(u64, Vec<u8>)> {
     let failed = |source| Error::file("read", path, source);
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    reader.seek(SeekFrom::Start(0)).map_err(failed)?;
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let mut reader = BufReader::with_capacity(1 << 16, file.take(length_bytes));
     let (mut offset, mut number, mut line) = (0, 1, Vec::new());
     loop {
         line.clear();
@@ -236,10 +248,11 @@ fn read_lines(file: &File, path: &Path, mut work: impl FnMut(Record, u64) -> boo
     }
 }
 
-/// The text of a line; that of the first is without a byte order mark.
+/// The text of a line without its end; that of the first is without a byte order mark.
 fn text_of<'a>(line: &'a [u8], number: usize, path: &Path) -> Result<&'a str> {
     let text = std::str::from_utf8(line)
         .map_err(|_| Error::line(path, number, "not UTF-8 text", "correct the line or delete it"))?;
+    let text = text.lines().next().unwrap_or_default();
     Ok(if number == 1 { without_byte_order_mark(text) } else { text })
 }
 
@@ -362,7 +375,49 @@ mod tests {
             std::fs::write(&path, [whole.as_bytes(), bad, b"\n"].concat()).unwrap();
             let error = LabelLog::open(&path).unwrap_err();
             assert!(error.to_string().contains("labels.jsonl:2: "), "{error}");
+            let is_cut = bad.starts_with(b"{");
+            assert_eq!(error.to_string().ends_with("EOF while parsing a value (column 9)"), is_cut, "{error}");
         }
+    }
+
+    /// As editors and other programs leave files: with a byte order mark, a blank line, both ends of lines, and
+    /// no end of the last one.
+    #[test]
+    fn each_question_is_found_again_in_a_log_that_was_reopened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let [one, two, three] = ["a", "b", "c"].map(|id| comparison(id).to_line().replace("Once", id));
+        let text = format!("\u{feff}{}\r\n\n{two}{}", one.trim_end(), three.trim_end());
+        std::fs::write(&path, text).unwrap();
+        let mut log = LabelLog::open(&path).unwrap();
+        let queries = |log: &LabelLog| -> Vec<String> {
+            log.choices().map(|choice| log.question(choice).unwrap().query).collect()
+        };
+        assert_eq!(queries(&log), ["a", "b", "c"]);
+        let more = Comparison { query: "d".into(), ..comparison("d") };
+        log.append_many(vec![Record::Judged(more), Record::Judged(comparison("e"))]).unwrap();
+        assert_eq!(queries(&log), ["a", "b", "c", "d", "Once"]);
+        assert_eq!(log.comparisons().unwrap().len(), 5);
+        drop(log);
+        assert_eq!(queries(&LabelLog::open(&path).unwrap()), ["a", "b", "c", "d", "Once"]);
+    }
+
+    #[test]
+    fn a_log_that_another_program_changed_says_so_and_no_other_question_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let mut log = LabelLog::open(&path).unwrap();
+        log.append(Record::Judged(comparison("a"))).unwrap();
+        std::fs::write(&path, comparison("a").to_line().replace("Once", "Ones")).unwrap();
+        let error = log.question(&log.lines()[0]).unwrap_err();
+        assert!(error.to_string().contains("another program changed it"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_log_is_a_file() {
+        let refusal = LabelLog::open(Path::new("/dev/zero")).unwrap_err();
+        assert!(refusal.to_string().contains("/dev/zero is a pipe or a device"), "{refusal}");
     }
 
     #[cfg(target_os = "linux")]

@@ -42,8 +42,6 @@ pub struct Memory {
     pub kept: u64,
     /// The largest tensor, which must fit one buffer of a GPU.
     pub largest_buffer: u64,
-    /// Bytes of a checkpoint on the disk; not in the total.
-    pub checkpoint_file: u64,
 }
 
 impl Memory {
@@ -99,6 +97,12 @@ impl Memory {
                 )
             }
             Room { free, .. } => format!("this takes {}, and {} MB are free", self.describe(), mb(free.unwrap_or(0))),
+        };
+        let hint = match room.is_limited {
+            true => {
+                format!("raise the limit on the address space (ulimit -v), a third of which may be used; or {hint}")
+            }
+            false => hint,
         };
         Error::failed(what, hint)
     }
@@ -162,7 +166,8 @@ mod tests {
         let rows =
             Inference { models: 2, rows: 1 << 40, responses_per_query: 1, context: 1 << 40, ..Inference::default() };
         assert_eq!(rows.memory(&ModelConfig::gpt2_124m(), rows.rows).total(), u64::MAX);
-        let error = rows.rows_that_fit(&huge, 1, Room { free: Some(1 << 40), buffer: None }, "use less").unwrap_err();
+        let error =
+            rows.rows_that_fit(&huge, 1, Room { free: Some(1 << 40), ..Room::default() }, "use less").unwrap_err();
         assert!(error.to_string().contains("18446744073710 MB"), "{error}");
     }
 

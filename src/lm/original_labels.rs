@@ -116,9 +116,14 @@ impl<'a> LabelEncoder<'a> {
     /// The `number`th comparison, which was measured.
     ///
     /// # Errors
-    /// As [`Self::measure`].
+    /// As [`Self::measure`], and [`Error::Input`] for one that is longer than any that was.
     pub fn encode(&self, number: usize, comparison: &Comparison) -> Result<PickBest> {
         let mut label = self.tokens(number, comparison)?;
+        let longest_sample = label.samples().into_iter().map(<[u32]>::len).fold(0, usize::max);
+        if label.query.len() > self.longest_query || longest_sample > self.longest_sample {
+            let what = format!("comparison {number} was changed while the file was read");
+            return Err(Error::input(self.path, what, "export again when nothing else writes to it"));
+        }
         label.query.resize(self.longest_query, PADDING);
         for sample in [&mut label.sample0, &mut label.sample1, &mut label.sample2, &mut label.sample3] {
             sample.resize(self.longest_sample, PADDING);

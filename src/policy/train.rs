@@ -82,6 +82,10 @@ impl PolicyTraining<'_> {
     fn train(&self) -> Result<TunedPolicy> {
         let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
         let first_update = state.updates;
+        let (left, every) = (self.stop_at.saturating_sub(state.updates), self.settings.checkpoint_every_updates);
+        // Of weights beside adapters it keeps nothing, and adapters are small.
+        let moments = if self.settings.lora.rank > 0 { 0 } else { training_state::MOMENTS_OF_ADAM };
+        self.journal.checkpoints.check_space(training_state::bytes_on_disk(&policy, moments), left, every)?;
         let (mut metrics, mut samples) = self.journal.open_logs(state.updates as u64)?;
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);

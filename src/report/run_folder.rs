@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
 use crate::format_version::{FormatVersion, NEWER_HINT, fault_of};
 use crate::json;
+use crate::run::directory::STAGES;
 use crate::run::{files, metrics, work};
 use crate::stages::fits_of;
 use crate::statistics::mean;
@@ -203,7 +204,7 @@ impl RunReportInput {
 
 /// Refuses a run, or a stage of one, that a newer version of the program began.
 fn refuse_newer(run: &Path) -> Result<()> {
-    for path in ["", "reward", "policy", "sft"].map(|stage| run.join(stage).join(work::FILE)) {
+    for path in STAGES.map(|stage| run.join(stage).join(work::FILE)) {
         if !files::exists(&path)? {
             continue;
         }
@@ -224,7 +225,7 @@ fn is_older_than_training(run: &Path) -> bool {
 /// The settings of the run, and those of each stage that was begun by a command of its own.
 fn settings_of_stages(run: &Path) -> Result<String> {
     let mut texts = Vec::new();
-    for stage in ["", "reward", "policy", "sft"] {
+    for stage in STAGES {
         let path = run.join(stage).join("config.toml");
         if path.exists() {
             texts.push(format!("# {}\n\n{}", path.display(), files::read_text(&path)?));

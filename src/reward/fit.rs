@@ -85,6 +85,9 @@ impl RewardTraining<'_> {
         let batches = self.batches();
         let config = &self.pretrained.config;
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
+        let (left, every) = (batches.len() - first_step, self.settings.checkpoint_every_steps);
+        let bytes = training_state::bytes_on_disk(&model, training_state::MOMENTS_OF_ADAM);
+        self.journal.checkpoints.check_space(bytes, left, every)?;
         let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
         let size = self.settings.batch_size.min(self.data.train.len()) as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);

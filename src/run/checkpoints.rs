@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::checkpoint::{self, Checkpoint};
+use super::disk_space;
 use super::fault_points::fault_point;
 use super::files;
 pub use super::latest::{Latest, latest};
@@ -97,6 +98,18 @@ impl Checkpoints {
         self.clear_superseded(step)?;
         self.saved_s.store(self.opened.elapsed().as_secs(), Ordering::Relaxed);
         Ok(path)
+    }
+
+    /// Makes sure that the checkpoints of the `steps_left` fit on the disk, one in `every` and each of
+    /// `bytes_of_one`: as many as are kept, and one that is being written, without those that are there.
+    ///
+    /// # Errors
+    /// As [`disk_space::demand`].
+    pub fn check_space(&self, bytes_of_one: u64, steps_left: usize, every: usize) -> Result<()> {
+        let missing = (self.keep + 1).saturating_sub(newest_first(&self.folder)?.len()).max(1);
+        let to_come = steps_left.div_ceil(every.max(1)).min(missing) as u64;
+        let what = format!("the checkpoints to come ({} are kept while the next is written)", self.keep);
+        disk_space::demand(&self.folder, bytes_of_one.saturating_mul(to_come), &what)
     }
 
     /// Whether there should be a checkpoint of this step: one in `every`, and after five minutes without.

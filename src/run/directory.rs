@@ -5,10 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk_space;
 use super::fault_points::fault_point;
-use super::journal::{CHECKPOINTS, Journal, KEPT};
-use super::latest::{names, newest_first};
+use super::journal::Journal;
+use super::latest::names;
 use super::set_aside::{SET_ASIDE, set_aside};
 use super::{files, leftovers};
 use crate::error::{Error, Result};
@@ -64,18 +63,6 @@ impl RunDirectory {
     /// As [`Journal::in_folder`].
     pub fn journal(&self) -> Result<Journal> {
         Journal::in_folder(&self.path)
-    }
-
-    /// Makes sure that checkpoints of so many bytes fit on the disk: as many as are kept, and one that is being
-    /// written, without those that are there.
-    ///
-    /// # Errors
-    /// As [`disk_space::demand`].
-    pub fn check_space(&self, bytes_of_checkpoint: u64) -> Result<()> {
-        let there = newest_first(&self.path.join(CHECKPOINTS))?.len();
-        let missing = (KEPT + 1).saturating_sub(there).max(1);
-        let what = "the checkpoints to come (two are kept while the next is written)";
-        disk_space::demand(&self.path, bytes_of_checkpoint.saturating_mul(missing as u64), what)
     }
 
     /// The judgments that the reward model learns from.
@@ -172,7 +159,7 @@ impl RunDirectory {
 }
 
 /// Where checkpoints are, from the folder of a run.
-const STAGES: [&str; 4] = ["", "reward", "policy", "sft"];
+pub(crate) const STAGES: [&str; 4] = ["", "reward", "policy", "sft"];
 
 fn holds_something(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)

@@ -18,27 +18,32 @@ fn free(folder: &Path) -> Option<u64> {
 pub fn demand(folder: &Path, needed: u64, what: &str) -> Result<()> {
     match free(folder) {
         Some(free) if free < needed => {
-            let text = format!("{what} take {}, and {} are free in {}", mb(needed), mb(free), folder.display());
+            let text = format!("{what} take {}, and {} are free in {}", size(needed), size(free), folder.display());
             Err(Error::failed(text, "free some disk space, or choose another place with --run"))
         }
         _ => Ok(()),
     }
 }
 
-/// Of an error that a full disk caused, the same with what was to be written and what is free; of others,
-/// themselves.
-pub fn with_numbers(source: io::Error, folder: &Path, needed: u64) -> io::Error {
+/// Of an error that a full disk caused, the same with what was to be written, if that is known, and what is
+/// free; of others, themselves.
+pub fn with_numbers(source: io::Error, folder: &Path, needed: Option<u64>) -> io::Error {
     match source.kind() {
         kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            let free = free(folder).map(|free| format!(", and {} are free", mb(free))).unwrap_or_default();
-            io::Error::new(kind, format!("{source}; it takes {}{free}", mb(needed)))
+            let takes = needed.map(|needed| format!("it takes {}", size(needed)));
+            let free = free(folder).map(|free| format!("{} are free", size(free)));
+            let numbers: Vec<String> = takes.into_iter().chain(free).collect();
+            io::Error::new(kind, format!("{source}; {}", numbers.join(", and ")))
         }
         _ => source,
     }
 }
 
-fn mb(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..100_000 => format!("{bytes} bytes"),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
 }
 
 #[cfg(test)]
@@ -58,10 +63,13 @@ mod tests {
     #[test]
     fn only_a_full_disk_is_explained() {
         let folder = tempfile::tempdir().unwrap();
-        let explained = |kind: io::ErrorKind| with_numbers(kind.into(), folder.path(), 51_300_000);
+        let explained = |kind: io::ErrorKind| with_numbers(kind.into(), folder.path(), Some(51_300_000));
         let full = explained(io::ErrorKind::StorageFull);
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         assert!(full.to_string().contains("; it takes 51.3 MB, and "), "{full}");
+        let unknown = with_numbers(io::ErrorKind::StorageFull.into(), folder.path(), None).to_string();
+        assert!(!unknown.contains("takes") && unknown.ends_with(" are free"), "{unknown}");
+        assert_eq!([size(412), size(51_312_000)], ["412 bytes", "51.3 MB"]);
         assert_eq!(explained(io::ErrorKind::PermissionDenied).to_string(), "permission denied");
     }
 }

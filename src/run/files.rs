@@ -18,10 +18,13 @@ const MOST_OF_A_PIPE: u64 = 256 << 20;
 
 /// The bytes of a file; those of a pipe or a device up to 256 MB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     match is_pipe_or_device(path) {
-        true => read_start(open_anything(path)?, path, MOST_OF_A_PIPE),
-        false => fs::read(path).map_err(|source| Error::file("read", path, source)),
+        true => open_once(path)?.read_to_end(&mut bytes).map(|_| bytes),
+        // Which knows how long it is.
+        false => fs::read(path),
     }
+    .map_err(|source| Error::file("read", path, source))
 }
 
 /// The same of a file that has so many bytes at most, and is no pipe or device.
@@ -65,9 +68,34 @@ fn open_anything(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|source| Error::file("read", path, source))
 }
 
+/// A file to read once, or a pipe or a device, of which more than 256 MB is an error.
+pub struct ReadOnce {
+    file: fs::File,
+    /// Bytes that may still come; of a file any number.
+    left: Option<u64>,
+}
+
+impl Read for ReadOnce {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(read as u64).ok_or_else(|| {
+                let most = MOST_OF_A_PIPE >> 20;
+                io::Error::other(format!("more than {most} MB come out of it; write them to a file, and name that"))
+            })?;
+        }
+        Ok(read)
+    }
+}
+
+fn open_once(path: &Path) -> Result<ReadOnce> {
+    let left = is_pipe_or_device(path).then_some(MOST_OF_A_PIPE);
+    Ok(ReadOnce { file: open_anything(path)?, left })
+}
+
 /// A file, a pipe or a device to read once, in pieces of a size that is read at once.
-pub fn open_buffered(path: &Path) -> Result<BufReader<fs::File>> {
-    Ok(BufReader::with_capacity(1 << 16, open_anything(path)?))
+pub fn open_buffered(path: &Path) -> Result<BufReader<ReadOnce>> {
+    Ok(BufReader::with_capacity(1 << 16, open_once(path)?))
 }
 
 /// The text of a file, a pipe or a device that has `most` bytes at most: of a longer one, or one without end, no
@@ -147,15 +175,14 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes a file piece by piece, so that it is there when all of it is; nothing is left of it if `work` fails.
 pub fn write_in_pieces<T>(path: &Path, work: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let mut file = leftovers::temporary_file(folder_of(path), false).map_err(|source| not_written(path, source, 0))?;
+    let failed = |source| not_written(path, source, None);
+    let mut file = leftovers::temporary_file(folder_of(path), false).map_err(failed)?;
     // Not by the temporary file's own name, which would stand in the error.
     let mut writer = BufWriter::new(file.as_file_mut());
     let done = work(&mut writer)?;
     let flushed = writer.flush();
     drop(writer);
-    let length = file.as_file().metadata().map_or(0, |metadata| metadata.len());
-    let published = flushed.and_then(|()| publish(file, path));
-    published.map_err(|source| not_written(path, source, length))?;
+    flushed.and_then(|()| publish(file, path)).map_err(failed)?;
     sync_folder(folder_of(path))?;
     Ok(done)
 }
@@ -166,7 +193,7 @@ pub fn write_privately(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
-    write_temporary(path, bytes, private).map_err(|source| not_written(path, source, bytes.len() as u64))?;
+    write_temporary(path, bytes, private).map_err(|source| not_written(path, source, Some(bytes.len() as u64)))?;
     sync_folder(folder_of(path))
 }
 
@@ -190,7 +217,8 @@ fn publish(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn not_written(path: &Path, source: io::Error, needed: u64) -> Error {
+/// That a file could not be written: of a full disk with the bytes it needs, if they are known.
+pub fn not_written(path: &Path, source: io::Error, needed: Option<u64>) -> Error {
     Error::file("write", path, disk_space::with_numbers(source, folder_of(path), needed))
 }
 
@@ -323,7 +351,8 @@ mod tests {
     #[test]
     fn what_has_no_end_is_not_read_to_it_and_pipes_are_read_once() {
         let zeros = Path::new("/dev/zero");
-        assert!(read(zeros).unwrap_err().to_string().contains("more than 268435456 bytes"));
+        let error = read(zeros).unwrap_err();
+        assert!(error.to_string().contains("more than 256 MB come out of it"), "{error}");
         for refused in [open(zeros).map(drop), read_at_most(zeros, 9).map(drop), digest(zeros, |_| true).map(drop)] {
             let error = refused.unwrap_err();
             assert!(error.to_string().contains("/dev/zero: this is a pipe or a device"), "{error}");

@@ -8,10 +8,7 @@ use super::step_log::StepLog;
 use crate::error::Result;
 
 /// Checkpoints that are kept: the newest, and one before it.
-pub(super) const KEPT: usize = 2;
-
-/// The folder of the checkpoints.
-pub(super) const CHECKPOINTS: &str = "checkpoints";
+const KEPT: usize = 2;
 
 /// Checkpoints, one line of numbers a step, and samples for a person to read.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ impl Journal {
     /// As [`Checkpoints::new`].
     pub fn in_folder(folder: &Path) -> Result<Self> {
         Ok(Self {
-            checkpoints: Checkpoints::new(&folder.join(CHECKPOINTS), KEPT)?,
+            checkpoints: Checkpoints::new(&folder.join("checkpoints"), KEPT)?,
             metrics: folder.join("metrics.jsonl"),
             samples: folder.join("samples.jsonl"),
         })

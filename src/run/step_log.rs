@@ -41,7 +41,7 @@ impl StepLog {
 
     /// Appends one row: a struct or map with a `step` field.
     pub fn append(&mut self, row: &impl Serialize) -> Result<()> {
-        let failed = |source| Error::file("write", &self.path, source);
+        let failed = |source| files::not_written(&self.path, source, None);
         let mut line = serde_json::to_vec(&Versioned::new(row)).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         // A single write, so that a reader beside the run sees whole lines.

@@ -42,6 +42,14 @@ pub fn to_files<M: Module>(
     std::iter::once_with(model).chain(std::iter::once_with(optimizer)).chain(std::iter::once_with(state))
 }
 
+/// Numbers that Adam keeps of a weight.
+pub const MOMENTS_OF_ADAM: u64 = 2;
+
+/// About the bytes of these files, where the optimizer keeps so many numbers of each weight.
+pub fn bytes_on_disk<M: Module>(model: &M, moments: u64) -> u64 {
+    size_of::<f32>() as u64 * model.num_params() as u64 * (1 + moments)
+}
+
 /// JSON has no word for a number that is not finite: it would be read back as something else.
 fn state_to_json(state: &impl Serialize) -> Result<Vec<u8>> {
     let value = serde_json::to_value(Versioned::new(state)).map_err(|error| unwritable(STATE, error))?;

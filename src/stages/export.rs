@@ -9,7 +9,7 @@ use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::lm::{LabelEncoder, Tokenizer};
 use crate::run::progress::Progress;
-use crate::run::{Mode, OutputFile};
+use crate::run::{Mode, OutputFile, files};
 use source::Source;
 
 /// What preferences are written as.
@@ -60,7 +60,7 @@ pub fn export(
                 let count = lines.lines().count();
                 (comparisons, entries) = (comparisons + 1, entries + count);
                 same_texts += if format == Format::Trl { comparison.responses.len() - 1 - count } else { 0 };
-                writer.write_all(lines.as_bytes()).map_err(|source| Error::file("write", out.path(), source))
+                writer.write_all(lines.as_bytes()).map_err(|source| files::not_written(out.path(), source, None))
             })
         })?,
     }
@@ -82,7 +82,8 @@ fn export_as_original(source: &Source<'_>, tokenizer: &Tokenizer, out: &OutputFi
     measured.finish();
     out.write_in_pieces(|writer| {
         let mut number = 0;
-        let mut write = |text: &[u8]| writer.write_all(text).map_err(|source| Error::file("write", out.path(), source));
+        let mut write =
+            |text: &[u8]| writer.write_all(text).map_err(|source| files::not_written(out.path(), source, None));
         let mut written = Progress::new("encoding", standing, "comparisons", progress);
         source.each(|comparison| {
             write(if number == 0 { b"[" } else { b"," })?;

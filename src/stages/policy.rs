@@ -22,7 +22,6 @@ pub fn tune(
     let Session { model, settings, interrupt, seed, room, progress } = *session;
     let task = Task::new(&settings.task, model)?;
     let (fit, memory) = backward_that_fits(&settings.policy, &task, queries, model, room)?;
-    directory.check_space(memory.checkpoint_file)?;
     let backward = settled(progress, directory, settings.policy.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
     let training = PolicyTraining {

@@ -62,7 +62,6 @@ pub fn fit(
     }
     let task = Task::new(&settings.task, model)?;
     let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
-    directory.check_space(memory.checkpoint_file)?;
     let backward = settled(progress, directory, settings.reward.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
     // Its folder tells that the fit has begun.

@@ -159,9 +159,10 @@ impl Rounds<'_> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
         let stage = self.directory.stage(&stage_of_fit(round.first_update))?;
-        let (comparisons, label_ties) = self.comparisons(&stage, round, another, choosers, done)?;
+        let (texts, label_ties) = self.comparisons(&stage, round, another, choosers, done)?;
         let mut left_out = LeftOut::default();
-        let comparisons = encode_comparisons(&comparisons, model, &task, &mut left_out)?;
+        let comparisons = encode_comparisons(&texts, model, &task, &mut left_out)?;
+        drop(texts);
         // What is cut of them is counted where they are read.
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut LeftOut::default())?;
         let reward_model = stage.path().join("model");

@@ -104,6 +104,9 @@ impl NextTokenTraining<'_> {
         let (mut model, mut optimizer, State { step: first_step, mut losses, .. }) = self.start_or_resume()?;
         let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
         let Schedule { steps, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
+        // Of AdamW's weights it keeps two numbers, of Muon's one.
+        let bytes = training_state::bytes_on_disk(&model, 1);
+        self.journal.checkpoints.check_space(bytes, steps.saturating_sub(first_step), checkpoint_every_steps)?;
         let mut progress = Progress::resumed(self.name, first_step as u64, steps as u64, "steps", self.progress);
         let mut unread = Vec::new();
         let mut trained = None;

@@ -117,35 +117,76 @@ fn a_checkpoint_above_the_limit_on_the_size_of_files_leaves_nothing_half_written
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error_with_its_numbers_and_leaves_the_checkpoints_before() {
-    let may_mount = Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|out| out.status.success());
-    if !may_mount {
-        println!("no file system may be mounted here, so that none can be full");
+    if !may_mount() {
         return;
     }
     let mount = |size| format!("mount -t tmpfs -o size={size} none run");
     let (text, left) = fit_with_checkpoints("unshare -rm sh", &mount("6m"));
-    assert!(text.contains("the checkpoints to come (two are kept while the next is written) take 153.9 MB"), "{text}");
+    assert!(text.contains("the checkpoints to come (2 are kept while the next is written) take 153.9 MB"), "{text}");
     assert!(text.contains(" MB are free in run") && text.contains("hint: free some disk space"), "{text}");
     assert_eq!(left, "");
     // Another program fills the disk while this one works.
-    let other = "(until [ -d run/checkpoints/step-000001 ]; do sleep 0.01; done; head -c 100m /dev/zero > run/other) &";
+    let until_then =
+        "n=0; until [ -d run/checkpoints/step-000001 ] || [ $n = 2000 ]; do sleep 0.01; n=$((n + 1)); done";
+    let other = format!("({until_then}; head -c 100m /dev/zero > run/other) > /dev/null 2>&1 &");
     let (text, left) = fit_with_checkpoints("unshare -rm sh", &format!("{} && {{ {other} }}", mount("170m")));
     assert!(text.contains("cannot write run/checkpoints") && text.contains("No space left on device"), "{text}");
     assert!(text.contains(" MB, and ") && text.contains("hint: free some disk space"), "{text}");
     assert!(left.contains("manifest.json") && !left.contains("tmp"), "{left}");
 }
 
-/// What is said, and the files of checkpoints that are left, where the shell has done this before.
+/// What a killed run left is swept before it is asked what is free, and what is finished needs nothing.
 #[cfg(target_os = "linux")]
-fn fit_with_checkpoints(shell: &str, before: &str) -> (String, String) {
+#[test]
+fn a_run_on_an_almost_full_disk_goes_on_and_a_finished_one_is_finished() {
+    if !may_mount() {
+        return;
+    }
+    let train = fit_command("--set reward.checkpoint_every_steps=20");
+    let left_by_a_kill = "mkdir -p run/checkpoints/.step-000003.tmp-1 && \
+        head -c 60m /dev/zero > run/checkpoints/.step-000003.tmp-1/model.bpk";
+    let fill = "rm -r reward && head -c 50m /dev/zero > run/other";
+    let script =
+        format!("mount -t tmpfs -o size=170m none run && {left_by_a_kill} && {train} && {train} && {fill} && {train}");
+    let folder = folder_with_labels();
+    let output =
+        Command::new("unshare").args(["-rm", "sh", "-c", &script]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.path().join("reward/heads.safetensors").exists());
+}
+
+#[cfg(target_os = "linux")]
+fn may_mount() -> bool {
+    let may = Command::new("unshare").args(["-rm", "true"]).output().is_ok_and(|out| out.status.success());
+    if !may {
+        println!("no file system may be mounted here, so that none can be full");
+    }
+    may
+}
+
+/// With labels to fit a reward model to, and an empty `run`.
+#[cfg(target_os = "linux")]
+fn folder_with_labels() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let line = |number| format!("{{\"query\":\"Door {number}.\",\"responses\":[\" b.\",\" c.\"],\"best\":0}}\n");
     fs::write(folder.path().join("labels.jsonl"), (0..24).map(line).collect::<String>()).unwrap();
-    let settings = "--set reward.normalize_samples=4 --set reward.batch_size=1 --set reward.checkpoint_every_steps=1";
-    let train = format!("--quiet --device ndarray train-reward labels.jsonl {settings} --run run --out reward");
+    fs::create_dir(folder.path().join("run")).unwrap();
+    folder
+}
+
+#[cfg(target_os = "linux")]
+fn fit_command(settings: &str) -> String {
     let program = env!("CARGO_BIN_EXE_preftune");
-    let script =
-        format!("mkdir run && {before} && {program} {train}; code=$?; find run/checkpoints -mindepth 1; exit $code");
+    let settings = format!("--set reward.normalize_samples=4 --set reward.batch_size=1 {settings}");
+    format!("{program} --quiet --device ndarray train-reward labels.jsonl {settings} --run run --out reward")
+}
+
+/// What is said, and the files of checkpoints that are left, where the shell has done this before.
+#[cfg(target_os = "linux")]
+fn fit_with_checkpoints(shell: &str, before: &str) -> (String, String) {
+    let folder = folder_with_labels();
+    let train = fit_command("--set reward.checkpoint_every_steps=1");
+    let script = format!("{before} && {train}; code=$?; find run/checkpoints -mindepth 1; exit $code");
     let mut words = shell.split(' ');
     let mut command = Command::new(words.next().unwrap());
     let output = command.args(words).arg("-c").arg(script).current_dir(folder.path()).output().unwrap();

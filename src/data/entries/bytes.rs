@@ -48,18 +48,19 @@ impl<R: BufRead> Bytes<R> {
     pub(super) fn read_line(&mut self, text: &mut Vec<u8>) -> Result<bool> {
         let mut part = self.reader.by_ref().take(LARGEST_ENTRY_BYTES as u64);
         let read = part.read_until(b'\n', text).map_err(|source| Error::file("read", &self.path, source))?;
-        self.refuse_if_endless(text)?;
+        self.refuse_if_endless(text, self.line)?;
         self.offset += read;
         self.line += usize::from(text.ends_with(b"\n"));
         Ok(read > 0)
     }
 
-    fn refuse_if_endless(&self, entry: &[u8]) -> Result<()> {
+    fn refuse_if_endless(&self, entry: &[u8], first_line: usize) -> Result<()> {
         match entry.len() < LARGEST_ENTRY_BYTES {
             true => Ok(()),
             false => {
                 let what = format!("an entry of more than {} MB", LARGEST_ENTRY_BYTES >> 20);
-                Err(Error::line(&self.path, self.line, what, "check that it is the right file, with an entry a line"))
+                let hint = "check that it is the right file; a line end, a bracket or a quote may be missing";
+                Err(Error::line(&self.path, first_line, what, hint))
             }
         }
     }
@@ -67,7 +68,7 @@ impl<R: BufRead> Bytes<R> {
     /// Adds to `text` what one JSON value takes, if it is one: up to the end of its brackets or quotes, or else
     /// to what ends an entry.
     pub(super) fn read_value(&mut self, text: &mut Vec<u8>) -> Result<()> {
-        let mut scan = Scan::default();
+        let (mut scan, first_line) = (Scan::default(), self.line);
         loop {
             let buffer = self.reader.fill_buf().map_err(|source| Error::file("read", &self.path, source))?;
             let mut taken = 0;
@@ -83,7 +84,7 @@ impl<R: BufRead> Bytes<R> {
             let part = buffer.get(..taken).unwrap_or_default();
             self.line += part.iter().filter(|&&byte| byte == b'\n').count();
             text.extend_from_slice(part);
-            self.refuse_if_endless(text)?;
+            self.refuse_if_endless(text, first_line)?;
             self.consume(taken);
             if is_whole {
                 return Ok(());

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn the_batch_is_halved_until_it_fits() {
         let gpt2 = ModelConfig::gpt2_124m();
-        let room = |free| Room { free: Some(free), buffer: None };
+        let room = |free| Room { free: Some(free), ..Room::default() };
         let fit = |free| drawing().rows_that_fit(&gpt2, 1, room(free), "use less");
         assert_eq!(fit(100 << 30).unwrap().0, 64);
         let (rows, memory) = fit(900_000_000).unwrap();
@@ -113,7 +113,8 @@ mod tests {
         assert!(groups.rows_that_fit(&gpt2, 4, room(900_000_000), "").unwrap().0.is_multiple_of(4));
         let error = fit(500_000_000).unwrap_err();
         assert!(error.to_string().ends_with("and 500 MB are free") && error.hint() == "use less", "{error}");
-        let error = drawing().rows_that_fit(&gpt2, 1, Room { free: None, buffer: Some(128 << 20) }, "").unwrap_err();
+        let error =
+            drawing().rows_that_fit(&gpt2, 1, Room { buffer: Some(128 << 20), ..Room::default() }, "").unwrap_err();
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
     }
 

@@ -87,9 +87,8 @@ impl Memory {
     /// their files. Frozen weights are in it too.
     #[must_use]
     pub fn with_checkpoint(self, config: &ModelConfig) -> Self {
-        let file = bytes(count(config)).saturating_add(self.optimizer);
-        let taken_before = self.backward().saturating_add(self.cache);
-        Self { checkpoint: file.saturating_mul(2).saturating_sub(taken_before), checkpoint_file: file, ..self }
+        let files = bytes(count(config)).saturating_add(self.optimizer).saturating_mul(2);
+        Self { checkpoint: files.saturating_sub(self.backward().saturating_add(self.cache)), ..self }
     }
 
     fn backward(&self) -> u64 {
@@ -207,7 +206,7 @@ mod tests {
     }
 
     fn room(free: u64) -> Room {
-        Room { free: Some(free), buffer: None }
+        Room { free: Some(free), ..Room::default() }
     }
 
     #[test]
@@ -228,7 +227,7 @@ mod tests {
         assert!(error.hint().contains("policy.lora.rank=16 it takes"), "{}", error.hint());
         assert!(!error.hint().contains("gradient_checkpointing"), "{}", error.hint());
         // The token embedding, 154 MB, whatever the micro-batch.
-        let error = fit(Room { free: None, buffer: Some(128 << 20) }).unwrap_err();
+        let error = fit(Room { buffer: Some(128 << 20), ..Room::default() }).unwrap_err();
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
     }
 
