@@ -51,6 +51,7 @@ pub mod format_version;
 mod json;
 pub mod labels;
 pub mod lm;
+pub mod models;
 pub mod parallel;
 pub mod policy;
 mod process_limits;

@@ -6,13 +6,13 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use super::Common;
-use super::common::load_model;
 use crate::bench::{
     Growth, RequestCounts, Speed, Work, grow, measure, memory_that_fits, named_shape, random_model, shape_for,
 };
 use crate::device::Requests;
 use crate::error::{Error, Result};
 use crate::lm::ModelConfig;
+use crate::models;
 
 /// The largest number that a setting of such a kind may be.
 fn rows() -> RangedU64ValueParser<usize> {
@@ -95,7 +95,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
             (config, transformer)
         }
         None => {
-            let model = load_model(&arguments.model, &opened.device).map_err(|error| match error {
+            let model = models::open(&arguments.model, &opened.device).map_err(|error| match error {
                 Error::Input { path, line, what, hint } => {
                     let hint = format!("{hint}; or use `tiny` or `gpt2-124m`, whose weights are random");
                     Error::Input { path, line, what, hint }

@@ -4,26 +4,18 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::config::{self, Config};
-use crate::data::entries::Entries;
-use crate::data::queries::openings;
-use crate::data::{LeftOut, Reason};
 use crate::device::{self, DeviceRequest, Opened, Room};
 use crate::error::{Error, Result};
-use crate::fetch;
 use crate::labels::SimulatedLabeler;
-use crate::lm::{
-    LanguageModel, ModelFiles, Queries, Task, Tokenizer, hugging_face, model_folder, shipped, shipped_digests,
-};
-use crate::reward::{RewardModel, TokenComparison, token_comparisons};
+use crate::lm::LanguageModel;
 use crate::run::{Input, Interrupt, Mode, RunDirectory, Work, begin, files};
-use crate::stages::{Session, with_reasons};
+use crate::stages::Session;
 use crate::visible::{visible, visible_json, visible_line, visible_message, visible_path};
 
 /// Options of every command.
@@ -202,173 +194,6 @@ pub(super) fn report_failure(error: &Error) -> ExitCode {
         writeln!(std::io::stderr(), "{}", visible_message(&line)).ok();
     }
     ExitCode::from(error.exit_code())
-}
-
-/// A file by its path, or label files by the name under which they were fetched.
-pub(super) fn fetched_file(path: &Path) -> Result<PathBuf> {
-    if path.exists() {
-        return Ok(path.into());
-    }
-    let name = path.to_string_lossy();
-    match fetch::cached_labels(&name)? {
-        None if name.starts_with("labels/") => {
-            Err(Error::input(path, "no such file, nor was it fetched", format!("run `preftune fetch {name}`")))
-        }
-        fetched => Ok(fetched.unwrap_or_else(|| path.into())),
-    }
-}
-
-/// Queries of a file or of a folder of books; with neither, the story openings for training.
-pub(super) fn read_queries(
-    path: Option<&Path>,
-    model: &LanguageModel,
-    task: &Task,
-    left_out: &mut LeftOut,
-) -> Result<Queries> {
-    match path {
-        None => Ok(Queries::Text(openings()?.train)),
-        Some(folder) if folder.is_dir() => {
-            left_out.count(Reason::OtherFiles, files::other_files(folder));
-            Queries::from_books(&files::read_texts(folder)?, model, task, left_out)
-        }
-        Some(path) => {
-            let path = fetched_file(path)?;
-            Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer, left_out)
-        }
-    }
-}
-
-/// The comparisons of a file, in any format that is known: `least` of them or more. Of tasks of Label Studio, the
-/// answers to `question`.
-pub(super) fn read_comparisons(
-    (path, question): (&Path, Option<&str>),
-    model: &LanguageModel,
-    task: &Task,
-    least: usize,
-    left_out: &mut LeftOut,
-) -> Result<Vec<TokenComparison>> {
-    let path = fetched_file(path)?;
-    let entries = Entries::new(files::open_buffered(&path)?, &path);
-    let comparisons = token_comparisons(entries, question, model, task, left_out)?;
-    match comparisons.len() {
-        enough if enough >= least => Ok(comparisons),
-        count => {
-            let what = with_reasons(format!("{count} comparisons; at least {least} are needed"), left_out);
-            let hint = match left_out.number(Reason::SameTokens) {
-                0 => "make some with `preftune label`",
-                _ => {
-                    "raise task.response_length_tokens and task.query_length_tokens with --set, as far as the model reads"
-                }
-            };
-            Err(Error::input(&path, what, hint))
-        }
-    }
-}
-
-/// A file, or the texts of a folder, as a run folder remembers it.
-pub(super) fn remembered(role: &str, path: &Path) -> Result<Input> {
-    Ok(Input::new(role, path.display(), files::digest(&fetched_file(path)?, hugging_face::counted_in_0_1)?))
-}
-
-/// The same where there may be none.
-pub(super) fn remembered_if_given(role: &str, path: Option<&PathBuf>) -> Result<Option<Input>> {
-    path.map(|path| remembered(role, path)).transpose()
-}
-
-/// The question of a file of comparisons that has several, as a run folder remembers it.
-pub(super) fn remembered_question(question: Option<&str>) -> Option<Input> {
-    question.map(|question| Input::named("question", question))
-}
-
-/// The same for a model, which may be inside the program.
-pub(super) fn remembered_model(model: &Path) -> Result<Input> {
-    match (shipped_digests(name_of(model)), fetched_model(model)?) {
-        (Some(digests), _) => {
-            let input = Input::new("model", model.display(), digests.of_folder);
-            Ok(Input { sha256_of_0_1: Some(digests.of_weights), ..input })
-        }
-        (None, Some(folder)) => {
-            Ok(Input { name: model.display().to_string(), ..remembered_folder_of_model("model", &folder)? })
-        }
-        (None, None) => remembered_folder_of_model("model", model),
-    }
-}
-
-/// The same for the folder of a model: its other files may come and go.
-pub(super) fn remembered_folder_of_model(role: &str, folder: &Path) -> Result<Input> {
-    let input = Input::new(role, folder.display(), files::digest(folder, hugging_face::is_file_of_model)?);
-    let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let counts_otherwise = |name: &str| hugging_face::is_file_of_model(name) != hugging_face::counted_in_0_1(name);
-    let differs = names.any(|name| counts_otherwise(&name.to_string_lossy()));
-    let sha256_of_0_1 = differs.then(|| files::digest(folder, hugging_face::counted_in_0_1)).transpose()?;
-    Ok(Input { sha256_of_0_1, ..input })
-}
-
-/// The argument as the name of a model that ships or was fetched; names are text, folders need not be.
-fn name_of(model: &Path) -> &str {
-    model.to_str().unwrap_or_default()
-}
-
-/// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
-/// comes first.
-fn fetched_model(model: &Path) -> Result<Option<PathBuf>> {
-    if model.exists() { Ok(None) } else { fetch::cached_model(name_of(model)) }
-}
-
-/// A model by the name of one that is inside the program, by its folder, or by the name under which
-/// it was fetched.
-pub(super) fn load_model(model: &Path, device: &Device) -> Result<LanguageModel> {
-    with_files_of(model, |files| LanguageModel::load(files, device))
-}
-
-/// The tokenizer of such a model.
-pub(super) fn load_tokenizer(model: &Path) -> Result<Tokenizer> {
-    with_files_of(model, |files| Ok(files.tokenizer.read(&files.folder)?.0))
-}
-
-fn with_files_of<T>(model: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
-    match shipped(name_of(model))? {
-        Some(files) => work(files),
-        None if model.is_dir() => model_folder::with_files(model, work),
-        None => match fetched_model(model)? {
-            Some(folder) => model_folder::with_files(&folder, work),
-            None => Err(no_such_model(model)),
-        },
-    }
-}
-
-fn no_such_model(model: &Path) -> Error {
-    if model.is_file() {
-        return Error::input(
-            model,
-            "this is a file",
-            "give the folder of a model, with its config.json, not one of its files",
-        );
-    }
-    let name = name_of(model);
-    let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
-    let hint = match fetch::names_a_model(name) {
-        true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
-        false => others.into(),
-    };
-    Error::input(model, "no such model", hint)
-}
-
-/// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.
-pub(super) fn load_reward_model(folder: &Path, policy: &LanguageModel, device: &Device) -> Result<RewardModel> {
-    if !folder.is_dir() {
-        return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
-    }
-    let (reward_model, model) = model_folder::with_files(folder, |files| RewardModel::load(files, device))?;
-    let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
-    if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
-        return Err(Error::input(
-            folder,
-            "this reward model reads other tokens than the model that is to be scored writes",
-            "give both commands the same --model, or models with the same tokenizer and context length",
-        ));
-    }
-    Ok(reward_model)
 }
 
 /// The simulated labeler with its shipped classifier, or with another.

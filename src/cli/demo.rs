@@ -6,13 +6,14 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{load_labeler, load_model, remembered_model};
+use super::common::load_labeler;
 use super::{Common, report, table};
 use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
 use crate::lm::STORYTELLER;
+use crate::models;
 use crate::report::Judgment;
 use crate::reward::Ties;
 use crate::run::{Interrupt, files};
@@ -86,10 +87,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let kind = if arguments.table { "table" } else { "demo" };
     let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
     let settled = [("labels.comparisons", "the models that are there were tuned on the first number")];
-    let inputs = [remembered_model(Path::new(STORYTELLER))?];
+    let inputs = [models::fingerprint(Path::new(STORYTELLER))?];
     let directory = common.run_directory_that_keeps(&name, &settings, inputs, &settled)?;
     let interrupt = Interrupt::install()?;
-    let model = load_model(Path::new(STORYTELLER), &opened.device)?;
+    let model = models::open(Path::new(STORYTELLER), &opened.device)?;
     let experiment = Stylistic {
         session: common.session(&model, &settings, opened.room, &interrupt),
         queries: &openings()?,

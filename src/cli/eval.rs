@@ -6,9 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::common::{
-    load_labeler, load_model, load_reward_model, read_queries, remembered_folder_of_model, remembered_if_given,
-};
+use super::common::load_labeler;
 use super::standings::Standings;
 use super::{Common, label};
 use crate::data::LeftOut;
@@ -17,12 +15,13 @@ use crate::error::{Error, Result};
 use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines, queries_that_fit};
 use crate::labels::{Desk, People, Plan, SharedDesk};
 use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER, Task};
+use crate::models;
 use crate::policy::Judges;
 use crate::report::{Judgment, check_judgments};
 use crate::reward::RewardLabeler;
 use crate::run::begin::go_on_in_parts_of;
 use crate::run::{Interrupt, OutputFile, RunDirectory, check_file};
-use crate::stages;
+use crate::stages::{self, fingerprint_if_given, read_queries};
 
 /// Judge a tuned model against others, blind
 ///
@@ -91,12 +90,12 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     }
     let opened = common.open_device()?;
     let names: Vec<&PathBuf> = std::iter::once(&arguments.model).chain(&arguments.baseline).collect();
-    let models = names.iter().map(|name| load_model(name, &opened.device)).collect::<Result<Vec<_>>>()?;
+    let models = names.iter().map(|name| models::open(name, &opened.device)).collect::<Result<Vec<_>>>()?;
     let [_, reference, ..] = models.as_slice() else {
         return Err(Error::usage("there is nothing to compare with", "give --baseline a model"));
     };
     check_tokens(&models, reference, &names)?;
-    let load_reward_model = |folder: &PathBuf| load_reward_model(folder, reference, &opened.device);
+    let load_reward_model = |folder: &PathBuf| models::open_reward_model(folder, reference, &opened.device);
     let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
     let task = Task::new(&settings.task, reference)?;
     let mut left_out = LeftOut::default();
@@ -178,12 +177,12 @@ fn chooser(arguments: &Arguments) -> Result<String> {
             let reward_model = arguments.reward.as_deref().unwrap_or(Path::new(""));
             Ok(format!(
                 "the reward model {}",
-                remembered_folder_of_model("reward model", reward_model)?.with_contents()
+                models::fingerprint_of_folder("reward model", reward_model)?.with_contents()
             ))
         }
         false => {
             let labeler = label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?;
-            let classifier = remembered_if_given("classifier", arguments.classifier.as_ref())?;
+            let classifier = fingerprint_if_given("classifier", arguments.classifier.as_ref())?;
             let classifier = classifier.map_or_else(String::new, |classifier| classifier.with_contents());
             Ok(format!("{} {classifier}", labeler.with_contents()))
         }

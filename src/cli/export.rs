@@ -6,11 +6,11 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Common;
-use super::common::{fetched_file, load_tokenizer};
 use crate::data::{LeftOut, Reason};
 use crate::error::Result;
+use crate::models;
 use crate::run::{OutputFile, files};
-use crate::stages::{self, Exported, export};
+use crate::stages::{self, Exported, export, fetched_file};
 use crate::visible::visible_path;
 
 /// Write preferences for another program, or other programs' as comparisons
@@ -78,7 +78,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = OutputFile::new(&arguments.out)?;
     let from = (path.as_path(), arguments.question.as_deref());
     let format = arguments.format.into();
-    let exported = export(from, format, &|| load_tokenizer(&arguments.model), &out, common.progress())?;
+    let exported = export(from, format, &|| models::open_tokenizer(&arguments.model), &out, common.progress())?;
     let Exported { comparisons, entries, left_out, fault } = exported;
     let what = match format {
         stages::Format::Trl => format!("{entries} pairs of {comparisons} comparisons"),

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
+use super::common::load_labeler;
 use crate::config::Config;
 use crate::data::LeftOut;
 use crate::device::Opened;
@@ -16,9 +16,10 @@ use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{Agreements, Decision, Desk, LabelLog, Plan, SharedDesk, instructions};
 use crate::lm::{Queries, STORYTELLER, Task};
+use crate::models;
 use crate::reward::{Labelling, Ties};
 use crate::run::{Input, Interrupt, Mode, check_file, files};
-use crate::stages::{self, Session, labelling, open_log};
+use crate::stages::{self, Session, fingerprint_if_given, labelling, open_log, read_queries};
 use crate::visible::visible_path;
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
@@ -91,7 +92,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         check_file(out)?;
     }
     let Opened { device, room, .. } = common.open_device()?;
-    let model = load_model(&arguments.model, &device)?;
+    let model = models::open(&arguments.model, &device)?;
     let (task, mut left_out) = (Task::new(&settings.task, &model)?, LeftOut::default());
     let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?
         .texts(&model.tokenizer, &mut left_out)?;
@@ -102,9 +103,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         Some(path) => (None, path.clone()),
         None => {
             let inputs = [
-                Some(remembered_model(&arguments.model)?),
-                remembered_if_given("queries", arguments.queries.as_ref())?,
-                remembered_if_given("classifier", arguments.classifier.as_ref())?,
+                Some(models::fingerprint(&arguments.model)?),
+                fingerprint_if_given("queries", arguments.queries.as_ref())?,
+                fingerprint_if_given("classifier", arguments.classifier.as_ref())?,
                 Some(remembered_labeler((!arguments.simulated).then_some(&arguments.instructions))?),
             ];
             let directory = common.run_directory("label", &settings, inputs.into_iter().flatten())?;

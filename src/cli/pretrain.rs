@@ -6,13 +6,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, remembered, remembered_model};
 use crate::data::text_lines::refuse_json;
 use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Precision, Tokenizer};
+use crate::models;
 use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
-use crate::stages;
+use crate::stages::{self, fingerprint_of_file};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 use crate::visible::visible_path;
 
@@ -60,8 +60,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         texts.iter().try_for_each(|text| refuse_json(text, path))?;
         documents.extend(texts);
     }
-    let texts = (1..).zip(&arguments.texts).map(|(number, path)| remembered(&format!("text {number}"), path));
-    let model = arguments.model.iter().map(|model| remembered_model(model));
+    let texts = (1..).zip(&arguments.texts).map(|(number, path)| fingerprint_of_file(&format!("text {number}"), path));
+    let model = arguments.model.iter().map(|model| models::fingerprint(model));
     let directory = common.run_directory("pretrain", &settings, texts.chain(model).collect::<Result<Vec<_>>>()?)?;
     out.check(&directory)?;
     let mut texts = Texts::new(documents.iter().map(String::as_str), settings.pretrain.held_out_fraction);
@@ -70,7 +70,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     texts.left_out.count(Reason::OtherFiles, others);
     texts.left_out.say("texts");
     let pretrain = &settings.pretrain;
-    let given = arguments.model.as_ref().map(|model| load_model(model, &opened.device)).transpose()?;
+    let given = arguments.model.as_ref().map(|model| models::open(model, &opened.device)).transpose()?;
     let tokenizer = match &given {
         Some(model) => model.tokenizer.clone(),
         None => trained_tokenizer(&directory, &texts, pretrain, common)?,

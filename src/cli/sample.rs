@@ -6,11 +6,13 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Common;
-use super::common::{load_model, read_queries, to_json, write_to_stdout};
+use super::common::{to_json, write_to_stdout};
 use crate::data::LeftOut;
 use crate::error::Result;
 use crate::lm::{Continuations, Part, STORYTELLER, Task};
+use crate::models;
 use crate::run::Interrupt;
+use crate::stages::read_queries;
 use crate::visible::{visible, visible_json};
 
 /// Continue queries with a model
@@ -39,7 +41,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
-    let model = load_model(&arguments.model, &opened.device)?;
+    let model = models::open(&arguments.model, &opened.device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let queries = match arguments.query.is_empty() {

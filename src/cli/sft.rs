@@ -6,13 +6,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{load_model, read_comparisons, remembered, remembered_model, remembered_question};
 use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{Precision, STORYTELLER, Task};
+use crate::models;
 use crate::run::{Interrupt, OutputFolder, files};
-use crate::stages::{Supervised, fine_tune};
+use crate::stages::{Supervised, fine_tune, fingerprint_of_file, fingerprint_of_question, read_comparisons};
 use crate::visible::visible_path;
 
 /// Train a model on the responses that were chosen, without a reward
@@ -54,13 +54,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
-    let model = load_model(&arguments.model, &device)?;
+    let model = models::open(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let question = arguments.question.as_deref();
     let comparisons = read_comparisons((&arguments.comparisons, question), &model, &task, 1, &mut left_out)?;
-    let inputs = [remembered_model(&arguments.model)?, remembered("comparisons", &arguments.comparisons)?];
-    let directory = common.run_directory("sft", &settings, inputs.into_iter().chain(remembered_question(question)))?;
+    let inputs = [models::fingerprint(&arguments.model)?, fingerprint_of_file("comparisons", &arguments.comparisons)?];
+    let directory =
+        common.run_directory("sft", &settings, inputs.into_iter().chain(fingerprint_of_question(question)))?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, room, &interrupt);

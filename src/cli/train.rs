@@ -7,16 +7,17 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{load_labeler, load_model, read_queries, remembered_if_given, remembered_model};
+use super::common::load_labeler;
 use super::{Common, label};
 use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::labels::{Desk, SharedDesk};
 use crate::lm::{Queries, STORYTELLER, Task};
+use crate::models;
 use crate::policy::Policy;
 use crate::run::{Interrupt, OutputFolder, files};
-use crate::stages::{Choosers, RoundOutcome, Rounds, Session, open_log};
+use crate::stages::{Choosers, RoundOutcome, Rounds, Session, fingerprint_if_given, open_log, read_queries};
 use crate::visible::visible_path;
 
 /// Label, fit a reward model, tune, and again from the tuned policy, in rounds
@@ -76,7 +77,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
-    let model = load_model(&arguments.model, &device)?;
+    let model = models::open(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?
@@ -84,9 +85,9 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
     left_out.say("queries");
     let inputs = [
-        Some(remembered_model(&arguments.model)?),
-        remembered_if_given("queries", arguments.queries.as_ref())?,
-        remembered_if_given("classifier", arguments.classifier.as_ref())?,
+        Some(models::fingerprint(&arguments.model)?),
+        fingerprint_if_given("queries", arguments.queries.as_ref())?,
+        fingerprint_if_given("classifier", arguments.classifier.as_ref())?,
         Some(label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?),
     ];
     let directory = common.run_directory("train", &settings, inputs.into_iter().flatten())?;

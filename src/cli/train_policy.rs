@@ -6,16 +6,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{
-    load_model, load_reward_model, read_queries, remembered_folder_of_model, remembered_if_given, remembered_model,
-};
 use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
+use crate::models;
 use crate::policy::{TunedPolicy, Written};
 use crate::run::{Interrupt, OutputFolder, files};
-use crate::stages::tune;
+use crate::stages::{fingerprint_if_given, read_queries, tune};
 use crate::visible::visible_path;
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
@@ -56,17 +54,17 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
-    let model = load_model(&arguments.model, &device)?;
-    let reward_model = load_reward_model(&arguments.reward, &model, &device)?;
+    let model = models::open(&arguments.model, &device)?;
+    let reward_model = models::open_reward_model(&arguments.reward, &model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?;
     let queries = queries.tokens(&model, &task, &mut left_out)?;
     left_out.say("queries");
     let inputs = [
-        Some(remembered_model(&arguments.model)?),
-        Some(remembered_folder_of_model("reward model", &arguments.reward)?),
-        remembered_if_given("queries", arguments.queries.as_ref())?,
+        Some(models::fingerprint(&arguments.model)?),
+        Some(models::fingerprint_of_folder("reward model", &arguments.reward)?),
+        fingerprint_if_given("queries", arguments.queries.as_ref())?,
     ];
     let directory = common.run_directory("train-policy", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;

@@ -6,15 +6,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use super::common::{
-    load_model, read_comparisons, read_queries, remembered, remembered_if_given, remembered_model, remembered_question,
-};
 use crate::data::LeftOut;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
+use crate::models;
 use crate::run::{Interrupt, OutputFolder, files};
-use crate::stages::fit;
+use crate::stages::{
+    fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, fit, read_comparisons, read_queries,
+};
 use crate::visible::visible_path;
 
 /// Fit a reward model to comparisons
@@ -70,7 +70,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let Opened { device, room, .. } = common.open_device()?;
-    let model = load_model(&arguments.model, &device)?;
+    let model = models::open(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let (mut left_out, mut queries_left_out) = (LeftOut::default(), LeftOut::default());
     let from = (arguments.comparisons.as_path(), arguments.question.as_deref());
@@ -84,10 +84,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     queries_left_out.say("queries");
     let inputs = [
-        Some(remembered_model(&arguments.model)?),
-        Some(remembered("comparisons", &arguments.comparisons)?),
-        remembered_question(arguments.question.as_deref()),
-        remembered_if_given("queries", arguments.queries.as_ref())?,
+        Some(models::fingerprint(&arguments.model)?),
+        Some(fingerprint_of_file("comparisons", &arguments.comparisons)?),
+        fingerprint_of_question(arguments.question.as_deref()),
+        fingerprint_if_given("queries", arguments.queries.as_ref())?,
     ];
     let directory = common.run_directory("train-reward", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;

@@ -5,6 +5,7 @@
 //! [`Stylistic`] is the paper's experiment, with everything it compares.
 
 mod export;
+mod inputs;
 mod labels;
 mod passes;
 mod policy;
@@ -16,6 +17,9 @@ mod stylistic;
 mod supervised;
 
 pub use export::{Exported, Format, export};
+pub use inputs::{
+    fetched_file, fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, read_comparisons, read_queries,
+};
 pub use labels::{label, labelling, open_log};
 pub use passes::settled;
 pub use policy::tune;

@@ -1,0 +1,126 @@
+//! The front door: a model by the name of one that is inside the program, by its folder, or by the name under
+//! which it was fetched.
+//!
+//! ```
+//! use preftune::{device, models};
+//!
+//! let storyteller = models::open("storyteller", &device::host())?;
+//! assert_eq!(storyteller.config.n_embd, 256);
+//! # Ok::<(), preftune::Error>(())
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use crate::error::{Error, Result};
+use crate::fetch;
+use crate::lm::{LanguageModel, ModelFiles, Tokenizer, hugging_face, model_folder, shipped, shipped_digests};
+use crate::reward::RewardModel;
+use crate::run::{Input, files};
+
+/// A language model on this device.
+///
+/// # Errors
+/// [`Error::Input`] where there is no such model, and for one that cannot be read, with the file and what is
+/// wrong with it.
+pub fn open(model: impl AsRef<Path>, device: &Device) -> Result<LanguageModel> {
+    with_files_of(model.as_ref(), |files| LanguageModel::load(files, device))
+}
+
+/// The tokenizer of such a model.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_tokenizer(model: impl AsRef<Path>) -> Result<Tokenizer> {
+    with_files_of(model.as_ref(), |files| Ok(files.tokenizer.read(&files.folder)?.0))
+}
+
+/// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.
+///
+/// # Errors
+/// [`Error::Input`] where there is none, and for one that reads other tokens than the policy writes.
+pub fn open_reward_model(folder: &Path, policy: &LanguageModel, device: &Device) -> Result<RewardModel> {
+    if !folder.is_dir() {
+        return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
+    }
+    let (reward_model, model) = model_folder::with_files(folder, |files| RewardModel::load(files, device))?;
+    let sizes = |model: &LanguageModel| (model.config.vocab_size, model.config.n_positions);
+    if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
+        return Err(Error::input(
+            folder,
+            "this reward model reads other tokens than the model that is to be scored writes",
+            "give both commands the same --model, or models with the same tokenizer and context length",
+        ));
+    }
+    Ok(reward_model)
+}
+
+/// A model as a run folder remembers it, which may be inside the program.
+///
+/// # Errors
+/// When its files cannot be read.
+pub fn fingerprint(model: &Path) -> Result<Input> {
+    match (shipped_digests(name_of(model)), fetched_model(model)?) {
+        (Some(digests), _) => {
+            let input = Input::new("model", model.display(), digests.of_folder);
+            Ok(Input { sha256_of_0_1: Some(digests.of_weights), ..input })
+        }
+        (None, Some(folder)) => {
+            Ok(Input { name: model.display().to_string(), ..fingerprint_of_folder("model", &folder)? })
+        }
+        (None, None) => fingerprint_of_folder("model", model),
+    }
+}
+
+/// The same for the folder of a model: its other files may come and go.
+///
+/// # Errors
+/// As [`fingerprint`].
+pub fn fingerprint_of_folder(role: &str, folder: &Path) -> Result<Input> {
+    let input = Input::new(role, folder.display(), files::digest(folder, hugging_face::is_file_of_model)?);
+    let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let counts_otherwise = |name: &str| hugging_face::is_file_of_model(name) != hugging_face::counted_in_0_1(name);
+    let differs = names.any(|name| counts_otherwise(&name.to_string_lossy()));
+    let sha256_of_0_1 = differs.then(|| files::digest(folder, hugging_face::counted_in_0_1)).transpose()?;
+    Ok(Input { sha256_of_0_1, ..input })
+}
+
+/// The argument as the name of a model that ships or was fetched; names are text, folders need not be.
+fn name_of(model: &Path) -> &str {
+    model.to_str().unwrap_or_default()
+}
+
+/// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
+/// comes first.
+fn fetched_model(model: &Path) -> Result<Option<PathBuf>> {
+    if model.exists() { Ok(None) } else { fetch::cached_model(name_of(model)) }
+}
+
+fn with_files_of<T>(model: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
+    match shipped(name_of(model))? {
+        Some(files) => work(files),
+        None if model.is_dir() => model_folder::with_files(model, work),
+        None => match fetched_model(model)? {
+            Some(folder) => model_folder::with_files(&folder, work),
+            None => Err(no_such_model(model)),
+        },
+    }
+}
+
+fn no_such_model(model: &Path) -> Error {
+    if model.is_file() {
+        return Error::input(
+            model,
+            "this is a file",
+            "give the folder of a model, with its config.json, not one of its files",
+        );
+    }
+    let name = name_of(model);
+    let others = "use `storyteller`, or a folder with config.json, model.safetensors and tokenizer.json";
+    let hint = match fetch::names_a_model(name) {
+        true => format!("if it is a model on the Hugging Face hub, run `preftune fetch {name}`; or {others}"),
+        false => others.into(),
+    };
+    Error::input(model, "no such model", hint)
+}
