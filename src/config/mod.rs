@@ -118,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_states_every_default() {
-        let readme = include_str!("../../README.md");
-        let stated = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    fn the_guide_states_every_default() {
+        let guide = include_str!("../guide/settings.md");
+        let stated = guide.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         let stated: toml::Table = stated.parse().unwrap();
         assert_eq!(stated, toml::Table::try_from(Config::default()).unwrap());
     }
