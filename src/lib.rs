@@ -48,6 +48,7 @@ pub mod eval;
 pub mod fetch;
 mod finite;
 pub mod format_version;
+pub mod guide;
 mod json;
 pub mod labels;
 pub mod lm;
@@ -64,3 +65,8 @@ pub mod supervised;
 pub mod visible;
 
 pub use error::{Error, Result};
+
+/// The program in the README is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,6 +8,7 @@ mod doctor;
 mod eval;
 mod export;
 mod fetch;
+mod guide;
 mod label;
 mod presets;
 mod pretrain;
@@ -59,6 +60,7 @@ enum Command {
     Presets(presets::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
+    Guide(guide::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -95,6 +97,92 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Presets(arguments) => presets::run(&arguments, common),
         Command::Doctor(arguments) => doctor::run(arguments, common),
         Command::Bench(arguments) => bench::run(arguments, common),
+        Command::Guide(arguments) => guide::run(&arguments, common),
         Command::Completions(arguments) => completions::run(arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guide::PAGES;
+
+    /// The words of a line of a shell, without redirections and comments.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for character in line.chars().chain([' ']) {
+            match (character, quote) {
+                (_, Some(open)) if character == open => quote = None,
+                ('"' | '\'', None) => quote = Some(character),
+                (' ', None) if !word.is_empty() => words.push(std::mem::take(&mut word)),
+                (' ', None) => {}
+                _ => word.push(character),
+            }
+        }
+        words.into_iter().take_while(|word| !matches!(word.as_str(), "#" | "|" | ">" | "&&") && word != "…").collect()
+    }
+
+    /// The commands of a text in Markdown that this program is to understand.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let (mut commands, mut set) = (Vec::new(), Vec::new());
+        let mut is_shell = false;
+        for line in text.replace("\\\n", " ").replace("$(preftune fetch gpt2)", "FOLDER").lines() {
+            match line.trim() {
+                "```sh" => is_shell = true,
+                "```" => is_shell = false,
+                _ if !is_shell => {}
+                line => {
+                    let mut words = words(line);
+                    if let [first, dashes, ..] = words.as_slice()
+                        && (first.as_str(), dashes.as_str()) == ("set", "--")
+                    {
+                        set = words.split_off(2);
+                        continue;
+                    }
+                    let begins = words.iter().position(|word| word == "preftune" || word == "--").filter(|&at| {
+                        let before = words.get(..at).unwrap_or_default().join(" ");
+                        matches!(before.as_str(), "" | "cargo run --release")
+                    });
+                    if let Some(begins) = begins {
+                        let mut command = words.split_off(begins);
+                        let place = command.iter().position(|word| word == "$@");
+                        place.map(|place| command.splice(place..=place, set.iter().cloned()).count());
+                        commands.push(command);
+                    }
+                }
+            }
+        }
+        commands
+    }
+
+    #[test]
+    fn every_command_in_the_documentation_is_understood() {
+        let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let mut texts =
+            ["README.md", "examples/README.md", "models/README.md", "datasets/README.md"].map(read).to_vec();
+        let results = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/results")).unwrap();
+        texts.extend(results.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap()));
+        texts.extend(PAGES.iter().map(|page| page.text.to_string()));
+        let mut understood = 0;
+        for command in texts.iter().flat_map(|text| commands(text)) {
+            if let Err(error) = Arguments::try_parse_from(&command) {
+                panic!("{}: {error}", command.join(" "));
+            }
+            understood += 1;
+        }
+        assert!(understood > 30, "only {understood} commands found");
+    }
+
+    #[test]
+    fn every_page_of_the_manual_that_is_named_exists() {
+        let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let texts =
+            PAGES.iter().map(|page| page.text.to_string()).chain([read("README.md"), read("examples/README.md")]);
+        for text in texts {
+            for named in text.split("`preftune guide ").skip(1) {
+                let name = named.split('`').next().unwrap();
+                assert!(name == "PAGE" || PAGES.iter().any(|page| page.name == name), "{name}");
+            }
+        }
     }
 }
