@@ -12,9 +12,9 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::config::{self, AdamForm, Lora};
-use crate::device::{Opened, Requests, count_requests, is_cpu};
+use crate::device::{OpenDevice, Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
-use crate::lm::memory::{Loop, Memory, Pass};
+use crate::lm::memory::{BatchShape, Memory, TrainingMemory};
 use crate::lm::{
     Adam, Backward, GradientSquares, ModelConfig, Passes, Sampling, ScalarHead, Transformer, parameters, sample,
 };
@@ -104,23 +104,23 @@ pub fn random_model(config: &ModelConfig, device: &Device) -> Result<Transformer
 /// The memory that this work takes on a model of this shape.
 ///
 /// # Errors
-/// When it does not fit into `room`.
-pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &Opened) -> Result<Memory> {
+/// When it does not fit into `device_memory`.
+pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &OpenDevice) -> Result<Memory> {
     let backward = Backward {
         micro_batch_size: work.micro_batch.min(work.batch),
         parts: most_parts(&opened.device),
         gradient_checkpointing: false,
     };
     let tokens = work.query + work.response;
-    let training = Loop {
-        pass: Pass { rows: work.batch, tokens, responses: work.response, backward },
+    let training = TrainingMemory {
+        pass: BatchShape { rows: work.batch, tokens, responses: work.response, backward },
         lora: Lora { rank: 0, alpha: 1.0 },
         frozen: 0,
         sampled_rows: work.batch,
         kept: (work.batch as u64).saturating_mul(OF_A_TOKEN * tokens as u64),
         section: "bench",
     };
-    training.check(config, opened.room)
+    training.check(config, opened.device_memory)
 }
 
 /// Bytes of a token of a row on the host.

@@ -85,20 +85,20 @@ impl fmt::Display for DeviceRequest {
 
 /// A device that was opened, and how to speak of it.
 #[derive(Debug, Clone)]
-pub struct Opened {
+pub struct OpenDevice {
     pub device: Device,
     /// Such as `flex` or `wgpu (NVIDIA GeForce RTX 3060, Vulkan)`.
     pub name: String,
     /// Why `auto` took it; empty for an explicit request.
     pub reason: String,
-    pub room: Room,
+    pub device_memory: DeviceMemory,
     /// Where the kernels that turn out to be fast will be noted, on a machine where none are yet.
     pub new_kernel_store: Option<PathBuf>,
 }
 
 /// What a device can hold, in bytes, as far as it says.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Room {
+pub struct DeviceMemory {
     /// Memory that may be used; a GPU does not say.
     pub free: Option<u64>,
     /// Whether that is what a limit on the address space leaves (`ulimit -v`), and the machine has more.
@@ -111,7 +111,7 @@ pub struct Room {
 /// with rewards, policies and samples at the least limit with which each still ended.
 const ADDRESS_SPACE_A_BYTE_IN_USE: u64 = 3;
 
-impl Room {
+impl DeviceMemory {
     /// The memory of this machine, of the container that this runs in, or what is left of a limit (`ulimit -v`).
     fn on_host() -> Self {
         let free = System::new().ok().map(|mut system| {
@@ -128,15 +128,15 @@ impl Room {
 }
 
 /// What this machine can hold, for work that needs no device.
-pub fn room_of_host() -> Room {
-    Room::on_host()
+pub fn host_memory() -> DeviceMemory {
+    DeviceMemory::on_host()
 }
 
 /// Opens what was asked for. Only `auto` chooses; an explicit request never falls back.
 ///
 /// # Errors
 /// [`Error::Device`] with what was found.
-pub fn open(request: DeviceRequest) -> Result<Opened> {
+pub fn open(request: DeviceRequest) -> Result<OpenDevice> {
     if request.adapter.is_some() && matches!(request.backend, Backend::Auto | Backend::Flex | Backend::NdArray) {
         return Err(Error::device(
             format!("\"{request}\" takes a number, but only graphics adapters have one"),
@@ -151,7 +151,7 @@ pub fn open(request: DeviceRequest) -> Result<Opened> {
     }
 }
 
-fn open_auto() -> Result<Opened> {
+fn open_auto() -> Result<OpenDevice> {
     match gpu::first_real() {
         Some(opened) => Ok(opened),
         None => opened_on_host("flex", flex(), "no real GPU answered"),
@@ -181,12 +181,12 @@ fn ndarray() -> Result<Device> {
     Err(not_built("ndarray"))
 }
 
-fn opened_on_host(name: &str, device: Result<Device>, reason: &str) -> Result<Opened> {
-    Ok(Opened {
+fn opened_on_host(name: &str, device: Result<Device>, reason: &str) -> Result<OpenDevice> {
+    Ok(OpenDevice {
         device: device?,
         name: name.into(),
         reason: reason.into(),
-        room: Room::on_host(),
+        device_memory: DeviceMemory::on_host(),
         new_kernel_store: None,
     })
 }
@@ -231,18 +231,18 @@ pub fn auto_choice(adapters: &[Adapter]) -> String {
 
 #[cfg(not(feature = "wgpu"))]
 mod gpu {
-    use super::{Adapter, Backend, Opened, not_built};
+    use super::{Adapter, Backend, OpenDevice, not_built};
     use crate::error::Result;
 
     pub(super) fn adapters() -> Vec<Adapter> {
         Vec::new()
     }
 
-    pub(super) fn open(_backend: Backend, _number: Option<usize>) -> Result<Opened> {
+    pub(super) fn open(_backend: Backend, _number: Option<usize>) -> Result<OpenDevice> {
         Err(not_built("wgpu"))
     }
 
-    pub(super) fn first_real() -> Option<Opened> {
+    pub(super) fn first_real() -> Option<OpenDevice> {
         None
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::visible::visible_path;
+use crate::sanitize::sanitize_path;
 
 /// What the library returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -24,11 +24,11 @@ pub enum Error {
     Device { what: String, hint: String },
 
     /// A file is there but is not what it should be.
-    #[error("{}{}: {what}", visible_path(path), line.map(|n| format!(":{n}")).unwrap_or_default())]
+    #[error("{}{}: {what}", sanitize_path(path), line.map(|n| format!(":{n}")).unwrap_or_default())]
     Input { path: PathBuf, line: Option<usize>, what: String, hint: String },
 
     /// The operating system refused to read or write.
-    #[error("cannot {action} {}: {source}", visible_path(path))]
+    #[error("cannot {action} {}: {source}", sanitize_path(path))]
     File {
         action: &'static str,
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum Error {
     },
 
     /// The user asked to stop.
-    #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; what is kept is in {}", visible_path(p))).unwrap_or_default())]
+    #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; what is kept is in {}", sanitize_path(p))).unwrap_or_default())]
     Interrupted { checkpoint: Option<PathBuf> },
 
     /// The work itself failed: a number that is not finite, a check that does not hold.

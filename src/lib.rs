@@ -7,7 +7,7 @@
 //!   queries ── data                             queries ── data
 //!      │                                           │
 //!      ▼                                           ▼
-//!   language model draws N ── reward::collect   policy draws 1 ── policy::Judges
+//!   language model draws N ── reward::collect   policy draws 1 ── policy::Rollouts
 //!      │                                           │
 //!      ▼                                           ▼
 //!   labeler chooses the best ── labels          reward model scores it ── reward
@@ -59,10 +59,10 @@ mod process_limits;
 pub mod report;
 pub mod reward;
 pub mod run;
+pub mod sanitize;
 pub mod stages;
 pub mod statistics;
 pub mod supervised;
-pub mod visible;
 
 pub use error::{Error, Result};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Speed, Work, measure, memory_that_fits, random_model, shape_for};
-use crate::device::Opened;
+use crate::device::OpenDevice;
 use crate::error::Result;
 use crate::lm::ModelConfig;
 use crate::run::progress::Mode;
@@ -34,7 +34,7 @@ pub fn grow(
     shape: &ModelConfig,
     work: &Work,
     model: &str,
-    opened: &Opened,
+    opened: &OpenDevice,
     progress: Mode,
     mut measured: impl FnMut(&Growth) -> Result<()>,
 ) -> Result<()> {

@@ -10,13 +10,13 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::config::{self, Config};
-use crate::device::{self, DeviceRequest, Opened, Room};
+use crate::device::{self, DeviceMemory, DeviceRequest, OpenDevice};
 use crate::error::{Error, Result};
 use crate::labels::SimulatedLabeler;
 use crate::lm::LanguageModel;
 use crate::run::{Input, Interrupt, Mode, RunDirectory, Work, begin, files};
+use crate::sanitize::{sanitize, sanitize_json, sanitize_line, sanitize_message, sanitize_path};
 use crate::stages::Session;
-use crate::visible::{visible, visible_json, visible_line, visible_message, visible_path};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -68,7 +68,7 @@ impl Common {
     }
 
     /// Opens the device, and says which one `auto` took and why.
-    pub fn open_device(&self) -> Result<Opened> {
+    pub fn open_device(&self) -> Result<OpenDevice> {
         let opened = device::open(self.device.parse::<DeviceRequest>()?)?;
         if !opened.reason.is_empty() {
             self.say(&format!("device: {} ({})", opened.name, opened.reason));
@@ -117,10 +117,10 @@ impl Common {
         &self,
         model: &'a LanguageModel,
         settings: &'a Config,
-        room: Room,
+        device_memory: DeviceMemory,
         interrupt: &'a Interrupt,
     ) -> Session<'a> {
-        Session { model, settings, seed: self.seed, room, interrupt, progress: self.progress() }
+        Session { model, settings, seed: self.seed, device_memory, interrupt, progress: self.progress() }
     }
 
     /// Whether progress is shown.
@@ -135,7 +135,7 @@ impl Common {
 
     /// The result on stdout: as JSON, or as the text given, in which nothing steers a terminal.
     pub fn print(&self, result: &impl Serialize, text: &str) -> Result<()> {
-        let line = if self.json { to_json(result)? } else { visible(text) };
+        let line = if self.json { to_json(result)? } else { sanitize(text) };
         write_to_stdout(format!("{line}\n").as_bytes()).map(drop)
     }
 
@@ -143,7 +143,7 @@ impl Common {
     pub fn print_paths(&self, result: &impl Serialize, paths: &[&Path]) -> Result<()> {
         let exact = || paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\n"]).collect::<Vec<_>>();
         match self.json || std::io::stdout().is_terminal() {
-            true => self.print(result, &paths.iter().map(|path| visible_path(path)).collect::<Vec<_>>().join("\n")),
+            true => self.print(result, &paths.iter().map(|path| sanitize_path(path)).collect::<Vec<_>>().join("\n")),
             false => write_to_stdout(&exact().concat()).map(drop),
         }
     }
@@ -158,7 +158,7 @@ impl Common {
         let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
         // Messages name files, servers and what they hold.
         let fields = debug_fn(|writer, field, value| {
-            let text = visible_line(&format!("{value:?}"));
+            let text = sanitize_line(&format!("{value:?}"));
             match field.name() {
                 "message" => write!(writer, "{text}"),
                 // Where in its source a library that logs otherwise said it.
@@ -173,7 +173,7 @@ impl Common {
 
 pub(super) fn to_json(result: &impl Serialize) -> Result<String> {
     let json = serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
-    Ok(visible_json(&json))
+    Ok(sanitize_json(&json))
 }
 
 /// Writes to stdout; whether somebody still reads it. A reader such as `head` that has seen enough is no
@@ -191,7 +191,7 @@ pub(super) fn write_to_stdout(bytes: &[u8]) -> Result<bool> {
 pub(super) fn report_failure(error: &Error) -> ExitCode {
     let hint = if error.hint().is_empty() { None } else { Some(format!("hint: {}", error.hint())) };
     for line in std::iter::once(format!("error: {error}")).chain(hint) {
-        writeln!(std::io::stderr(), "{}", visible_message(&line)).ok();
+        writeln!(std::io::stderr(), "{}", sanitize_message(&line)).ok();
     }
     ExitCode::from(error.exit_code())
 }

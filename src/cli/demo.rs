@@ -17,8 +17,8 @@ use crate::models;
 use crate::report::Judgment;
 use crate::reward::Ties;
 use crate::run::{Interrupt, files};
-use crate::stages::{Labels, Stylistic};
-use crate::visible::visible_path;
+use crate::sanitize::sanitize_path;
+use crate::stages::{Labels, StyleExperiment};
 
 /// Run the whole experiment: label, fit a reward model, tune, judge, report
 ///
@@ -91,8 +91,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory_that_keeps(&name, &settings, inputs, &settled)?;
     let interrupt = Interrupt::install()?;
     let model = models::open(Path::new(STORYTELLER), &opened.device)?;
-    let experiment = Stylistic {
-        session: common.session(&model, &settings, opened.room, &interrupt),
+    let experiment = StyleExperiment {
+        session: common.session(&model, &settings, opened.device_memory, &interrupt),
         queries: &openings()?,
         directory: &directory,
     };
@@ -170,7 +170,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
         outcome.kl_target,
         outcome.seconds,
         outcome.device,
-        visible_path(&outcome.report),
+        sanitize_path(&outcome.report),
     );
     common.print(outcome, &text)
 }

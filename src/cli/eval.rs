@@ -12,11 +12,11 @@ use super::{Common, label};
 use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contestant, Judged, Judging, Match, matches, pair_lines, queries_that_fit};
-use crate::labels::{Desk, People, Plan, SharedDesk};
+use crate::eval::{Contestant, Match, Tournament, TournamentResult, matches, pair_lines, queries_that_fit};
+use crate::labels::{LabelQueue, People, QueueSettings, SharedQueue};
 use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER, Task};
 use crate::models;
-use crate::policy::Judges;
+use crate::policy::Rollouts;
 use crate::report::{Judgment, check_judgments};
 use crate::reward::RewardLabeler;
 use crate::run::begin::go_on_in_parts_of;
@@ -105,7 +105,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         None => openings()?.held_out,
     };
-    let judges = reward_model.as_ref().map(|reward_model| Judges {
+    let rollouts = reward_model.as_ref().map(|reward_model| Rollouts {
         reference,
         reward_model,
         task: task.clone(),
@@ -115,11 +115,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let matches = matches(count, arguments.all_pairs);
     let loaded = (models.len() + usize::from(reward_model.is_some()), arguments.best_of.unwrap_or(1));
     let pairs = (matches.len(), settings.eval.pairs);
-    let (queries_at_once, memory) = queries_that_fit(reference, &task, &queries, loaded, pairs, opened.room)?;
+    let (queries_at_once, memory) = queries_that_fit(reference, &task, &queries, loaded, pairs, opened.device_memory)?;
     common.say(&format!("memory: about {}; {queries_at_once} queries at a time", memory.describe()));
-    let judging = Judging {
+    let judging = Tournament {
         reference,
-        judges: judges.as_ref(),
+        rollouts: rollouts.as_ref(),
         queries: &queries,
         task: &settings.task,
         pairs: settings.eval.pairs,
@@ -203,23 +203,23 @@ fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&P
 /// The same page as for `label`, open from before the responses are drawn. Choices may be taken back until
 /// the last is made.
 fn ask_people(
-    judging: &Judging<'_>,
+    judging: &Tournament<'_>,
     contestants: &[Contestant<'_>],
     matches: &[Match],
     arguments: &Arguments,
     common: &Common,
-) -> Result<Judged> {
+) -> Result<TournamentResult> {
     let instructions = label::read_instructions(&arguments.instructions)?;
-    let plan = Plan { wanted: 0, repeated: 0.0, seed: judging.seed };
+    let plan = QueueSettings { wanted: 0, repeated: 0.0, seed: judging.seed };
     let log = stages::open_log(&judgments(arguments, common))?;
-    let mut desk = Desk::new(log, plan);
-    desk.offer_last(&[]);
-    let desk = Arc::new(SharedDesk::new(desk));
-    let page = label::open_page(&desk, &instructions, arguments.port, common)?;
-    let mut people = People::at(&desk, &instructions, judging.interrupt.clone(), common.progress());
+    let mut queue = LabelQueue::new(log, plan);
+    queue.offer_last(&[]);
+    let queue = Arc::new(SharedQueue::new(queue));
+    let page = label::open_page(&queue, &instructions, arguments.port, common)?;
+    let mut people = People::at(&queue, &instructions, judging.interrupt.clone(), common.progress());
     let judged = judging.run(contestants, matches, &mut people);
     if judged.is_err() {
-        desk.with(Desk::stop);
+        queue.with(LabelQueue::stop);
     }
     page.stop();
     judged

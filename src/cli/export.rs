@@ -10,8 +10,8 @@ use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::models;
 use crate::run::{OutputFile, files};
+use crate::sanitize::sanitize_path;
 use crate::stages::{self, Exported, export, fetched_file};
-use crate::visible::visible_path;
 
 /// Write preferences for another program, or other programs' as comparisons
 ///
@@ -84,7 +84,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         stages::Format::Trl => format!("{entries} pairs of {comparisons} comparisons"),
         _ => format!("{entries} comparisons"),
     };
-    let text = format!("{what} written to {}", visible_path(&arguments.out));
+    let text = format!("{what} written to {}", sanitize_path(&arguments.out));
     let undecided = left_out.number(Reason::Undecided) + left_out.number(Reason::SameResponses);
     left_out.say(&path.display().to_string());
     common.print(&Outcome { comparisons, entries, undecided, left_out, out: arguments.out }, &text)?;

@@ -10,17 +10,17 @@ use super::Common;
 use super::common::load_labeler;
 use crate::config::Config;
 use crate::data::LeftOut;
-use crate::device::Opened;
+use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
-use crate::labels::{Agreements, Decision, Desk, LabelLog, Plan, SharedDesk, instructions};
+use crate::labels::{Agreements, Decision, LabelLog, LabelQueue, QueueSettings, SharedQueue, instructions};
 use crate::lm::{Queries, STORYTELLER, Task};
 use crate::models;
 use crate::reward::{Labelling, Ties};
 use crate::run::{Input, Interrupt, Mode, check_file, files};
+use crate::sanitize::sanitize_path;
 use crate::stages::{self, Session, fingerprint_if_given, labelling, open_log, read_queries};
-use crate::visible::visible_path;
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
 ///
@@ -91,7 +91,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     if let Some(out) = &arguments.out {
         check_file(out)?;
     }
-    let Opened { device, room, .. } = common.open_device()?;
+    let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;
     let (task, mut left_out) = (Task::new(&settings.task, &model)?, LeftOut::default());
     let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?
@@ -114,7 +114,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
     };
     let interrupt = Interrupt::install()?;
-    let session = common.session(&model, &settings, room, &interrupt);
+    let session = common.session(&model, &settings, device_memory, &interrupt);
     let name = arguments.model.to_string_lossy();
     let (log, ties) = match arguments.simulated {
         true => {
@@ -127,7 +127,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let undecided = log.lines().iter().filter(|line| line.decision == Decision::CannotTell).count();
     let comparisons = log.labels();
     let agreements = Agreements::of(log.choices());
-    let text = format!("{comparisons} comparisons in {}{}", visible_path(&out), describe(&agreements));
+    let text = format!("{comparisons} comparisons in {}{}", sanitize_path(&out), describe(&agreements));
     common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }
 
@@ -141,27 +141,27 @@ fn ask_people(
     common: &Common,
 ) -> Result<LabelLog> {
     let instructions = read_instructions(&arguments.instructions)?;
-    let desk = Desk::new(open_log(out)?, plan(session));
-    if desk.is_done() {
+    let queue = LabelQueue::new(open_log(out)?, queue_settings(session));
+    if queue.is_done() {
         let wanted = session.settings.labels.comparisons;
         common.say(&format!("all {wanted} labels are there; for more, give a higher labels.comparisons"));
-        return Ok(desk.into_log());
+        return Ok(queue.into_log());
     }
-    let desk = Arc::new(SharedDesk::new(desk));
+    let queue = Arc::new(SharedQueue::new(queue));
     let progress = if arguments.terminal { Mode::Quiet } else { session.progress };
     let labelling = labelling(session, name, queries, progress)?;
     match arguments.terminal {
-        true => ask_at_terminal(&labelling, &desk, &arguments.name, &instructions)?,
+        true => ask_at_terminal(&labelling, &queue, &arguments.name, &instructions)?,
         false => {
-            let page = open_page(&desk, &instructions, arguments.port, common)?;
-            let supplied = labelling.supply(&desk);
-            desk.with(if supplied.is_ok() { Desk::finish } else { Desk::stop });
+            let page = open_page(&queue, &instructions, arguments.port, common)?;
+            let supplied = labelling.supply(&queue);
+            queue.with(if supplied.is_ok() { LabelQueue::finish } else { LabelQueue::stop });
             page.stop();
             supplied?;
         }
     }
-    let desk = Arc::into_inner(desk).ok_or_else(|| Error::failed("somebody is still labelling", ""))?;
-    Ok(desk.into_inner().into_log())
+    let queue = Arc::into_inner(queue).ok_or_else(|| Error::failed("somebody is still labelling", ""))?;
+    Ok(queue.into_inner().into_log())
 }
 
 /// Of more responses than there are keys, nobody can choose.
@@ -198,20 +198,20 @@ pub fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
 }
 
 /// How people are to be asked.
-pub fn plan(session: &Session<'_>) -> Plan {
+pub fn queue_settings(session: &Session<'_>) -> QueueSettings {
     let labels = &session.settings.labels;
-    Plan { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.seed }
+    QueueSettings { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.seed }
 }
 
 /// The questions are drawn in another thread, so that this one may leave the terminal as it was.
-fn ask_at_terminal(labelling: &Labelling<'_>, desk: &SharedDesk, name: &str, instructions: &str) -> Result<()> {
+fn ask_at_terminal(labelling: &Labelling<'_>, queue: &SharedQueue, name: &str, instructions: &str) -> Result<()> {
     std::thread::scope(|scope| {
-        let supply = scope.spawn(|| labelling.supply(desk));
+        let supply = scope.spawn(|| labelling.supply(queue));
         let screen = &mut std::io::stderr();
-        let labeler = TerminalLabeler { name, instructions, desk, keys: Keys::of_standard_input(), screen };
+        let labeler = TerminalLabeler { name, instructions, queue, keys: Keys::of_standard_input(), screen };
         let asked = labeler.run(|| supply.is_finished());
         // The person has left, so that no more questions are wanted.
-        desk.with(Desk::finish);
+        queue.with(LabelQueue::finish);
         let supplied = supply.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         asked.and(supplied)
     })
@@ -229,17 +229,17 @@ impl Page {
     pub fn stop(self) {}
 }
 
-/// A page in front of the desk, whose address is printed.
+/// Opens the page on which people answer from the queue, and prints its address.
 #[cfg(feature = "web")]
-pub fn open_page(desk: &Arc<SharedDesk>, instructions: &str, port: u16, common: &Common) -> Result<Page> {
-    let page = Page::start(Arc::clone(desk), instructions, port)?;
+pub fn open_page(queue: &Arc<SharedQueue>, instructions: &str, port: u16, common: &Common) -> Result<Page> {
+    let page = Page::start(Arc::clone(queue), instructions, port)?;
     // Whoever asked for quiet still needs the address.
     Common { quiet: false, ..common.clone() }.say(&format!("open {}", page.url()));
     Ok(page)
 }
 
 #[cfg(not(feature = "web"))]
-pub fn open_page(_: &Arc<SharedDesk>, _: &str, _: u16, _: &Common) -> Result<Page> {
+pub fn open_page(_: &Arc<SharedQueue>, _: &str, _: u16, _: &Common) -> Result<Page> {
     Err(Error::usage("this build has no page", "build with the feature `web`, or label with --terminal"))
 }
 

@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::models;
 use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
+use crate::sanitize::sanitize_path;
 use crate::stages::{self, fingerprint_of_file};
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
-use crate::visible::visible_path;
 
 /// Train a language model on text, with its tokenizer
 ///
@@ -78,7 +78,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     given.as_ref().map_or(Ok(()), |model| pretrain.check_context(model))?;
     let corpus = Corpus::new(&texts.train, &tokenizer, pretrain.context_tokens, common.progress())?;
     let shape = given.as_ref().map_or_else(|| pretrain.shape(&tokenizer), |model| model.config.clone());
-    let (fit, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.room)?;
+    let (fit, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.device_memory)?;
     let backward = stages::settled(common.progress(), &directory, pretrain.batch_size, fit)?;
     common.say(&format!("memory: about {}; {} sequences in a pass", memory.describe(), backward.micro_batch_size));
     let start = match given {
@@ -122,7 +122,7 @@ fn print(
             held_out.tokens, held_out.bytes, held_out.loss, held_out.perplexity, held_out.bits_per_byte,
         )
     });
-    let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, visible_path(out));
+    let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, sanitize_path(out));
     common.print(&outcome, &text)
 }
 

@@ -9,7 +9,7 @@ use super::Common;
 use crate::error::Result;
 use crate::report::{Report, RunReportInput, run_report};
 use crate::run::{OutputFile, RunDirectory, files};
-use crate::visible::visible_path;
+use crate::sanitize::sanitize_path;
 
 /// Write a run's curves, samples and verdict as one HTML file that works offline
 #[derive(Args)]
@@ -43,10 +43,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let page = OutputFile::new_or_own(&out, &own)?;
     let drawing = arguments.svg.as_deref().map(OutputFile::new).transpose()?;
     page.write(report.to_html().as_bytes())?;
-    let mut text = format!("report written to {}", visible_path(&out));
+    let mut text = format!("report written to {}", sanitize_path(&out));
     if let (Some(drawing), Some(svg)) = (drawing, &arguments.svg) {
         drawing.write(report.to_svg().as_bytes())?;
-        text.push_str(&format!("\ncurves written to {}", visible_path(svg)));
+        text.push_str(&format!("\ncurves written to {}", sanitize_path(svg)));
     }
     let svg = arguments.svg.map(|svg| svg.to_string_lossy().into_owned());
     common.print(&Outcome { report: out, svg }, &text)

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::lm::{Continuations, Part, STORYTELLER, Task};
 use crate::models;
 use crate::run::Interrupt;
+use crate::sanitize::{sanitize, sanitize_json};
 use crate::stages::read_queries;
-use crate::visible::{visible, visible_json};
 
 /// Continue queries with a model
 #[derive(Args)]
@@ -58,7 +58,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         interrupt: Interrupt::install()?,
         progress: common.progress(),
     };
-    let (rows, memory) = continuations.rows_that_fit(opened.room)?;
+    let (rows, memory) = continuations.rows_that_fit(opened.device_memory)?;
     tracing::info!("memory: about {}; {rows} responses at a time", memory.describe());
     let mut line_is_open = false;
     let drawn = continuations.draw(rows, |part| {
@@ -98,10 +98,10 @@ fn json(part: &Part<'_>, responses: &[String]) -> Result<String> {
         true => format!("{{\"query\":{}{left_out},\"responses\":[", Value::from(part.query)),
         false => ",".into(),
     };
-    Ok(visible_json(&format!("{begin}{}{}", texts.join(","), if part.is_last { "]}\n" } else { "" })))
+    Ok(sanitize_json(&format!("{begin}{}{}", texts.join(","), if part.is_last { "]}\n" } else { "" })))
 }
 
 /// Line breaks as a sign, so that one response is one line.
 pub fn one_line(text: &str) -> String {
-    visible(text).replace("\n\n", " ⏎ ").replace('\n', " ⏎ ")
+    sanitize(text).replace("\n\n", " ⏎ ").replace('\n', " ⏎ ")
 }

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::Common;
 use crate::data::LeftOut;
-use crate::device::Opened;
+use crate::device::OpenDevice;
 use crate::error::Result;
 use crate::lm::{Precision, STORYTELLER, Task};
 use crate::models;
 use crate::run::{Interrupt, OutputFolder, files};
+use crate::sanitize::sanitize_path;
 use crate::stages::{Supervised, fine_tune, fingerprint_of_file, fingerprint_of_question, read_comparisons};
-use crate::visible::visible_path;
 
 /// Train a model on the responses that were chosen, without a reward
 ///
@@ -53,7 +53,7 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
-    let Opened { device, room, .. } = common.open_device()?;
+    let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
@@ -64,7 +64,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         common.run_directory("sft", &settings, inputs.into_iter().chain(fingerprint_of_question(question)))?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
-    let session = common.session(&model, &settings, room, &interrupt);
+    let session = common.session(&model, &settings, device_memory, &interrupt);
     let Supervised { trained, before, examples, left_out } = fine_tune(&session, comparisons, left_out, &directory)?;
     out.write(&trained.model.to_files(Precision::F32)?, &directory)?;
     let outcome = Outcome {
@@ -83,6 +83,6 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         _ => "nothing measured: every query trains".into(),
     };
     let text =
-        format!("{measured}\ntrained on {examples} chosen responses; model written to {}", visible_path(&outcome.out));
+        format!("{measured}\ntrained on {examples} chosen responses; model written to {}", sanitize_path(&outcome.out));
     common.print(&outcome, &text)
 }

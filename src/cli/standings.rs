@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::data::LeftOut;
-use crate::eval::{Contest, Judged, Standing};
+use crate::eval::{Contest, Standing, TournamentResult};
 
 /// All contests of an evaluation.
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Outcome {
 }
 
 impl Standings {
-    pub fn of(judged: &Judged, left_out: LeftOut) -> Self {
+    pub fn of(judged: &TournamentResult, left_out: LeftOut) -> Self {
         let outcome = |Contest { candidate, baseline, win_rate, .. }: &Contest| Outcome {
             candidate: candidate.clone(),
             baseline: baseline.clone(),
@@ -49,7 +49,7 @@ impl Standings {
             first_shown_low: win_rate.first_shown.low,
             first_shown_high: win_rate.first_shown.high,
         };
-        let Judged { standings, contests, queries } = judged;
+        let TournamentResult { standings, contests, queries } = judged;
         Self {
             labeler: contests.first().map_or_else(String::new, |contest| contest.win_rate.labeler.clone()),
             queries: *queries,

@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::report::Judgment;
 use crate::reward::Ties;
 use crate::run::files;
-use crate::stages::{Stylistic, Table, Tuned};
-use crate::visible::visible_path;
+use crate::sanitize::sanitize_path;
+use crate::stages::{StyleExperiment, Table, Tuned};
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -45,7 +45,7 @@ struct Fit {
     left_out: LeftOut,
 }
 
-pub fn run(experiment: &Stylistic<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
+pub fn run(experiment: &StyleExperiment<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
     let Table { tuned, label_ties, judged } = experiment.table(&mut load_labeler(None)?)?;
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
@@ -88,6 +88,6 @@ fn text(outcome: &Outcome, fits: &str) -> String {
         outcome.standings.to_text(),
         outcome.seconds,
         outcome.device,
-        visible_path(&outcome.report),
+        sanitize_path(&outcome.report),
     )
 }

@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::common::load_labeler;
 use super::{Common, label};
 use crate::data::LeftOut;
-use crate::device::Opened;
+use crate::device::OpenDevice;
 use crate::error::Result;
-use crate::labels::{Desk, SharedDesk};
+use crate::labels::{LabelQueue, SharedQueue};
 use crate::lm::{Queries, STORYTELLER, Task};
 use crate::models;
 use crate::policy::Policy;
 use crate::run::{Interrupt, OutputFolder, files};
-use crate::stages::{Choosers, RoundOutcome, Rounds, Session, fingerprint_if_given, open_log, read_queries};
-use crate::visible::visible_path;
+use crate::sanitize::sanitize_path;
+use crate::stages::{LabelSource, RoundOutcome, Rounds, Session, fingerprint_if_given, open_log, read_queries};
 
 /// Label, fit a reward model, tune, and again from the tuned policy, in rounds
 ///
@@ -76,7 +76,7 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
-    let Opened { device, room, .. } = common.open_device()?;
+    let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
@@ -93,18 +93,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
-    let session = common.session(&model, &settings, room, &interrupt);
+    let session = common.session(&model, &settings, device_memory, &interrupt);
     let loops = Rounds { session, queries: &queries, directory: &directory };
     let (policy, rounds) = match arguments.ask {
         true => ask_people(&loops, &arguments, common)?,
         false => {
             let mut labeler = load_labeler(arguments.classifier.as_deref())?;
-            loops.run(&mut Choosers::Labeler(&mut labeler))?
+            loops.run(&mut LabelSource::Labeler(&mut labeler))?
         }
     };
     out.write(&policy.to_files(&model)?, &directory)?;
     let reward_model = rounds.last().map_or_else(PathBuf::new, |round| round.reward_model.clone());
-    let [out, reward, model] = [&arguments.out, &reward_model, &arguments.model].map(|path| visible_path(path));
+    let [out, reward, model] = [&arguments.out, &reward_model, &arguments.model].map(|path| sanitize_path(path));
     let described = rounds
         .last()
         .map_or_else(String::new, |round| format!("{}\n", round.written.describe(settings.task.penalty_score)));
@@ -120,15 +120,15 @@ fn ask_people(loops: &Rounds<'_>, arguments: &Arguments, common: &Common) -> Res
     let Session { settings, interrupt, .. } = loops.session;
     label::check_keys(settings)?;
     let instructions = label::read_instructions(&arguments.instructions)?;
-    let mut desk = Desk::new(open_log(&loops.directory.comparisons())?, label::plan(&loops.session));
-    desk.attach_cord(interrupt.clone());
+    let mut queue = LabelQueue::new(open_log(&loops.directory.comparisons())?, label::queue_settings(&loops.session));
+    queue.attach_stop_switch(interrupt.clone());
     // Until the first round begins.
-    desk.begin_round(0, true);
-    let desk = Arc::new(SharedDesk::new(desk));
-    let page = label::open_page(&desk, &instructions, arguments.port, common)?;
-    let patience = arguments.go_on_after.map(|minutes| Duration::from_secs(60 * minutes));
-    let trained = loops.run(&mut Choosers::People { desk: Arc::clone(&desk), patience });
-    desk.with(if trained.is_ok() { Desk::finish } else { Desk::stop });
+    queue.begin_round(0, true);
+    let queue = Arc::new(SharedQueue::new(queue));
+    let page = label::open_page(&queue, &instructions, arguments.port, common)?;
+    let label_timeout = arguments.go_on_after.map(|minutes| Duration::from_secs(60 * minutes));
+    let trained = loops.run(&mut LabelSource::People { queue: Arc::clone(&queue), label_timeout });
+    queue.with(if trained.is_ok() { LabelQueue::finish } else { LabelQueue::stop });
     page.stop();
     trained
 }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::Common;
 use crate::data::text_lines::text_lines;
 use crate::data::{LeftOut, Reason};
-use crate::device::room_of_host;
+use crate::device::host_memory;
 use crate::error::Result;
 use crate::labels::classifier::{LabeledSentences, memory_that_fits, train_with_held_out};
 use crate::run::{OutputFile, Progress, files};
-use crate::visible::visible_path;
+use crate::sanitize::sanitize_path;
 
 /// Train the classifier by which the simulated labeler judges
 ///
@@ -52,7 +52,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = OutputFile::new(&arguments.out)?;
     let size = |path: &Path| Ok(files::open(path)?.metadata().map_or(0, |file| file.len()));
     let bytes = size(&arguments.positive)?.saturating_add(size(&arguments.negative)?);
-    let memory = memory_that_fits(bytes, room_of_host())?;
+    let memory = memory_that_fits(bytes, host_memory())?;
     common.say(&format!("memory: about {}", memory.describe()));
     let (positive, negative) = (files::read_text(&arguments.positive)?, files::read_text(&arguments.negative)?);
     let mut left_out = LeftOut::default();
@@ -77,7 +77,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         100.0 * held_out.low,
         100.0 * held_out.high,
         held_out.examples,
-        visible_path(&arguments.out),
+        sanitize_path(&arguments.out),
     );
     let outcome = Outcome {
         held_out_accuracy: held_out.accuracy,

@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::Common;
 use crate::data::LeftOut;
-use crate::device::Opened;
+use crate::device::OpenDevice;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::models;
 use crate::policy::{TunedPolicy, Written};
 use crate::run::{Interrupt, OutputFolder, files};
-use crate::stages::{fingerprint_if_given, read_queries, tune};
-use crate::visible::visible_path;
+use crate::sanitize::sanitize_path;
+use crate::stages::{fingerprint_if_given, read_queries, train_policy};
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
 ///
@@ -53,7 +53,7 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
-    let Opened { device, room, .. } = common.open_device()?;
+    let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;
     let reward_model = models::open_reward_model(&arguments.reward, &model, &device)?;
     let task = Task::new(&settings.task, &model)?;
@@ -69,10 +69,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train-policy", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
-    let session = common.session(&model, &settings, room, &interrupt);
-    let TunedPolicy { policy, written } = tune(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
+    let session = common.session(&model, &settings, device_memory, &interrupt);
+    let TunedPolicy { policy, written } =
+        train_policy(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
     out.write(&policy.to_files(&model)?, &directory)?;
     let described = written.describe(settings.task.penalty_score);
-    let text = format!("{described}\ntuned model written to {}", visible_path(&arguments.out));
+    let text = format!("{described}\ntuned model written to {}", sanitize_path(&arguments.out));
     common.print(&Outcome { updates: settings.policy.updates, written, left_out, out: arguments.out }, &text)
 }

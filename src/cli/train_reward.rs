@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use super::Common;
 use crate::data::LeftOut;
-use crate::device::Opened;
+use crate::device::OpenDevice;
 use crate::error::Result;
 use crate::lm::{STORYTELLER, Task};
 use crate::models;
 use crate::run::{Interrupt, OutputFolder, files};
+use crate::sanitize::sanitize_path;
 use crate::stages::{
-    fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, fit, read_comparisons, read_queries,
+    fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, read_comparisons, read_queries, train_reward,
 };
-use crate::visible::visible_path;
 
 /// Fit a reward model to comparisons
 #[derive(Args)]
@@ -69,7 +69,7 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
-    let Opened { device, room, .. } = common.open_device()?;
+    let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let (mut left_out, mut queries_left_out) = (LeftOut::default(), LeftOut::default());
@@ -92,8 +92,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train-reward", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
-    let session = common.session(&model, &settings, room, &interrupt);
-    let fit = fit(&session, comparisons, left_out, &queries, &out, &directory)?;
+    let session = common.session(&model, &settings, device_memory, &interrupt);
+    let fit = train_reward(&session, comparisons, left_out, &queries, &out, &directory)?;
     let held_out = fit.held_out();
     let interval = held_out.map(|held_out| held_out.interval());
     let outcome = Outcome {
@@ -114,7 +114,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let text = format!(
         "held-out accuracy {}\nreward model written to {}",
         fit.describe_accuracy(),
-        visible_path(&outcome.out)
+        sanitize_path(&outcome.out)
     );
     common.print(&outcome, &text)
 }

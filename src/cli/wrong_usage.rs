@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use super::Arguments;
 use super::common::report_failure;
 use crate::error::Error;
-use crate::visible::{visible, visible_line};
+use crate::sanitize::{sanitize, sanitize_line};
 
 /// Prints what is wrong with the arguments, or the help that they ask for.
 pub(super) fn report(error: clap::Error) -> ExitCode {
@@ -20,7 +20,7 @@ pub(super) fn report(error: clap::Error) -> ExitCode {
         // Only of the arguments as they are shown is the refusal, with clap's colours, harmless as well.
         kind if error.use_stderr() => match refusal(arguments.iter().map(as_shown)) {
             Some(shown) if shown.kind() == kind => shown.print().ok(),
-            _ => write!(std::io::stderr(), "{}", visible(&error.render().to_string())).ok(),
+            _ => write!(std::io::stderr(), "{}", sanitize(&error.render().to_string())).ok(),
         },
         _ => error.print().ok(),
     };
@@ -53,7 +53,7 @@ fn named(arguments: &[OsString]) -> String {
 }
 
 fn as_shown(argument: &OsString) -> OsString {
-    visible_line(&argument.to_string_lossy()).into()
+    sanitize_line(&argument.to_string_lossy()).into()
 }
 
 fn refusal(arguments: impl Iterator<Item = OsString>) -> Option<clap::Error> {

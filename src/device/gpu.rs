@@ -4,7 +4,7 @@ use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
 use burn_cubecl::cubecl::environment;
 
-use super::{Adapter, Backend, Opened, Room};
+use super::{Adapter, Backend, DeviceMemory, OpenDevice};
 use crate::error::{Error, Result};
 
 const KINDS: [(wgpu::DeviceType, &str); 5] = [
@@ -64,7 +64,7 @@ fn selectable(backend: Backend) -> Vec<(Adapter, DeviceKind)> {
     found(backends).iter().map(select).collect()
 }
 
-pub(super) fn open(backend: Backend, number: Option<usize>) -> Result<Opened> {
+pub(super) fn open(backend: Backend, number: Option<usize>) -> Result<OpenDevice> {
     let all = selectable(backend);
     let wanted = match number {
         Some(number) => all.get(number),
@@ -83,12 +83,12 @@ pub(super) fn open(backend: Backend, number: Option<usize>) -> Result<Opened> {
     }
 }
 
-pub(super) fn first_real() -> Option<Opened> {
+pub(super) fn first_real() -> Option<OpenDevice> {
     let (adapter, kind) = selectable(Backend::Wgpu).into_iter().find(|(adapter, _)| !adapter.software)?;
     initialize(Backend::Wgpu, &adapter, kind, "the first GPU that answered").ok()
 }
 
-fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &str) -> Result<Opened> {
+fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &str) -> Result<OpenDevice> {
     let api = match backend {
         Backend::Vulkan => WgpuBackend::Vulkan,
         Backend::Metal => WgpuBackend::Metal,
@@ -109,12 +109,12 @@ fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &st
             ));
         }
     };
-    let of_host = if adapter.software { Room::on_host() } else { Room::default() };
-    Ok(Opened {
+    let of_host = if adapter.software { DeviceMemory::on_host() } else { DeviceMemory::default() };
+    Ok(OpenDevice {
         device,
         name: format!("wgpu ({}, {})", adapter.name, adapter.graphics_api),
         reason: reason.into(),
-        room: Room { buffer: Some(adapter.max_buffer_bytes), ..of_host },
+        device_memory: DeviceMemory { buffer: Some(adapter.max_buffer_bytes), ..of_host },
         new_kernel_store,
     })
 }

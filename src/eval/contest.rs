@@ -10,7 +10,7 @@ use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
 use crate::lm::{LanguageModel, Passes, ROWS_AT_ONCE, Sampled, Sampling, Task, sample};
-use crate::policy::{Judges, response_log_probs};
+use crate::policy::{Rollouts, response_log_probs};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 use crate::run::random::{Stream, below, generator, uniform};
@@ -76,7 +76,7 @@ pub struct Contest {
 
 /// How contests ended.
 #[derive(Debug, Clone)]
-pub struct Judged {
+pub struct TournamentResult {
     pub standings: Vec<Standing>,
     pub contests: Vec<Contest>,
     /// Different queries: where pairs are more, several share one, and are no independent evidence.
@@ -84,11 +84,11 @@ pub struct Judged {
 }
 
 /// What contestants continue, and how. All read the same tokens.
-pub struct Judging<'a> {
+pub struct Tournament<'a> {
     /// KL is measured from it.
     pub reference: &'a LanguageModel,
     /// Gives scores.
-    pub judges: Option<&'a Judges<'a>>,
+    pub rollouts: Option<&'a Rollouts<'a>>,
     /// From the start again if there are fewer than `pairs`.
     pub queries: &'a [String],
     pub task: &'a config::Task,
@@ -112,7 +112,7 @@ struct Responses {
     log_ratios: Vec<f64>,
 }
 
-impl Judging<'_> {
+impl Tournament<'_> {
     /// Lets both contestants of each match continue the queries anew, and a labeler choose. A response is
     /// shown once, so that nobody gets to know a contestant by meeting it again.
     ///
@@ -120,7 +120,12 @@ impl Judging<'_> {
     /// [`Error::Usage`] for a match without two contestants, and for a best of several without a reward
     /// model; for a query a model cannot read, when the device fails or somebody interrupts, and as
     /// [`judge_pairs`].
-    pub fn run(&self, contestants: &[Contestant<'_>], matches: &[Match], labeler: &mut dyn Labeler) -> Result<Judged> {
+    pub fn run(
+        &self,
+        contestants: &[Contestant<'_>],
+        matches: &[Match],
+        labeler: &mut dyn Labeler,
+    ) -> Result<TournamentResult> {
         let queries = texts_of(self).collect::<HashSet<_>>().len();
         if queries < self.pairs {
             self.progress.say(&format!(
@@ -156,7 +161,7 @@ impl Judging<'_> {
                 baseline_scores: baseline.scores,
             });
         }
-        Ok(Judged { standings, contests, queries })
+        Ok(TournamentResult { standings, contests, queries })
     }
 
     /// What is not read of the queries, each counted once.
@@ -203,7 +208,7 @@ impl Judging<'_> {
     }
 
     fn check(&self, contestant: &Contestant<'_>) -> Result<()> {
-        match (contestant.best_of, self.judges) {
+        match (contestant.best_of, self.rollouts) {
             (0, _) => Err(Error::usage("the best of 0 responses is none", "take the best of 1 or more")),
             (2.., None) => Err(Error::usage(
                 format!("nobody chooses the best of {} responses", contestant.best_of),
@@ -233,8 +238,8 @@ impl Judging<'_> {
         let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
         let of_responses: Vec<Vec<u32>> =
             queries.iter().flat_map(|q| std::iter::repeat_n(q.clone(), best_of)).collect();
-        let (scores, valid) = match self.judges {
-            Some(judges) => judges.score(&of_responses, &sampled.responses, &self.interrupt)?,
+        let (scores, valid) = match self.rollouts {
+            Some(rollouts) => rollouts.score(&of_responses, &sampled.responses, &self.interrupt)?,
             None => Default::default(),
         };
         for query in 0..queries.len() {
@@ -326,7 +331,7 @@ fn best_at_random(scores: &[f64], seed: u64, stream: u64, query: u64) -> usize {
 }
 
 /// What is continued, pair by pair.
-fn texts_of<'a>(judging: &Judging<'a>) -> impl Iterator<Item = &'a String> + use<'a> {
+fn texts_of<'a>(judging: &Tournament<'a>) -> impl Iterator<Item = &'a String> + use<'a> {
     judging.queries.iter().cycle().take(judging.pairs)
 }
 

@@ -1,7 +1,7 @@
 //! What judging takes.
 
 use super::contest::{QUERIES_AT_ONCE, queries_at_once};
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::Result;
 use crate::lm::memory::{Inference, Memory};
 use crate::lm::{LanguageModel, Task};
@@ -12,7 +12,7 @@ const OF_A_RESPONSE_TOKEN: usize = 12;
 const OF_A_QUERY_BYTE: usize = 3;
 const OF_A_PAIR: usize = 400;
 
-/// How many queries are continued side by side in `room`, and what judging takes with that: `models` of the
+/// How many queries are continued side by side in `device_memory`, and what judging takes with that: `models` of the
 /// reference's shape are loaded, `best_of` is the largest of the contestants, and each of `matches` matches
 /// has `pairs` pairs.
 ///
@@ -24,7 +24,7 @@ pub fn queries_that_fit(
     queries: &[String],
     (models, best_of): (usize, usize),
     (matches, pairs): (usize, usize),
-    room: Room,
+    device_memory: DeviceMemory,
 ) -> Result<(usize, Memory)> {
     let longest_bytes = queries.iter().map(String::len).max().unwrap_or(0);
     let response = task.sampling.response_length;
@@ -41,13 +41,13 @@ pub fn queries_that_fit(
         kept: (a_pair as u64).saturating_mul(matches as u64).saturating_mul(pairs as u64),
     };
     let hint = "lower eval.pairs, task.response_length_tokens or --best-of, or use a smaller model";
-    let (of_one, memory) = one.rows_that_fit(&reference.config, 1, room, hint)?;
+    let (of_one, memory) = one.rows_that_fit(&reference.config, 1, device_memory, hint)?;
     if best_of < 2 {
         return Ok((of_one, memory));
     }
     let rows = best_of * queries_at_once(QUERIES_AT_ONCE, best_of);
     let several = Inference { rows, responses_per_query: best_of, rated: false, ..one };
-    let (of_several, larger) = several.rows_that_fit(&reference.config, best_of, room, hint)?;
+    let (of_several, larger) = several.rows_that_fit(&reference.config, best_of, device_memory, hint)?;
     let memory = if larger.total() > memory.total() { larger } else { memory };
     // Where all of several fit, the others go together as they do without them.
     let limit = if of_several == rows { QUERIES_AT_ONCE } else { of_several / best_of };
@@ -68,8 +68,8 @@ mod tests {
         let task = Task::new(&config::Task::default(), &model).unwrap();
         let queries = ["The old house stood by the sea.".to_string()];
         let fit = |best_of: usize, free: u64| {
-            let room = Room { free: Some(free), ..Room::default() };
-            queries_that_fit(&model, &task, &queries, (3, best_of), (2, 100), room).map(|(queries, _)| queries)
+            let device_memory = DeviceMemory { free: Some(free), ..DeviceMemory::default() };
+            queries_that_fit(&model, &task, &queries, (3, best_of), (2, 100), device_memory).map(|(queries, _)| queries)
         };
         let all = [1, 4, 8, 1024].map(|best_of| fit(best_of, 8_000_000_000).unwrap());
         assert_eq!(all, [QUERIES_AT_ONCE; 4]);

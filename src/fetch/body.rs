@@ -4,8 +4,8 @@ use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::address::Address;
+use super::fetch_error::FetchError;
 use super::http::wait;
-use super::trouble::Trouble;
 use crate::run::Interrupt;
 
 /// Bytes read at once.
@@ -48,12 +48,12 @@ impl Body {
     ///
     /// # Errors
     /// A lost or silent connection; the user's wish to stop.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
         match wait(&self.chunks, &self.interrupt)? {
             Some(Ok(bytes)) if bytes.is_empty() => Ok(None),
             Some(Ok(bytes)) => Ok(Some(bytes)),
-            Some(Err(error)) => Err(Trouble::passing(format!("{}: the connection was lost: {error}", self.source))),
-            None => Err(Trouble::passing(format!("{}: the connection was lost", self.source))),
+            Some(Err(error)) => Err(FetchError::passing(format!("{}: the connection was lost: {error}", self.source))),
+            None => Err(FetchError::passing(format!("{}: the connection was lost", self.source))),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::address::Address;
-use super::trouble::Trouble;
+use super::fetch_error::FetchError;
 use crate::error::{Error, Result};
 use crate::run::files;
 
@@ -46,14 +46,14 @@ fn read_certificates(path: &Path) -> Result<RootCerts> {
 }
 
 /// What an error of the library means for the next step.
-pub(super) fn trouble(error: ureq::Error, address: &Address) -> Trouble {
+pub(super) fn trouble(error: ureq::Error, address: &Address) -> FetchError {
     use ureq::Error as E;
     match error {
-        E::HostNotFound => Trouble::passing(format!("{address}: no such host, or no connection")),
-        E::Timeout(_) => Trouble::passing(format!("{address}: the server is silent")),
+        E::HostNotFound => FetchError::passing(format!("{address}: no such host, or no connection")),
+        E::Timeout(_) => FetchError::passing(format!("{address}: the server is silent")),
         E::Io(error) if certificate_refused(&error) => refused_certificate(address, &error),
         E::Io(_) | E::ConnectionFailed | E::Protocol(_) | E::BodyStalled | E::ConnectProxyFailed(_) => {
-            Trouble::passing(format!("{address}: no connection: {error}"))
+            FetchError::passing(format!("{address}: no connection: {error}"))
         }
         E::Rustls(error) => refused_certificate(address, &error),
         error => Error::failed(format!("{address}: {error}"), "").into(),
@@ -65,7 +65,7 @@ fn certificate_refused(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::InvalidData
 }
 
-fn refused_certificate(address: &Address, error: &dyn std::error::Error) -> Trouble {
+fn refused_certificate(address: &Address, error: &dyn std::error::Error) -> FetchError {
     Error::failed(
         format!("{address}: the connection is not trusted: {error}"),
         "behind a proxy that reads traffic, name its certificates in SSL_CERT_FILE",

@@ -8,10 +8,10 @@ use ureq::http::HeaderName;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
 
 use super::address::Address;
+use super::fetch_error::FetchError;
 use super::http::{Answer, Client};
-use super::note::Note;
 use super::retry::{ATTEMPTS, Retries};
-use super::trouble::Trouble;
+use super::validator::Validator;
 use crate::error::{Error, Result};
 use crate::run::{Mode, Progress, files, progress};
 
@@ -26,7 +26,7 @@ pub(super) struct Download<'a> {
     pub(super) bytes: Option<u64>,
     /// What tells whether the bytes that are there belong to the file that the server has now.
     /// Where the partial file's name says it, none is needed.
-    pub(super) note: Option<Note>,
+    pub(super) note: Option<Validator>,
     pub(super) progress: Mode,
 }
 
@@ -34,14 +34,14 @@ impl Download<'_> {
     /// Brings the whole file to [`Self::partial`]; what is there already is not asked for again.
     ///
     /// # Errors
-    /// See [`Trouble`]. What arrived stays, for the next time.
-    pub(super) fn run(&self, client: &Client) -> std::result::Result<(), Trouble> {
+    /// See [`FetchError`]. What arrived stays, for the next time.
+    pub(super) fn run(&self, client: &Client) -> std::result::Result<(), FetchError> {
         let mut retries = Retries::new(client, ATTEMPTS);
         let mut furthest = self.bytes_there();
         loop {
             match self.transfer(client) {
                 Ok(()) => return Ok(()),
-                Err(Trouble::Interrupted) if self.partial.exists() => {
+                Err(FetchError::Interrupted) if self.partial.exists() => {
                     return Err(Error::Interrupted { checkpoint: Some(self.partial.into()) }.into());
                 }
                 Err(trouble) => {
@@ -57,7 +57,7 @@ impl Download<'_> {
         fs::metadata(self.partial).map_or(0, |found| found.len())
     }
 
-    fn transfer(&self, client: &Client) -> std::result::Result<(), Trouble> {
+    fn transfer(&self, client: &Client) -> std::result::Result<(), FetchError> {
         let validator = self.note.as_ref().map(|note| note.read(self.address));
         let mut have = match validator {
             Some(None) => 0,
@@ -71,7 +71,7 @@ impl Download<'_> {
         }
         let validator = validator.flatten();
         let answer = match client.get(self.address, &range(have, validator.as_deref())) {
-            Err(Trouble::Refused { status: 416, .. }) if have > 0 => return Err(self.start_over("ends earlier")),
+            Err(FetchError::Refused { status: 416, .. }) if have > 0 => return Err(self.start_over("ends earlier")),
             answer => answer?,
         };
         let (start, total) = self.extent(&answer, have, validator.as_deref())?;
@@ -84,7 +84,7 @@ impl Download<'_> {
         answer: &Answer,
         have: u64,
         validator: Option<&str>,
-    ) -> std::result::Result<(u64, Option<u64>), Trouble> {
+    ) -> std::result::Result<(u64, Option<u64>), FetchError> {
         let (start, total) = if answer.status == 206 {
             match answer.header(CONTENT_RANGE.as_str()).and_then(parse_content_range) {
                 Some((start, total)) if start == have => (start, total),
@@ -95,7 +95,9 @@ impl Download<'_> {
             (0, length)
         };
         // Some servers do not know If-Range and go on with another file.
-        if start > 0 && validator.is_some_and(|validator| Note::validator(answer).is_some_and(|now| now != validator)) {
+        if start > 0
+            && validator.is_some_and(|validator| Validator::validator(answer).is_some_and(|now| now != validator))
+        {
             return Err(self.start_over("has another file now"));
         }
         match (self.bytes, total) {
@@ -105,7 +107,7 @@ impl Download<'_> {
     }
 
     /// Writes the answer's bytes behind the first `start` ones.
-    fn store(&self, mut answer: Answer, start: u64, total: Option<u64>) -> std::result::Result<(), Trouble> {
+    fn store(&self, mut answer: Answer, start: u64, total: Option<u64>) -> std::result::Result<(), FetchError> {
         let failed = |source| Error::file("write", self.partial, source);
         files::create_folder_of(self.partial)?;
         // Not opened to append: Windows would not let such a file be cut.
@@ -127,7 +129,7 @@ impl Download<'_> {
         }
         if let Some(expected) = total.filter(|&expected| have < expected) {
             let what = format!("{}: the connection was cut after {have} of {expected} bytes", self.address);
-            return Err(Trouble::passing(what));
+            return Err(FetchError::passing(what));
         }
         file.sync_all().map_err(failed)?;
         progress.finish();
@@ -135,12 +137,12 @@ impl Download<'_> {
     }
 
     /// Drops what is there, so that the next attempt begins anew.
-    fn start_over(&self, why: &str) -> Trouble {
+    fn start_over(&self, why: &str) -> FetchError {
         self.discard();
-        Trouble::passing(format!("{}: the server {why}", self.address))
+        FetchError::passing(format!("{}: the server {why}", self.address))
     }
 
-    fn wrong_length(&self, expected: u64, found: u64) -> Trouble {
+    fn wrong_length(&self, expected: u64, found: u64) -> FetchError {
         let what = format!("{}: should have {expected} bytes, but the server sends {found}", self.address);
         Error::failed(what, "try again later; something between here and the server may be altering answers").into()
     }

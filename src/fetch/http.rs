@@ -10,8 +10,8 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use super::address::Address;
 use super::body::{self, Body};
 use super::connection;
-use super::places::Places;
-use super::trouble::{Trouble, status_text};
+use super::endpoints::Endpoints;
+use super::fetch_error::{FetchError, status_text};
 use crate::error::{Error, Result};
 use crate::run::Interrupt;
 
@@ -59,20 +59,20 @@ impl Client {
     /// # Errors
     /// A token that cannot be sent, or that would be sent in the clear over a network;
     /// certificates that cannot be read.
-    pub(super) fn new(places: &Places, interrupt: Interrupt) -> Result<Self> {
+    pub(super) fn new(places: &Endpoints, interrupt: Interrupt) -> Result<Self> {
         let token = places.token.as_deref().map(|token| authorization(token, &places.endpoint)).transpose()?;
         let agent = connection::agent(places.timeout, places.certificates.as_deref())?;
         Ok(Self { agent, token, interrupt, first_pause: places.first_pause })
     }
 
     /// Asks for a file, following redirects wherever they lead.
-    pub(super) fn get(&self, address: &Address, headers: &Headers) -> std::result::Result<Answer, Trouble> {
+    pub(super) fn get(&self, address: &Address, headers: &Headers) -> std::result::Result<Answer, FetchError> {
         self.follow(&Method::GET, address, headers, Redirects::Anywhere)
     }
 
     /// Asks about a file. The answer may be a redirect to another server: what the hub says of a
     /// file stands in it.
-    pub(super) fn head(&self, address: &Address) -> std::result::Result<Answer, Trouble> {
+    pub(super) fn head(&self, address: &Address) -> std::result::Result<Answer, FetchError> {
         self.follow(&Method::HEAD, address, &[], Redirects::SameOrigin)
     }
 
@@ -82,7 +82,7 @@ impl Client {
         address: &Address,
         headers: &Headers,
         redirects: Redirects,
-    ) -> std::result::Result<Answer, Trouble> {
+    ) -> std::result::Result<Answer, FetchError> {
         let mut here = address.clone();
         for _ in 0..=MAX_REDIRECTS {
             let answer = self.exchange(method, &here, headers)?;
@@ -103,7 +103,12 @@ impl Client {
     }
 
     /// One request in a thread of its own, so that the wait for it can be left.
-    fn exchange(&self, method: &Method, address: &Address, headers: &Headers) -> std::result::Result<Answer, Trouble> {
+    fn exchange(
+        &self,
+        method: &Method,
+        address: &Address,
+        headers: &Headers,
+    ) -> std::result::Result<Answer, FetchError> {
         let request = self.request(method, address, headers)?;
         let agent = self.agent.clone();
         let (head_sender, head) = sync_channel(1);
@@ -122,7 +127,7 @@ impl Client {
             .spawn(work)
             .map_err(|error| Error::failed(format!("cannot start a thread: {error}"), ""))?;
         match wait(&head, &self.interrupt)? {
-            None => Err(Trouble::passing(format!("{address}: the request ended without an answer"))),
+            None => Err(FetchError::passing(format!("{address}: the request ended without an answer"))),
             Some(Err(error)) => Err(connection::trouble(error, address)),
             Some(Ok((status, headers))) => {
                 Ok(Answer { status, headers, body: Body::new(body, self.interrupt.clone(), address) })
@@ -158,8 +163,8 @@ fn authorization(token: &str, endpoint: &Address) -> Result<(Address, HeaderValu
     Ok((endpoint.clone(), value))
 }
 
-fn redirected(here: &Address, location: Option<&str>) -> std::result::Result<Address, Trouble> {
-    let bad = |what: String| Trouble::Final(Error::failed(what, "try again later, or another address"));
+fn redirected(here: &Address, location: Option<&str>) -> std::result::Result<Address, FetchError> {
+    let bad = |what: String| FetchError::Final(Error::failed(what, "try again later, or another address"));
     let next = location
         .and_then(|location| here.join(location))
         .ok_or_else(|| bad(format!("{here}: redirected to {:?}, which is no web address", location.unwrap_or(""))))?;
@@ -170,7 +175,7 @@ fn redirected(here: &Address, location: Option<&str>) -> std::result::Result<Add
 }
 
 /// Tells answers to go on with from refusals.
-fn accepted(answer: Answer, address: &Address) -> std::result::Result<Answer, Trouble> {
+fn accepted(answer: Answer, address: &Address) -> std::result::Result<Answer, FetchError> {
     let status = answer.status;
     let what = format!("{address}: the server answered {}", status_text(status));
     match status {
@@ -184,17 +189,17 @@ fn accepted(answer: Answer, address: &Address) -> std::result::Result<Answer, Tr
         },
         408 | 429 | 500..=599 => {
             let secs = answer.header(RETRY_AFTER.as_str()).and_then(|value| value.trim().parse().ok());
-            Err(Trouble::Passing { what, retry_after: secs.map(Duration::from_secs) })
+            Err(FetchError::Passing { what, retry_after: secs.map(Duration::from_secs) })
         }
-        _ => Err(Trouble::Refused { status, what }),
+        _ => Err(FetchError::Refused { status, what }),
     }
 }
 
 /// The next message, or `None` if there will be none.
-pub(super) fn wait<T>(receiver: &Receiver<T>, interrupt: &Interrupt) -> std::result::Result<Option<T>, Trouble> {
+pub(super) fn wait<T>(receiver: &Receiver<T>, interrupt: &Interrupt) -> std::result::Result<Option<T>, FetchError> {
     loop {
         if interrupt.requested() {
-            return Err(Trouble::Interrupted);
+            return Err(FetchError::Interrupted);
         }
         match receiver.recv_timeout(GLANCE) {
             Ok(message) => return Ok(Some(message)),
@@ -205,11 +210,11 @@ pub(super) fn wait<T>(receiver: &Receiver<T>, interrupt: &Interrupt) -> std::res
 }
 
 /// Sleeps, unless the user asks to stop.
-pub(super) fn sleep(length: Duration, interrupt: &Interrupt) -> std::result::Result<(), Trouble> {
+pub(super) fn sleep(length: Duration, interrupt: &Interrupt) -> std::result::Result<(), FetchError> {
     let began = std::time::Instant::now();
     while let Some(left) = length.checked_sub(began.elapsed()) {
         if interrupt.requested() {
-            return Err(Trouble::Interrupted);
+            return Err(FetchError::Interrupted);
         }
         std::thread::sleep(left.min(GLANCE));
     }

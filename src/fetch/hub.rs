@@ -6,12 +6,12 @@ use ureq::http::header::{CONTENT_LENGTH, ETAG};
 
 use super::checksum::Checksum;
 use super::download::Download;
+use super::fetch_error::FetchError;
 use super::http::Answer;
 use super::hub_cache::{CachedModel, TOKENIZER_PARTS, files_of, find};
 use super::hub_name::{HubName, is_commit, is_part};
 use super::lock::Lock;
 use super::retry::{ATTEMPTS, retried};
-use super::trouble::Trouble;
 use super::{Fetched, FetchedFile, Fetcher};
 use crate::error::{Error, Result};
 use crate::lm::WeightsIndex;
@@ -26,7 +26,7 @@ struct Remote {
     bytes: Option<u64>,
 }
 
-type Outcome<T> = std::result::Result<T, Trouble>;
+type Outcome<T> = std::result::Result<T, FetchError>;
 
 impl Fetcher {
     /// Brings a model's files into the hub's cache. What is there already is not asked for again;
@@ -44,7 +44,7 @@ impl Fetcher {
         let attempts = if cached.is_some() { 1 } else { ATTEMPTS };
         match retried(&self.client, attempts, || self.ask(name, &name.revision, CONFIG_FILE)) {
             Ok(config) => self.fetch_files(target, name, &config),
-            Err(Trouble::Passing { what, .. }) if let Some(folder) = cached => {
+            Err(FetchError::Passing { what, .. }) if let Some(folder) = cached => {
                 tracing::warn!("{what}; the cached files are used");
                 from_cache(target, folder)
             }
@@ -61,7 +61,7 @@ impl Fetcher {
         };
         let bring_if_there = |file: &str| match at_commit(file) {
             Ok(remote) => self.bring(&model, name, file, &remote).map(Some),
-            Err(Trouble::Refused { status: 404, .. }) => Ok(None),
+            Err(FetchError::Refused { status: 404, .. }) => Ok(None),
             Err(trouble) => Err(self.refused(trouble, name, file)),
         };
         let mut files = vec![self.bring(&model, name, CONFIG_FILE, config)?];
@@ -78,7 +78,7 @@ impl Fetcher {
         }
         match at_commit(WEIGHTS_FILE) {
             Ok(remote) => files.push(self.bring(&model, name, WEIGHTS_FILE, &remote)?),
-            Err(missing @ Trouble::Refused { status: 404, .. }) => {
+            Err(missing @ FetchError::Refused { status: 404, .. }) => {
                 let index = bring_if_there(WEIGHTS_INDEX_FILE)?;
                 let index = index.ok_or_else(|| self.refused(missing, name, WEIGHTS_FILE))?;
                 for part in WeightsIndex::read(&run::files::read(&index.path)?, &index.path)?.parts() {
@@ -147,7 +147,7 @@ impl Fetcher {
         download.place(&model.blob(&remote.etag))
     }
 
-    fn refused(&self, trouble: Trouble, name: &HubName, file: &str) -> Error {
+    fn refused(&self, trouble: FetchError, name: &HubName, file: &str) -> Error {
         let endpoint = &self.places.endpoint;
         trouble.into_error(|status| match status {
             401 | 403 => format!(
@@ -196,7 +196,7 @@ fn remote(answer: &Answer, address: &str) -> Outcome<Remote> {
     })
 }
 
-fn hostile(address: &str, header: &str, found: Option<&str>) -> Trouble {
+fn hostile(address: &str, header: &str, found: Option<&str>) -> FetchError {
     let what = match found {
         Some(found) => format!("{address}: the server sent {header} {found:?}, which no hub sends here"),
         None => format!("{address}: the server sent no {header}, as a Hugging Face hub does"),

@@ -4,8 +4,8 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
+use super::fetch_error::FetchError;
 use super::http::sleep;
-use super::trouble::Trouble;
 use crate::error::Error;
 use crate::run::{Interrupt, files};
 
@@ -19,7 +19,7 @@ impl Lock {
     ///
     /// # Errors
     /// A file that cannot be locked; the user's wish to stop.
-    pub(super) fn wait(path: &Path, interrupt: &Interrupt) -> Result<Self, Trouble> {
+    pub(super) fn wait(path: &Path, interrupt: &Interrupt) -> Result<Self, FetchError> {
         files::create_folder_of(path)?;
         let failed = |error| Error::file("lock", path, error);
         let file = File::options().create(true).write(true).truncate(false).open(path).map_err(failed)?;

@@ -9,18 +9,18 @@ mod books;
 mod checksum;
 mod connection;
 mod download;
+mod endpoints;
+mod fetch_error;
 mod http;
 mod hub;
 mod hub_cache;
 mod hub_name;
 mod labels;
 mod lock;
-mod note;
-mod places;
 mod plain;
 mod retry;
 mod targets;
-mod trouble;
+mod validator;
 
 use std::path::{Path, PathBuf};
 
@@ -28,16 +28,16 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::run::{Interrupt, Mode, files};
+use endpoints::{Endpoints, Folders, PROCESS};
 use http::Client;
 use hub_name::HubName;
-use places::{Folders, PROCESS, Places};
 use targets::Kind;
 pub use targets::Target;
 
 /// What brings files here.
 pub struct Fetcher {
     client: Client,
-    places: Places,
+    places: Endpoints,
     folders: Folders,
     progress: Mode,
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::address::Address;
 use super::download::{Download, with_suffix};
+use super::fetch_error::FetchError;
 use super::lock::Lock;
-use super::note::Note;
-use super::trouble::Trouble;
+use super::validator::Validator;
 use super::{FetchedFile, Fetcher};
 use crate::error::{Error, Result};
 
@@ -48,13 +48,15 @@ impl Fetcher {
     fn bring_plain(&self, file: &PlainFile<'_>) -> Result<()> {
         let first = match self.download_plain(file, &file.address) {
             Ok(()) => return Ok(()),
-            Err(trouble @ (Trouble::Interrupted | Trouble::Final(_))) => return Err(trouble.into_error(file.hint)),
+            Err(trouble @ (FetchError::Interrupted | FetchError::Final(_))) => {
+                return Err(trouble.into_error(file.hint));
+            }
             Err(trouble) => trouble.into_error(file.hint),
         };
         let Some(mirror) = &file.mirror else { return Err(first) };
         tracing::warn!("{first}; trying the mirror {mirror}");
         self.download_plain(file, mirror).map_err(|trouble| match trouble {
-            Trouble::Interrupted | Trouble::Final(_) => trouble.into_error(file.hint),
+            FetchError::Interrupted | FetchError::Final(_) => trouble.into_error(file.hint),
             trouble => {
                 let second = trouble.into_error(file.hint);
                 Error::failed(format!("{first}; and the mirror: {second}"), second.hint())
@@ -62,14 +64,14 @@ impl Fetcher {
         })
     }
 
-    fn download_plain(&self, file: &PlainFile<'_>, address: &Address) -> std::result::Result<(), Trouble> {
+    fn download_plain(&self, file: &PlainFile<'_>, address: &Address) -> std::result::Result<(), FetchError> {
         let partial = with_suffix(&file.destination, ".incomplete");
         let download = Download {
             title: file.title,
             address,
             partial: &partial,
             bytes: None,
-            note: Some(Note(with_suffix(&partial, ".version"))),
+            note: Some(Validator(with_suffix(&partial, ".version"))),
             progress: self.progress,
         };
         download.run(&self.client)?;

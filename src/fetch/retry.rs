@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::fetch_error::FetchError;
 use super::http::{Client, sleep};
-use super::trouble::Trouble;
 
 /// Attempts in a row that bring nothing.
 pub(super) const ATTEMPTS: u32 = 5;
@@ -28,12 +28,12 @@ impl<'a> Retries<'a> {
     ///
     /// # Errors
     /// The trouble itself where another attempt would not help or there were enough of them.
-    pub(super) fn pause(&mut self, trouble: Trouble, gained: bool) -> Result<(), Trouble> {
-        let Trouble::Passing { what, retry_after } = trouble else { return Err(trouble) };
+    pub(super) fn pause(&mut self, trouble: FetchError, gained: bool) -> Result<(), FetchError> {
+        let FetchError::Passing { what, retry_after } = trouble else { return Err(trouble) };
         self.in_vain = if gained { 1 } else { self.in_vain + 1 };
         if self.in_vain >= self.attempts {
             let times = if self.attempts > 1 { format!(", {} times in a row", self.attempts) } else { String::new() };
-            return Err(Trouble::passing(format!("{what}{times}")));
+            return Err(FetchError::passing(format!("{what}{times}")));
         }
         let pause = pause(self.client.first_pause, self.in_vain, retry_after);
         tracing::warn!("{what}; trying again in {:.1} s", pause.as_secs_f64());
@@ -45,8 +45,8 @@ impl<'a> Retries<'a> {
 pub(super) fn retried<T>(
     client: &Client,
     attempts: u32,
-    mut work: impl FnMut() -> Result<T, Trouble>,
-) -> Result<T, Trouble> {
+    mut work: impl FnMut() -> Result<T, FetchError>,
+) -> Result<T, FetchError> {
     let mut retries = Retries::new(client, attempts);
     loop {
         match work() {

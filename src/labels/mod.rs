@@ -1,17 +1,17 @@
 //! Who chooses: the labeler's side of Figure 1.
 //!
 //! A [`Labeler`] is shown a query with several responses and says which is best.
-//! [`SimulatedLabeler`] is a sentiment classifier that stands in for people, who sit at a [`Desk`]: in
-//! a terminal, or on a web page. What any of them decided is kept by [`LabelLog`], one line a judgment.
+//! [`SimulatedLabeler`] is a sentiment classifier that stands in for people, who answer from a
+//! [`LabelQueue`]: at a terminal, or on a web page. What any of them decided is kept by [`LabelLog`], one line a judgment.
 
 pub mod agreement;
 pub mod classifier;
-pub mod desk;
+pub mod label_queue;
 pub mod log;
 pub mod people;
 pub mod question;
 mod repeats;
-pub mod shared_desk;
+pub mod shared_queue;
 pub mod simulated;
 pub mod terminal;
 #[cfg(feature = "web")]
@@ -19,11 +19,11 @@ pub mod web;
 
 pub use agreement::{Agreement, Agreements};
 pub use classifier::Classifier;
-pub use desk::{Desk, Next, Plan, Standing};
+pub use label_queue::{LabelQueue, NextTask, QueueSettings, Standing};
 pub use log::{Decision, LabelLog, LogLine};
 pub use people::People;
-pub use question::{Answer, Question, Signature};
-pub use shared_desk::SharedDesk;
+pub use question::{Answer, Attribution, Question};
+pub use shared_queue::SharedQueue;
 pub use simulated::SimulatedLabeler;
 
 use crate::error::Result;

@@ -1,22 +1,22 @@
-//! People at a desk as one labeler: all questions lie there until they have answered the last.
+//! People as one labeler: all questions are in the queue until the last is answered.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::log::Decision;
 use super::question::{Asked, Question};
-use super::shared_desk::SharedDesk;
-use super::{Desk, Judgment, Labeler};
+use super::shared_queue::SharedQueue;
+use super::{Judgment, LabelQueue, Labeler};
 use crate::error::{Error, Result};
 use crate::run::files;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
 
-/// Whoever sits at the desk, each with a question of their own. What was answered before, by anybody and in
+/// Everybody who answers from this queue, each a question of their own. What was answered before, by anybody and in
 /// any order, is not asked again.
 #[derive(Debug)]
 pub struct People<'a> {
-    desk: &'a SharedDesk,
+    queue: &'a SharedQueue,
     /// What they are asked to choose: an answer to something else is none.
     instructions: &'a str,
     interrupt: Interrupt,
@@ -24,9 +24,9 @@ pub struct People<'a> {
 }
 
 impl<'a> People<'a> {
-    /// The people at this desk, until the flag is raised.
-    pub fn at(desk: &'a SharedDesk, instructions: &'a str, interrupt: Interrupt, progress: Mode) -> Self {
-        Self { desk, instructions, interrupt, progress }
+    /// The people who answer from this queue, until the flag is raised.
+    pub fn at(queue: &'a SharedQueue, instructions: &'a str, interrupt: Interrupt, progress: Mode) -> Self {
+        Self { queue, instructions, interrupt, progress }
     }
 }
 
@@ -50,23 +50,23 @@ impl Labeler for People<'_> {
         let mut seen = HashSet::new();
         let different: Vec<Question> = all.iter().filter(|question| seen.insert(&question.id)).cloned().collect();
         let wanted = different.len();
-        self.desk.with(|desk| desk.offer_last(&different));
-        let count = |desk: &Desk| different.iter().filter(|question| answer(desk, question).is_some()).count();
+        self.queue.with(|queue| queue.offer_last(&different));
+        let count = |queue: &LabelQueue| different.iter().filter(|question| answer(queue, question).is_some()).count();
         let mut progress = Progress::resumed(
             "judging",
-            self.desk.with(|desk| count(desk)) as u64,
+            self.queue.with(|queue| count(queue)) as u64,
             wanted as u64,
             "pairs",
             self.progress,
         );
         loop {
             // Counted, collected and closed at once: nobody can take an answer back in between.
-            let (done, judgments) = self.desk.with(|desk| {
-                let judgments: Option<Vec<Judgment>> = all.iter().map(|question| answer(desk, question)).collect();
+            let (done, judgments) = self.queue.with(|queue| {
+                let judgments: Option<Vec<Judgment>> = all.iter().map(|question| answer(queue, question)).collect();
                 if judgments.is_some() {
-                    desk.finish();
+                    queue.finish();
                 }
-                (count(desk), judgments)
+                (count(queue), judgments)
             });
             progress.reach(done as u64);
             if let Some(judgments) = judgments {
@@ -74,10 +74,10 @@ impl Labeler for People<'_> {
                 return Ok(judgments);
             }
             if self.interrupt.requested() {
-                let checkpoint = self.desk.with(|desk| desk.log().path().to_path_buf());
+                let checkpoint = self.queue.with(|queue| queue.log().path().to_path_buf());
                 return Err(Error::Interrupted { checkpoint: Some(checkpoint) });
             }
-            self.desk.wait(Duration::from_millis(200));
+            self.queue.wait(Duration::from_millis(200));
         }
     }
 }
@@ -99,8 +99,8 @@ fn question((query, responses): &Asked, instructions: &str) -> Question {
 }
 
 /// What the log says of a question, by the place in which it is shown here. "Cannot tell" is a tie.
-fn answer(desk: &Desk, question: &Question) -> Option<Judgment> {
-    match desk.log().answer_to(question)?.decision {
+fn answer(queue: &LabelQueue, question: &Question) -> Option<Judgment> {
+    match queue.log().answer_to(question)?.decision {
         Decision::Best { response, .. } => {
             let best = question.order.iter().position(|&index| index == response as usize)?;
             Some(Judgment { best, tied: false })

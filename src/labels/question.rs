@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data::comparisons::{Comparison, Record};
 use crate::error::{Error, Result};
-use crate::visible::visible;
+use crate::sanitize::sanitize;
 
 /// A query with several responses, of which the best is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Answer {
 
 /// Who answered, and when.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Signature {
+pub struct Attribution {
     pub labeler: String,
     /// Milliseconds from showing the question to the answer.
     pub ms: Option<u64>,
@@ -73,8 +73,8 @@ impl Question {
     ///
     /// # Errors
     /// [`Error::Failed`] for a place where there is no response.
-    pub fn answered(&self, answer: Answer, signature: Signature) -> Result<Record> {
-        let Signature { labeler, ms, at } = signature;
+    pub fn answered(&self, answer: Answer, attribution: Attribution) -> Result<Record> {
+        let Attribution { labeler, ms, at } = attribution;
         let best = match answer {
             Answer::CannotTell => None,
             Answer::Best(place) => Some(self.order.get(place).copied().ok_or_else(|| {
@@ -98,6 +98,6 @@ impl From<&Comparison> for Question {
 
 /// Whether a labeler may be called so: 1 to 64 visible characters.
 pub fn is_name(name: &str) -> bool {
-    let is_visible = visible(name) == name && !name.contains('\n');
+    let is_visible = sanitize(name) == name && !name.contains('\n');
     is_visible && name.trim() == name && (1..=64).contains(&name.chars().count())
 }

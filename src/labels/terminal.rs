@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use console::{Key, Term};
 
-use super::desk::{Next, Standing};
-use super::question::{Answer, Question, Signature};
-use super::shared_desk::SharedDesk;
+use super::label_queue::{NextTask, Standing};
+use super::question::{Answer, Attribution, Question};
+use super::shared_queue::SharedQueue;
 use crate::error::{Error, Result};
 use crate::run::unix_seconds;
-use crate::visible::visible;
+use crate::sanitize::sanitize;
 
 /// The keys, as they are shown.
 const KEYS: &str = "1-9 choose, 0 cannot tell, s skip, u undo, i instructions, q quit";
@@ -59,7 +59,7 @@ impl Keys {
 pub struct TerminalLabeler<'a> {
     pub name: &'a str,
     pub instructions: &'a str,
-    pub desk: &'a SharedDesk,
+    pub queue: &'a SharedQueue,
     pub keys: Keys,
     /// Where questions are written.
     pub screen: &'a mut dyn Write,
@@ -72,13 +72,13 @@ impl TerminalLabeler<'_> {
     /// # Errors
     /// When the log cannot be written, or keys cannot be read.
     pub fn run(mut self, gone: impl Fn() -> bool) -> Result<()> {
-        self.write(&format!("{}\n\n{KEYS}\n", visible(self.instructions.trim())));
+        self.write(&format!("{}\n\n{KEYS}\n", sanitize(self.instructions.trim())));
         loop {
-            match self.desk.with(|desk| desk.next(self.name))? {
-                Next::Done | Next::Training | Next::Stopped => return Ok(()),
-                Next::Wait | Next::Later if gone() => return Ok(()),
-                Next::Wait | Next::Later => self.desk.wait(Duration::from_millis(200)),
-                Next::Answer(question) => {
+            match self.queue.with(|queue| queue.next(self.name))? {
+                NextTask::Done | NextTask::Training | NextTask::Stopped => return Ok(()),
+                NextTask::Wait | NextTask::Later if gone() => return Ok(()),
+                NextTask::Wait | NextTask::Later => self.queue.wait(Duration::from_millis(200)),
+                NextTask::Answer(question) => {
                     if !self.ask(&question)? {
                         return Ok(());
                     }
@@ -92,22 +92,22 @@ impl TerminalLabeler<'_> {
         let shown_at = Instant::now();
         self.show(question);
         loop {
-            let log = || self.desk.with(|desk| desk.log().path().to_path_buf());
+            let log = || self.queue.with(|queue| queue.log().path().to_path_buf());
             let key = self.keys.next().map_err(|error| error.going_on_from(Some(log())))?;
             let Some(key) = key else { return Ok(false) };
             let (name, id) = (self.name, question.id.as_str());
             let answer = match key {
                 'q' => return Ok(false),
                 'i' => {
-                    self.write(&format!("\n{}\n\n{KEYS}\n", visible(self.instructions.trim())));
+                    self.write(&format!("\n{}\n\n{KEYS}\n", sanitize(self.instructions.trim())));
                     self.show(question);
                     continue;
                 }
                 's' => {
-                    self.desk.with(|desk| desk.skip(name, id))?;
+                    self.queue.with(|queue| queue.skip(name, id))?;
                     return Ok(true);
                 }
-                'u' => match self.desk.with(|desk| desk.undo(name, unix_seconds())) {
+                'u' => match self.queue.with(|queue| queue.undo(name, unix_seconds())) {
                     Err(nothing @ Error::Usage { .. }) => {
                         self.write(&format!("{nothing}\n"));
                         continue;
@@ -124,19 +124,19 @@ impl TerminalLabeler<'_> {
                     }
                 },
             };
-            let signature = Signature {
+            let attribution = Attribution {
                 labeler: name.into(),
                 ms: u64::try_from(shown_at.elapsed().as_millis()).ok(),
                 at: unix_seconds(),
             };
-            self.desk.with(|desk| desk.answer(id, answer, signature))?;
+            self.queue.with(|queue| queue.answer(id, answer, attribution))?;
             self.write(&format!("{key}\n"));
             return Ok(true);
         }
     }
 
     fn show(&mut self, question: &Question) {
-        let standing = self.desk.with(|desk| desk.standing(self.name));
+        let standing = self.queue.with(|queue| queue.standing(self.name));
         let mut text = format!("\n{}\n\n  {}\n\n", describe(&standing), indented(&question.query));
         for (number, response) in (1..).zip(question.shown()) {
             text.push_str(&format!("{number} {}\n", indented(response.trim())));
@@ -152,7 +152,7 @@ impl TerminalLabeler<'_> {
 }
 
 fn indented(text: &str) -> String {
-    visible(text).replace('\n', "\n  ")
+    sanitize(text).replace('\n', "\n  ")
 }
 
 /// How far labelling is, in a line.

@@ -6,7 +6,7 @@
 mod api;
 mod connections;
 mod guard;
-mod kept;
+mod saved_session;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,12 +22,12 @@ use axum::routing::{get, post};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 
-use super::shared_desk::SharedDesk;
+use super::shared_queue::SharedQueue;
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
 use connections::Connections;
 use guard::Guard;
-use kept::Kept;
+use saved_session::Kept;
 
 /// No request is longer.
 const LONGEST_BODY_BYTES: usize = 64 << 10;
@@ -57,14 +57,14 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(3);
 pub struct LabelServer {
     address: SocketAddr,
     token: String,
-    desk: Arc<SharedDesk>,
+    queue: Arc<SharedQueue>,
     runtime: Runtime,
 }
 
 /// What the handlers share.
 #[derive(Debug)]
-struct Office {
-    desk: Arc<SharedDesk>,
+struct AppState {
+    queue: Arc<SharedQueue>,
     instructions: String,
 }
 
@@ -74,12 +74,12 @@ impl LabelServer {
     ///
     /// # Errors
     /// When the port is taken, and when the system gives no random token.
-    pub fn start(desk: Arc<SharedDesk>, instructions: &str, port: u16) -> Result<Self> {
+    pub fn start(queue: Arc<SharedQueue>, instructions: &str, port: u16) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Error::failed(format!("cannot start a server: {error}"), ""))?;
         // Sockets belong to the runtime in which they are made.
         let inside = runtime.enter();
-        let log = desk.with(|desk| desk.log().path().to_path_buf());
+        let log = queue.with(|queue| queue.log().path().to_path_buf());
         let kept = Kept::beside(&log).filter(|kept| [0, kept.port].contains(&port));
         // On another port an open page would not find it, and whoever has the old one may know the token.
         let as_before = kept.and_then(|kept| Some((listen(kept.port).ok()?, kept.token)));
@@ -93,10 +93,10 @@ impl LabelServer {
             tracing::warn!("pages that are open will not go on after a restart: {error}");
         }
         let guard = Arc::new(Guard::new(address.port(), &token));
-        let office = Arc::new(Office { desk: Arc::clone(&desk), instructions: instructions.into() });
-        runtime.spawn(accept(listener, router(office, guard)));
+        let app = Arc::new(AppState { queue: Arc::clone(&queue), instructions: instructions.into() });
+        runtime.spawn(accept(listener, router(app, guard)));
         drop(inside);
-        Ok(Self { address, token, desk, runtime })
+        Ok(Self { address, token, queue, runtime })
     }
 
     /// The address to open, which carries the token.
@@ -104,10 +104,10 @@ impl LabelServer {
         format!("http://{}/?token={}", self.address, self.token)
     }
 
-    /// Ends when those who ask have heard what the desk has to say, and what is under way was answered.
+    /// Ends when every open page has heard that nothing more comes, and requests under way are answered.
     pub fn stop(self) {
         let started = Instant::now();
-        while !self.desk.with(|desk| desk.has_told_everybody()) && started.elapsed() < LONGEST_FAREWELL {
+        while !self.queue.with(|queue| queue.has_told_everybody()) && started.elapsed() < LONGEST_FAREWELL {
             std::thread::sleep(Duration::from_millis(20));
         }
         std::thread::sleep(FAREWELL);
@@ -135,7 +135,7 @@ fn random_token() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn router(office: Arc<Office>, guard: Arc<Guard>) -> Router {
+fn router(app: Arc<AppState>, guard: Arc<Guard>) -> Router {
     let file = |content_type: &'static str, text: &'static str| {
         get(move || async move { ([(CONTENT_TYPE, content_type)], text).into_response() })
     };
@@ -149,7 +149,7 @@ fn router(office: Arc<Office>, guard: Arc<Guard>) -> Router {
         .route("/api/skip", post(api::skip))
         .route("/api/undo", post(api::undo))
         .route("/api/stop", post(api::stop))
-        .with_state(office)
+        .with_state(app)
         .layer(DefaultBodyLimit::max(LONGEST_BODY_BYTES))
         .layer(from_fn_with_state(guard, guard::admit))
 }

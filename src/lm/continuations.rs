@@ -5,7 +5,7 @@ use super::memory::{Inference, Memory};
 use super::sampler::{Pass, ROWS_AT_ONCE, Sampling, passes_of, sample};
 use super::task::Task;
 use crate::data::LeftOut;
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::{Mode, Progress};
@@ -39,11 +39,11 @@ pub struct Part<'a> {
 }
 
 impl Continuations<'_> {
-    /// How many responses are drawn side by side in `room`, and what that takes.
+    /// How many responses are drawn side by side in `device_memory`, and what that takes.
     ///
     /// # Errors
     /// When not even one fits.
-    pub fn rows_that_fit(&self, room: Room) -> Result<(usize, Memory)> {
+    pub fn rows_that_fit(&self, device_memory: DeviceMemory) -> Result<(usize, Memory)> {
         let longest_bytes = self.queries.iter().map(String::len).max().unwrap_or(0);
         let response = self.task.sampling.response_length;
         // A token has a byte or more.
@@ -59,7 +59,7 @@ impl Continuations<'_> {
             ..Inference::default()
         };
         let hint = "lower task.response_length_tokens or task.query_length_tokens, or use a smaller model";
-        drawing.rows_that_fit(&self.model.config, 1, room, hint)
+        drawing.rows_that_fit(&self.model.config, 1, device_memory, hint)
     }
 
     /// Draws all responses, `rows` side by side, and hands each part over before the next is drawn; `take`

@@ -10,11 +10,11 @@ mod training;
 use serde::Serialize;
 
 use super::config::ModelConfig;
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
 
 pub use inference::Inference;
-pub use training::{Loop, Pass};
+pub use training::{BatchShape, TrainingMemory};
 
 const BYTES: f64 = 4.0;
 
@@ -72,33 +72,35 @@ impl Memory {
         format!("{} MB ({})", mb(self.total()), parts.join(", "))
     }
 
-    /// The same, if it fits into `room`; what to do where it does not is `hint`.
+    /// The same, if it fits into `device_memory`; what to do where it does not is `hint`.
     ///
     /// # Errors
     /// [`Error::Failed`] with the numbers.
-    pub fn that_fits(self, room: Room, hint: &str) -> Result<Self> {
-        if self.fits(room) { Ok(self) } else { Err(self.does_not_fit(room, hint.into())) }
+    pub fn that_fits(self, device_memory: DeviceMemory, hint: &str) -> Result<Self> {
+        if self.fits(device_memory) { Ok(self) } else { Err(self.does_not_fit(device_memory, hint.into())) }
     }
 
-    /// A tenth of the room stays with the other programs of the machine.
-    fn fits(&self, room: Room) -> bool {
-        room.free.is_none_or(|free| self.total() <= free / 10 * 9)
-            && room.buffer.is_none_or(|buffer| self.largest_buffer <= buffer)
+    /// A tenth of the memory stays with the other programs of the machine.
+    fn fits(&self, device_memory: DeviceMemory) -> bool {
+        device_memory.free.is_none_or(|free| self.total() <= free / 10 * 9)
+            && device_memory.buffer.is_none_or(|buffer| self.largest_buffer <= buffer)
     }
 
     /// That it does not fit, with the numbers.
-    fn does_not_fit(&self, room: Room, hint: String) -> Error {
-        let what = match room {
-            Room { buffer: Some(buffer), .. } if self.largest_buffer > buffer => {
+    fn does_not_fit(&self, device_memory: DeviceMemory, hint: String) -> Error {
+        let what = match device_memory {
+            DeviceMemory { buffer: Some(buffer), .. } if self.largest_buffer > buffer => {
                 format!(
                     "one tensor takes {} MB, and a buffer of this device holds {}",
                     mb(self.largest_buffer),
                     mb(buffer)
                 )
             }
-            Room { free, .. } => format!("this takes {}, and {} MB are free", self.describe(), mb(free.unwrap_or(0))),
+            DeviceMemory { free, .. } => {
+                format!("this takes {}, and {} MB are free", self.describe(), mb(free.unwrap_or(0)))
+            }
         };
-        let hint = match room.is_limited {
+        let hint = match device_memory.is_limited {
             true => {
                 format!("raise the limit on the address space (ulimit -v), a third of which may be used; or {hint}")
             }
@@ -166,8 +168,9 @@ mod tests {
         let rows =
             Inference { models: 2, rows: 1 << 40, responses_per_query: 1, context: 1 << 40, ..Inference::default() };
         assert_eq!(rows.memory(&ModelConfig::gpt2_124m(), rows.rows).total(), u64::MAX);
-        let error =
-            rows.rows_that_fit(&huge, 1, Room { free: Some(1 << 40), ..Room::default() }, "use less").unwrap_err();
+        let error = rows
+            .rows_that_fit(&huge, 1, DeviceMemory { free: Some(1 << 40), ..DeviceMemory::default() }, "use less")
+            .unwrap_err();
         assert!(error.to_string().contains("18446744073710 MB"), "{error}");
     }
 

@@ -80,7 +80,7 @@ pub fn sample_and_tell(
     mut drawn: impl FnMut(usize) -> Result<()>,
 ) -> Result<Sampled> {
     let uniform = &uniform;
-    let room = config.n_positions.saturating_sub(sampling.response_length);
+    let device_memory = config.n_positions.saturating_sub(sampling.response_length);
     let rows = queries.len() * sampling.responses_per_query;
     let parts = if model.num_params() > LARGE_MODEL_PARAMETERS { 1 } else { (rows / ROWS_A_PART).max(1) };
     let all_responses = sampling.responses_per_query;
@@ -95,7 +95,7 @@ pub fn sample_and_tell(
             });
             let numbers: Vec<f32> = numbers.collect();
             let queries = queries.get(part).unwrap_or_default();
-            let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, room)?;
+            let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, device_memory)?;
             sample_pass(model, value_head, &batch, &part_of_them, numbers, interrupt)
         });
         for part in parts {

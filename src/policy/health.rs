@@ -10,7 +10,7 @@ use crate::lm::{Task, Tokenizer};
 
 /// What an update's responses show.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Vitals {
+pub struct RolloutHealth {
     /// Nats a response.
     pub kl: f64,
     /// Nats a response.
@@ -19,7 +19,7 @@ pub struct Vitals {
     pub repetition: f64,
 }
 
-impl Vitals {
+impl RolloutHealth {
     pub fn of(rollout: &Rollout, kl: f64) -> Self {
         let repeated: Vec<f64> = rollout.responses.iter().map(|response| repetition(response)).collect();
         Self {
@@ -85,7 +85,7 @@ pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokeniz
             sampling.response_length,
             truncation.after
         ),
-        "set task.truncate_token to a token that the model writes, or give it more room; samples.jsonl shows what \
+        "set task.truncate_token to a token that the model writes, or give it more device_memory; samples.jsonl shows what \
          it writes; health.responses_until_valid=0 lets it pass",
     ))
 }
@@ -112,14 +112,22 @@ mod tests {
     #[test]
     fn each_limit_stops_by_its_name() {
         let limits = Health { largest_kl: 50.0, smallest_entropy: 0.1, most_repetition: 0.5, ..Health::default() };
-        let healthy = Vitals { kl: 12.0, entropy: 20.0, repetition: 0.1 };
+        let healthy = RolloutHealth { kl: 12.0, entropy: 20.0, repetition: 0.1 };
         healthy.check(&limits, 40.0).unwrap();
         let cases = [
-            (Vitals { kl: 51.0, ..healthy }, "the KL is 51.0 nats a response, more than 50", "health.largest_kl"),
-            (Vitals { entropy: 3.9, ..healthy }, "the entropy fell from 40.00 to 3.90", "health.smallest_entropy"),
-            (Vitals { repetition: 0.51, ..healthy }, "51% of a response repeats", "health.most_repetition"),
-            (Vitals { kl: f64::NAN, ..healthy }, "KL is NaN", "policy.learning_rate"),
-            (Vitals { entropy: f64::INFINITY, ..healthy }, "entropy inf", "policy.learning_rate"),
+            (
+                RolloutHealth { kl: 51.0, ..healthy },
+                "the KL is 51.0 nats a response, more than 50",
+                "health.largest_kl",
+            ),
+            (
+                RolloutHealth { entropy: 3.9, ..healthy },
+                "the entropy fell from 40.00 to 3.90",
+                "health.smallest_entropy",
+            ),
+            (RolloutHealth { repetition: 0.51, ..healthy }, "51% of a response repeats", "health.most_repetition"),
+            (RolloutHealth { kl: f64::NAN, ..healthy }, "KL is NaN", "policy.learning_rate"),
+            (RolloutHealth { entropy: f64::INFINITY, ..healthy }, "entropy inf", "policy.learning_rate"),
         ];
         for (vitals, says, setting) in cases {
             let error = vitals.check(&limits, 40.0).unwrap_err();

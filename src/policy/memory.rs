@@ -1,9 +1,9 @@
 //! What a policy training run takes.
 
 use crate::config;
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::Result;
-use crate::lm::memory::{Loop, Memory, Pass};
+use crate::lm::memory::{BatchShape, Memory, TrainingMemory};
 use crate::lm::{Backward, LanguageModel, Task, lora};
 use crate::parallel::most_parts;
 
@@ -13,7 +13,7 @@ const OF_A_RESPONSE_TOKEN: usize = 56;
 const OF_A_TOKEN: usize = 4;
 const OF_AN_EPISODE: usize = 200;
 
-/// The backward pass of PPO updates that fits into `room`, and what the run takes with it; reference
+/// The backward pass of PPO updates that fits into `device_memory`, and what the run takes with it; reference
 /// and reward model lie beside the policy. A row is an episode, and `queries` are those to come.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ pub fn backward_that_fits(
     task: &Task,
     queries: &[Vec<u32>],
     model: &LanguageModel,
-    room: Room,
+    device_memory: DeviceMemory,
 ) -> Result<(Backward, Memory)> {
     lora::check_rank(settings.lora.rank, &model.config)?;
     let backward = Backward {
@@ -31,14 +31,14 @@ pub fn backward_that_fits(
         parts: most_parts(&model.transformer.device()),
         gradient_checkpointing: settings.gradient_checkpointing,
     };
-    let pass = Pass {
+    let pass = BatchShape {
         rows: settings.batch_size / settings.minibatches,
         tokens: task.longest_row(queries.iter().map(Vec::len).max().unwrap_or(0)),
         responses: task.sampling.response_length,
         backward,
     };
     let an_episode = OF_A_RESPONSE_TOKEN * pass.responses + OF_A_TOKEN * pass.tokens + OF_AN_EPISODE;
-    let training = Loop {
+    let training = TrainingMemory {
         pass,
         lora: settings.lora,
         frozen: 2,
@@ -46,5 +46,5 @@ pub fn backward_that_fits(
         kept: (settings.batch_size * (1 + settings.epochs) * an_episode) as u64,
         section: "policy",
     };
-    training.backward_that_fits(&model.config, 1, room)
+    training.backward_that_fits(&model.config, 1, device_memory)
 }

@@ -24,11 +24,11 @@ mod update;
 mod written;
 
 pub use advantages::{Advantages, estimate, whiten};
-pub use health::{Vitals, repetition};
+pub use health::{RolloutHealth, repetition};
 pub use kl_controller::{Adaptive, KlController};
 pub use memory::backward_that_fits;
-pub use model::{Analysis, Policy, response_log_probs};
-pub use rollout::{Judges, Rollout};
+pub use model::{Policy, ResponseStatistics, response_log_probs};
+pub use rollout::{Rollout, Rollouts};
 pub use score::penalize;
 pub use shaping::{Rows, Shaped, mean_of_sums, shape};
 pub use statistics::{Minibatch, StepStatistics};

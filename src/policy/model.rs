@@ -19,7 +19,7 @@ pub struct Policy {
 }
 
 /// What the policy says of responses, each `[batch · response]`, row after row.
-pub struct Analysis {
+pub struct ResponseStatistics {
     /// Log-probability of each token at the sampling temperature.
     pub log_probs: Tensor<1>,
     /// The value before each token.
@@ -39,15 +39,15 @@ impl Policy {
         queries: &[Vec<u32>],
         responses: &[Vec<u32>],
         temperature: f64,
-    ) -> Result<Analysis> {
+    ) -> Result<ResponseStatistics> {
         let batch = ResponseBatch::new(queries, responses, config)?;
         Ok(self.analyze_hidden(&batch, batch.hidden(&self.transformer), temperature))
     }
 
     /// The same from the hidden states before each response token, `[batch · response, d_model]`.
-    pub fn analyze_hidden(&self, batch: &ResponseBatch, hidden: Tensor<2>, temperature: f64) -> Analysis {
+    pub fn analyze_hidden(&self, batch: &ResponseBatch, hidden: Tensor<2>, temperature: f64) -> ResponseStatistics {
         let logits = self.transformer.logits(hidden.clone()) / temperature;
-        Analysis {
+        ResponseStatistics {
             entropies: entropies(logits.clone()),
             log_probs: pick_log_probs(logits, batch.targets(&self.transformer)),
             values: self.value_head.forward(hidden),

@@ -31,7 +31,7 @@ pub struct Rollout {
 }
 
 /// The models and rules that turn queries into a [`Rollout`].
-pub struct Judges<'a> {
+pub struct Rollouts<'a> {
     /// ρ in the paper.
     pub reference: &'a LanguageModel,
     pub reward_model: &'a RewardModel,
@@ -40,7 +40,7 @@ pub struct Judges<'a> {
     pub rows_at_once: usize,
 }
 
-impl Judges<'_> {
+impl Rollouts<'_> {
     /// Draws one response a query from `policy` and judges it.
     ///
     /// # Errors

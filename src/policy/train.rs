@@ -7,11 +7,11 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
-use super::health::{Vitals, check_truncation};
+use super::health::{RolloutHealth, check_truncation};
 use super::kl_controller::{Adaptive, KlController};
 use super::logged::{count_valid, log_samples, metrics_row};
 use super::model::Policy;
-use super::rollout::{Judges, Rollout};
+use super::rollout::{Rollout, Rollouts};
 use super::shaping::{Rows, shape};
 use super::update::{UpdateSettings, Updated, update};
 use super::written::Written;
@@ -41,7 +41,7 @@ pub struct PolicyTraining<'a> {
     /// Updates after which this call returns; the learning rate reaches 0 after those of the settings.
     pub stop_at: usize,
     pub backward: Backward,
-    pub judges: Judges<'a>,
+    pub rollouts: Rollouts<'a>,
     /// Queries to draw from, in tokens.
     pub queries: &'a [Vec<u32>],
     pub seed: u64,
@@ -149,19 +149,21 @@ impl PolicyTraining<'_> {
     fn check_truncation(&self, state: &State, valid_responses: Option<usize>) -> Result<()> {
         let responses = (state.updates + 1) * self.settings.batch_size;
         match valid_responses {
-            Some(0) => check_truncation(self.health, &self.judges.task, &self.judges.reference.tokenizer, responses),
+            Some(0) => {
+                check_truncation(self.health, &self.rollouts.task, &self.rollouts.reference.tokenizer, responses)
+            }
             _ => Ok(()),
         }
     }
 
     fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {
-        log_samples(log, step, rollout, &self.judges.reference.tokenizer)
+        log_samples(log, step, rollout, &self.rollouts.reference.tokenizer)
     }
 
     /// What these responses show is what the update before them did: where that is too much, its checkpoint
     /// goes.
     fn check_health(&self, rollout: &Rollout, kl: f64, state: &mut State) -> Result<()> {
-        let vitals = Vitals::of(rollout, kl);
+        let vitals = RolloutHealth::of(rollout, kl);
         let checked = vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy));
         if checked.is_err() {
             self.journal.checkpoints.give_up(state.updates as u64)?;
@@ -174,9 +176,9 @@ impl PolicyTraining<'_> {
         let mut rng = generator(self.seed, Stream::Queries, step, 0);
         let count = self.queries.len().max(1);
         let queries = (0..self.settings.batch_size).filter_map(|_| self.queries.get(below(count, &mut rng)));
-        let length = self.judges.task.sampling.response_length;
+        let length = self.rollouts.task.sampling.response_length;
         let numbers = |row: usize| uniform(self.seed, Stream::Sampling, step, row as u64, length);
-        self.judges.roll_out(policy, queries.cloned().collect(), numbers, &self.interrupt)
+        self.rollouts.roll_out(policy, queries.cloned().collect(), numbers, &self.interrupt)
     }
 
     /// The update after so many, at this learning rate.
@@ -188,8 +190,8 @@ impl PolicyTraining<'_> {
         rewards: &Rows,
         (updates, rate): (usize, f64),
     ) -> Result<Updated> {
-        let config = &self.judges.reference.config;
-        let temperature = self.judges.task.sampling.temperature;
+        let config = &self.rollouts.reference.config;
+        let temperature = self.rollouts.task.sampling.temperature;
         let settings = UpdateSettings::new(self.settings, self.backward, rate, temperature, &self.interrupt);
         update(policy, optimizer, config, rollout, rewards, &self.orders(updates), &settings)
     }
@@ -205,7 +207,7 @@ impl PolicyTraining<'_> {
 
     fn start_or_resume(&self) -> Result<(Policy, ModuleOptimizer, State)> {
         let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
-        let policy = at_the_start(self.settings, self.judges.reference, self.seed);
+        let policy = at_the_start(self.settings, self.rollouts.reference, self.seed);
         if let Some(checkpoint) = self.journal.checkpoints.latest()? {
             let mut state: State = training_state::load_state(&checkpoint)?;
             if !self.settings.kl.adaptive {

@@ -8,7 +8,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Tensor, TensorData};
 
 use super::advantages::{Advantages, estimate, whiten};
-use super::model::{Analysis, Policy};
+use super::model::{Policy, ResponseStatistics};
 use super::rollout::Rollout;
 use super::shaping::Rows;
 use super::statistics::{Minibatch, StepStatistics};
@@ -104,7 +104,7 @@ pub fn update(
 /// What a step was taken on, still to be read.
 struct Step {
     minibatch: Minibatch,
-    analyses: Vec<Analysis>,
+    analyses: Vec<ResponseStatistics>,
     squares: GradientSquares,
 }
 
@@ -117,7 +117,7 @@ const SMALLER_GRADIENTS: &str = "lower policy.learning_rate, or what makes the l
 fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepStatistics>> {
     let mut readback = Readback::default();
     for Step { analyses, squares, .. } in &steps {
-        let joined = |part: fn(&Analysis) -> Tensor<1>| Tensor::cat(analyses.iter().map(part).collect(), 0);
+        let joined = |part: fn(&ResponseStatistics) -> Tensor<1>| Tensor::cat(analyses.iter().map(part).collect(), 0);
         readback = readback
             .with(joined(|analysis| analysis.log_probs.clone()))
             .with(joined(|analysis| analysis.values.clone()))
@@ -170,7 +170,7 @@ pub fn gradients(
     config: &ModelConfig,
     minibatch: &Minibatch,
     settings: &UpdateSettings,
-) -> Result<(GradientsParams, Vec<Analysis>)> {
+) -> Result<(GradientsParams, Vec<ResponseStatistics>)> {
     let total = minibatch.contexts.len();
     let plain = policy.valid();
     let micro_batch = |rows: Range<usize>| {
@@ -184,7 +184,7 @@ pub fn gradients(
         settings.backward.gradients(&policy, &policy.transformer, input, |hidden| {
             let analysis = policy.analyze_hidden(&batch, hidden, settings.temperature);
             let loss = loss(&analysis, &part, settings) * share;
-            let analysis = Analysis {
+            let analysis = ResponseStatistics {
                 log_probs: analysis.log_probs.inner(),
                 values: analysis.values.inner(),
                 entropies: analysis.entropies,
@@ -197,7 +197,7 @@ pub fn gradients(
 
 /// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`,
 /// `[1]`.
-pub fn loss(analysis: &Analysis, minibatch: &Minibatch, settings: &UpdateSettings) -> Tensor<1> {
+pub fn loss(analysis: &ResponseStatistics, minibatch: &Minibatch, settings: &UpdateSettings) -> Tensor<1> {
     let device = analysis.values.device();
     let on_device = |rows: &Rows| {
         let numbers: Vec<f32> = rows.iter().flatten().map(|&x| x as f32).collect();

@@ -1,6 +1,6 @@
 //! Line charts as SVG inside a `<figure>`: no script, colours from the page's style.
 
-use super::marks::{Axes, HEIGHT, LINE_STYLES, WIDTH, is_point};
+use super::axes::{Axes, HEIGHT, LINE_STYLES, WIDTH, is_point};
 use super::scale::{Scale, is_drawable};
 use super::text::{escape, number};
 

@@ -5,16 +5,16 @@
 
 use crate::eval::Standing;
 
+mod axes;
 mod chart;
 mod interval_chart;
-mod marks;
 mod page;
 mod reward_charts;
 mod run_folder;
 mod run_report;
 mod scale;
-mod sheet;
 mod summary;
+mod svg;
 mod text;
 
 pub use chart::{Chart, Series};

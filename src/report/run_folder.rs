@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::data::entries::Entries;
 use crate::data::preferences::{Preference, PreferenceReader};
 use crate::error::{Error, Result};
-use crate::eval::{Contest, Judged, Pair, Standing, WinRate};
+use crate::eval::{Contest, Pair, Standing, TournamentResult, WinRate};
 use crate::format_version::{FormatVersion, NEWER_HINT, fault_of};
 use crate::json;
 use crate::run::directory::STAGES;
@@ -60,7 +60,7 @@ impl Verdict {
 
 impl Judgment {
     /// What contests found; `by` says who chose, and by what.
-    pub fn new(judged: &Judged, by: String, environment: Vec<(String, String)>) -> Self {
+    pub fn new(judged: &TournamentResult, by: String, environment: Vec<(String, String)>) -> Self {
         let sample = |contest: &Contest, (index, pair): (usize, &Pair)| SampleRow {
             query: pair.query.clone(),
             before: pair.baseline.clone(),
@@ -84,7 +84,7 @@ impl Judgment {
     }
 
     /// The same of the paper's experiment, where the paper's own result stands beside the first.
-    pub fn of_experiment(judged: &Judged, environment: Vec<(String, String)>) -> Self {
+    pub fn of_experiment(judged: &TournamentResult, environment: Vec<(String, String)>) -> Self {
         let mut judgment = Self::new(judged, "the paper's experiment".into(), environment);
         if let Some(first) = judgment.contests.first_mut() {
             first.is_the_papers = true;
@@ -320,7 +320,7 @@ mod tests {
         };
         let standing = |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None, valid: None };
         let standings = ["tuned"].iter().chain(baselines).map(standing).collect();
-        let judged = Judged { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
+        let judged = TournamentResult { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
         Judgment::new(&judged, format!("{labeler} of the test"), Vec::new())
     }
 

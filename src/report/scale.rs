@@ -33,8 +33,8 @@ impl Scale {
         // A constant needs room around it, and so does one that only rounding moves.
         let smallest = f64::from(f32::MIN_POSITIVE);
         if high - low <= smallest.max(1e-5 * low.abs().max(high.abs())) {
-            let room = if low.abs() <= smallest { 1.0 } else { low.abs() / 2.0 };
-            (low, high) = (low - room, high + room);
+            let device_memory = if low.abs() <= smallest { 1.0 } else { low.abs() / 2.0 };
+            (low, high) = (low - device_memory, high + device_memory);
         }
         let step = nice_step((high - low) / INTERVALS);
         Some(Self { low, high, step: if all_whole { step.max(1.0) } else { step } })

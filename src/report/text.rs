@@ -1,6 +1,6 @@
 //! Text from models and people, made safe and visible for a page.
 
-use crate::visible::push_visible;
+use crate::sanitize::push_visible;
 
 /// Escapes text for HTML and SVG, as content and inside a double-quoted attribute.
 ///

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::fit::NormalizationSamples;
 use crate::data::LeftOut;
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
 use crate::labels::{LabelLog, Question};
 use crate::lm::memory::{Inference, Memory};
@@ -54,9 +54,14 @@ impl<'a> Questions<'a> {
         self.responses_per_query
     }
 
-    /// How many of `most` questions can be drawn together in `room`, and what it takes to make `comparisons`
+    /// How many of `most` questions can be drawn together in `device_memory`, and what it takes to make `comparisons`
     /// comparisons of such.
-    pub(super) fn that_fit(&self, most: usize, comparisons: usize, room: Room) -> Result<(usize, Memory)> {
+    pub(super) fn that_fit(
+        &self,
+        most: usize,
+        comparisons: usize,
+        device_memory: DeviceMemory,
+    ) -> Result<(usize, Memory)> {
         let longest_query = self.tokens.iter().map(Vec::len).max().unwrap_or(0);
         let (response, responses) = (self.task.sampling.response_length, self.responses_per_query);
         let drawing = Inference {
@@ -70,7 +75,7 @@ impl<'a> Questions<'a> {
         };
         let hint = "lower labels.responses_per_query, task.response_length_tokens or labels.comparisons, or use a smaller \
                     model";
-        let (rows, memory) = drawing.rows_that_fit(&self.policy.config, responses, room, hint)?;
+        let (rows, memory) = drawing.rows_that_fit(&self.policy.config, responses, device_memory, hint)?;
         Ok((rows / responses, memory))
     }
 

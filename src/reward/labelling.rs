@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::collect::Questions;
 use crate::data::comparisons::Record;
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
-use crate::labels::{Answer, LabelLog, Labeler, Question, SharedDesk, Signature};
+use crate::labels::{Answer, Attribution, LabelLog, Labeler, Question, SharedQueue};
 use crate::lm::ROWS_AT_ONCE;
 use crate::lm::memory::Memory;
 use crate::run::interrupt::Interrupt;
@@ -37,7 +37,7 @@ pub struct Labelling<'a> {
     /// Questions that are drawn at once, at most.
     pub at_once: usize,
     /// After so long, people's labels are enough as they are.
-    pub patience: Option<Duration>,
+    pub label_timeout: Option<Duration>,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
@@ -79,14 +79,18 @@ impl fmt::Display for Ties {
 }
 
 impl Labelling<'_> {
-    /// How many of these questions are drawn at once in `room`, and what it takes to make `wanted`
+    /// How many of these questions are drawn at once in `device_memory`, and what it takes to make `wanted`
     /// comparisons of them.
     ///
     /// # Errors
     /// When not even one question fits.
-    pub fn at_once_that_fits(questions: &Questions<'_>, wanted: usize, room: Room) -> Result<(usize, Memory)> {
+    pub fn at_once_that_fits(
+        questions: &Questions<'_>,
+        wanted: usize,
+        device_memory: DeviceMemory,
+    ) -> Result<(usize, Memory)> {
         let most = (ROWS_AT_ONCE / questions.responses_per_query()).clamp(1, AT_ONCE);
-        questions.that_fit(most, wanted, room)
+        questions.that_fit(most, wanted, device_memory)
     }
 
     /// Draws and judges until the log holds as many comparisons as are wanted. Responses are shown in random
@@ -124,24 +128,24 @@ impl Labelling<'_> {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn supply(&self, desk: &SharedDesk) -> Result<()> {
-        let (mut numbers, done, path) = desk.with(|desk| {
-            let log = desk.log();
+    pub fn supply(&self, queue: &SharedQueue) -> Result<()> {
+        let (mut numbers, done, path) = queue.with(|queue| {
+            let log = queue.log();
             (self.questions.open_numbers(log), log.labels(), log.path().to_path_buf())
         });
         let mut progress = self.begin(done);
         let started = Instant::now();
         let mut was_told = false;
         loop {
-            let is_late = self.patience.is_some_and(|patience| started.elapsed() >= patience);
+            let is_late = self.label_timeout.is_some_and(|label_timeout| started.elapsed() >= label_timeout);
             // Looked at and ended at once: nobody can take a label back in between.
-            let (labels, is_done, lacking) = desk.with(|desk| {
-                let labels = desk.log().labels();
-                let is_done = desk.is_done() || is_late && labels >= FEWEST;
+            let (labels, is_done, lacking) = queue.with(|queue| {
+                let labels = queue.log().labels();
+                let is_done = queue.is_done() || is_late && labels >= FEWEST;
                 if is_done {
-                    desk.end_round();
+                    queue.end_round();
                 }
-                (labels, is_done, desk.lacks(AHEAD))
+                (labels, is_done, queue.lacks(AHEAD))
             });
             progress.reach(labels.min(self.wanted) as u64);
             if is_done {
@@ -156,11 +160,11 @@ impl Labelling<'_> {
                 return Err(Error::Interrupted { checkpoint: Some(path) });
             }
             if lacking == 0 {
-                desk.wait(Duration::from_millis(200));
+                queue.wait(Duration::from_millis(200));
             } else {
                 let drawn =
                     self.draw(numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE).min(self.at_once)), &path)?;
-                desk.with(|desk| desk.offer(drawn));
+                queue.with(|queue| queue.offer(drawn));
             }
         }
     }
@@ -181,6 +185,6 @@ fn judge(question: &Question, labeler: &mut dyn Labeler, ties: &mut Ties) -> Res
     let shown = question.shown();
     let judgment = labeler.judge(&question.query, &shown)?;
     ties.count(judgment.tied, shown.get(judgment.best), &shown);
-    let signature = Signature { labeler: labeler.name().into(), ms: None, at: unix_seconds() };
-    question.answered(Answer::Best(judgment.best), signature)
+    let attribution = Attribution { labeler: labeler.name().into(), ms: None, at: unix_seconds() };
+    question.answered(Answer::Best(judgment.best), attribution)
 }

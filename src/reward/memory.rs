@@ -2,9 +2,9 @@
 
 use super::loss::TokenComparison;
 use crate::config::{Lora, Reward};
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::Result;
-use crate::lm::memory::{Loop, Memory, Pass};
+use crate::lm::memory::{BatchShape, Memory, TrainingMemory};
 use crate::lm::{Backward, LanguageModel, Task};
 use crate::parallel::most_parts;
 
@@ -12,7 +12,7 @@ use crate::parallel::most_parts;
 const OF_A_TOKEN: usize = 8;
 const OF_A_RESPONSE: usize = 150;
 
-/// The backward pass of reward steps on `comparisons` that fits into `room`, its rows being
+/// The backward pass of reward steps on `comparisons` that fits into `device_memory`, its rows being
 /// comparisons, and what the run takes with it; the pretrained model, whose responses to `queries`
 /// the rewards are normalized on, lies beside the one that learns.
 ///
@@ -24,13 +24,13 @@ pub fn backward_that_fits(
     queries: &[Vec<u32>],
     task: &Task,
     model: &LanguageModel,
-    room: Room,
+    device_memory: DeviceMemory,
 ) -> Result<(Backward, Memory)> {
     let most = |count: fn(&TokenComparison) -> usize| comparisons.iter().map(count).max().unwrap_or(1).max(1);
     let responses = most(|one| one.responses.len());
     let compared = most(|one| one.query.len() + one.responses.iter().map(Vec::len).max().unwrap_or(0));
     let sampled = task.longest_row(queries.iter().map(Vec::len).max().unwrap_or(0));
-    let pass = Pass {
+    let pass = BatchShape {
         rows: settings.batch_size.min(comparisons.len().max(1)) * responses,
         tokens: compared.max(sampled),
         responses: 0,
@@ -41,7 +41,7 @@ pub fn backward_that_fits(
         },
     };
     let normalization = (settings.normalize_samples * (OF_A_TOKEN * sampled + OF_A_RESPONSE)) as u64;
-    let fitting = Loop {
+    let fitting = TrainingMemory {
         pass,
         lora: Lora { rank: 0, alpha: 1.0 },
         frozen: 1,
@@ -49,6 +49,6 @@ pub fn backward_that_fits(
         kept: normalization + TokenComparison::bytes_on_host(comparisons),
         section: "reward",
     };
-    let (backward, memory) = fitting.backward_that_fits(&model.config, responses, room)?;
+    let (backward, memory) = fitting.backward_that_fits(&model.config, responses, device_memory)?;
     Ok((Backward { micro_batch_size: backward.micro_batch_size / responses, ..backward }, memory))
 }

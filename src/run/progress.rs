@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-use crate::visible::{visible_line, visible_message};
+use crate::sanitize::{sanitize_line, sanitize_message};
 
 /// How often a line appears where a bar cannot be drawn.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -96,7 +96,7 @@ impl Progress {
     /// As [`Self::new`], for a task of which `done` units were done before; the rate and the time
     /// left come from what follows.
     pub fn resumed(what: &str, done: u64, total: u64, unit: &str, mode: Mode) -> Self {
-        let count = Count { what: visible_line(what), unit: unit.into(), done, total, done_before: done };
+        let count = Count { what: sanitize_line(what), unit: unit.into(), done, total, done_before: done };
         let started = Instant::now();
         let display = display(&count, mode, started);
         let progress = Self { count, started, message: String::new(), display };
@@ -128,7 +128,7 @@ impl Progress {
 
     /// Sets what stands at the end of the line, such as `loss 2.31`.
     pub fn message(&mut self, message: impl Into<String>) {
-        self.message = visible_line(&message.into());
+        self.message = sanitize_line(&message.into());
         self.redraw();
     }
 
@@ -174,7 +174,7 @@ fn display(count: &Count, mode: Mode, started: Instant) -> Display {
 
 /// Unlike `eprintln!`, does not panic when nobody reads, and text from elsewhere does not steer the terminal.
 pub(super) fn write_line(line: &str) {
-    writeln!(std::io::stderr(), "{}", visible_message(line)).ok();
+    writeln!(std::io::stderr(), "{}", sanitize_message(line)).ok();
 }
 
 /// What there is to say, as text.

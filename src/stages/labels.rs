@@ -45,11 +45,11 @@ pub fn labelling<'a>(
     queries: &'a [String],
     progress: Mode,
 ) -> Result<Labelling<'a>> {
-    let Session { model, settings, interrupt, seed, room, .. } = *session;
+    let Session { model, settings, interrupt, seed, device_memory, .. } = *session;
     let task = Task::new(&settings.task, model)?;
     let questions = Questions::new((model, name), task, queries, settings.labels.responses_per_query, seed)?;
     let wanted = settings.labels.comparisons;
-    let (at_once, memory) = Labelling::at_once_that_fits(&questions, wanted, room)?;
+    let (at_once, memory) = Labelling::at_once_that_fits(&questions, wanted, device_memory)?;
     progress.say(&format!("memory: about {}; {at_once} questions at a time", memory.describe()));
-    Ok(Labelling { questions, wanted, at_once, patience: None, interrupt: interrupt.clone(), progress })
+    Ok(Labelling { questions, wanted, at_once, label_timeout: None, interrupt: interrupt.clone(), progress })
 }

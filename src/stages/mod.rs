@@ -1,8 +1,8 @@
 //! The stages of Figure 1, one after the other: what a command does that goes through several of them.
 //!
-//! [`label`], [`fit`] and [`tune`] are one stage each, from the settings to what it leaves in its folder of
+//! [`label`], [`train_reward`] and [`train_policy`] are one stage each, from the settings to what it leaves in its folder of
 //! a run. [`Rounds`] is the arrow between the two loops: labels and fits, while the policy trains.
-//! [`Stylistic`] is the paper's experiment, with everything it compares.
+//! [`StyleExperiment`] is the paper's experiment, with everything it compares.
 
 mod export;
 mod inputs;
@@ -13,7 +13,7 @@ mod reward;
 mod rounds;
 mod schedule;
 mod settled_labels;
-mod stylistic;
+mod style_experiment;
 mod supervised;
 
 pub use export::{Exported, Format, export};
@@ -22,15 +22,15 @@ pub use inputs::{
 };
 pub use labels::{label, labelling, open_log};
 pub use passes::settled;
-pub use policy::tune;
-pub use reward::{RewardFit, fit, with_reasons};
-pub use rounds::{Choosers, RoundOutcome, Rounds, fits_of};
+pub use policy::train_policy;
+pub use reward::{RewardFit, train_reward, with_reasons};
+pub use rounds::{LabelSource, RoundOutcome, Rounds, fits_of};
 pub use schedule::{Round, rounds};
-pub use stylistic::{Labels, Stylistic, Table, Tuned};
+pub use style_experiment::{Labels, StyleExperiment, Table, Tuned};
 pub use supervised::{Supervised, fine_tune};
 
 use crate::config::Config;
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::lm::LanguageModel;
 use crate::run::{Interrupt, Mode};
 
@@ -42,7 +42,7 @@ pub struct Session<'a> {
     pub settings: &'a Config,
     pub seed: u64,
     /// What the device can hold.
-    pub room: Room,
+    pub device_memory: DeviceMemory,
     pub interrupt: &'a Interrupt,
     pub progress: Mode,
 }

@@ -4,7 +4,7 @@ use super::Session;
 use super::passes::settled;
 use crate::error::{Error, Result};
 use crate::lm::Task;
-use crate::policy::{Judges, PolicyTraining, TunedPolicy, backward_that_fits};
+use crate::policy::{PolicyTraining, Rollouts, TunedPolicy, backward_that_fits};
 use crate::reward::RewardModel;
 use crate::run::RunDirectory;
 
@@ -12,16 +12,16 @@ use crate::run::RunDirectory;
 ///
 /// # Errors
 /// As [`PolicyTraining::run`]; why a run stopped itself is noted in its folder.
-pub fn tune(
+pub fn train_policy(
     session: &Session<'_>,
     reward_model: &RewardModel,
     queries: &[Vec<u32>],
     stop_at: usize,
     directory: &RunDirectory,
 ) -> Result<TunedPolicy> {
-    let Session { model, settings, interrupt, seed, room, progress } = *session;
+    let Session { model, settings, interrupt, seed, device_memory, progress } = *session;
     let task = Task::new(&settings.task, model)?;
-    let (fit, memory) = backward_that_fits(&settings.policy, &task, queries, model, room)?;
+    let (fit, memory) = backward_that_fits(&settings.policy, &task, queries, model, device_memory)?;
     let backward = settled(progress, directory, settings.policy.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
     let training = PolicyTraining {
@@ -29,7 +29,7 @@ pub fn tune(
         health: &settings.health,
         stop_at,
         backward,
-        judges: Judges { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
+        rollouts: Rollouts { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
         queries,
         seed,
         journal: directory.journal()?,

@@ -47,7 +47,7 @@ impl RewardFit {
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] with the checkpoint to go on from, or what went wrong.
-pub fn fit(
+pub fn train_reward(
     session: &Session<'_>,
     comparisons: Vec<TokenComparison>,
     mut left_out: LeftOut,
@@ -55,13 +55,13 @@ pub fn fit(
     out: &OutputFolder,
     directory: &RunDirectory,
 ) -> Result<RewardFit> {
-    let Session { model, settings, interrupt, seed, room, progress } = *session;
+    let Session { model, settings, interrupt, seed, device_memory, progress } = *session;
     if comparisons.len() < FEWEST {
         let what = format!("{} comparisons; at least {FEWEST} are needed", comparisons.len());
         return Err(Error::usage(with_reasons(what, &left_out), "make some with `preftune label`"));
     }
     let task = Task::new(&settings.task, model)?;
-    let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, room)?;
+    let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, device_memory)?;
     let backward = settled(progress, directory, settings.reward.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
     // Its folder tells that the fit has begun.

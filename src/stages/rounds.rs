@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::schedule::{Round, rounds};
 use super::settled_labels::{LinesOfLabels, are_labels_settled};
-use super::{RewardFit, Session, fit, open_log, tune};
+use super::{RewardFit, Session, open_log, train_policy, train_reward};
 use crate::config::Config;
 use crate::data::LeftOut;
 use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
-use crate::labels::{Labeler, SharedDesk};
+use crate::labels::{Labeler, SharedQueue};
 use crate::lm::{Queries, Task, lora};
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::{Labelling, Questions, Ties, encode_comparisons};
@@ -25,30 +25,30 @@ use crate::run::{OutputFolder, RunDirectory, files};
 const STAGE_OF_FIT: &str = "reward-at-";
 
 /// Who chooses in every round.
-pub enum Choosers<'a> {
+pub enum LabelSource<'a> {
     /// At once.
     Labeler(&'a mut dyn Labeler),
     /// In their own time.
     People {
-        desk: Arc<SharedDesk>,
+        queue: Arc<SharedQueue>,
         /// After so long, a round goes on with the labels that there are.
-        patience: Option<Duration>,
+        label_timeout: Option<Duration>,
     },
 }
 
-impl Choosers<'_> {
-    /// The first lines of the log, which people's desk holds.
+impl LabelSource<'_> {
+    /// The first lines of the log, which the queue of people has open.
     fn records(&self, path: &Path, lines: usize) -> Result<Vec<Record>> {
         match self {
             Self::Labeler(_) => open_log(path)?.records(lines),
-            Self::People { desk, .. } => desk.with(|desk| desk.log().records(lines)),
+            Self::People { queue, .. } => queue.with(|queue| queue.log().records(lines)),
         }
     }
 
-    fn pulled_by(&self) -> Option<String> {
+    fn stopped_by(&self) -> Option<String> {
         match self {
             Self::Labeler(_) => None,
-            Self::People { desk, .. } => desk.with(|desk| desk.pulled_by().map(String::from)),
+            Self::People { queue, .. } => queue.with(|queue| queue.stopped_by().map(String::from)),
         }
     }
 }
@@ -91,12 +91,12 @@ impl Rounds<'_> {
     /// # Errors
     /// [`Error::Interrupted`] with what there is to go on from, [`Error::Failed`] with the limit that was
     /// passed, or what else went wrong.
-    pub fn run(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
-        let outcome = self.run_those_left(choosers);
-        // Who pulls the cord at the very end was told that the run stopped.
+    pub fn run(&self, label_source: &mut LabelSource<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
+        let outcome = self.run_those_left(label_source);
+        // A stop during the final step still counts: the page has said so.
         let outcome = outcome.and_then(|done| self.session.interrupt.check().map(|()| done));
         let outcome = outcome.map_err(|error| error.going_on_from(Some(self.directory.path().to_path_buf())));
-        if let (Some(name), Err(Error::Interrupted { .. })) = (choosers.pulled_by(), &outcome) {
+        if let (Some(name), Err(Error::Interrupted { .. })) = (label_source.stopped_by(), &outcome) {
             let why = format!("{name} stopped the run: it was getting worse");
             self.directory.note_stop(&why);
             self.session.progress.say(&why);
@@ -104,7 +104,7 @@ impl Rounds<'_> {
         outcome
     }
 
-    fn run_those_left(&self, choosers: &mut Choosers<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
+    fn run_those_left(&self, label_source: &mut LabelSource<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
         let Config { train, labels, policy, .. } = self.session.settings;
         lora::check_rank(policy.lora.rank, &self.session.model.config)?;
         let rounds = rounds(train, labels.comparisons, policy.updates)?;
@@ -130,7 +130,7 @@ impl Rounds<'_> {
                 },
                 round.updates
             ));
-            let (policy, outcome) = self.run_round(number, round, number + 1 < count, choosers, done)?;
+            let (policy, outcome) = self.run_round(number, round, number + 1 < count, label_source, done)?;
             done = done.max(round.updates);
             tuned = Some(policy);
             outcomes.push(outcome);
@@ -153,13 +153,13 @@ impl Rounds<'_> {
         number: usize,
         round: Round,
         another: bool,
-        choosers: &mut Choosers<'_>,
+        label_source: &mut LabelSource<'_>,
         done: usize,
     ) -> Result<(Policy, RoundOutcome)> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
         let stage = self.directory.stage(&stage_of_fit(round.first_update))?;
-        let (texts, label_ties) = self.comparisons(&stage, round, another, choosers, done)?;
+        let (texts, label_ties) = self.comparisons(&stage, round, another, label_source, done)?;
         let mut left_out = LeftOut::default();
         let comparisons = encode_comparisons(&texts, model, &task, &mut left_out)?;
         drop(texts);
@@ -167,7 +167,7 @@ impl Rounds<'_> {
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut LeftOut::default())?;
         let reward_model = stage.path().join("model");
         let out = OutputFolder::of_stage(&stage)?;
-        let fit = fit(&self.session, comparisons, left_out, &tokens, &out, &stage)?;
+        let fit = train_reward(&self.session, comparisons, left_out, &tokens, &out, &stage)?;
         progress.say(&format!("held-out accuracy {}", fit.describe_accuracy()));
         let held_out = fit.held_out();
         let RewardFit { fitted, chance, comparisons, held_out_comparisons, left_out } = fit;
@@ -177,7 +177,8 @@ impl Rounds<'_> {
             return Err(stop);
         }
         let stage = self.directory.stage("policy")?;
-        let TunedPolicy { policy, written } = tune(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
+        let TunedPolicy { policy, written } =
+            train_policy(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
         let interval = held_out.map(|held_out| held_out.interval());
         let outcome = RoundOutcome {
             round: number + 1,
@@ -202,22 +203,22 @@ impl Rounds<'_> {
         stage: &RunDirectory,
         round: Round,
         another: bool,
-        choosers: &mut Choosers<'_>,
+        label_source: &mut LabelSource<'_>,
         done: usize,
     ) -> Result<(Vec<Comparison>, Option<Ties>)> {
         let mut ties = None;
         if !are_labels_settled(stage.path())? {
             let lines;
-            (lines, ties) = self.label(round, another, choosers, done)?;
+            (lines, ties) = self.label(round, another, label_source, done)?;
             LinesOfLabels::write(lines, stage.path())?;
         }
         let lines = LinesOfLabels::read(stage.path())?;
-        let settled = standing(choosers.records(&self.directory.comparisons(), lines)?);
-        if let Choosers::People { desk, .. } = choosers {
-            desk.with(|desk| {
-                desk.begin_round(settled.len(), another);
+        let settled = standing(label_source.records(&self.directory.comparisons(), lines)?);
+        if let LabelSource::People { queue, .. } = label_source {
+            queue.with(|queue| {
+                queue.begin_round(settled.len(), another);
                 if !another {
-                    desk.close();
+                    queue.close();
                 }
             });
         }
@@ -229,37 +230,37 @@ impl Rounds<'_> {
         &self,
         round: Round,
         another: bool,
-        choosers: &mut Choosers<'_>,
+        label_source: &mut LabelSource<'_>,
         done: usize,
     ) -> Result<(usize, Option<Ties>)> {
-        let Session { model, settings, seed, interrupt, room, progress } = self.session;
+        let Session { model, settings, seed, interrupt, device_memory, progress } = self.session;
         let checkpoints = self.directory.stage("policy")?.journal()?.checkpoints;
         let policy = latest_policy(&settings.policy, model, seed, &checkpoints)?;
         let name = if policy.is_some() { format!("update-{done}") } else { "pretrained".into() };
         let sampler = policy.map_or_else(|| model.clone(), |policy| model.with_transformer(policy.transformer));
         let task = Task::new(&settings.task, &sampler)?;
         let count = settings.labels.responses_per_query;
-        let labelling = |patience| -> Result<Labelling<'_>> {
+        let labelling = |label_timeout| -> Result<Labelling<'_>> {
             let questions = Questions::new((&sampler, &name), task.clone(), self.queries, count, seed)?;
-            let (at_once, memory) = Labelling::at_once_that_fits(&questions, round.labels, room)?;
+            let (at_once, memory) = Labelling::at_once_that_fits(&questions, round.labels, device_memory)?;
             progress.say(&format!("memory: about {}; {at_once} questions at a time", memory.describe()));
             let (wanted, interrupt) = (round.labels, interrupt.clone());
-            Ok(Labelling { questions, wanted, at_once, patience, interrupt, progress })
+            Ok(Labelling { questions, wanted, at_once, label_timeout, interrupt, progress })
         };
-        match choosers {
-            Choosers::Labeler(labeler) => {
+        match label_source {
+            LabelSource::Labeler(labeler) => {
                 let mut log = open_log(&self.directory.comparisons())?;
                 let ties = labelling(None)?.run(&mut **labeler, &mut log)?;
                 Ok((log.lines().len(), Some(ties)))
             }
-            Choosers::People { desk, patience } => {
-                desk.with(|desk| desk.begin_round(round.labels, another));
-                labelling(*patience)?.supply(desk)?;
-                let labels = desk.with(|desk| desk.log().labels());
+            LabelSource::People { queue, label_timeout } => {
+                queue.with(|queue| queue.begin_round(round.labels, another));
+                labelling(*label_timeout)?.supply(queue)?;
+                let labels = queue.with(|queue| queue.log().labels());
                 if labels < round.labels {
                     progress.say(&format!("going on with {labels} of {} labels", round.labels));
                 }
-                Ok((desk.with(|desk| desk.log().lines().len()), None))
+                Ok((queue.with(|queue| queue.log().lines().len()), None))
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Session;
 use super::passes::settled;
 use crate::data::LeftOut;
 use crate::error::{Error, Result};
-use crate::lm::memory::{Loop, Pass};
+use crate::lm::memory::{BatchShape, TrainingMemory};
 use crate::lm::{Backward, Task};
 use crate::parallel::most_parts;
 use crate::reward::{TokenComparison, split};
@@ -34,7 +34,7 @@ pub fn fine_tune(
     mut left_out: LeftOut,
     directory: &RunDirectory,
 ) -> Result<Supervised> {
-    let Session { model, settings, interrupt, seed, room, progress } = *session;
+    let Session { model, settings, interrupt, seed, device_memory, progress } = *session;
     let (sft, task) = (&settings.sft, Task::new(&settings.task, model)?);
     let kept = TokenComparison::bytes_on_host(&comparisons);
     let (train, held_out) = split(comparisons, settings, seed, &mut left_out);
@@ -46,8 +46,8 @@ pub fn fine_tune(
         return Err(Error::usage(what, "give other comparisons"));
     };
     let longest = chosen.longest().max(held_out.longest());
-    let fitting = Loop {
-        pass: Pass {
+    let fitting = TrainingMemory {
+        pass: BatchShape {
             rows: sft.batch_size.min(chosen.in_all()),
             tokens: longest.context + longest.continuation.max(task.sampling.response_length),
             responses: longest.continuation,
@@ -63,7 +63,7 @@ pub fn fine_tune(
         kept,
         section: "sft",
     };
-    let (fit, memory) = fitting.backward_that_fits(&model.config, 1, room)?;
+    let (fit, memory) = fitting.backward_that_fits(&model.config, 1, device_memory)?;
     let backward = settled(progress, directory, sft.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} examples in a pass", memory.describe(), backward.micro_batch_size));
     let held_out = held_out.held_out(model)?;

@@ -3,9 +3,9 @@
 use burn::tensor::Device;
 
 use crate::config::{Lora, Pretrain};
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
-use crate::lm::memory::{Loop, Memory, Pass};
+use crate::lm::memory::{BatchShape, Memory, TrainingMemory};
 use crate::lm::{Backward, END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer, parameters};
 use crate::parallel::most_parts;
 
@@ -40,18 +40,23 @@ impl Pretrain {
         }
     }
 
-    /// The backward pass on a model of this shape that fits into `room`, and what the run takes with it; what
+    /// The backward pass on a model of this shape that fits into `device_memory`, and what the run takes with it; what
     /// it began from lies beside the model that learns.
     ///
     /// # Errors
     /// When nothing fits.
-    pub fn backward_that_fits(&self, config: &ModelConfig, device: &Device, room: Room) -> Result<(Backward, Memory)> {
+    pub fn backward_that_fits(
+        &self,
+        config: &ModelConfig,
+        device: &Device,
+        device_memory: DeviceMemory,
+    ) -> Result<(Backward, Memory)> {
         let backward = Backward { parts: most_parts(device), ..Backward::in_passes_of(self.batch_size) };
         let pass =
-            Pass { rows: self.batch_size, tokens: self.context_tokens, responses: self.context_tokens, backward };
+            BatchShape { rows: self.batch_size, tokens: self.context_tokens, responses: self.context_tokens, backward };
         let lora = Lora { rank: 0, alpha: 1.0 };
-        let training = Loop { pass, lora, frozen: 1, sampled_rows: 1, kept: 0, section: "pretrain" };
-        training.backward_that_fits(config, 1, room)
+        let training = TrainingMemory { pass, lora, frozen: 1, sampled_rows: 1, kept: 0, section: "pretrain" };
+        training.backward_that_fits(config, 1, device_memory)
     }
 
     /// A model of this size, whose weights the seed draws.

@@ -206,13 +206,13 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
     );
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(browser.run("return window.said"), 0);
-    page.desk.with(|desk| desk.offer([crate::label_page::question(8)]));
+    page.queue.with(|queue| queue.offer([crate::label_page::question(8)]));
     browser.wait_for("document.getElementById('query').textContent.includes('alert(8)')");
     browser.press("4");
     browser.wait_for("document.body.innerText.includes('All answers are there')");
     browser.picture("6-done.png");
     let best: Vec<usize> =
-        page.desk.with(|desk| desk.log().comparisons().unwrap().iter().map(|one| one.best).collect());
+        page.queue.with(|queue| queue.log().comparisons().unwrap().iter().map(|one| one.best).collect());
     assert_eq!(best, [0, 1, 1, 1, 3]);
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use preftune::labels::web::LabelServer;
-use preftune::labels::{Desk, LabelLog, Plan, Question, SharedDesk};
+use preftune::labels::{LabelLog, LabelQueue, Question, QueueSettings, SharedQueue};
 use serde_json::{Value, json};
 
-/// A page in front of a desk with `count` questions.
+/// A page in front of a queue with `count` questions.
 pub struct Page {
     folder: tempfile::TempDir,
-    pub desk: Arc<SharedDesk>,
+    pub queue: Arc<SharedQueue>,
     server: LabelServer,
     pub port: u16,
     token: String,
@@ -25,27 +25,27 @@ impl Page {
 
     fn in_folder(folder: tempfile::TempDir, count: usize) -> Self {
         let log = LabelLog::open(&folder.path().join("labels.jsonl")).unwrap();
-        let mut desk = Desk::new(log, plan(count));
-        desk.offer((0..count).map(question));
-        let desk = Arc::new(SharedDesk::new(desk));
-        let server = LabelServer::start(Arc::clone(&desk), "Choose the <b>best</b>.", 0).unwrap();
+        let mut queue = LabelQueue::new(log, plan(count));
+        queue.offer((0..count).map(question));
+        let queue = Arc::new(SharedQueue::new(queue));
+        let server = LabelServer::start(Arc::clone(&queue), "Choose the <b>best</b>.", 0).unwrap();
         let url = server.url();
         let (port, token) = url.strip_prefix("http://127.0.0.1:").unwrap().split_once("/?token=").unwrap();
         let (port, token) = (port.parse().unwrap(), token.to_string());
-        Self { folder, desk, server, port, token }
+        Self { folder, queue, server, port, token }
     }
 
     /// Ends the program, as far as the page can tell; what follows begins it again.
     pub fn end(self) -> impl FnOnce(usize) -> Self {
-        let Self { folder, desk, server, .. } = self;
+        let Self { folder, queue, server, .. } = self;
         server.stop();
         // The last handles of the server may be dropped a little later.
         let started = std::time::Instant::now();
-        while Arc::strong_count(&desk) > 1 {
-            assert!(started.elapsed() < Duration::from_secs(20), "somebody is still at the desk");
+        while Arc::strong_count(&queue) > 1 {
+            assert!(started.elapsed() < Duration::from_secs(20), "somebody is still at the queue");
             std::thread::sleep(Duration::from_millis(10));
         }
-        drop(desk);
+        drop(queue);
         move |count| Self::in_folder(folder, count)
     }
 
@@ -95,8 +95,8 @@ impl Page {
     }
 }
 
-fn plan(wanted: usize) -> Plan {
-    Plan { wanted, repeated: 0.0, seed: 1 }
+fn plan(wanted: usize) -> QueueSettings {
+    QueueSettings { wanted, repeated: 0.0, seed: 1 }
 }
 
 pub fn question(number: usize) -> Question {
@@ -162,13 +162,13 @@ fn two_people_label_to_the_end_and_take_back_what_they_like() {
     let (_, ada) = answer("ada", &ada["question"]["id"], json!(2));
     let (status, done) = answer("ada", &ada["question"]["id"], Value::Null);
     assert_eq!((status, &done["state"]), (200, &json!("wait")), "an answer that does not choose is no label");
-    page.desk.with(|desk| desk.offer([question(9)]));
+    page.queue.with(|queue| queue.offer([question(9)]));
     let (_, ada) = page.post("/api/next", &json!({"labeler": "ada"}));
     let (_, done) = answer("ada", &ada["question"]["id"], json!(2));
     assert_eq!((&done["state"], &done["standing"]["labels"]), (&json!("done"), &json!(4)));
 
     let best: Vec<usize> =
-        page.desk.with(|desk| desk.log().comparisons().unwrap().iter().map(|one| one.best).collect());
+        page.queue.with(|queue| queue.log().comparisons().unwrap().iter().map(|one| one.best).collect());
     assert_eq!(best, [1, 3, 0, 0]);
 }
 
@@ -303,8 +303,8 @@ fn a_page_that_is_open_goes_on_when_the_program_runs_again() {
     let token = |url: &str| url.split_once("token=").unwrap().1.to_string();
     let elsewhere = begin_again(2);
     assert!(elsewhere.port != port && token(&elsewhere.url()) != token(&url));
-    let desk = Desk::new(LabelLog::open(&elsewhere.folder.path().join("others.jsonl")).unwrap(), plan(2));
-    assert_eq!(LabelServer::start(Arc::new(SharedDesk::new(desk)), "Choose.", port).unwrap_err().exit_code(), 1);
+    let queue = LabelQueue::new(LabelLog::open(&elsewhere.folder.path().join("others.jsonl")).unwrap(), plan(2));
+    assert_eq!(LabelServer::start(Arc::new(SharedQueue::new(queue)), "Choose.", port).unwrap_err().exit_code(), 1);
     drop(taken);
 }
 

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use preftune::config::{self, AdamForm};
 use preftune::lm::parameters::NamedTensor;
 use preftune::lm::{Adam, Backward, LanguageModel, Passes, Sampling, Task, Truncation};
-use preftune::policy::{Judges, Policy, PolicyTraining, Rollout, UpdateSettings, shape, update};
+use preftune::policy::{Policy, PolicyTraining, Rollout, Rollouts, UpdateSettings, shape, update};
 use preftune::reward::RewardModel;
 use preftune::run::random::{Stream, uniform};
 use preftune::run::{Interrupt, Journal, Mode};
@@ -36,7 +36,7 @@ impl Models {
         Self { reference, reward_model, queries }
     }
 
-    fn judges(&self) -> Judges<'_> {
+    fn judges(&self) -> Rollouts<'_> {
         let truncation = Truncation { token: 13, after: 2, pad_token: self.reference.config.pad_token() };
         let sampling = Sampling { response_length: RESPONSE_LENGTH, temperature: 0.7, responses_per_query: 1 };
         let task = Task {
@@ -49,7 +49,7 @@ impl Models {
             query_prefix: Vec::new(),
             query_suffix: Vec::new(),
         };
-        Judges { reference: &self.reference, reward_model: &self.reward_model, task, rows_at_once: 64 }
+        Rollouts { reference: &self.reference, reward_model: &self.reward_model, task, rows_at_once: 64 }
     }
 
     fn train(&self, folder: &Path, interrupt: Interrupt) -> Result<Vec<NamedTensor>> {
@@ -85,7 +85,7 @@ impl Models {
             health,
             stop_at,
             backward: Backward::in_passes_of(4),
-            judges: self.judges(),
+            rollouts: self.judges(),
             queries: &self.queries,
             seed: 5,
             journal: Journal::in_folder(folder).unwrap(),
@@ -220,9 +220,9 @@ fn a_gradient_that_cannot_be_learned_from_stops_the_run_before_anything_is_kept(
 fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
     let models = Models::new();
     let train = |responses_until_valid| {
-        let mut judges = models.judges();
+        let mut rollouts = models.judges();
         // No row has room for it.
-        judges.task.truncation.after = RESPONSE_LENGTH;
+        rollouts.task.truncation.after = RESPONSE_LENGTH;
         let settings = config::Policy { updates: 4, batch_size: 8, ..config::Policy::default() };
         let folder = tempfile::tempdir().unwrap();
         let training = PolicyTraining {
@@ -230,7 +230,7 @@ fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
             health: &config::Health { responses_until_valid, ..config::Health::default() },
             stop_at: 4,
             backward: Backward::in_passes_of(8),
-            judges,
+            rollouts,
             queries: &models.queries,
             seed: 5,
             journal: Journal::in_folder(folder.path()).unwrap(),
@@ -352,19 +352,19 @@ fn adapters_begin_at_the_reference_and_move_only_the_matrices_inside_the_blocks(
 fn the_policy_reads_prefix_and_suffix_and_the_reward_model_does_not() {
     let models = Models::new();
     let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
-    let mut judges = models.judges();
-    judges.task.query_prefix = vec![3, 4];
-    judges.task.query_suffix = vec![5];
+    let mut rollouts = models.judges();
+    rollouts.task.query_prefix = vec![3, 4];
+    rollouts.task.query_suffix = vec![5];
     let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
-    let drawn = judges.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap().responses;
+    let drawn = rollouts.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap().responses;
     // One that stands in a response, so that not all get the penalty.
-    judges.task.truncation.token = drawn[0][3];
-    let rollout = judges.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap();
+    rollouts.task.truncation.token = drawn[0][3];
+    let rollout = rollouts.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap();
     for (context, query) in rollout.contexts.iter().zip(&models.queries) {
         assert_eq!(*context, [&[3, 4], query.as_slice(), &[5]].concat());
     }
-    assert_eq!(rollout.scores, judges.score(&models.queries, &rollout.responses, &Interrupt::new()).unwrap().0);
-    assert_ne!(rollout.scores, judges.score(&rollout.contexts, &rollout.responses, &Interrupt::new()).unwrap().0);
+    assert_eq!(rollout.scores, rollouts.score(&models.queries, &rollout.responses, &Interrupt::new()).unwrap().0);
+    assert_ne!(rollout.scores, rollouts.score(&rollout.contexts, &rollout.responses, &Interrupt::new()).unwrap().0);
     let plain = models.judges().roll_out(&policy, rollout.contexts.clone(), numbers, &Interrupt::new()).unwrap();
     assert_eq!(plain.responses, rollout.responses);
 }
@@ -442,11 +442,11 @@ fn an_update_and_a_rollout_are_given_up_between_passes() {
 
     let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
     let numbers = |row: usize| uniform(9, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
-    let judges = models.judges();
-    let drawn = judges.roll_out(&policy, models.queries.clone(), numbers, &interrupt);
+    let rollouts = models.judges();
+    let drawn = rollouts.roll_out(&policy, models.queries.clone(), numbers, &interrupt);
     assert!(matches!(drawn, Err(Error::Interrupted { .. })));
     let responses = tiny::rows(&models.reference.config, &[8; 6], 4);
-    assert!(matches!(judges.score(&models.queries, &responses, &interrupt), Err(Error::Interrupted { .. })));
+    assert!(matches!(rollouts.score(&models.queries, &responses, &interrupt), Err(Error::Interrupted { .. })));
 }
 
 fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) {

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::ngrams::words_only;
 use super::{Classifier, FitSettings, Provenance};
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
 use crate::lm::memory::Memory;
 use crate::statistics::wilson_interval;
@@ -55,10 +55,10 @@ const OF_A_BYTE: u64 = 25;
 /// What training on sentences of so many bytes takes.
 ///
 /// # Errors
-/// When it does not fit into `room`.
-pub fn memory_that_fits(bytes: u64, room: Room) -> Result<Memory> {
+/// When it does not fit into `device_memory`.
+pub fn memory_that_fits(bytes: u64, device_memory: DeviceMemory) -> Result<Memory> {
     let memory = Memory { kept: bytes.saturating_mul(OF_A_BYTE), ..Memory::default() };
-    memory.that_fits(room, "give fewer sentences")
+    memory.that_fits(device_memory, "give fewer sentences")
 }
 
 /// Fits a classifier with the default settings on all but a random `held_out_fraction` of

@@ -12,13 +12,13 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use super::Office;
+use super::AppState;
 use super::guard::refusal;
 use crate::error::{Error, Result};
-use crate::labels::desk::{Desk, Next, Standing};
-use crate::labels::question::{Answer, Signature, is_name};
+use crate::labels::label_queue::{LabelQueue, NextTask, Standing};
+use crate::labels::question::{Answer, Attribution, is_name};
 use crate::run::unix_seconds;
-use crate::visible::visible;
+use crate::sanitize::sanitize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,65 +85,65 @@ struct Shown {
     responses: Vec<String>,
 }
 
-pub(super) async fn instructions(State(office): State<Arc<Office>>) -> Response {
-    Json(json!({ "instructions": office.instructions })).into_response()
+pub(super) async fn instructions(State(app): State<Arc<AppState>>) -> Response {
+    Json(json!({ "instructions": app.instructions })).into_response()
 }
 
-pub(super) async fn next(State(office): State<Arc<Office>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
-    at_desk(&office, &asked.labeler, |_| Ok(()))
+pub(super) async fn next(State(app): State<Arc<AppState>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
+    at_queue(&app, &asked.labeler, |_| Ok(()))
 }
 
 pub(super) async fn answer(
-    State(office): State<Arc<Office>>,
+    State(app): State<Arc<AppState>>,
     Json(Object(answered)): Json<Object<Answered>>,
 ) -> Response {
     let Answered { labeler, id, choice, ms } = answered;
     let answer = choice.map_or(Answer::CannotTell, Answer::Best);
-    let signature = Signature { labeler: labeler.clone(), ms: Some(ms.into()), at: unix_seconds() };
-    at_desk(&office, &labeler, |desk| desk.answer(&id, answer, signature))
+    let attribution = Attribution { labeler: labeler.clone(), ms: Some(ms.into()), at: unix_seconds() };
+    at_queue(&app, &labeler, |queue| queue.answer(&id, answer, attribution))
 }
 
-pub(super) async fn skip(State(office): State<Arc<Office>>, Json(Object(skipped)): Json<Object<Skipped>>) -> Response {
-    at_desk(&office, &skipped.labeler, |desk| desk.skip(&skipped.labeler, &skipped.id))
+pub(super) async fn skip(State(app): State<Arc<AppState>>, Json(Object(skipped)): Json<Object<Skipped>>) -> Response {
+    at_queue(&app, &skipped.labeler, |queue| queue.skip(&skipped.labeler, &skipped.id))
 }
 
-pub(super) async fn undo(State(office): State<Arc<Office>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
-    at_desk(&office, &asked.labeler, |desk| desk.undo(&asked.labeler, unix_seconds()))
+pub(super) async fn undo(State(app): State<Arc<AppState>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
+    at_queue(&app, &asked.labeler, |queue| queue.undo(&asked.labeler, unix_seconds()))
 }
 
-pub(super) async fn stop(State(office): State<Arc<Office>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
-    at_desk(&office, &asked.labeler, |desk| {
-        desk.pull_cord(&asked.labeler);
+pub(super) async fn stop(State(app): State<Arc<AppState>>, Json(Object(asked)): Json<Object<Labeler>>) -> Response {
+    at_queue(&app, &asked.labeler, |queue| {
+        queue.stop_run(&asked.labeler);
         Ok(())
     })
 }
 
 /// Does `work` for a labeler, and gives what is before them then. An answer is on the disk by that time:
-/// the thread waits for it, and so do the others, who would have to wait for the desk anyway.
-fn at_desk(office: &Office, labeler: &str, work: impl FnOnce(&mut Desk) -> Result<()>) -> Response {
+/// the thread waits for it, and so do the others, who would have to wait for the queue anyway.
+fn at_queue(app: &AppState, labeler: &str, work: impl FnOnce(&mut LabelQueue) -> Result<()>) -> Response {
     if !is_name(labeler) {
         return refusal(StatusCode::BAD_REQUEST, "a name is 1 to 64 visible characters");
     }
-    match office.desk.with(|desk| work(desk).and_then(|()| view(desk, labeler))) {
+    match app.queue.with(|queue| work(queue).and_then(|()| view(queue, labeler))) {
         Ok(view) => Json(view).into_response(),
         Err(error @ (Error::Usage { .. } | Error::Failed { .. })) => refusal(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-fn view(desk: &mut Desk, labeler: &str) -> Result<View> {
-    let (state, question) = match desk.next(labeler)? {
-        Next::Answer(question) => ("question", Some(question)),
-        Next::Wait => ("wait", None),
-        Next::Later => ("later", None),
-        Next::Training => ("training", None),
-        Next::Stopped => ("stopped", None),
-        Next::Done => ("done", None),
+fn view(queue: &mut LabelQueue, labeler: &str) -> Result<View> {
+    let (state, question) = match queue.next(labeler)? {
+        NextTask::Answer(question) => ("question", Some(question)),
+        NextTask::Wait => ("wait", None),
+        NextTask::Later => ("later", None),
+        NextTask::Training => ("training", None),
+        NextTask::Stopped => ("stopped", None),
+        NextTask::Done => ("done", None),
     };
     let question = question.map(|question| Shown {
-        responses: question.shown().iter().map(|response| visible(response)).collect(),
-        query: visible(&question.query),
+        responses: question.shown().iter().map(|response| sanitize(response)).collect(),
+        query: sanitize(&question.query),
         id: question.id,
     });
-    Ok(View { state, question, standing: desk.standing(labeler) })
+    Ok(View { state, question, standing: queue.standing(labeler) })
 }

@@ -44,7 +44,7 @@ const showStanding = (standing) => {
   element("progress").max = standing.wanted;
   element("progress").value = standing.labels;
   element("progress").hidden = false;
-  element("stop").hidden = !standing.cord;
+  element("stop").hidden = !standing.stop_switch;
 };
 
 const choice = (text, place) => {

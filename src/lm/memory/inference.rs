@@ -1,7 +1,7 @@
 //! What drawing responses takes, and reading them without gradients.
 
 use super::{LOGITS_COPIES, Memory, bytes, count, floats, halves};
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::Result;
 use crate::lm::ModelConfig;
 use crate::lm::operations::SLOTS_AT_ONCE;
@@ -77,18 +77,18 @@ impl Inference {
         &self,
         config: &ModelConfig,
         smallest: usize,
-        room: Room,
+        device_memory: DeviceMemory,
         hint: &str,
     ) -> Result<(usize, Memory)> {
         let smallest = smallest.max(1);
         let mut least = Memory::default();
         for groups in halves((self.rows / smallest).max(1)) {
             least = self.memory(config, groups * smallest);
-            if least.fits(room) {
+            if least.fits(device_memory) {
                 return Ok((groups * smallest, least));
             }
         }
-        Err(least.does_not_fit(room, hint.into()))
+        Err(least.does_not_fit(device_memory, hint.into()))
     }
 }
 
@@ -103,18 +103,19 @@ mod tests {
     #[test]
     fn the_batch_is_halved_until_it_fits() {
         let gpt2 = ModelConfig::gpt2_124m();
-        let room = |free| Room { free: Some(free), ..Room::default() };
-        let fit = |free| drawing().rows_that_fit(&gpt2, 1, room(free), "use less");
+        let device_memory = |free| DeviceMemory { free: Some(free), ..DeviceMemory::default() };
+        let fit = |free| drawing().rows_that_fit(&gpt2, 1, device_memory(free), "use less");
         assert_eq!(fit(100 << 30).unwrap().0, 64);
         let (rows, memory) = fit(900_000_000).unwrap();
         assert!((1..64).contains(&rows) && memory.total() <= 810_000_000, "{rows}");
         assert!(drawing().memory(&gpt2, 2 * rows).total() > 810_000_000);
         let groups = Inference { rows: 128, responses_per_query: 4, ..drawing() };
-        assert!(groups.rows_that_fit(&gpt2, 4, room(900_000_000), "").unwrap().0.is_multiple_of(4));
+        assert!(groups.rows_that_fit(&gpt2, 4, device_memory(900_000_000), "").unwrap().0.is_multiple_of(4));
         let error = fit(500_000_000).unwrap_err();
         assert!(error.to_string().ends_with("and 500 MB are free") && error.hint() == "use less", "{error}");
-        let error =
-            drawing().rows_that_fit(&gpt2, 1, Room { buffer: Some(128 << 20), ..Room::default() }, "").unwrap_err();
+        let error = drawing()
+            .rows_that_fit(&gpt2, 1, DeviceMemory { buffer: Some(128 << 20), ..DeviceMemory::default() }, "")
+            .unwrap_err();
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
     }
 

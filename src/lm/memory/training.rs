@@ -2,7 +2,7 @@
 
 use super::{LOGITS_COPIES, Memory, bytes, count, floats, halves, mb};
 use crate::config::Lora;
-use crate::device::Room;
+use crate::device::DeviceMemory;
 use crate::error::Result;
 use crate::lm::{Backward, ModelConfig, ROWS_AT_ONCE};
 
@@ -18,7 +18,7 @@ const FREED_SHARE: u64 = 10;
 
 /// A backward pass, as [`Memory`] sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Pass {
+pub struct BatchShape {
     /// Rows of the whole batch.
     pub rows: usize,
     /// Tokens a row.
@@ -34,7 +34,7 @@ const ATTENTION_COPIES: f64 = 3.0;
 
 impl Memory {
     /// Training by `pass`, with `frozen` more models of the same shape beside the one that learns.
-    pub fn of_training(config: &ModelConfig, pass: &Pass, lora: Lora, frozen: u64) -> Self {
+    pub fn of_training(config: &ModelConfig, pass: &BatchShape, lora: Lora, frozen: u64) -> Self {
         let [layers, width, heads, vocabulary] =
             floats([config.n_layer, config.n_embd, config.n_head, config.vocab_size]);
         let all = count(config);
@@ -99,9 +99,9 @@ impl Memory {
 
 /// A training loop, as far as memory goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Loop {
+pub struct TrainingMemory {
     /// With as many rows in one pass, and as many parts, as are wanted.
-    pub pass: Pass,
+    pub pass: BatchShape,
     pub lora: Lora,
     /// Models of the same shape beside the one that learns.
     pub frozen: u64,
@@ -113,10 +113,10 @@ pub struct Loop {
     pub section: &'static str,
 }
 
-impl Loop {
+impl TrainingMemory {
     /// What it takes with this `backward` in the place of its own.
     pub fn memory(&self, config: &ModelConfig, backward: Backward) -> Memory {
-        let pass = Pass { backward, ..self.pass };
+        let pass = BatchShape { backward, ..self.pass };
         let rows = self.sampled_rows.min(ROWS_AT_ONCE);
         let memory = Memory::of_training(config, &pass, self.lora, self.frozen)
             .with_sampling(config, rows, pass.tokens)
@@ -128,9 +128,9 @@ impl Loop {
     ///
     /// # Errors
     /// [`crate::Error::Failed`] with the numbers, when that does not fit.
-    pub fn check(&self, config: &ModelConfig, room: Room) -> Result<Memory> {
+    pub fn check(&self, config: &ModelConfig, device_memory: DeviceMemory) -> Result<Memory> {
         let hint = "use a smaller model, a smaller batch or shorter rows";
-        self.memory(config, self.pass.backward).that_fits(room, hint)
+        self.memory(config, self.pass.backward).that_fits(device_memory, hint)
     }
 
     /// The backward pass that fits, with what it takes: as many parts as possible, then as many rows
@@ -139,7 +139,12 @@ impl Loop {
     ///
     /// # Errors
     /// [`crate::Error::Failed`] with the numbers, when not even the smallest fits.
-    pub fn backward_that_fits(&self, config: &ModelConfig, smallest: usize, room: Room) -> Result<(Backward, Memory)> {
+    pub fn backward_that_fits(
+        &self,
+        config: &ModelConfig,
+        smallest: usize,
+        device_memory: DeviceMemory,
+    ) -> Result<(Backward, Memory)> {
         let wanted = self.pass.backward;
         let rows = wanted.micro_batch_size.min(self.pass.rows).max(smallest);
         // Rows that belong together stay together.
@@ -150,13 +155,13 @@ impl Loop {
         for (parts, micro_batch_size) in candidates {
             let backward = Backward { parts, micro_batch_size, ..wanted };
             let memory = self.memory(config, backward);
-            if memory.fits(room) {
+            if memory.fits(device_memory) {
                 return Ok((backward, memory));
             }
             least = (backward, memory);
         }
         let (backward, memory) = least;
-        Err(memory.does_not_fit(room, self.ways_out(config, backward, &memory)))
+        Err(memory.does_not_fit(device_memory, self.ways_out(config, backward, &memory)))
     }
 
     /// What to do when not even `backward` fits: the settings with which it takes less.
@@ -190,12 +195,12 @@ mod tests {
         Backward { micro_batch_size, parts: 1, gradient_checkpointing: false }
     }
 
-    fn pass(backward: Backward) -> Pass {
-        Pass { rows: 64, tokens: 88, responses: 24, backward }
+    fn pass(backward: Backward) -> BatchShape {
+        BatchShape { rows: 64, tokens: 88, responses: 24, backward }
     }
 
-    fn whole(backward: Backward) -> Loop {
-        Loop {
+    fn whole(backward: Backward) -> TrainingMemory {
+        TrainingMemory {
             pass: pass(backward),
             lora: Lora { rank: 0, alpha: 1.0 },
             frozen: 2,
@@ -205,29 +210,30 @@ mod tests {
         }
     }
 
-    fn room(free: u64) -> Room {
-        Room { free: Some(free), ..Room::default() }
+    fn device_memory(free: u64) -> DeviceMemory {
+        DeviceMemory { free: Some(free), ..DeviceMemory::default() }
     }
 
     #[test]
     fn the_micro_batch_is_halved_until_it_fits() {
         let training = whole(backward(64));
-        let fit = |room| training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, room);
-        assert_eq!(fit(room(100 << 30)).unwrap().0, backward(64));
-        let (found, memory) = fit(room(7_000_000_000)).unwrap();
+        let fit = |device_memory| training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, device_memory);
+        assert_eq!(fit(device_memory(100 << 30)).unwrap().0, backward(64));
+        let (found, memory) = fit(device_memory(7_000_000_000)).unwrap();
         assert!(found.micro_batch_size < 64 && memory.total() <= 6_300_000_000);
         assert!(
             training.memory(&ModelConfig::gpt2_124m(), backward(2 * found.micro_batch_size)).total() > 6_300_000_000
         );
-        let (of_four, _) = training.backward_that_fits(&ModelConfig::gpt2_124m(), 4, room(7_000_000_000)).unwrap();
+        let (of_four, _) =
+            training.backward_that_fits(&ModelConfig::gpt2_124m(), 4, device_memory(7_000_000_000)).unwrap();
         assert!(of_four.micro_batch_size.is_multiple_of(4));
-        let error = fit(room(1_000_000_000)).unwrap_err();
+        let error = fit(device_memory(1_000_000_000)).unwrap_err();
         assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
         // Less is what a way out has to take: one row's activations are not the peak, the checkpoint is.
         assert!(error.hint().contains("policy.lora.rank=16 it takes"), "{}", error.hint());
         assert!(!error.hint().contains("gradient_checkpointing"), "{}", error.hint());
         // The token embedding, 154 MB, whatever the micro-batch.
-        let error = fit(Room { buffer: Some(128 << 20), ..Room::default() }).unwrap_err();
+        let error = fit(DeviceMemory { buffer: Some(128 << 20), ..DeviceMemory::default() }).unwrap_err();
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
     }
 
@@ -235,7 +241,8 @@ mod tests {
     #[test]
     fn a_machine_with_many_cores_takes_as_many_parts_as_it_has_room_for() {
         let training = whole(Backward { parts: 64, ..backward(8) });
-        let (found, memory) = training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, room(17_000_000_000)).unwrap();
+        let (found, memory) =
+            training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, device_memory(17_000_000_000)).unwrap();
         assert!((2..64).contains(&found.parts), "{found:?}");
         assert!(memory.total() <= 14_400_000_000);
     }

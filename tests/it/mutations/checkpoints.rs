@@ -142,9 +142,9 @@ fn write(path: &Path, files: &BTreeMap<String, Vec<u8>>, name: &str, bytes: &[u8
 }
 
 /// The step, and the files by name.
-type Opened = (u64, BTreeMap<String, Vec<u8>>);
+type OpenDevice = (u64, BTreeMap<String, Vec<u8>>);
 
-fn ours(path: &Path) -> preftune::Result<Opened> {
+fn ours(path: &Path) -> preftune::Result<OpenDevice> {
     let checkpoint = Checkpoint::open(path)?;
     let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let listed = names.filter(|name| checkpoint.contains(name));
@@ -153,7 +153,7 @@ fn ours(path: &Path) -> preftune::Result<Opened> {
 }
 
 /// A step, and size and SHA-256 of each file that lies in the folder itself.
-fn theirs(path: &Path) -> Result<Opened, String> {
+fn theirs(path: &Path) -> Result<OpenDevice, String> {
     let manifest = fs::read_to_string(path.join(MANIFEST)).map_err(|error| error.to_string())?;
     let manifest = Json::read(&manifest)?;
     if !manifest.is_of_version_1() {

@@ -5,11 +5,11 @@ mod adam;
 mod attention;
 mod decoding;
 mod elements;
-mod few_rows;
 mod gelu;
 mod layer_norm;
 mod linear;
 mod product;
+mod skinny_matmul;
 mod vector;
 mod vocabulary;
 

@@ -3,7 +3,7 @@
 
 use gemm::Parallelism;
 
-use super::few_rows;
+use super::skinny_matmul;
 
 /// A matrix of a product, in row-major order.
 #[derive(Clone, Copy)]
@@ -51,10 +51,10 @@ pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     if rows * inner * columns == 0 {
         return vec![0.0; rows * columns];
     }
-    if few_rows::are_few(rows, inner * columns) && !left.transposed {
+    if skinny_matmul::are_few(rows, inner * columns) && !left.transposed {
         return match right.transposed {
-            false => few_rows::product(left.elements, right.elements, inner, columns),
-            true => few_rows::product_with_transposed(left.elements, right.elements, inner),
+            false => skinny_matmul::product(left.elements, right.elements, inner, columns),
+            true => skinny_matmul::product_with_transposed(left.elements, right.elements, inner),
         };
     }
     let mut result: Vec<f32> = Vec::with_capacity(rows * columns);

@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::run::files;
 
 /// A small file beside the unfinished one: the address, and what the server calls this version.
-pub(super) struct Note(pub(super) PathBuf);
+pub(super) struct Validator(pub(super) PathBuf);
 
-impl Note {
+impl Validator {
     /// What an answer calls its version; a weak ETag does not promise the same bytes.
     pub(super) fn validator(answer: &Answer) -> Option<&str> {
         let strong = answer.header(ETAG.as_str()).filter(|etag| !etag.starts_with("W/"));

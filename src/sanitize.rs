@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// Control characters, but for line breaks, as their symbol. Characters that turn the reading direction
 /// around or cannot be seen show as ⟨U+202E⟩, so that a response looks like what it is.
-pub fn visible(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -16,25 +16,25 @@ pub fn visible(text: &str) -> String {
 }
 
 /// As [`visible`], on one line: a line break as its symbol too.
-pub fn visible_line(text: &str) -> String {
+pub fn sanitize_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     text.chars().for_each(|character| push_visible(&mut shown, character));
     shown
 }
 
 /// A path as [`visible_line`] shows it; what is not UTF-8 in it as a replacement character.
-pub fn visible_path(path: &Path) -> String {
-    visible_line(&path.to_string_lossy())
+pub fn sanitize_path(path: &Path) -> String {
+    sanitize_line(&path.to_string_lossy())
 }
 
 /// A message as [`visible`] shows it, with its further lines indented: no text in it can begin another message.
-pub fn visible_message(text: &str) -> String {
-    visible(text.trim_end_matches('\n')).replace('\n', "\n  ")
+pub fn sanitize_message(text: &str) -> String {
+    sanitize(text.trim_end_matches('\n')).replace('\n', "\n  ")
 }
 
 /// JSON with the same values, in which [`visible`] would change nothing: invisible characters, which JSON
 /// allows in texts only, are written as escapes.
-pub fn visible_json(json: &str) -> String {
+pub fn sanitize_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
@@ -78,21 +78,21 @@ mod tests {
 
     #[test]
     fn nothing_steers_a_terminal() {
-        assert_eq!(visible("a\nb\x1b[2J\u{202e}\x07\r"), "a\nb␛[2J⟨U+202E⟩␇␍");
-        assert_eq!(visible("“Çédille” 👩\u{200d}🚀"), "“Çédille” 👩\u{200d}🚀");
-        assert_eq!(visible_line("a\nb\0\u{9b}31m"), "a␊b␀⟨U+009B⟩31m");
+        assert_eq!(sanitize("a\nb\x1b[2J\u{202e}\x07\r"), "a\nb␛[2J⟨U+202E⟩␇␍");
+        assert_eq!(sanitize("“Çédille” 👩\u{200d}🚀"), "“Çédille” 👩\u{200d}🚀");
+        assert_eq!(sanitize_line("a\nb\0\u{9b}31m"), "a␊b␀⟨U+009B⟩31m");
     }
 
     #[test]
     fn no_text_begins_a_message_of_its_own() {
-        assert_eq!(visible_message("error: a\nerror: b\r\n"), "error: a\n  error: b␍");
+        assert_eq!(sanitize_message("error: a\nerror: b\r\n"), "error: a\n  error: b␍");
     }
 
     #[test]
     fn json_has_the_same_values() {
         let texts = ["\u{202e}\u{9b}31m \u{7f} \u{feff}", "\u{e0041}\u{1b}]8;;\u{7}", "日本 \\u202e \" 👩\u{200d}🚀\n"];
-        let json = visible_json(&serde_json::to_string(&texts).unwrap());
-        assert_eq!(visible(&json), json);
+        let json = sanitize_json(&serde_json::to_string(&texts).unwrap());
+        assert_eq!(sanitize(&json), json);
         assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), texts);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::agreement::{Agreement, Agreements};
-use super::Desk;
+use super::LabelQueue;
 
 /// How far labelling is, for one labeler.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,10 +18,10 @@ pub struct Standing {
     pub agreement_with_self: Agreement,
     pub agreement_of_all: Agreement,
     /// Whether there is a run to stop.
-    pub cord: bool,
+    pub stop_switch: bool,
 }
 
-impl Desk {
+impl LabelQueue {
     /// How far this labeler and all of them are.
     pub fn standing(&self, labeler: &str) -> Standing {
         let yours = self.log.choices().filter(|choice| *choice.labeler == *labeler);
@@ -42,7 +42,7 @@ impl Desk {
             seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
             agreement_with_self: agreements.with_self.get(labeler).copied().unwrap_or_default(),
             agreement_of_all: agreements.with_others,
-            cord: self.cord.is_some(),
+            stop_switch: self.stop_switch.is_some(),
         }
     }
 }

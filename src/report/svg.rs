@@ -1,6 +1,6 @@
 //! The curves of a report as one SVG: for a README, a slide, an image viewer.
 
-use super::marks::{HEIGHT, LINE_STYLES, WIDTH};
+use super::axes::{HEIGHT, LINE_STYLES, WIDTH};
 use super::text::{escape, number};
 use super::{Chart, Report};
 

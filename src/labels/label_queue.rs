@@ -1,7 +1,7 @@
-//! Where people sit: hands out questions, takes answers, and never loses one.
+//! The queue of questions for several labelers; every answer is durable.
 //!
-//! Whoever draws responses puts questions on the desk ahead of time; any number of labelers take them,
-//! each under a name. A terminal and a web page are two ways to sit here.
+//! Questions are drawn ahead of time and put into the queue; any number of labelers take them, each under a name,
+//! at a terminal or on a web page.
 
 mod standing;
 
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::log::{Decision, LabelLog, LogLine};
-use super::question::{Answer, Question, QuestionDigest, Signature};
+use super::question::{Answer, Attribution, Question, QuestionDigest};
 use super::repeats;
 use crate::data::comparisons::{Record, Undone};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ const STILL_ASKS: Duration = Duration::from_secs(2);
 
 /// How labelling goes.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct QueueSettings {
     /// Answers that choose, until labelling is done.
     pub wanted: usize,
     /// Share of the questions that were asked before.
@@ -32,7 +32,7 @@ pub struct Plan {
 
 /// What a labeler does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
+pub enum NextTask {
     Answer(Question),
     /// Until questions are drawn.
     Wait,
@@ -48,44 +48,44 @@ pub enum Next {
 
 /// Questions, the labelers in front of them, and the log behind.
 #[derive(Debug)]
-pub struct Desk {
-    plan: Plan,
+pub struct LabelQueue {
+    plan: QueueSettings,
     log: LabelLog,
     waiting: VecDeque<Question>,
-    labelers: BTreeMap<String, Place>,
+    labelers: BTreeMap<String, LabelerState>,
     /// Of the last questions, the ids: no others come.
     last: Option<HashSet<String>>,
     /// What labelers hear when there are as many labels as are wanted.
-    then: Next,
-    /// What was answered holds.
+    then: NextTask,
+    /// Whether answers can no longer be taken back.
     closed: bool,
-    cord: Option<Interrupt>,
-    pulled_by: Option<String>,
+    stop_switch: Option<Interrupt>,
+    stopped_by: Option<String>,
     stopped: bool,
 }
 
-/// One labeler's place at the desk.
+/// What is known of one labeler.
 #[derive(Debug, Default)]
-struct Place {
+struct LabelerState {
     before: Option<Question>,
     skipped: HashSet<QuestionDigest>,
     /// When it was asked last what is next, and whether the answer was that nothing is.
     asked: Option<(Instant, bool)>,
 }
 
-impl Desk {
-    /// A desk with nothing on it.
-    pub fn new(log: LabelLog, plan: Plan) -> Self {
+impl LabelQueue {
+    /// An empty queue.
+    pub fn new(log: LabelLog, plan: QueueSettings) -> Self {
         Self {
             plan,
             log,
             waiting: VecDeque::new(),
             labelers: BTreeMap::new(),
             last: None,
-            then: Next::Done,
+            then: NextTask::Done,
             closed: false,
-            cord: None,
-            pulled_by: None,
+            stop_switch: None,
+            stopped_by: None,
             stopped: false,
         }
     }
@@ -94,7 +94,7 @@ impl Desk {
     /// older policy and goes away.
     pub fn begin_round(&mut self, wanted: usize, another_round: bool) {
         self.plan.wanted = wanted;
-        self.then = if another_round { Next::Later } else { Next::Training };
+        self.then = if another_round { NextTask::Later } else { NextTask::Training };
         self.waiting.clear();
         self.labelers.values_mut().for_each(|place| place.before = None);
     }
@@ -113,33 +113,33 @@ impl Desk {
     /// Ends all rounds.
     pub fn finish(&mut self) {
         self.close();
-        self.then = Next::Done;
-        self.cord = None;
+        self.then = NextTask::Done;
+        self.stop_switch = None;
     }
 
     /// Tells everybody that the run stopped before its end.
     pub fn stop(&mut self) {
         self.stopped = true;
-        self.cord = None;
+        self.stop_switch = None;
     }
 
     /// Lets every labeler stop the run that this flag stops.
-    pub fn attach_cord(&mut self, run: Interrupt) {
-        self.cord = Some(run);
+    pub fn attach_stop_switch(&mut self, run: Interrupt) {
+        self.stop_switch = Some(run);
     }
 
     /// Stops the run at once, if there is one.
-    pub fn pull_cord(&mut self, labeler: &str) {
-        if let Some(run) = &self.cord {
+    pub fn stop_run(&mut self, labeler: &str) {
+        if let Some(run) = &self.stop_switch {
             run.request_at_once();
-            self.pulled_by.get_or_insert_with(|| labeler.into());
+            self.stopped_by.get_or_insert_with(|| labeler.into());
             self.stop();
         }
     }
 
     /// Who stopped the run.
-    pub fn pulled_by(&self) -> Option<&str> {
-        self.pulled_by.as_deref()
+    pub fn stopped_by(&self) -> Option<&str> {
+        self.stopped_by.as_deref()
     }
 
     /// What was answered.
@@ -170,19 +170,20 @@ impl Desk {
 
     /// Questions to be drawn, so that every labeler has `ahead` to come: no more than labels are wanted.
     pub fn lacks(&self, ahead: usize) -> usize {
-        let open = |place: &Place| self.waiting.iter().filter(|one| !place.skipped.contains(&one.digest())).count();
+        let open =
+            |place: &LabelerState| self.waiting.iter().filter(|one| !place.skipped.contains(&one.digest())).count();
         let fewest = self.labelers.values().map(open).min().unwrap_or(self.waiting.len());
         let skipped = self.waiting.len() - fewest;
         let left = self.plan.wanted.saturating_sub(self.log.labels()) + skipped;
         (ahead * self.labelers.len().max(1)).min(left).saturating_sub(fewest)
     }
 
-    /// Puts questions on the desk.
+    /// Adds questions.
     pub fn offer(&mut self, questions: impl IntoIterator<Item = Question>) {
         self.waiting.extend(questions);
     }
 
-    /// Puts the last questions on the desk, which differ in their ids: each is asked until somebody has
+    /// Adds the last questions, which differ in their ids: each is asked until somebody has
     /// answered it, whoever took it before or skipped it. What the log has an answer to is not asked. With
     /// none, labelers wait until they are drawn.
     pub fn offer_last(&mut self, questions: &[Question]) {
@@ -196,9 +197,9 @@ impl Desk {
     ///
     /// # Errors
     /// When the log cannot be read again for a question that is repeated.
-    pub fn next(&mut self, labeler: &str) -> Result<Next> {
+    pub fn next(&mut self, labeler: &str) -> Result<NextTask> {
         let next = self.find_next(labeler)?;
-        let is_the_end = matches!(next, Next::Stopped | Next::Done);
+        let is_the_end = matches!(next, NextTask::Stopped | NextTask::Done);
         self.labelers.entry(labeler.into()).or_default().asked = Some((Instant::now(), is_the_end));
         Ok(next)
     }
@@ -209,30 +210,30 @@ impl Desk {
         asked.filter(|(at, _)| at.elapsed() < STILL_ASKS).all(|(_, was_told)| was_told)
     }
 
-    fn find_next(&mut self, labeler: &str) -> Result<Next> {
+    fn find_next(&mut self, labeler: &str) -> Result<NextTask> {
         if self.stopped {
-            return Ok(Next::Stopped);
+            return Ok(NextTask::Stopped);
         }
         let place = self.labelers.entry(labeler.into()).or_default();
         if let Some(question) = &place.before {
-            return Ok(Next::Answer(question.clone()));
+            return Ok(NextTask::Answer(question.clone()));
         }
         if self.is_done() {
             return Ok(self.then.clone());
         }
         let question = self.to_repeat(labeler)?.or_else(|| self.take_from_waiting(labeler));
         let question = question.or_else(|| self.last.is_some().then(|| self.take_what_is_left(labeler)).flatten());
-        let Some(question) = question else { return Ok(Next::Wait) };
+        let Some(question) = question else { return Ok(NextTask::Wait) };
         self.labelers.entry(labeler.into()).or_default().before = Some(question.clone());
-        Ok(Next::Answer(question))
+        Ok(NextTask::Answer(question))
     }
 
     /// Takes an answer; when this returns, it is on the disk. The same answer that comes twice counts once.
     ///
     /// # Errors
     /// When this question is not before this labeler, and as [`LabelLog::append`].
-    pub fn answer(&mut self, id: &str, answer: Answer, signature: Signature) -> Result<()> {
-        let labeler = signature.labeler.clone();
+    pub fn answer(&mut self, id: &str, answer: Answer, attribution: Attribution) -> Result<()> {
+        let labeler = attribution.labeler.clone();
         let Some(question) = self.before(&labeler, id) else {
             let last = self.log.answers_of(&labeler).next().filter(|last| *last.id == *id);
             let is_there = match last {
@@ -241,7 +242,7 @@ impl Desk {
             };
             return if is_there { Ok(()) } else { Err(self.not_before(&labeler, id)) };
         };
-        self.log.append(question.answered(answer, signature)?)?;
+        self.log.append(question.answered(answer, attribution)?)?;
         self.clear(&labeler);
         if self.last.is_some() {
             self.labelers.values_mut().for_each(|place| drop(place.before.take_if(|before| before.id == id)));
@@ -321,7 +322,7 @@ impl Desk {
 
     /// Now and then, one that was answered before.
     fn to_repeat(&self, labeler: &str) -> Result<Option<Question>> {
-        let Plan { repeated, seed, .. } = self.plan;
+        let QueueSettings { repeated, seed, .. } = self.plan;
         match self.labelers.get(labeler) {
             Some(place) => repeats::draw(&self.log, labeler, &place.skipped, repeated, seed),
             None => Ok(None),
@@ -363,29 +364,29 @@ mod tests {
 
     struct Sitting {
         folder: tempfile::TempDir,
-        desk: Desk,
+        queue: LabelQueue,
     }
 
     fn sitting(wanted: usize, repeated: f64, questions: usize) -> Sitting {
         let folder = tempfile::tempdir().unwrap();
         let log = LabelLog::open(&folder.path().join("labels.jsonl")).unwrap();
-        let mut desk = Desk::new(log, Plan { wanted, repeated, seed: 1 });
-        desk.offer((0..questions).map(question));
-        Sitting { folder, desk }
+        let mut queue = LabelQueue::new(log, QueueSettings { wanted, repeated, seed: 1 });
+        queue.offer((0..questions).map(question));
+        Sitting { folder, queue }
     }
 
     impl Sitting {
         fn id(&mut self, labeler: &str) -> String {
-            match self.desk.next(labeler).unwrap() {
-                Next::Answer(question) => question.id,
+            match self.queue.next(labeler).unwrap() {
+                NextTask::Answer(question) => question.id,
                 other => panic!("{other:?}"),
             }
         }
 
         fn answer(&mut self, labeler: &str, answer: Answer) -> String {
             let id = self.id(labeler);
-            let signature = Signature { labeler: labeler.into(), ms: Some(1500), at: Some(7) };
-            self.desk.answer(&id, answer, signature).unwrap();
+            let attribution = Attribution { labeler: labeler.into(), ms: Some(1500), at: Some(7) };
+            self.queue.answer(&id, answer, attribution).unwrap();
             id
         }
     }
@@ -393,46 +394,46 @@ mod tests {
     #[test]
     fn the_last_questions_are_answered_whoever_took_or_skipped_them() {
         let mut sitting = sitting(3, 0.0, 0);
-        sitting.desk.offer_last(&[0, 1, 2].map(question));
+        sitting.queue.offer_last(&[0, 1, 2].map(question));
         assert_eq!(sitting.id("ada"), "1-0");
         assert_eq!(sitting.id("bob"), "1-1");
-        sitting.desk.skip("bob", "1-1").unwrap();
+        sitting.queue.skip("bob", "1-1").unwrap();
         assert_eq!(sitting.answer("bob", Answer::CannotTell), "1-2");
-        assert_eq!(sitting.desk.standing("bob").labels, 1);
+        assert_eq!(sitting.queue.standing("bob").labels, 1);
         // Skipped, but nobody else takes it; then what Ada has before her, who is gone.
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-1");
         assert_eq!(sitting.id("bob"), "1-0");
-        sitting.desk.skip("bob", "1-0").unwrap();
+        sitting.queue.skip("bob", "1-0").unwrap();
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
-        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Done);
-        let late = Signature { labeler: "ada".into(), ..Signature::default() };
-        let late = sitting.desk.answer("1-0", Answer::Best(1), late).unwrap_err();
+        assert_eq!(sitting.queue.next("ada").unwrap(), NextTask::Done);
+        let late = Attribution { labeler: "ada".into(), ..Attribution::default() };
+        let late = sitting.queue.answer("1-0", Answer::Best(1), late).unwrap_err();
         assert!(late.to_string().contains("somebody else"), "{late}");
-        assert_eq!((sitting.desk.standing("bob").labels, sitting.desk.log().labels()), (3, 2));
+        assert_eq!((sitting.queue.standing("bob").labels, sitting.queue.log().labels()), (3, 2));
     }
 
     #[test]
     fn what_another_judging_asked_is_not_taken_back() {
         let mut sitting = sitting(9, 0.0, 1);
         sitting.answer("ada", Answer::Best(0));
-        sitting.desk.offer_last(&[1, 2].map(question));
-        assert!(sitting.desk.undo("ada", None).is_err(), "an answer to another question");
+        sitting.queue.offer_last(&[1, 2].map(question));
+        assert!(sitting.queue.undo("ada", None).is_err(), "an answer to another question");
         assert_eq!(sitting.answer("ada", Answer::CannotTell), "1-1");
-        sitting.desk.undo("ada", None).unwrap();
-        assert_eq!((sitting.desk.standing("ada").labels, sitting.desk.standing("ada").yours), (0, 0));
+        sitting.queue.undo("ada", None).unwrap();
+        assert_eq!((sitting.queue.standing("ada").labels, sitting.queue.standing("ada").yours), (0, 0));
         assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
-        sitting.desk.offer_last(&[]);
-        assert_eq!(sitting.desk.next("bob").unwrap(), Next::Wait);
+        sitting.queue.offer_last(&[]);
+        assert_eq!(sitting.queue.next("bob").unwrap(), NextTask::Wait);
         let offered_again = [1, 2].map(question);
-        sitting.desk.offer_last(&offered_again);
+        sitting.queue.offer_last(&offered_again);
         assert_eq!(sitting.answer("bob", Answer::Best(1)), "1-2");
-        assert!(sitting.desk.is_done());
+        assert!(sitting.queue.is_done());
     }
 
     #[test]
     fn those_who_come_last_share_what_is_left() {
         let mut sitting = sitting(2, 0.0, 0);
-        sitting.desk.offer_last(&[0, 1].map(question));
+        sitting.queue.offer_last(&[0, 1].map(question));
         let taken = ["ada", "bob", "cem", "dan"].map(|labeler| sitting.id(labeler));
         assert_eq!(taken, ["1-0", "1-1", "1-0", "1-1"]);
     }
@@ -441,16 +442,16 @@ mod tests {
     fn a_place_on_the_screen_becomes_the_response_that_stood_there() {
         let mut sitting = sitting(9, 0.0, 2);
         assert_eq!(sitting.answer("ada", Answer::Best(2)), "1-0");
-        let comparisons = sitting.desk.log().comparisons().unwrap();
+        let comparisons = sitting.queue.log().comparisons().unwrap();
         let [label] = comparisons.as_slice() else { panic!() };
         assert_eq!((label.best, label.labeler.as_str(), label.ms), (3, "ada", Some(1500)));
         sitting.answer("ada", Answer::CannotTell);
-        assert_eq!(sitting.desk.log().labels(), 1);
-        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Wait);
-        sitting.desk.offer([question(9)]);
+        assert_eq!(sitting.queue.log().labels(), 1);
+        assert_eq!(sitting.queue.next("ada").unwrap(), NextTask::Wait);
+        sitting.queue.offer([question(9)]);
         assert_eq!(sitting.id("ada"), "1-9");
         let nowhere =
-            sitting.desk.answer("1-9", Answer::Best(4), Signature { labeler: "ada".into(), ..Default::default() });
+            sitting.queue.answer("1-9", Answer::Best(4), Attribution { labeler: "ada".into(), ..Default::default() });
         assert!(nowhere.is_err());
     }
 
@@ -459,115 +460,115 @@ mod tests {
         let mut sitting = sitting(9, 0.0, 3);
         assert_eq!((sitting.id("ada"), sitting.id("bob")), ("1-0".into(), "1-1".into()));
         assert_eq!(sitting.id("ada"), "1-0");
-        let signature = Signature { labeler: "bob".into(), ..Signature::default() };
-        let refused = sitting.desk.answer("1-0", Answer::Best(0), signature).unwrap_err();
+        let attribution = Attribution { labeler: "bob".into(), ..Attribution::default() };
+        let refused = sitting.queue.answer("1-0", Answer::Best(0), attribution).unwrap_err();
         assert!(refused.to_string().contains("no longer before you"), "{refused}");
         sitting.answer("bob", Answer::Best(0));
         // A second click, or an answer sent again because its confirmation was lost; but not another answer.
-        let again = || Signature { labeler: "bob".into(), ..Signature::default() };
-        sitting.desk.answer("1-1", Answer::Best(0), again()).unwrap();
-        assert!(sitting.desk.answer("1-1", Answer::Best(1), again()).is_err());
-        assert!(sitting.desk.answer("1-1", Answer::CannotTell, again()).is_err());
-        assert_eq!(sitting.desk.log().labels(), 1);
+        let again = || Attribution { labeler: "bob".into(), ..Attribution::default() };
+        sitting.queue.answer("1-1", Answer::Best(0), again()).unwrap();
+        assert!(sitting.queue.answer("1-1", Answer::Best(1), again()).is_err());
+        assert!(sitting.queue.answer("1-1", Answer::CannotTell, again()).is_err());
+        assert_eq!(sitting.queue.log().labels(), 1);
     }
 
     #[test]
     fn a_skipped_question_goes_to_others() {
         let mut sitting = sitting(9, 0.0, 2);
         let first = sitting.id("ada");
-        sitting.desk.skip("ada", &first).unwrap();
+        sitting.queue.skip("ada", &first).unwrap();
         assert_eq!(sitting.answer("ada", Answer::Best(0)), "1-1");
-        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Wait);
-        assert!(sitting.desk.lacks(1) > 0, "ada waits although a question lies there");
+        assert_eq!(sitting.queue.next("ada").unwrap(), NextTask::Wait);
+        assert!(sitting.queue.lacks(1) > 0, "ada waits although a question lies there");
         assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-0");
     }
 
     #[test]
     fn answers_are_taken_back_one_after_the_other_and_only_ones_own() {
         let mut sitting = sitting(9, 0.0, 4);
-        assert!(sitting.desk.undo("ada", None).is_err());
+        assert!(sitting.queue.undo("ada", None).is_err());
         for _ in 0..2 {
             sitting.answer("ada", Answer::Best(0));
         }
         sitting.answer("bob", Answer::CannotTell);
         assert_eq!(sitting.id("ada"), "1-3");
-        sitting.desk.undo("ada", None).unwrap();
+        sitting.queue.undo("ada", None).unwrap();
         assert_eq!(sitting.id("ada"), "1-1");
-        sitting.desk.undo("ada", None).unwrap();
+        sitting.queue.undo("ada", None).unwrap();
         assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-0");
         assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
         assert_eq!(sitting.id("ada"), "1-3");
-        assert!(sitting.desk.undo("bob", None).is_ok() && sitting.desk.undo("bob", None).is_err());
+        assert!(sitting.queue.undo("bob", None).is_ok() && sitting.queue.undo("bob", None).is_err());
         let path = sitting.folder.path().join("labels.jsonl");
-        let best: Vec<usize> = sitting.desk.log().comparisons().unwrap().iter().map(|one| one.best).collect();
+        let best: Vec<usize> = sitting.queue.log().comparisons().unwrap().iter().map(|one| one.best).collect();
         assert_eq!(best, [0, 0], "the second answers, in the order 2, 0, 3, 1");
-        drop(sitting.desk);
+        drop(sitting.queue);
         assert_eq!(LabelLog::open(&path).unwrap().labels(), 2);
     }
 
     #[test]
     fn so_many_labels_are_asked_for_and_no_more_questions_drawn() {
         let mut sitting = sitting(3, 0.0, 0);
-        assert_eq!((sitting.desk.lacks(8), sitting.desk.next("ada").unwrap()), (3, Next::Wait));
-        sitting.desk.offer((0..3).map(question));
-        assert_eq!(sitting.desk.lacks(8), 0);
+        assert_eq!((sitting.queue.lacks(8), sitting.queue.next("ada").unwrap()), (3, NextTask::Wait));
+        sitting.queue.offer((0..3).map(question));
+        assert_eq!(sitting.queue.lacks(8), 0);
         sitting.answer("ada", Answer::CannotTell);
-        assert_eq!(sitting.desk.lacks(8), 1, "an answer that does not choose is no label");
-        sitting.desk.offer([question(3)]);
+        assert_eq!(sitting.queue.lacks(8), 1, "an answer that does not choose is no label");
+        sitting.queue.offer([question(3)]);
         for _ in 0..3 {
             sitting.answer("ada", Answer::Best(0));
         }
         assert_eq!(
-            (sitting.desk.lacks(8), sitting.desk.next("ada").unwrap(), sitting.desk.is_done()),
-            (0, Next::Done, true)
+            (sitting.queue.lacks(8), sitting.queue.next("ada").unwrap(), sitting.queue.is_done()),
+            (0, NextTask::Done, true)
         );
     }
 
     #[test]
     fn between_rounds_people_wait_and_any_of_them_can_stop_the_run() {
         let mut sitting = sitting(1, 0.0, 2);
-        sitting.desk.begin_round(1, true);
-        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Wait, "questions of an older policy are gone");
-        sitting.desk.offer([question(5)]);
+        sitting.queue.begin_round(1, true);
+        assert_eq!(sitting.queue.next("ada").unwrap(), NextTask::Wait, "questions of an older policy are gone");
+        sitting.queue.offer([question(5)]);
         sitting.answer("ada", Answer::Best(0));
-        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Later);
-        assert!(!sitting.desk.standing("ada").cord);
+        assert_eq!(sitting.queue.next("ada").unwrap(), NextTask::Later);
+        assert!(!sitting.queue.standing("ada").stop_switch);
         let run = Interrupt::new();
-        sitting.desk.attach_cord(run.clone());
-        sitting.desk.begin_round(1, false);
+        sitting.queue.attach_stop_switch(run.clone());
+        sitting.queue.begin_round(1, false);
         assert_eq!(
-            sitting.desk.next("ada").unwrap(),
-            Next::Training,
+            sitting.queue.next("ada").unwrap(),
+            NextTask::Training,
             "the last round is labelled, and the run goes on"
         );
-        sitting.desk.close();
-        assert!(sitting.desk.undo("ada", None).is_err(), "a fit has begun with what was answered");
-        assert!(!sitting.desk.has_told_everybody());
-        assert!(sitting.desk.standing("ada").cord && !run.requested());
+        sitting.queue.close();
+        assert!(sitting.queue.undo("ada", None).is_err(), "a fit has begun with what was answered");
+        assert!(!sitting.queue.has_told_everybody());
+        assert!(sitting.queue.standing("ada").stop_switch && !run.requested());
         let mut other = self::sitting(1, 0.0, 1);
-        other.desk.stop();
+        other.queue.stop();
         assert_eq!(
-            (other.desk.next("ada").unwrap(), other.desk.pulled_by()),
-            (Next::Stopped, None),
+            (other.queue.next("ada").unwrap(), other.queue.stopped_by()),
+            (NextTask::Stopped, None),
             "it stopped itself"
         );
-        sitting.desk.pull_cord("ada");
-        sitting.desk.pull_cord("bob");
-        assert!(run.check().is_err() && !sitting.desk.standing("bob").cord);
-        assert_eq!(sitting.desk.pulled_by(), Some("ada"));
+        sitting.queue.stop_run("ada");
+        sitting.queue.stop_run("bob");
+        assert!(run.check().is_err() && !sitting.queue.standing("bob").stop_switch);
+        assert_eq!(sitting.queue.stopped_by(), Some("ada"));
         assert_eq!(
-            [sitting.desk.next("ada").unwrap(), sitting.desk.next("bob").unwrap()],
-            [Next::Stopped, Next::Stopped]
+            [sitting.queue.next("ada").unwrap(), sitting.queue.next("bob").unwrap()],
+            [NextTask::Stopped, NextTask::Stopped]
         );
-        assert!(sitting.desk.has_told_everybody());
+        assert!(sitting.queue.has_told_everybody());
     }
 
     #[test]
     fn a_round_may_end_with_the_labels_that_there_are() {
         let mut sitting = sitting(9, 0.0, 1);
         sitting.answer("ada", Answer::Best(0));
-        sitting.desk.end_round();
-        assert_eq!(sitting.desk.next("ada").unwrap(), Next::Done);
+        sitting.queue.end_round();
+        assert_eq!(sitting.queue.next("ada").unwrap(), NextTask::Done);
     }
 
     #[test]
@@ -577,18 +578,18 @@ mod tests {
         for number in 0..400 {
             let labeler = if number % 2 == 0 { "ada" } else { "bob" };
             // Ada always likes the same text, whatever its place; Bob always takes the first place.
-            let Next::Answer(question) = sitting.desk.next(labeler).unwrap() else { panic!() };
+            let NextTask::Answer(question) = sitting.queue.next(labeler).unwrap() else { panic!() };
             let first = question.order.iter().position(|&index| index == 0).unwrap();
             again += usize::from(question.id.contains("-again-"));
             sitting.answer(labeler, Answer::Best(if labeler == "ada" { first } else { 0 }));
         }
         assert!((70..=130).contains(&again), "{again} of 400");
-        let [ada, bob] = ["ada", "bob"].map(|labeler| sitting.desk.standing(labeler));
+        let [ada, bob] = ["ada", "bob"].map(|labeler| sitting.queue.standing(labeler));
         assert_eq!(ada.agreement_with_self.rate(), Some(1.0));
         assert!(ada.agreement_with_self.pairs > 10 && ada.agreement_of_all.pairs > 10);
         assert!(bob.agreement_with_self.rate().unwrap() < 0.6, "{bob:?}");
         assert_eq!((ada.labels, ada.yours, ada.seconds_a_label), (400, 200, Some(1.5)));
-        let answers = &sitting.desk.log().comparisons().unwrap();
+        let answers = &sitting.queue.log().comparisons().unwrap();
         for one in answers {
             let times = answers.iter().filter(|other| other.labeler == one.labeler && other.query == one.query);
             assert!(times.count() <= 2);

@@ -1,19 +1,19 @@
 //! The paper's stylistic experiment: the pretrained model is labelled and tuned, on all of the labels or on
 //! the first of them, and compared.
 
-use super::{RewardFit, Session, fine_tune, fit, label, tune};
+use super::{RewardFit, Session, fine_tune, label, train_policy, train_reward};
 use crate::data::LeftOut;
 use crate::data::entries::Entries;
 use crate::data::queries::Openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contestant, Judged, Judging, matches, queries_that_fit};
+use crate::eval::{Contestant, Tournament, TournamentResult, matches, queries_that_fit};
 use crate::labels::Labeler;
 use crate::lm::{LanguageModel, Precision, Queries, ROWS_AT_ONCE, STORYTELLER, Task, lora};
-use crate::policy::Judges;
+use crate::policy::Rollouts;
 use crate::reward::{Ties, TokenComparison, token_comparisons};
 use crate::run::{OutputFolder, RunDirectory, files};
 
-/// The parts of the labels that make "fewer" in [`Stylistic::table`]: the first quarter, and the first
+/// The parts of the labels that make "fewer" in [`StyleExperiment::table`]: the first quarter, and the first
 /// sixteenth.
 const PARTS: [usize; 2] = [4, 16];
 
@@ -21,7 +21,7 @@ const PARTS: [usize; 2] = [4, 16];
 const BEST_OF: usize = 4;
 
 /// The experiment, in the folder of a run.
-pub struct Stylistic<'a> {
+pub struct StyleExperiment<'a> {
     pub session: Session<'a>,
     pub queries: &'a Openings,
     pub directory: &'a RunDirectory,
@@ -53,10 +53,10 @@ pub struct Table {
     pub tuned: Vec<Tuned>,
     /// Ties among the labels that were made now.
     pub label_ties: Ties,
-    pub judged: Judged,
+    pub judged: TournamentResult,
 }
 
-impl Stylistic<'_> {
+impl StyleExperiment<'_> {
     /// As many labels as the settings ask for.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Stylistic<'_> {
     /// names of the folders of both.
     ///
     /// # Errors
-    /// As [`fit`] and [`tune`].
+    /// As [`train_reward`] and [`train_policy`].
     pub fn tune_on(&self, labels: &[TokenComparison], left_out: LeftOut, suffix: &str) -> Result<Tuned> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
@@ -85,10 +85,11 @@ impl Stylistic<'_> {
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut LeftOut::default())?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
-        let fit = fit(&self.session, labels.to_vec(), left_out, &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;
+        let fit =
+            train_reward(&self.session, labels.to_vec(), left_out, &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
         let out = OutputFolder::of_stage(&stage)?;
-        let policy = tune(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?.policy;
+        let policy = train_policy(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?.policy;
         out.write(&policy.to_files(model)?, &stage)?;
         Ok(Tuned { labels: labels.len(), fit, model: model.with_transformer(policy.transformer) })
     }
@@ -143,24 +144,29 @@ impl Stylistic<'_> {
     /// scored by the reward model of `tuned`.
     ///
     /// # Errors
-    /// As [`Judging::run`].
-    pub fn judge(&self, tuned: &Tuned, contestants: &[Contestant<'_>], labeler: &mut dyn Labeler) -> Result<Judged> {
-        let Session { model, settings, seed, interrupt, progress, room } = self.session;
+    /// As [`Tournament::run`].
+    pub fn judge(
+        &self,
+        tuned: &Tuned,
+        contestants: &[Contestant<'_>],
+        labeler: &mut dyn Labeler,
+    ) -> Result<TournamentResult> {
+        let Session { model, settings, seed, interrupt, progress, device_memory } = self.session;
         let task = Task::new(&settings.task, model)?;
         let queries = &self.queries.held_out;
         let matches = matches(contestants.len(), false);
         let models = (1 + contestants.len(), contestants.iter().map(|one| one.best_of).max().unwrap_or(1));
         let pairs = (matches.len(), settings.eval.pairs);
-        let (queries_at_once, _) = queries_that_fit(model, &task, queries, models, pairs, room)?;
-        let judges = Judges {
+        let (queries_at_once, _) = queries_that_fit(model, &task, queries, models, pairs, device_memory)?;
+        let rollouts = Rollouts {
             reference: model,
             reward_model: &tuned.fit.fitted.model,
             task,
             rows_at_once: settings.policy.micro_batch_size.min(ROWS_AT_ONCE),
         };
-        let judging = Judging {
+        let judging = Tournament {
             reference: model,
-            judges: Some(&judges),
+            rollouts: Some(&rollouts),
             queries,
             task: &settings.task,
             pairs: settings.eval.pairs,

@@ -30,7 +30,7 @@ pub(super) struct Folders {
 }
 
 /// Servers and how to ask them.
-pub(super) struct Places {
+pub(super) struct Endpoints {
     pub(super) endpoint: Address,
     pub(super) labels: Address,
     pub(super) gutenberg: Address,
@@ -81,9 +81,9 @@ impl Environment<'_> {
         Ok(Folders { hub, own: self.own_cache()? })
     }
 
-    pub(super) fn places(&self) -> Result<Places> {
+    pub(super) fn places(&self) -> Result<Endpoints> {
         let address = |name, default: &str| Address::parse(&self.get(name).unwrap_or_else(|| default.into()), name);
-        Ok(Places {
+        Ok(Endpoints {
             endpoint: address("HF_ENDPOINT", ENDPOINT)?,
             labels: address("PREFTUNE_LABELS", LABELS)?,
             gutenberg: address("PREFTUNE_GUTENBERG", GUTENBERG)?,

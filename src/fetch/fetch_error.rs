@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// Why an exchange with a server did not end well.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum FetchError {
     /// The user asked to stop.
     Interrupted,
     /// It may go well the next time: a lost connection, an overloaded server.
@@ -19,7 +19,7 @@ pub(super) enum Trouble {
     Final(Error),
 }
 
-impl Trouble {
+impl FetchError {
     pub(super) fn passing(what: impl Into<String>) -> Self {
         Self::Passing { what: what.into(), retry_after: None }
     }
@@ -38,7 +38,7 @@ impl Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for FetchError {
     fn from(error: Error) -> Self {
         Self::Final(error)
     }
