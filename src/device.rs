@@ -111,6 +111,10 @@ pub struct DeviceMemory {
 /// with rewards, policies and samples at the least limit with which each still ended.
 const ADDRESS_SPACE_A_BYTE_IN_USE: u64 = 3;
 
+/// With less, threads could not be started in what the allocator has not reserved: such limits, up to 1,440 MB,
+/// ended the program in the middle of its work.
+const LEAST_ADDRESS_SPACE: u64 = 1_800_000_000;
+
 impl DeviceMemory {
     /// The memory of this machine, of the container that this runs in, or what is left of a limit (`ulimit -v`).
     fn on_host() -> Self {
@@ -135,8 +139,16 @@ pub fn host_memory() -> DeviceMemory {
 /// Opens what was asked for. Only `auto` chooses; an explicit request never falls back.
 ///
 /// # Errors
-/// [`Error::Device`] with what was found.
+/// [`Error::Device`] with what was found; [`Error::Failed`] where a limit on the address space leaves less than
+/// threads and the allocator reserve.
 pub fn open(request: DeviceRequest) -> Result<OpenDevice> {
+    if let Some(left) = address_space_left().filter(|&left| left < LEAST_ADDRESS_SPACE) {
+        let [left, least] = [left, LEAST_ADDRESS_SPACE].map(|bytes| bytes / 1_000_000);
+        return Err(Error::failed(
+            format!("the limit on the address space (ulimit -v) leaves {left} MB, and at least {least} are needed"),
+            "raise it, or limit the memory of a control group in its place (systemd-run -p MemoryMax=…)",
+        ));
+    }
     if request.adapter.is_some() && matches!(request.backend, Backend::Auto | Backend::Flex | Backend::NdArray) {
         return Err(Error::device(
             format!("\"{request}\" takes a number, but only graphics adapters have one"),

@@ -124,6 +124,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         false => (ask_people(&session, &name, &arguments, &queries, &out, common)?, None),
     };
+    log.check()?;
     let undecided = log.lines().iter().filter(|line| line.decision == Decision::CannotTell).count();
     let comparisons = log.labels();
     let agreements = Agreements::of(log.choices());

@@ -100,6 +100,14 @@ pub struct Undone {
     pub at: Option<u64>,
 }
 
+impl Undone {
+    /// Whether it can mean an answer with this id by this labeler. Of several, it takes back the last that was not
+    /// taken back before, whether that chose a response or not.
+    pub fn takes_back(&self, id: &str, labeler: &str) -> bool {
+        self.undo == id && (self.labeler.is_empty() || self.labeler == labeler)
+    }
+}
+
 impl Record {
     /// As one line of JSONL, newline included.
     pub fn to_line(&self) -> String {
@@ -128,22 +136,6 @@ impl Record {
         match self {
             Self::Undone(undone) => Some(&undone.undo),
             _ => None,
-        }
-    }
-
-    /// Adds what was decided to the comparisons before it, or removes what was taken back from them.
-    pub fn count_among(self, standing: &mut Vec<Comparison>) {
-        match self {
-            Self::Judged(comparison) => standing.push(comparison),
-            Self::Undecided(_) => {}
-            Self::Undone(undone) => {
-                let is_meant = |one: &Comparison| {
-                    one.id == undone.undo && (undone.labeler.is_empty() || undone.labeler == one.labeler)
-                };
-                if let Some(place) = standing.iter().rposition(is_meant) {
-                    standing.remove(place);
-                }
-            }
         }
     }
 
@@ -213,11 +205,22 @@ pub fn parse_record(line: &str, number: usize, path: &Path, may_be_cut_off: bool
 
 /// The comparisons that were decided and not taken back. What was taken back may be answered again.
 pub fn standing(records: Vec<Record>) -> Vec<Comparison> {
-    let mut standing = Vec::new();
+    let mut answers: Vec<Record> = Vec::new();
     for record in records {
-        record.count_among(&mut standing);
+        let Record::Undone(undone) = &record else {
+            answers.push(record);
+            continue;
+        };
+        let is_meant =
+            |answer: &Record| answer.answer().is_some_and(|answer| undone.takes_back(&answer.id, &answer.labeler));
+        let place = answers.iter().rposition(is_meant);
+        place.map(|place| answers.remove(place));
     }
-    standing
+    let comparison = |answer| match answer {
+        Record::Judged(comparison) => Some(comparison),
+        Record::Undecided(_) | Record::Undone(_) => None,
+    };
+    answers.into_iter().filter_map(comparison).collect()
 }
 
 #[cfg(test)]
@@ -312,6 +315,19 @@ mod tests {
                 Comparison { id, query, responses, best, labeler, ms, at, policy, order }
             },
         )
+    }
+
+    /// The last answer is taken back, even where it chose nothing and an earlier one has the same id.
+    #[test]
+    fn an_answer_that_chose_nothing_is_taken_back_before_an_earlier_choice() {
+        let line = GOOD.replace('}', ",\"id\":\"x\",\"labeler\":\"me\"}");
+        let undecided = line.replace("\"best\":1", "\"best\":null");
+        for undo in ["{\"undo\":\"x\",\"labeler\":\"me\"}\n", "{\"undo\":\"x\"}\n"] {
+            assert_eq!(parse(&format!("{line}{undecided}{undo}")).unwrap().len(), 1);
+            assert_eq!(parse(&format!("{line}{undecided}{undo}{undo}")).unwrap().len(), 0);
+        }
+        let without_id = GOOD.replace('}', ",\"labeler\":\"me\"}");
+        assert_eq!(parse(&format!("{without_id}{{\"undo\":\"\",\"labeler\":\"me\"}}\n")).unwrap().len(), 0);
     }
 
     #[test]

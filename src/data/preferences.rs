@@ -158,13 +158,14 @@ impl<R: BufRead> PreferenceReader<R> {
     fn take(&mut self, record: Record) {
         match record {
             Record::Judged(mut comparison) => {
+                // By the id in the file, which a line that takes it back names.
+                self.standing.judged(&comparison, &mut self.left_out);
                 if comparison.id.is_empty() {
                     comparison.id = match self.line {
                         (line, 1) => format!("{}:{line}", self.name),
                         (line, entry) => format!("{}:{line}:{entry}", self.name),
                     };
                 }
-                self.standing.judged(&comparison, &mut self.left_out);
                 self.read.push_back(Preference::Chosen(comparison));
             }
             Record::Undecided(answer) => self.standing.undecided(&answer, &mut self.left_out),

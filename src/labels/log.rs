@@ -4,7 +4,7 @@ mod index;
 mod line;
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,8 @@ pub struct LabelLog {
     path: PathBuf,
     file: File,
     length_bytes: u64,
+    /// Whether lines that were refused may still be behind these.
+    was_refused: bool,
     index: Index,
 }
 
@@ -40,11 +42,14 @@ impl LabelLog {
     /// When another program writes to this log, when a complete line is no comparison, when it is not a file
     /// that can be read again, such as a pipe, or when the operating system refuses.
     pub fn open(path: &Path) -> Result<Self> {
+        // Behind such a name may lie the file that the results are printed to.
+        if path.starts_with("/dev") || path.starts_with("/proc") {
+            return Err(no_file(path));
+        }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|source| Error::file("open", path, source))?;
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            let what = format!("{} is a pipe or a device, and labels are kept in a file", path.display());
-            return Err(Error::usage(what, "name a file"));
+            return Err(no_file(path));
         }
         lock(&file, path)?;
         let mut index = Index::default();
@@ -52,7 +57,7 @@ impl LabelLog {
             index.add(&record, offset);
             true
         })?;
-        let mut log = Self { path: path.into(), file, length_bytes, index };
+        let mut log = Self { path: path.into(), file, length_bytes, was_refused: false, index };
         if !last_line.is_empty() {
             log.repair(&last_line)?;
         } else if length_bytes == 0 {
@@ -128,6 +133,21 @@ impl LabelLog {
         })
     }
 
+    /// Makes sure that the file is as this program has written it, and still lies where it was opened.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if another program changed, replaced or deleted it.
+    pub fn check(&self) -> Result<()> {
+        let failed = |source| Error::file("look at", &self.path, source);
+        let metadata = self.file.metadata().map_err(failed)?;
+        let is_changed = metadata.len() != self.length_bytes && !self.was_refused;
+        if !is_changed && is_at(&metadata, &self.path) {
+            return Ok(());
+        }
+        let what = format!("another program changed, replaced or deleted {} while it was open", self.path.display());
+        Err(Error::failed(what, "look at the file, and run the same command again when nothing else writes to it"))
+    }
+
     /// Where the log is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -161,6 +181,7 @@ impl LabelLog {
     }
 
     fn write(&mut self, lines: &[u8]) -> Result<()> {
+        self.check()?;
         // What was read meanwhile moved the place where the file is written.
         let at_end = self.end_file().and_then(|()| self.file.seek(SeekFrom::Start(self.length_bytes)));
         let written = at_end.and_then(|_| self.file.write_all(lines)).and_then(|()| {
@@ -170,10 +191,11 @@ impl LabelLog {
         if let Err(source) = written {
             // What was written of these lines must not stay: they were refused, and the next line would be
             // glued to half a one. If even this fails, it is tried again before anything else is written.
-            self.truncate().ok();
+            self.was_refused = self.truncate().is_err();
             return Err(not_written(&self.path, source, Some(lines.len() as u64)));
         }
         fault_point("labels synced");
+        self.was_refused = false;
         self.length_bytes += lines.len() as u64;
         Ok(())
     }
@@ -207,6 +229,24 @@ impl LabelLog {
             }
         }
     }
+}
+
+fn no_file(path: &Path) -> Error {
+    let what = format!("{} is a pipe or a device, and labels are kept in a file", path.display());
+    Error::usage(what, "name a file")
+}
+
+/// Whether the file of these metadata lies at this path.
+#[cfg(unix)]
+fn is_at(metadata: &Metadata, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (metadata.dev(), metadata.ino()))
+}
+
+/// Elsewhere, a locked file stays where it is.
+#[cfg(not(unix))]
+fn is_at(_metadata: &Metadata, _path: &Path) -> bool {
+    true
 }
 
 fn lock(file: &File, path: &Path) -> Result<()> {
@@ -413,6 +453,34 @@ mod tests {
         assert!(error.to_string().contains("another program changed it"), "{error}");
     }
 
+    /// As editors save a file, and as other programs add to one.
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_acknowledged_in_a_log_that_another_program_changed_replaced_or_deleted() {
+        let line = comparison("b").to_line();
+        let disturb: [&dyn Fn(&Path); 5] = [
+            &|path| std::fs::remove_file(path).unwrap(),
+            &|path| {
+                std::fs::write(path.with_extension("new"), &line).unwrap();
+                std::fs::rename(path.with_extension("new"), path).unwrap();
+            },
+            &|path| OpenOptions::new().append(true).open(path).unwrap().write_all(line.as_bytes()).unwrap(),
+            &|path| OpenOptions::new().write(true).open(path).unwrap().set_len(10).unwrap(),
+            &|path| std::fs::write(path, "").unwrap(),
+        ];
+        for disturb in disturb {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("labels.jsonl");
+            let mut log = LabelLog::open(&path).unwrap();
+            log.append(Record::Judged(comparison("a"))).unwrap();
+            disturb(&path);
+            let before = std::fs::read(&path).ok();
+            let error = log.append(Record::Judged(comparison("c"))).unwrap_err();
+            assert!(error.to_string().starts_with("another program changed, replaced or deleted"), "{error}");
+            assert_eq!((std::fs::read(&path).ok(), log.labels()), (before, 1));
+        }
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_log_is_a_file() {
@@ -425,7 +493,7 @@ mod tests {
     fn a_full_disk_is_reported() {
         let path = PathBuf::from("/dev/full");
         let file = OpenOptions::new().write(true).open(&path).unwrap();
-        let mut log = LabelLog { path, file, length_bytes: 0, index: Index::default() };
+        let mut log = LabelLog { path, file, length_bytes: 0, was_refused: true, index: Index::default() };
         let error = log.append(Record::Judged(comparison("a"))).unwrap_err();
         assert!(matches!(error, Error::File { action: "write", .. }), "{error}");
         assert!(log.lines().is_empty());

@@ -96,7 +96,7 @@ impl TerminalLabeler<'_> {
             let key = self.keys.next().map_err(|error| error.going_on_from(Some(log())))?;
             let Some(key) = key else { return Ok(false) };
             let (name, id) = (self.name, question.id.as_str());
-            let answer = match key {
+            let answer = match key.to_ascii_lowercase() {
                 'q' => return Ok(false),
                 'i' => {
                     self.write(&format!("\n{}\n\n{KEYS}\n", sanitize(self.instructions.trim())));

@@ -97,7 +97,11 @@ impl Memory {
                 )
             }
             DeviceMemory { free, .. } => {
-                format!("this takes {}, and {} MB are free", self.describe(), mb(free.unwrap_or(0)))
+                format!(
+                    "this takes {}, and {} MB are free, of which nine tenths may be used",
+                    self.describe(),
+                    mb(free.unwrap_or(0))
+                )
             }
         };
         let hint = match device_memory.is_limited {

@@ -162,10 +162,11 @@ impl RunReportInput {
         }
         refuse_newer(run)?;
         let settings_path = run.join("config.toml");
-        let settings_text = if settings_path.exists() { files::read_text(&settings_path)? } else { String::new() };
+        let settings_text =
+            if files::exists(&settings_path)? { files::read_text(&settings_path)? } else { String::new() };
         // A policy that was trained by a command of its own has settings of its own.
         let Config { policy, task, .. } = match run.join("policy/config.toml") {
-            path if path.exists() => Config::of_run(&path, &files::read_text(&path)?)?,
+            path if files::exists(&path)? => Config::of_run(&path, &files::read_text(&path)?)?,
             _ => Config::of_run(&run.join("config.toml"), &settings_text)?,
         };
         let own = metrics_of(run)?;
@@ -227,7 +228,7 @@ fn settings_of_stages(run: &Path) -> Result<String> {
     let mut texts = Vec::new();
     for stage in STAGES {
         let path = run.join(stage).join("config.toml");
-        if path.exists() {
+        if files::exists(&path)? {
             texts.push(format!("# {}\n\n{}", path.display(), files::read_text(&path)?));
         }
     }
@@ -255,6 +256,7 @@ fn guessing_of_comparisons(run: &Path) -> Result<Option<Guessing>> {
     let path = run.join("comparisons.jsonl");
     let mut counts = Vec::new();
     if files::exists(&path)? {
+        files::refuse_pipe_or_device(&path)?;
         // An entry at a time, because a file of labels may be large.
         for preference in PreferenceReader::new(Entries::new(files::open_buffered(&path)?, &path), None) {
             match preference? {
@@ -272,16 +274,26 @@ fn guessing_of_comparisons(run: &Path) -> Result<Option<Guessing>> {
 fn stops_of(run: &Path) -> Result<Vec<String>> {
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.retain(|folder| folder.is_dir());
     folders.sort();
     folders.insert(0, run.into());
     let mut stops = Vec::new();
-    for path in folders.iter().map(|folder| folder.join("events.jsonl")).filter(|path| path.exists()) {
-        for (line, number) in files::read_text(&path)?.lines().zip(1..) {
+    for path in folders.iter().map(|folder| folder.join("events.jsonl")) {
+        if !files::exists(&path)? {
+            continue;
+        }
+        for (line, number) in files::read_text(&path)?.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
             let event = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
             if let Some(fault) = FormatVersion::fault_in(&event) {
                 return Err(Error::line(&path, number, fault, NEWER_HINT));
             }
-            stops.extend(event.get("stopped").and_then(|why| why.as_str()).map(String::from));
+            match event.get("stopped").and_then(|why| why.as_str()) {
+                Some(why) => stops.push(why.to_string()),
+                // A crash may have cut it off.
+                None => {
+                    tracing::warn!("{}:{number}: left out, because it does not say why a run stopped", path.display())
+                }
+            }
         }
     }
     Ok(stops)
@@ -289,7 +301,7 @@ fn stops_of(run: &Path) -> Result<Vec<String>> {
 
 fn metrics_of(folder: &Path) -> Result<Vec<MetricsRow>> {
     let path = folder.join("metrics.jsonl");
-    if path.exists() { metrics::read(&path) } else { Ok(Vec::new()) }
+    if files::exists(&path)? { metrics::read(&path) } else { Ok(Vec::new()) }
 }
 
 #[cfg(test)]

@@ -126,6 +126,7 @@ fn is_plain(name: &str) -> bool {
 
 /// The bytes of a file that a checkpoint must have.
 fn read(path: &Path) -> Result<Vec<u8>> {
+    files::refuse_pipe_or_device(path)?;
     std::fs::read(path).map_err(|source| match source.kind() {
         ErrorKind::NotFound => damaged(path, "missing"),
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => damaged(path, format!("{source}")),

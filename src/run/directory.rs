@@ -80,10 +80,12 @@ impl RunDirectory {
         let line =
             serde_json::json!({ "version": FormatVersion, "at": super::unix_seconds(), "stopped": why.to_string() });
         // A line that was cut off by a crash must not swallow this one.
-        let is_cut = fs::read(self.events()).is_ok_and(|bytes| bytes.last().is_some_and(|&last| last != b'\n'));
+        let is_cut = files::read(&self.events()).is_ok_and(|bytes| bytes.last().is_some_and(|&last| last != b'\n'));
         let line = format!("{}{line}\n", if is_cut { "\n" } else { "" });
-        let file = fs::OpenOptions::new().create(true).append(true).open(self.events());
-        file.and_then(|mut file| file.write_all(line.as_bytes())).ok();
+        if files::refuse_pipe_or_device(&self.events()).is_ok() {
+            let file = fs::OpenOptions::new().create(true).append(true).open(self.events());
+            file.and_then(|mut file| file.write_all(line.as_bytes())).ok();
+        }
     }
 
     /// The folder of the checkpoints.
@@ -181,6 +183,7 @@ fn tidy(folder: &Path) -> Result<()> {
 /// The operating system lets go of the lock when the process ends, however it ends.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(".lock");
+    files::refuse_pipe_or_device(&path)?;
     let file = fs::OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -16,15 +16,10 @@ use crate::error::{Error, Result};
 /// What comes out of a pipe or a device is read up to here: it may have no end.
 const MOST_OF_A_PIPE: u64 = 256 << 20;
 
-/// The bytes of a file; those of a pipe or a device up to 256 MB.
+/// The bytes of a file, which is no pipe or device.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match is_pipe_or_device(path) {
-        true => open_once(path)?.read_to_end(&mut bytes).map(|_| bytes),
-        // Which knows how long it is.
-        false => fs::read(path),
-    }
-    .map_err(|source| Error::file("read", path, source))
+    refuse_pipe_or_device(path)?;
+    fs::read(path).map_err(|source| Error::file("read", path, source))
 }
 
 /// The same of a file that has so many bytes at most, and is no pipe or device.
@@ -57,11 +52,22 @@ pub fn exists(path: &Path) -> Result<bool> {
 /// # Errors
 /// [`Error::Input`] for a pipe or a device, [`Error::File`] when the operating system refuses.
 pub fn open(path: &Path) -> Result<fs::File> {
-    if is_pipe_or_device(path) {
-        let what = "this is a pipe or a device, and is read more than once";
-        return Err(Error::input(path, what, "write what comes out of it to a file, and name that"));
-    }
+    refuse_pipe_or_device(path)?;
     open_anything(path)
+}
+
+/// What only a file can be: opening a pipe may wait for ever, and a device may have no end.
+///
+/// # Errors
+/// [`Error::Input`] for another thing at this path; nothing there is fine.
+pub fn refuse_pipe_or_device(path: &Path) -> Result<()> {
+    match is_pipe_or_device(path) {
+        true => {
+            let what = "this is a pipe or a device, and a file is wanted";
+            Err(Error::input(path, what, "write what comes out of it to a file, and name that"))
+        }
+        false => Ok(()),
+    }
 }
 
 fn open_anything(path: &Path) -> Result<fs::File> {
@@ -108,6 +114,13 @@ pub fn read_short_text(path: &Path, most: u64) -> Result<String> {
 /// and offset.
 pub fn read_text(path: &Path) -> Result<String> {
     text_of(read(path)?, path)
+}
+
+/// The same of a file, or of a pipe or a device that ends within 256 MB.
+pub fn read_text_once(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    open_once(path)?.read_to_end(&mut bytes).map_err(|source| Error::file("read", path, source))?;
+    text_of(bytes, path)
 }
 
 fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
@@ -351,14 +364,19 @@ mod tests {
     #[test]
     fn what_has_no_end_is_not_read_to_it_and_pipes_are_read_once() {
         let zeros = Path::new("/dev/zero");
-        let error = read(zeros).unwrap_err();
+        let error = read_text_once(zeros).unwrap_err();
         assert!(error.to_string().contains("more than 256 MB come out of it"), "{error}");
-        for refused in [open(zeros).map(drop), read_at_most(zeros, 9).map(drop), digest(zeros, |_| true).map(drop)] {
+        for refused in [
+            read(zeros).map(drop),
+            open(zeros).map(drop),
+            read_at_most(zeros, 9).map(drop),
+            digest(zeros, |_| true).map(drop),
+        ] {
             let error = refused.unwrap_err();
             assert!(error.to_string().contains("/dev/zero: this is a pipe or a device"), "{error}");
             assert_eq!(error.exit_code(), 4);
         }
-        assert_eq!(read(Path::new("/dev/null")).unwrap(), b"");
+        assert_eq!(read_text_once(Path::new("/dev/null")).unwrap(), "");
     }
 
     #[test]

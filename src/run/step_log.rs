@@ -28,6 +28,7 @@ impl StepLog {
     /// dropped; with `None` all lines stay. A last line that was cut off by a crash is dropped;
     /// any other line that is not a JSON object with a `step` is an error.
     pub fn open(path: &Path, resume_step: Option<u64>) -> Result<Self> {
+        files::refuse_pipe_or_device(path)?;
         if files::exists(path)? {
             drop_repeated_lines(path, resume_step)?;
         }

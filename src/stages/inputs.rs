@@ -48,7 +48,7 @@ pub fn read_queries(
         }
         Some(path) => {
             let path = fetched_file(path)?;
-            Queries::from_file(&files::read_text(&path)?, &path, &model.tokenizer, left_out)
+            Queries::from_file(&files::read_text_once(&path)?, &path, &model.tokenizer, left_out)
         }
     }
 }

@@ -213,7 +213,13 @@ impl Rounds<'_> {
             LinesOfLabels::write(lines, stage.path())?;
         }
         let lines = LinesOfLabels::read(stage.path())?;
-        let settled = standing(label_source.records(&self.directory.comparisons(), lines)?);
+        let path = self.directory.comparisons();
+        let records = label_source.records(&path, lines)?;
+        if records.len() < lines {
+            let what = format!("{} lines of labels, and this round's reward model learns from {lines}", records.len());
+            return Err(Error::input(&path, what, "restore the file from a copy, or begin another run"));
+        }
+        let settled = standing(records);
         if let LabelSource::People { queue, .. } = label_source {
             queue.with(|queue| {
                 queue.begin_round(settled.len(), another);

@@ -31,7 +31,9 @@ impl Standing {
     pub(super) fn judged(&mut self, comparison: &Comparison, left_out: &mut LeftOut) {
         let answers = self.answers.entry(hash(&comparison.id)).or_default();
         let labeler = hash(&comparison.labeler);
-        let is_repeated = answers.iter().any(|answer| answer.labeler == labeler && answer.number.is_some());
+        // Comparisons without an id are not the same one.
+        let is_repeated = !comparison.id.is_empty()
+            && answers.iter().any(|answer| answer.labeler == labeler && answer.number.is_some());
         left_out.count(Reason::RepeatedIds, usize::from(is_repeated));
         answers.push(Answer { labeler, number: Some(self.comparisons) });
         self.comparisons += 1;
@@ -39,10 +41,8 @@ impl Standing {
 
     pub(super) fn undecided(&mut self, answer: &Comparison, left_out: &mut LeftOut) {
         left_out.count(Reason::Undecided, 1);
-        if !answer.id.is_empty() {
-            let answers = self.answers.entry(hash(&answer.id)).or_default();
-            answers.push(Answer { labeler: hash(&answer.labeler), number: None });
-        }
+        let answers = self.answers.entry(hash(&answer.id)).or_default();
+        answers.push(Answer { labeler: hash(&answer.labeler), number: None });
     }
 
     /// The number of the comparison that no longer stands, if it was one: the last with this id, and by this
@@ -54,7 +54,7 @@ impl Standing {
             let place = answers.iter().rposition(|answer| labeler.is_none_or(|labeler| answer.labeler == labeler))?;
             let answer = answers.remove(place);
             let is_like = |other: &Answer| other.labeler == answer.labeler && other.number.is_some();
-            let was_repeated = answer.number.is_some() && answers.iter().any(is_like);
+            let was_repeated = !undone.undo.is_empty() && answer.number.is_some() && answers.iter().any(is_like);
             if was_repeated {
                 left_out.uncount(Reason::RepeatedIds);
             }

@@ -68,6 +68,10 @@ impl<'a> Source<'a> {
         Ok(Self { path, question, tokenizer, in_memory, count, taken_back, left_out, fault })
     }
 
+    fn changed(&self) -> Error {
+        Error::input(self.path, "it was changed while it was read", "export again when nothing else writes to it")
+    }
+
     pub(super) fn path(&self) -> &'a Path {
         self.path
     }
@@ -93,13 +97,15 @@ impl<'a> Source<'a> {
             Ok(Preference::TakenBack(_)) => None,
             Err(error) => Some(Err(error)),
         });
+        let mut read = 0;
         for (number, comparison) in (0..self.count).zip(chosen) {
-            let comparison = comparison?;
+            let comparison = comparison.map_err(|_| self.changed())?;
+            read += 1;
             if stands(&number) {
                 work(&comparison)?;
             }
         }
-        Ok(())
+        if read == self.count { Ok(()) } else { Err(self.changed()) }
     }
 }
 
