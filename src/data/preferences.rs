@@ -289,6 +289,21 @@ mod tests {
         assert_eq!(ids, ["pairs.jsonl:1", "pairs.jsonl:1:2", "pairs.jsonl:2"]);
     }
 
+    /// As the label log counts: lines that take back name the ids in the file, and of several answers the last.
+    #[test]
+    fn what_was_taken_back_does_not_count_where_ids_are_missing_or_double_either() {
+        let line = |query: &str, rest: &str| {
+            format!("{{\"query\":\"{query}\",\"responses\":[\" a\",\" b\"],\"labeler\":\"me\",{rest}}}\n")
+        };
+        let undo = |id: &str| format!("{{\"undo\":\"{id}\",\"labeler\":\"me\"}}\n");
+        let without_ids = line("One.", "\"best\":0") + &undo("") + &line("One.", "\"best\":1");
+        assert_eq!(only(&without_ids).best, 1);
+        for id in ["", "\"id\":\"x\","] {
+            let both = line("One.", &format!("{id}\"best\":0")) + &line("Two.", &format!("{id}\"best\":null"));
+            assert_eq!(only(&(both + &undo(if id.is_empty() { "" } else { "x" }))).query, "One.");
+        }
+    }
+
     #[test]
     fn a_prompt_that_the_texts_repeat_is_taken_off() {
         let expected = ("The sky is", vec![" blue.", " green."], 0);

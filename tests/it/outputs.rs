@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::small_runs::{LABEL, PRETRAIN, SFT, TRAIN_POLICY, TRAIN_REWARD, command, files_in, folder, places};
 
@@ -109,6 +109,47 @@ fn results_that_could_not_be_written_are_refused_before_the_work() {
     }
     assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "mine");
     assert_eq!(files_in(&folder.join("taken")), ["thesis.txt"]);
+}
+
+/// Opening a pipe waits for whoever writes to it, and a device may have no end.
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_in_a_run_folder_is_refused() {
+    let folder = folder();
+    let folder = folder.path();
+    assert_eq!(run(folder, &places(TRAIN_POLICY)).0, 0);
+    let longer = format!("{} --set policy.updates=5", places(TRAIN_POLICY));
+    let pipe = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let endless = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+    };
+    for name in ["config.toml", "run.json", "metrics.jsonl", "samples.jsonl", "passes.json", ".lock"] {
+        let path = folder.join("run").join(name);
+        let whole = fs::read(&path).unwrap();
+        for make in [&pipe as &dyn Fn(&Path), &endless] {
+            make(&path);
+            let reports = ["config.toml", "run.json", "metrics.jsonl"].contains(&name).then_some("report run");
+            for arguments in [longer.as_str()].into_iter().chain(reports) {
+                let (code, text) = run(folder, arguments);
+                assert!(code == 4 && text.contains("a pipe or a device"), "{name}: {code} {text}");
+            }
+        }
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, whole).unwrap();
+    }
+    // A checkpoint is damaged by it, and the one before is gone on from.
+    pipe(
+        &folder
+            .join("run/checkpoints")
+            .join(files_in(&folder.join("run/checkpoints")).pop().unwrap())
+            .join("model.bpk"),
+    );
+    let (code, text) = run(folder, &longer);
+    assert!(code == 0 && text.contains("a pipe or a device"), "{code} {text}");
 }
 
 #[test]

@@ -59,6 +59,16 @@ fn each_round_labels_the_policy_as_it_is_then() {
     let metrics = preftune::run::metrics::read(&folder.join("run/policy/metrics.jsonl")).unwrap();
     assert_eq!(metrics.len(), 3, "one run of the policy through all rounds");
 
+    // A round does not go on with fewer labels than it was settled with.
+    let log = folder.join("run/comparisons.jsonl");
+    let whole = fs::read_to_string(&log).unwrap();
+    fs::write(&log, whole.lines().take(90).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let output = train(folder, &["--set", "policy.updates=6"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("90 lines of labels, and this round's reward model learns from 96"), "{text}");
+    fs::write(&log, whole).unwrap();
+
     // Finished is finished: nothing is asked again, and the same model comes out.
     let model = fs::read(folder.join("model/model.safetensors")).unwrap();
     let output = train(folder, &[]);

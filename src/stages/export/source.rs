@@ -185,3 +185,30 @@ impl<R: BufRead> Iterator for OriginalReader<'_, R> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_loses_lines_between_its_two_readings_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let line = |query| format!("{{\"query\":\"{query}\",\"responses\":[\"a\",\"b\"],\"best\":0}}\n");
+        std::fs::write(&path, line("One.") + &line("Two.")).unwrap();
+        let source = Source::open(&path, None, &|| Err(Error::usage("no tokenizer is needed", ""))).unwrap();
+        let mut read = 0;
+        let mut each = || {
+            source.each(|_| {
+                read += 1;
+                Ok(())
+            })
+        };
+        each().unwrap();
+        for shorter in [line("One."), line("One.") + &line("Two.")[..9]] {
+            std::fs::write(&path, shorter).unwrap();
+            let error = each().unwrap_err();
+            assert!(error.to_string().ends_with("it was changed while it was read"), "{error}");
+        }
+    }
+}
