@@ -45,6 +45,7 @@ pub mod data;
 pub mod device;
 mod error;
 pub mod eval;
+pub mod external_command;
 pub mod fetch;
 mod finite;
 pub mod format_version;

@@ -107,7 +107,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let rollouts = reward_model.as_ref().map(|reward_model| Rollouts {
         reference,
-        reward_model,
+        scorer: reward_model,
         task: task.clone(),
         rows_at_once: settings.policy.micro_batch_size.min(ROWS_AT_ONCE),
     });

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 
 use super::Common;
@@ -12,9 +14,12 @@ use crate::config::Config;
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
+use crate::external_command::ExternalCommand;
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
-use crate::labels::{Agreements, Decision, LabelLog, LabelQueue, QueueSettings, SharedQueue, instructions};
+use crate::labels::{
+    Agreements, CommandLabeler, Decision, LabelLog, LabelQueue, QueueSettings, SharedQueue, instructions,
+};
 use crate::lm::{Queries, STORYTELLER, Task};
 use crate::models;
 use crate::reward::{Labelling, Ties};
@@ -32,6 +37,7 @@ use crate::stages::{self, Session, fingerprint_if_given, labelling, open_log, re
   preftune label --terminal --name ada --set labels.comparisons=200
   preftune label --model models/mine --queries queries.txt --instructions taste.txt --port 7711
   preftune label --simulated --out comparisons.jsonl
+  preftune label --labeler-command 'python3 choose.py' --out comparisons.jsonl
 
 Keys, on the page and at the terminal: 1 to 9 choose, 0 cannot tell, S skip, U undo; at the terminal also I for
 the instructions and Q to quit.")]
@@ -39,6 +45,13 @@ pub struct Arguments {
     /// Let the sentiment classifier that ships with the program choose
     #[arg(long, conflicts_with_all = ["terminal", "port", "instructions", "name"])]
     pub simulated: bool,
+    /// Let a program choose: it reads a line `{"query": "…", "responses": ["…", …]}` for each question, and answers
+    /// with the number of the best, from 0, on a line of its own
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["simulated", "terminal", "port", "instructions", "name"])]
+    pub labeler_command: Option<String>,
+    /// Seconds that the program may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "labeler_command", value_parser = RangedU64ValueParser::<u64>::new().range(1..=86_400))]
+    pub command_timeout: u64,
     /// Ask at this terminal, one key an answer, in place of a browser
     #[arg(long, conflicts_with = "port")]
     pub terminal: bool,
@@ -82,7 +95,8 @@ struct Outcome {
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
-    if !arguments.simulated {
+    let asks_people = !arguments.simulated && arguments.labeler_command.is_none();
+    if asks_people {
         check_keys(&settings)?;
     }
     if !is_name(&arguments.name) {
@@ -106,7 +120,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 Some(models::fingerprint(&arguments.model)?),
                 fingerprint_if_given("queries", arguments.queries.as_ref())?,
                 fingerprint_if_given("classifier", arguments.classifier.as_ref())?,
-                Some(remembered_labeler((!arguments.simulated).then_some(&arguments.instructions))?),
+                Some(match &arguments.labeler_command {
+                    Some(command) => Input::named("labeler", &format!("the command {command:?} chooses")),
+                    None => remembered_labeler(asks_people.then_some(&arguments.instructions))?,
+                }),
             ];
             let directory = common.run_directory("label", &settings, inputs.into_iter().flatten())?;
             let out = directory.comparisons();
@@ -116,13 +133,18 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, device_memory, &interrupt);
     let name = arguments.model.to_string_lossy();
-    let (log, ties) = match arguments.simulated {
-        true => {
+    let (log, ties) = match &arguments.labeler_command {
+        Some(command) => {
+            let timeout = Duration::from_secs(arguments.command_timeout);
+            let mut labeler = CommandLabeler(ExternalCommand::start(command, timeout, interrupt.clone())?);
+            (stages::label(&session, &name, &queries, &mut labeler, &out)?.0, None)
+        }
+        None if arguments.simulated => {
             let mut labeler = load_labeler(arguments.classifier.as_deref())?;
             let (log, ties) = stages::label(&session, &name, &queries, &mut labeler, &out)?;
             (log, Some(ties))
         }
-        false => (ask_people(&session, &name, &arguments, &queries, &out, common)?, None),
+        None => (ask_people(&session, &name, &arguments, &queries, &out, common)?, None),
     };
     log.check()?;
     let undecided = log.lines().iter().filter(|line| line.decision == Decision::CannotTell).count();

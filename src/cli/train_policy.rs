@@ -1,18 +1,22 @@
 //! `preftune train-policy`: a policy from a reward model.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 
 use super::Common;
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::external_command::ExternalCommand;
 use crate::lm::{STORYTELLER, Task};
 use crate::models;
 use crate::policy::{TunedPolicy, Written};
-use crate::run::{Interrupt, OutputFolder, files};
+use crate::reward::{CommandScorer, Scorer};
+use crate::run::{Input, Interrupt, OutputFolder, files};
 use crate::sanitize::sanitize_path;
 use crate::stages::{fingerprint_if_given, read_queries, train_policy};
 
@@ -23,11 +27,19 @@ use crate::stages::{fingerprint_if_given, read_queries, train_policy};
 #[command(after_help = "Examples:
   preftune train-reward comparisons.jsonl --out reward
   preftune train-policy --reward reward --out policy
+  preftune train-policy --reward-command 'python3 score.py' --out policy
   preftune eval --model policy")]
 pub struct Arguments {
     /// The reward model, as `train-reward` writes it
-    #[arg(long, value_name = "DIR")]
-    reward: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "reward_command")]
+    reward: Option<PathBuf>,
+    /// A program that scores in its place: it reads a line `{"query": "…", "responses": ["…"]}` for each response,
+    /// and answers with a list of one number, such as [0.5], on a line of its own
+    #[arg(long, value_name = "COMMAND", conflicts_with = "reward")]
+    reward_command: Option<String>,
+    /// Seconds that the program may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "reward_command", value_parser = RangedU64ValueParser::<u64>::new().range(1..=86_400))]
+    command_timeout: u64,
     /// The pretrained model: where the policy starts, and what it is kept near
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
@@ -55,7 +67,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;
-    let reward_model = models::open_reward_model(&arguments.reward, &model, &device)?;
+    let reward_model = arguments.reward.as_ref().map(|folder| models::open_reward_model(folder, &model, &device));
+    let reward_model = reward_model.transpose()?;
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let queries = read_queries(arguments.queries.as_deref(), &model, &task, &mut left_out)?;
@@ -63,15 +76,31 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     left_out.say("queries");
     let inputs = [
         Some(models::fingerprint(&arguments.model)?),
-        Some(models::fingerprint_of_folder("reward model", &arguments.reward)?),
+        Some(match (&arguments.reward, &arguments.reward_command) {
+            (Some(folder), _) => models::fingerprint_of_folder("reward model", folder)?,
+            (None, command) => {
+                Input::named("reward", &format!("the command {:?} scores", command.as_deref().unwrap_or("")))
+            }
+        }),
         fingerprint_if_given("queries", arguments.queries.as_ref())?,
     ];
     let directory = common.run_directory("train-policy", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
     let session = common.session(&model, &settings, device_memory, &interrupt);
+    let program = match &arguments.reward_command {
+        Some(command) => {
+            let timeout = Duration::from_secs(arguments.command_timeout);
+            let program = ExternalCommand::start(command, timeout, interrupt.clone())?;
+            Some(CommandScorer::new(program, &model.tokenizer))
+        }
+        None => None,
+    };
+    let scorer = reward_model.as_ref().map(|model| model as &dyn Scorer);
+    let scorer = scorer.or(program.as_ref().map(|program| program as &dyn Scorer));
+    let scorer = scorer.ok_or_else(|| Error::usage("nothing scores", "give --reward or --reward-command"))?;
     let TunedPolicy { policy, written } =
-        train_policy(&session, &reward_model, &queries, settings.policy.updates, &directory)?;
+        train_policy(&session, scorer, &queries, settings.policy.updates, &directory)?;
     out.write(&policy.to_files(&model)?, &directory)?;
     let described = written.describe(settings.task.penalty_score);
     let text = format!("{described}\ntuned model written to {}", sanitize_path(&arguments.out));

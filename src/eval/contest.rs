@@ -232,8 +232,8 @@ impl Tournament<'_> {
         let queries = texts.iter().map(|query| task.encode_query(model, query, cut)).collect::<Result<Vec<_>>>()?;
         let sampling = Sampling { responses_per_query: best_of, ..task.sampling };
         let length = sampling.response_length;
-        let numbers =
-            |row: usize| uniform(self.seed, Stream::Evaluation, stream, (first * best_of + row) as u64, length);
+        let seed = self.seed;
+        let numbers = |row: usize| uniform(seed, Stream::Evaluation, stream, (first * best_of + row) as u64, length);
         let contexts = task.contexts(&queries);
         let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
         let of_responses: Vec<Vec<u32>> =

@@ -6,6 +6,7 @@
 
 pub mod agreement;
 pub mod classifier;
+mod command_labeler;
 pub mod label_queue;
 pub mod log;
 pub mod people;
@@ -19,6 +20,7 @@ pub mod web;
 
 pub use agreement::{Agreement, Agreements};
 pub use classifier::Classifier;
+pub use command_labeler::CommandLabeler;
 pub use label_queue::{LabelQueue, NextTask, QueueSettings, Standing};
 pub use log::{Decision, LabelLog, LogLine};
 pub use people::People;

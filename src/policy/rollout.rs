@@ -8,7 +8,7 @@ use super::shaping::Rows;
 use crate::device::Readback;
 use crate::error::Result;
 use crate::lm::{LanguageModel, Passes, Sampled, Task, lora, sample};
-use crate::reward::RewardModel;
+use crate::reward::{Scorer, Scores, Unscored};
 use crate::run::interrupt::Interrupt;
 
 /// Episodes with everything known about them.
@@ -34,7 +34,8 @@ pub struct Rollout {
 pub struct Rollouts<'a> {
     /// ρ in the paper.
     pub reference: &'a LanguageModel,
-    pub reward_model: &'a RewardModel,
+    /// A reward model, or what else scores responses.
+    pub scorer: &'a dyn Scorer,
     pub task: Task,
     /// Rows in one pass.
     pub rows_at_once: usize,
@@ -60,15 +61,20 @@ impl Rollouts<'_> {
         let Sampled { responses, log_probs, values } = drawn;
         let (cut, valid) = self.cut(&responses);
         let passes = Passes::until(interrupt, self.rows_at_once);
-        let rewards = self.reward_model.rewards_in_passes(config, &queries, &cut, &passes)?;
+        let scores = self.scorer.score(Unscored { queries: &queries, responses: &cut, config }, &passes)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
         let log_prob_passes = log_probs_in_passes(reference, config, &contexts, &responses, temperature, &passes)?;
         // Both in one read: nothing in between needs the host.
-        let reward_passes = rewards.len();
-        let read = Readback::default().with_all(rewards).with_all(log_prob_passes).floats()?;
-        let (rewards, reference_log_probs) = read.split_at(reward_passes.min(read.len()));
-        let scores = penalize(&rewards.concat(), &valid, self.task.penalty_score);
+        let (on_host, on_device) = match scores {
+            Scores::OnHost(scores) => (scores, Vec::new()),
+            Scores::OnDevice(passes) => (Vec::new(), passes),
+        };
+        let score_passes = on_device.len();
+        let read = Readback::default().with_all(on_device).with_all(log_prob_passes).floats()?;
+        let (on_device, reference_log_probs) = read.split_at(score_passes.min(read.len()));
+        let scores = if on_host.is_empty() { widen_row(&on_device.concat()) } else { on_host };
+        let scores = penalize(&scores, &valid, self.task.penalty_score);
         let reference_log_probs = by_row(&reference_log_probs.concat(), responses.len());
         Ok(Rollout {
             contexts,
@@ -93,7 +99,8 @@ impl Rollouts<'_> {
     ) -> Result<(Vec<f64>, Vec<bool>)> {
         let (cut, valid) = self.cut(responses);
         let passes = Passes::until(interrupt, self.rows_at_once);
-        let scores = self.reward_model.score(&self.reference.config, queries, &cut, &passes)?;
+        let unscored = Unscored { queries, responses: &cut, config: &self.reference.config };
+        let scores = self.scorer.score(unscored, &passes)?.read()?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 
@@ -105,5 +112,9 @@ impl Rollouts<'_> {
 }
 
 fn widen(rows: &[Vec<f32>]) -> Rows {
-    rows.iter().map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
+    rows.iter().map(|row| widen_row(row)).collect()
+}
+
+fn widen_row(row: &[f32]) -> Vec<f64> {
+    row.iter().map(|&x| f64::from(x)).collect()
 }

@@ -2,8 +2,8 @@
 //! the penalty (`train_policy.py`, `lm_tasks.py`).
 
 /// Scores with those of responses that are not valid replaced by `penalty`.
-pub fn penalize(scores: &[f32], valid: &[bool], penalty: f64) -> Vec<f64> {
-    scores.iter().zip(valid).map(|(&score, &valid)| if valid { f64::from(score) } else { penalty }).collect()
+pub fn penalize(scores: &[f64], valid: &[bool], penalty: f64) -> Vec<f64> {
+    scores.iter().zip(valid).map(|(&score, &valid)| if valid { score } else { penalty }).collect()
 }
 
 #[cfg(test)]

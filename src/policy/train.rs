@@ -90,7 +90,13 @@ impl PolicyTraining<'_> {
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
         let written = loop {
-            let rollout = self.roll_out(&policy, state.updates)?;
+            let rollout = match self.roll_out(&policy, state.updates) {
+                Ok(rollout) => rollout,
+                Err(error) if state.updates == first_update => return Err(error),
+                Err(error) => {
+                    return Err(self.keep_before(error, &policy, &optimizer, &state, (&mut metrics, &mut samples)));
+                }
+            };
             let kl_coefficient = state.kl_coefficient;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
             self.check_health(&rollout, shaped.kl, &mut state)?;
@@ -177,7 +183,8 @@ impl PolicyTraining<'_> {
         let count = self.queries.len().max(1);
         let queries = (0..self.settings.batch_size).filter_map(|_| self.queries.get(below(count, &mut rng)));
         let length = self.rollouts.task.sampling.response_length;
-        let numbers = |row: usize| uniform(self.seed, Stream::Sampling, step, row as u64, length);
+        let seed = self.seed;
+        let numbers = |row: usize| uniform(seed, Stream::Sampling, step, row as u64, length);
         self.rollouts.roll_out(policy, queries.cloned().collect(), numbers, &self.interrupt)
     }
 
@@ -233,6 +240,26 @@ impl PolicyTraining<'_> {
     fn checkpoint_due(&self, state: &State) -> bool {
         let (done, every) = (state.updates as u64, self.settings.checkpoint_every_updates as u64);
         state.updates < self.stop_at && (self.journal.checkpoints.is_due(done, every) || self.interrupt.requested())
+    }
+
+    /// Where a rollout could not be made, such as by a command that scores and ended, the updates before it are
+    /// kept; unless the run is to give up what it is at.
+    fn keep_before(
+        &self,
+        error: Error,
+        policy: &Policy,
+        optimizer: &ModuleOptimizer,
+        state: &State,
+        logs: (&mut MetricsLog, &mut StepLog),
+    ) -> Error {
+        if self.interrupt.check().is_err() {
+            return error;
+        }
+        // Where that fails too, the first error says why.
+        match self.save(policy, optimizer, state, logs) {
+            Ok(path) => error.going_on_from(Some(path)),
+            Err(_) => error,
+        }
     }
 
     /// The logs come first: no checkpoint is ahead of them.

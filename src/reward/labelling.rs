@@ -112,9 +112,20 @@ impl Labelling<'_> {
         while log.labels() < self.wanted {
             let some = self.at_once.min(self.wanted - log.labels());
             let drawn = self.draw(numbers.by_ref().take(some), log.path())?;
-            let judged = drawn.iter().map(|question| judge(question, labeler, ties));
-            log.append_many(judged.collect::<Result<Vec<_>>>()?)?;
-            progress.advance(drawn.len() as u64);
+            let (mut judged, mut stopped) = (Vec::new(), Ok(()));
+            for question in &drawn {
+                match judge(question, labeler, ties) {
+                    Ok(record) => judged.push(record),
+                    // What was judged before is kept.
+                    Err(error) => {
+                        stopped = Err(error.going_on_from(Some(log.path().to_path_buf())));
+                        break;
+                    }
+                }
+            }
+            progress.advance(judged.len() as u64);
+            log.append_many(judged)?;
+            stopped?;
             if self.interrupt.requested() && log.labels() < self.wanted {
                 return Err(Error::Interrupted { checkpoint: Some(log.path().to_path_buf()) });
             }

@@ -14,6 +14,7 @@
 
 mod accuracy;
 mod collect;
+mod command_scorer;
 mod fit;
 mod labeler;
 mod labelling;
@@ -21,9 +22,11 @@ mod loss;
 mod memory;
 mod model;
 mod prepare;
+mod scorer;
 
 pub use accuracy::HeldOutAccuracy;
 pub use collect::Questions;
+pub use command_scorer::CommandScorer;
 pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
 pub use labeler::RewardLabeler;
 pub use labelling::{Labelling, Ties};
@@ -31,3 +34,4 @@ pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use memory::backward_that_fits;
 pub use model::{GainAndBias, RewardModel};
 pub use prepare::{RewardData, encode_comparisons, split, token_comparisons};
+pub use scorer::{Scorer, Scores, TextScorer, Unscored, WeightedSum};

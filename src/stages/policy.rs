@@ -5,16 +5,16 @@ use super::passes::settled;
 use crate::error::{Error, Result};
 use crate::lm::Task;
 use crate::policy::{PolicyTraining, Rollouts, TunedPolicy, backward_that_fits};
-use crate::reward::RewardModel;
+use crate::reward::Scorer;
 use crate::run::RunDirectory;
 
-/// Tunes the pretrained model for so many updates, those before counted.
+/// Tunes the pretrained model towards higher scores for so many updates, those before counted.
 ///
 /// # Errors
 /// As [`PolicyTraining::run`]; why a run stopped itself is noted in its folder.
 pub fn train_policy(
     session: &Session<'_>,
-    reward_model: &RewardModel,
+    scorer: &dyn Scorer,
     queries: &[Vec<u32>],
     stop_at: usize,
     directory: &RunDirectory,
@@ -29,7 +29,7 @@ pub fn train_policy(
         health: &settings.health,
         stop_at,
         backward,
-        rollouts: Rollouts { reference: model, reward_model, task, rows_at_once: backward.micro_batch_size },
+        rollouts: Rollouts { reference: model, scorer, task, rows_at_once: backward.micro_batch_size },
         queries,
         seed,
         journal: directory.journal()?,

@@ -160,7 +160,7 @@ impl StyleExperiment<'_> {
         let (queries_at_once, _) = queries_that_fit(model, &task, queries, models, pairs, device_memory)?;
         let rollouts = Rollouts {
             reference: model,
-            reward_model: &tuned.fit.fitted.model,
+            scorer: &tuned.fit.fitted.model,
             task,
             rows_at_once: settings.policy.micro_batch_size.min(ROWS_AT_ONCE),
         };

@@ -1,6 +1,7 @@
 //! One binary, so that Burn is linked once.
 
 mod adam;
+mod commands;
 mod compatibility;
 mod devices;
 mod extremes;

@@ -49,7 +49,7 @@ impl Models {
             query_prefix: Vec::new(),
             query_suffix: Vec::new(),
         };
-        Rollouts { reference: &self.reference, reward_model: &self.reward_model, task, rows_at_once: 64 }
+        Rollouts { reference: &self.reference, scorer: &self.reward_model, task, rows_at_once: 64 }
     }
 
     fn train(&self, folder: &Path, interrupt: Interrupt) -> Result<Vec<NamedTensor>> {
