@@ -163,6 +163,10 @@ mod tests {
         let results = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/results")).unwrap();
         texts.extend(results.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap()));
         texts.extend(PAGES.iter().map(|page| page.text.to_string()));
+        let recipes = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/recipes")).unwrap();
+        texts.extend(
+            recipes.map(|recipe| format!("```sh\n{}```\n", std::fs::read_to_string(recipe.unwrap().path()).unwrap())),
+        );
         let mut understood = 0;
         for command in texts.iter().flat_map(|text| commands(text)) {
             if let Err(error) = Arguments::try_parse_from(&command) {

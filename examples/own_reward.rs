@@ -1,0 +1,34 @@
+//! A reward of one's own: the policy is tuned towards short sentences, without labels and without a reward model.
+//!
+//! ```sh
+//! cargo run --release --example own_reward -- runs/own-reward
+//! ```
+
+use preftune::config::Config;
+use preftune::data::LeftOut;
+use preftune::data::queries::openings;
+use preftune::lm::{Queries, Task};
+use preftune::reward::TextScorer;
+use preftune::run::{Interrupt, Mode, RunDirectory};
+use preftune::stages::{Session, train_policy};
+use preftune::{Result, device, models};
+
+fn main() -> Result<()> {
+    let folder = std::env::args().nth(1).unwrap_or("runs/own-reward".into());
+    let device::OpenDevice { device, device_memory, .. } = device::open("cpu".parse()?)?;
+    let model = &models::open("storyteller", &device)?;
+    let mut settings = Config::default();
+    (settings.policy.updates, settings.policy.batch_size) = (8, 32);
+    let (settings, interrupt) = (&settings, &Interrupt::new());
+    let session = Session { model, settings, interrupt, device_memory, seed: 1, progress: Mode::Shown };
+    let task = Task::new(&settings.task, model)?;
+    let queries = Queries::Text(openings()?.train).tokens(model, &task, &mut LeftOut::default())?;
+    // A response without a period gets the penalty of the task, -1; the others end with theirs.
+    let shortness = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
+        Ok(texts.iter().map(|(_, response)| 2.0 - response.len() as f64 / 40.0).collect())
+    });
+    let updates = settings.policy.updates;
+    let tuned = train_policy(&session, &shortness, &queries, updates, &RunDirectory::open(folder)?)?;
+    println!("{}", tuned.written.describe(settings.task.penalty_score));
+    Ok(())
+}

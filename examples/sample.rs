@@ -1,0 +1,26 @@
+//! Continues an opening four times.
+//!
+//! ```sh
+//! cargo run --release --example sample -- "The old captain set down his glass."
+//! ```
+
+use preftune::config::Config;
+use preftune::lm::{Continuations, Task};
+use preftune::run::{Interrupt, Mode};
+use preftune::{Result, device, models};
+
+fn main() -> Result<()> {
+    let query = std::env::args().nth(1).unwrap_or("The old captain set down his glass.".into());
+    let device::OpenDevice { device, device_memory, .. } = device::open("cpu".parse()?)?;
+    let model = &models::open("storyteller", &device)?;
+    let task = &Task::new(&Config::default().task, model)?;
+    let (queries, interrupt, progress) = (&[query], Interrupt::new(), Mode::Quiet);
+    let continuations = Continuations { model, task, queries, responses: 4, seed: 1, interrupt, progress };
+    let (at_once, _) = continuations.rows_that_fit(device_memory)?;
+    continuations.draw(at_once, |part| {
+        for response in part.responses {
+            println!("{}{}", part.query, task.decode_response(model, response)?);
+        }
+        Ok(true)
+    })
+}
