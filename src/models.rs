@@ -49,7 +49,7 @@ pub fn open_reward_model(folder: &Path, policy: &LanguageModel, device: &Device)
     if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
         return Err(Error::input(
             folder,
-            "this reward model reads other tokens than the model that is to be scored writes",
+            "the reward model and the model that it is to score have different tokenizers or context lengths",
             "give both commands the same --model, or models with the same tokenizer and context length",
         ));
     }

@@ -24,9 +24,10 @@ use crate::run::Interrupt;
   preftune pretrain \"$(preftune fetch books)\" --out models/novels
   preftune fetch books 84 36 --json
 
-Environment: HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT,
-as the hub's own tools know them; XDG_CACHE_HOME, PREFTUNE_HOME, PREFTUNE_LABELS, PREFTUNE_GUTENBERG,
-PREFTUNE_RETRY_SECS, SSL_CERT_FILE, HTTPS_PROXY, ALL_PROXY, NO_PROXY: see `preftune guide fetching`")]
+Environment: HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE,
+HF_HUB_DOWNLOAD_TIMEOUT, as the hub's own tools know them; XDG_CACHE_HOME, PREFTUNE_HOME,
+PREFTUNE_LABELS, PREFTUNE_GUTENBERG, PREFTUNE_RETRY_SECS, SSL_CERT_FILE, HTTPS_PROXY,
+ALL_PROXY, NO_PROXY: see `preftune guide fetching`")]
 pub struct Arguments {
     /// gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 or OWNER/NAME[@REVISION] of the hub;
     /// labels/sentiment, labels/descriptiveness, labels/tldr or labels/cnndm; books [NUMBER...] of

@@ -39,8 +39,8 @@ use crate::stages::{self, Session, fingerprint_if_given, labelling, open_log, re
   preftune label --simulated --out comparisons.jsonl
   preftune label --labeler-command 'python3 choose.py' --out comparisons.jsonl
 
-Keys, on the page and at the terminal: 1 to 9 choose, 0 cannot tell, S skip, U undo; at the terminal also I for
-the instructions and Q to quit.")]
+Keys, on the page and at the terminal: 1 to 9 choose, 0 cannot tell, S skip, U undo;
+at the terminal also I for the instructions and Q to quit.")]
 pub struct Arguments {
     /// Let the sentiment classifier that ships with the program choose
     #[arg(long, conflicts_with_all = ["terminal", "port", "instructions", "name"])]
@@ -55,7 +55,7 @@ pub struct Arguments {
     /// Ask at this terminal, one key an answer, in place of a browser
     #[arg(long, conflicts_with = "port")]
     pub terminal: bool,
-    /// Whose answers those at the terminal are
+    /// The name of the person who answers at the terminal
     #[arg(long, value_name = "NAME", default_value = "me", requires = "terminal")]
     pub name: String,
     /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
@@ -150,6 +150,10 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let undecided = log.lines().iter().filter(|line| line.decision == Decision::CannotTell).count();
     let comparisons = log.labels();
     let agreements = Agreements::of(log.choices());
+    if comparisons < settings.labels.comparisons {
+        let wanted = settings.labels.comparisons;
+        common.say(&format!("{comparisons} of {wanted} labels are made; run the same command again to go on"));
+    }
     let text = format!("{comparisons} comparisons in {}{}", sanitize_path(&out), describe(&agreements));
     common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }

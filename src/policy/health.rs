@@ -85,7 +85,7 @@ pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokeniz
             sampling.response_length,
             truncation.after
         ),
-        "set task.truncate_token to a token that the model writes, or give it more device_memory; samples.jsonl shows what \
+        "set task.truncate_token to a token that the model writes, or give it more room with task.response_length_tokens; samples.jsonl shows what \
          it writes; health.responses_until_valid=0 lets it pass",
     ))
 }

@@ -54,15 +54,18 @@ impl HeldOutAccuracy {
     }
 }
 
-/// Such as `56.1% (95% interval 45.3 to 66.3; guessing: 25%)`, and what it says of the model if that is nothing.
+/// Such as `56.1% (95% interval 45.3 to 66.3; guessing: 25%) on 82 comparisons of queries not trained on`, and
+/// whether that says nothing of the model.
 impl fmt::Display for HeldOutAccuracy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Interval { low, high } = self.interval();
         let [accuracy, low, high, chance] = [self.accuracy, low, high, self.chance].map(|rate| 100.0 * rate);
         let chance = format!("{chance:.1}");
         let chance = chance.strip_suffix(".0").unwrap_or(&chance);
+        let (count, plural) = (self.comparisons, if self.comparisons == 1 { "" } else { "s" });
         write!(f, "{accuracy:.1}% (95% interval {low:.1} to {high:.1}; guessing: {chance}%)")?;
-        if self.may_be_guessing() { f.write_str(", which cannot be told from guessing") } else { Ok(()) }
+        write!(f, " on {count} comparison{plural} of queries not trained on")?;
+        if self.may_be_guessing() { f.write_str(": this cannot be told from guessing") } else { Ok(()) }
     }
 }
 
@@ -76,9 +79,14 @@ mod tests {
         // Wilson's interval of 6 in 10 is 31.3% to 83.2%, of 600 in 1,000 56.9% to 63.0%.
         assert_eq!(
             of(10).to_string(),
-            "60.0% (95% interval 31.3 to 83.2; guessing: 50%), which cannot be told from guessing"
+            "60.0% (95% interval 31.3 to 83.2; guessing: 50%) on 10 comparisons of queries not trained on: this cannot be told \
+             from guessing"
         );
-        assert_eq!(of(1000).to_string(), "60.0% (95% interval 56.9 to 63.0; guessing: 50%)");
+        assert_eq!(
+            of(1000).to_string(),
+            "60.0% (95% interval 56.9 to 63.0; guessing: 50%) on 1000 comparisons of queries not trained on"
+        );
+        assert!(of(1).to_string().contains(" on 1 comparison of queries"));
         assert!(of(0).may_be_guessing());
         let below = HeldOutAccuracy { accuracy: 0.1, comparisons: 200, chance: 0.375 };
         assert!(!below.may_be_guessing() && below.to_string().contains("guessing: 37.5%"), "{below}");

@@ -31,12 +31,18 @@ pub(super) fn temporary_file(folder: &Path, private: bool) -> io::Result<NamedTe
     #[cfg(not(unix))]
     let _ = private;
     for _ in 0..ATTEMPTS {
-        let file = builder.tempfile_in(folder)?;
+        let file = builder.tempfile_in(folder).map_err(without_temporary_name)?;
         if hold(file.as_file(), file.path())? {
             return Ok(file);
         }
     }
     Err(io::Error::other("other processes delete its temporary file"))
+}
+
+/// The error of the operating system: the name of a temporary file says nothing to its reader.
+fn without_temporary_name(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|error| error.source()?.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// The file at this path, created if need be and locked; `None` where another process has it locked.

@@ -35,10 +35,7 @@ impl RewardFit {
 
     /// That accuracy in words.
     pub fn describe_accuracy(&self) -> String {
-        self.held_out().map_or_else(
-            || "not measured: every query trains".into(),
-            |held_out| format!("{held_out} on {} comparisons of queries not trained on", held_out.comparisons),
-        )
+        self.held_out().map_or_else(|| "not measured: no query was held out".into(), |held_out| held_out.to_string())
     }
 }
 

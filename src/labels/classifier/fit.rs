@@ -57,7 +57,7 @@ impl Classifier {
         let counts = count(&sentences, settings.minimum_count);
         if counts.is_empty() {
             return Err(Error::usage(
-                format!("no word occurs in {} sentences", settings.minimum_count),
+                format!("no word occurs in {} sentences or more, and only such words count", settings.minimum_count),
                 "give more sentences, one a line",
             ));
         }

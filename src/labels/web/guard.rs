@@ -78,7 +78,7 @@ impl Guard {
             Method::POST => {
                 let own = host.map(|host| format!("http://{host}"));
                 if own.as_deref() != only(headers, ORIGIN) {
-                    return Some((StatusCode::FORBIDDEN, "this request comes from another page"));
+                    return Some((StatusCode::FORBIDDEN, "this request does not come from the page of label"));
                 }
             }
             _ => return Some((StatusCode::METHOD_NOT_ALLOWED, "only GET and POST")),

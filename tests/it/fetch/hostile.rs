@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::super::http_server::{HubModel, Reply, Server};
 use super::{Home, failed, is_weights, noise, serve, serve_with, small_model, succeeded};
+use crate::support::http_server::{HubModel, Reply, Server};
 
 #[test]
 fn another_length_than_announced_is_not_kept() {

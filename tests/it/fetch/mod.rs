@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::http_server::{HubModel, Reply, Request, Server};
+use crate::support::http_server::{HubModel, Reply, Request, Server};
 
 /// A home of its own, and an environment that knows only it and the server.
 struct Home(tempfile::TempDir);

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::http_server::{HubModel, Reply, Server};
 use super::{Home, failed, is_weights, noise, serve, serve_with, small_model, succeeded};
+use crate::support::http_server::{HubModel, Reply, Server};
 
 #[test]
 fn a_model_lies_in_the_layout_of_the_hub() {

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::super::http_server::{Reply, Server};
 use super::{Home, failed, noise};
+use crate::support::http_server::{Reply, Server};
 
 const LABELS: &str =
     r#"[{"query": [1, 50259], "sample0": [2], "sample1": [3], "sample2": [4], "sample3": [5], "best": 3}]"#;

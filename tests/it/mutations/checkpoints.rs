@@ -19,7 +19,8 @@ use super::json::Json;
 use super::safetensors::bits;
 use super::trial::{Kind, Outcome, folder, outcome, run};
 use super::{bytes, structure};
-use crate::{devices, tiny};
+use crate::numerics::devices;
+use crate::support::tiny;
 
 #[test]
 fn a_damaged_checkpoint_is_refused_or_opened_to_the_byte() {

@@ -13,7 +13,8 @@ use super::model::{Read, read, small, weights_of};
 use super::safetensors::{self, File, Tensors};
 use super::trial::{Kind, folder, outcome, run};
 use super::{bytes, structure};
-use crate::{devices, tiny};
+use crate::numerics::devices;
+use crate::support::tiny;
 
 #[test]
 fn a_damaged_folder_of_a_model_is_refused_or_loaded_to_the_bit() {

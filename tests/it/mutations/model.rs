@@ -11,7 +11,8 @@ use preftune::reward::RewardModel;
 use super::bytes;
 use super::safetensors::{File, Tensors, bits, theirs};
 use super::trial::{Kind, outcome, run};
-use crate::{devices, tiny};
+use crate::numerics::devices;
+use crate::support::tiny;
 
 #[test]
 fn damaged_weights_are_refused_or_loaded_to_the_bit() {

@@ -1,0 +1,5 @@
+//! What several of the tests need: small models, small runs, a server.
+
+pub mod http_server;
+pub mod small_runs;
+pub mod tiny;
