@@ -231,7 +231,7 @@ fn label(page: &Page, how_long: Duration) -> [Times; 2] {
 
 /// The median answer takes less than `most` milliseconds.
 fn median_among(connections: usize, how_long: Duration, warm_up: Duration, most: f64) {
-    let page = Page::with_questions(20_000);
+    let page = Page::with_questions(60_000);
     println!("                        connections   answers   new: median, worst ms   kept: median, worst ms");
     for kind in KINDS {
         let attackers = attack(kind, connections, page.port);
