@@ -43,7 +43,7 @@ impl LabelLog {
     /// that can be read again, such as a pipe, or when the operating system refuses.
     pub fn open(path: &Path) -> Result<Self> {
         // Behind such a name may lie the file that the results are printed to.
-        if path.starts_with("/dev") || path.starts_with("/proc") {
+        if ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"].iter().any(|place| path.starts_with(place)) {
             return Err(no_file(path));
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
@@ -486,6 +486,7 @@ mod tests {
     fn a_log_is_a_file() {
         let refusal = LabelLog::open(Path::new("/dev/zero")).unwrap_err();
         assert!(refusal.to_string().contains("/dev/zero is a pipe or a device"), "{refusal}");
+        assert_eq!(LabelLog::open(Path::new("/dev/stdout")).unwrap_err().exit_code(), 2);
     }
 
     #[cfg(target_os = "linux")]
