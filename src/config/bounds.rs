@@ -9,7 +9,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::Config;
-use super::merge::{find, keys};
+use super::keys::{find, keys};
 use crate::error::{Error, Result};
 
 /// The values that a setting may have.

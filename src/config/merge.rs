@@ -5,6 +5,7 @@ use toml::{Table, Value};
 
 use super::Config;
 use super::bounds::{bounds_of, shortened, shown};
+use super::keys::{find, join, keys};
 use crate::error::{Error, Result};
 use crate::format_version::{FormatVersion, NEWER_HINT, NEWEST_VERSION};
 
@@ -59,15 +60,6 @@ impl Settings {
             let message = error.to_string().trim_end().replace('\n', " ");
             Error::usage(message, "`preftune presets --settings` lists every setting with its bounds")
         })
-    }
-}
-
-/// The value of a key such as `policy.kl.target`.
-pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
-    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
-    match table.get(section)? {
-        Value::Table(inner) => find(inner, rest),
-        value => Some(value),
     }
 }
 
@@ -149,27 +141,6 @@ pub(super) fn parse_set(set: &str) -> Result<Table> {
         table = Table::from_iter([(section.to_string(), Value::Table(table))]);
     }
     Ok(table)
-}
-
-/// Every key of a table and of those in it, with its sections.
-pub(super) fn keys(table: &Table) -> Vec<String> {
-    let mut found = Vec::new();
-    collect_keys(table, "", &mut found);
-    found
-}
-
-fn collect_keys(table: &Table, section: &str, keys: &mut Vec<String>) {
-    for (name, value) in table {
-        let key = join(section, name);
-        match value {
-            Value::Table(inner) => collect_keys(inner, &key, keys),
-            _ => keys.push(key),
-        }
-    }
-}
-
-fn join(section: &str, name: &str) -> String {
-    if section.is_empty() { name.to_string() } else { format!("{section}.{name}") }
 }
 
 /// The key itself first, then its section: people misplace a key more often than they misspell it.

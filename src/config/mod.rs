@@ -1,6 +1,7 @@
 //! Every setting of a run in one typed tree: the defaults, and what files and arguments change.
 
 mod bounds;
+mod keys;
 mod merge;
 mod presets;
 mod sections;

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::address::Address;
 use super::fetch_error::FetchError;
-use super::http::wait;
+use super::waiting::wait;
 use crate::run::Interrupt;
 
 /// Bytes read at once.

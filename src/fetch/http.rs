@@ -1,7 +1,7 @@
 //! One request at a time over HTTP, with redirects: who may see the token, where a redirect may
 //! lead, and how a stop is noticed while a server is silent.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, LOCATION, RETRY_AFTER};
@@ -12,14 +12,12 @@ use super::body::{self, Body};
 use super::connection;
 use super::endpoints::Endpoints;
 use super::fetch_error::{FetchError, status_text};
+use super::waiting::wait;
 use crate::error::{Error, Result};
 use crate::run::Interrupt;
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 5;
-
-/// How often a wait looks whether the user asked to stop.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// Whether a redirect to another server is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,30 +191,4 @@ fn accepted(answer: Answer, address: &Address) -> std::result::Result<Answer, Fe
         }
         _ => Err(FetchError::Refused { status, what }),
     }
-}
-
-/// The next message, or `None` if there will be none.
-pub(super) fn wait<T>(receiver: &Receiver<T>, interrupt: &Interrupt) -> std::result::Result<Option<T>, FetchError> {
-    loop {
-        if interrupt.requested() {
-            return Err(FetchError::Interrupted);
-        }
-        match receiver.recv_timeout(GLANCE) {
-            Ok(message) => return Ok(Some(message)),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-/// Sleeps, unless the user asks to stop.
-pub(super) fn sleep(length: Duration, interrupt: &Interrupt) -> std::result::Result<(), FetchError> {
-    let began = std::time::Instant::now();
-    while let Some(left) = length.checked_sub(began.elapsed()) {
-        if interrupt.requested() {
-            return Err(FetchError::Interrupted);
-        }
-        std::thread::sleep(left.min(GLANCE));
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::fetch_error::FetchError;
-use super::http::sleep;
+use super::waiting::sleep;
 use crate::error::Error;
 use crate::run::{Interrupt, files};
 

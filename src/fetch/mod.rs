@@ -21,6 +21,7 @@ mod plain;
 mod retry;
 mod targets;
 mod validator;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::fetch_error::FetchError;
-use super::http::{Client, sleep};
+use super::http::Client;
+use super::waiting::sleep;
 
 /// Attempts in a row that bring nothing.
 pub(super) const ATTEMPTS: u32 = 5;

@@ -21,6 +21,7 @@ mod shaping;
 mod statistics;
 mod train;
 mod update;
+mod update_settings;
 mod written;
 
 pub use advantages::{Advantages, estimate, whiten};
@@ -33,5 +34,6 @@ pub use score::penalize;
 pub use shaping::{Rows, Shaped, mean_of_sums, shape};
 pub use statistics::{Minibatch, StepStatistics};
 pub use train::{PolicyTraining, TunedPolicy, latest_policy};
-pub use update::{UpdateSettings, Updated, gradients, loss, minibatch, update};
+pub use update::{Updated, gradients, loss, minibatch, update};
+pub use update_settings::UpdateSettings;
 pub use written::Written;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::shaping::Rows;
-use super::update::UpdateSettings;
+use super::update_settings::UpdateSettings;
 use crate::statistics::{mean, population_variance};
 
 /// Rows of one step, each `[rows][response]`.

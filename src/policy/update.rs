@@ -12,56 +12,11 @@ use super::model::{Policy, ResponseStatistics};
 use super::rollout::Rollout;
 use super::shaping::Rows;
 use super::statistics::{Minibatch, StepStatistics};
-use crate::config;
+use super::update_settings::UpdateSettings;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{Backward, GradientSquares, ModelConfig, ResponseBatch};
+use crate::lm::{GradientSquares, ModelConfig, ResponseBatch};
 use crate::run::health::check_finite;
-use crate::run::interrupt::Interrupt;
-
-/// What an update is governed by.
-#[derive(Debug, Clone)]
-pub struct UpdateSettings {
-    pub learning_rate: f64,
-    pub temperature: f64,
-    pub minibatches: usize,
-    pub backward: Backward,
-    pub clip_range: f64,
-    pub clip_range_value: f64,
-    pub value_coefficient: f64,
-    /// γ
-    pub discount: f64,
-    /// λ
-    pub gae_lambda: f64,
-    pub whiten_rewards: bool,
-    /// Gives the update up.
-    pub interrupt: Interrupt,
-}
-
-impl UpdateSettings {
-    /// Those of the settings, with what they leave open.
-    pub fn new(
-        settings: &config::Policy,
-        backward: Backward,
-        learning_rate: f64,
-        temperature: f64,
-        interrupt: &Interrupt,
-    ) -> Self {
-        Self {
-            learning_rate,
-            temperature,
-            minibatches: settings.minibatches,
-            backward,
-            clip_range: settings.clip_range,
-            clip_range_value: settings.clip_range_value,
-            value_coefficient: settings.value_coefficient,
-            discount: settings.discount,
-            gae_lambda: settings.gae_lambda,
-            whiten_rewards: settings.whiten_rewards,
-            interrupt: interrupt.clone(),
-        }
-    }
-}
 
 /// The policy after an update, and what each of its steps saw.
 pub struct Updated {
@@ -77,7 +32,7 @@ pub struct Updated {
 ///
 /// # Errors
 /// When a row cannot be read by the model, a number was not finite in any of the steps, or the device fails,
-/// and as [`Interrupt::check`].
+/// and as [`crate::run::interrupt::Interrupt::check`].
 pub fn update(
     mut policy: Policy,
     optimizer: &mut ModuleOptimizer,

@@ -12,6 +12,7 @@ mod page;
 mod reward_charts;
 mod run_folder;
 mod run_report;
+mod run_report_input;
 mod scale;
 mod summary;
 mod svg;
@@ -20,7 +21,8 @@ mod text;
 pub use chart::{Chart, Series};
 pub use interval_chart::IntervalChart;
 pub use run_folder::{Judgment, Verdict, check_judgments};
-pub use run_report::{MetricsRow, RunReportInput, run_report};
+pub use run_report::run_report;
+pub use run_report_input::{MetricsRow, RunReportInput};
 pub use text::escape;
 
 /// What the page says. Empty parts are left out of it.

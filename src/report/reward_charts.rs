@@ -1,6 +1,6 @@
 //! Charts of the reward model, beside guessing.
 
-use super::run_report::{Guessing, MetricsRow, RunReportInput, series};
+use super::run_report_input::{Guessing, MetricsRow, RunReportInput, series};
 use super::text::{number, percent};
 use super::{Chart, Series};
 use crate::reward::HeldOutAccuracy;

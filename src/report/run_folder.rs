@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::run_report::Guessing;
+use super::run_report_input::Guessing;
 use super::{Contestants, MetricsRow, RunReportInput, SampleRow};
 use crate::config::Config;
 use crate::data::entries::Entries;

@@ -1,7 +1,7 @@
 //! What happened in a run: the sentences and the numbers at the top of its report.
 
 use super::reward_charts::held_out_of;
-use super::run_report::{RunReportInput, has_penalties, points};
+use super::run_report_input::{RunReportInput, has_penalties, points};
 use super::text::{number, percent};
 use super::{KeyFigure, MetricsRow, Verdict};
 use crate::eval::WinRate;

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::fit::NormalizationSamples;
 use crate::data::LeftOut;
 use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
@@ -15,6 +14,13 @@ use crate::run::random::{Stream, below, generator, shuffled, uniform};
 
 /// Bytes that the log keeps in memory of a comparison, whose texts stay in the file.
 const OF_A_COMPARISON: u64 = 200;
+
+/// Responses of the reference, on which rewards are normalized.
+#[derive(Debug, Clone, Default)]
+pub struct NormalizationSamples {
+    pub queries: Vec<Vec<u32>>,
+    pub responses: Vec<Vec<u32>>,
+}
 
 /// Draws the questions of a run. Each is known by its number, which with the seed decides the query, the
 /// responses, and their order on the screen.

@@ -6,6 +6,7 @@ use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::HeldOutAccuracy;
+use super::collect::NormalizationSamples;
 use super::loss::{RewardStep, TokenComparison, judge, train_step};
 use super::model::{GainAndBias, RewardModel};
 use super::prepare::RewardData;
@@ -26,13 +27,6 @@ const MEASUREMENTS: usize = 8;
 
 /// Comparisons shown a measurement.
 const SAMPLES: usize = 3;
-
-/// Responses of the reference, on which rewards are normalized.
-#[derive(Debug, Clone, Default)]
-pub struct NormalizationSamples {
-    pub queries: Vec<Vec<u32>>,
-    pub responses: Vec<Vec<u32>>,
-}
 
 /// A reward-model training run.
 pub struct RewardTraining<'a> {

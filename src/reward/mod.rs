@@ -25,9 +25,9 @@ mod prepare;
 mod scorer;
 
 pub use accuracy::HeldOutAccuracy;
-pub use collect::Questions;
+pub use collect::{NormalizationSamples, Questions};
 pub use command_scorer::CommandScorer;
-pub use fit::{FittedReward, NormalizationSamples, RewardTraining};
+pub use fit::{FittedReward, RewardTraining};
 pub use labeler::RewardLabeler;
 pub use labelling::{Labelling, Ties};
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};

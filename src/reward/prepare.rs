@@ -2,8 +2,7 @@
 
 use std::io::BufRead;
 
-use super::collect::draw_normalization_samples;
-use super::fit::NormalizationSamples;
+use super::collect::{NormalizationSamples, draw_normalization_samples};
 use super::loss::{TokenComparison, hash_of};
 use crate::config::Config;
 use crate::data::comparisons::Comparison;
