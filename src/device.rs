@@ -101,18 +101,18 @@ pub struct OpenDevice {
 pub struct DeviceMemory {
     /// Memory that may be used; a GPU does not say.
     pub free: Option<u64>,
-    /// Whether that is what a limit on the address space leaves (`ulimit -v`), and the machine has more.
+    /// True if `free` is set by a limit on the address space (`ulimit -v`), and not by the machine.
     pub is_limited: bool,
     /// The largest single buffer; a CPU has no such limit.
     pub buffer: Option<u64>,
 }
 
-/// Of a limit on the address space (`ulimit -v`), the program takes up to three times what it uses: measured
-/// with rewards, policies and samples at the least limit with which each still ended.
+/// Address space reserved for each byte in use, under a limit (`ulimit -v`): at most three bytes, measured with
+/// `train-reward`, `train-policy` and `sample` at the smallest limit at which each still succeeded.
 const ADDRESS_SPACE_A_BYTE_IN_USE: u64 = 3;
 
-/// With less, threads could not be started in what the allocator has not reserved: such limits, up to 1,440 MB,
-/// ended the program in the middle of its work.
+/// Smallest address space to start with, in bytes. The allocator reserves so much that with less, up to 1,440 MB,
+/// threads could not be started and the program ended in the middle of its work.
 const LEAST_ADDRESS_SPACE: u64 = 1_800_000_000;
 
 impl DeviceMemory {

@@ -15,7 +15,7 @@ use crate::run::interrupt::Interrupt;
 /// How often an interruption is looked for while an answer is waited for.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What the program is asked, one a line.
+/// A question to the program: one line of JSON.
 #[derive(Debug, Serialize)]
 struct Asked<'a> {
     query: &'a str,
@@ -73,7 +73,7 @@ impl ExternalCommand {
         json::from_slice(answer.as_bytes()).map_err(|_| self.wrong(&answer, "one line of JSON"))
     }
 
-    /// That an answer is not what was asked for.
+    /// The error for an answer that has the wrong form.
     pub fn wrong(&self, answer: &dyn std::fmt::Display, expected: &str) -> Error {
         Error::failed(
             format!("the command {:?} answered question {} with {answer}", self.command, self.answered),
@@ -130,7 +130,7 @@ impl Drop for ExternalCommand {
     }
 }
 
-/// In a process group of its own, so that Ctrl-C reaches this program alone.
+/// A shell in a process group of its own, so that Ctrl-C reaches this program alone.
 #[cfg(unix)]
 fn shell(command: &str) -> Command {
     use std::os::unix::process::CommandExt;

@@ -31,7 +31,7 @@ pub fn open(model: impl AsRef<Path>, device: &Device) -> Result<LanguageModel> {
 /// The tokenizer of such a model.
 ///
 /// # Errors
-/// As [`open`].
+/// The errors of [`open`].
 pub fn open_tokenizer(model: impl AsRef<Path>) -> Result<Tokenizer> {
     with_files_of(model.as_ref(), |files| Ok(files.tokenizer.read(&files.folder)?.0))
 }
@@ -56,7 +56,7 @@ pub fn open_reward_model(folder: &Path, policy: &LanguageModel, device: &Device)
     Ok(reward_model)
 }
 
-/// A model as a run folder remembers it, which may be inside the program.
+/// The fingerprint of a model, by which a run folder recognizes it; the model may be inside the program.
 ///
 /// # Errors
 /// When its files cannot be read.
@@ -76,7 +76,7 @@ pub fn fingerprint(model: &Path) -> Result<Input> {
 /// The same for the folder of a model: its other files may come and go.
 ///
 /// # Errors
-/// As [`fingerprint`].
+/// The errors of [`fingerprint`].
 pub fn fingerprint_of_folder(role: &str, folder: &Path) -> Result<Input> {
     let input = Input::new(role, folder.display(), files::digest(folder, hugging_face::is_file_of_model)?);
     let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());

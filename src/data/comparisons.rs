@@ -101,8 +101,8 @@ pub struct Undone {
 }
 
 impl Undone {
-    /// Whether it can mean an answer with this id by this labeler. Of several, it takes back the last that was not
-    /// taken back before, whether that chose a response or not.
+    /// True if this line can take back an answer with this id by this labeler. Of several such answers, the last that
+    /// still counts is taken back, whether it chose a response or not.
     pub fn takes_back(&self, id: &str, labeler: &str) -> bool {
         self.undo == id && (self.labeler.is_empty() || self.labeler == labeler)
     }
@@ -174,7 +174,7 @@ pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
 /// Every line of a label log.
 ///
 /// # Errors
-/// As [`parse_record`], with the number of the line.
+/// The errors of [`parse_record`].
 pub fn parse_records(text: &str, path: &Path) -> Result<Vec<Record>> {
     let text = without_byte_order_mark(text);
     let complete_lines = text.matches('\n').count();

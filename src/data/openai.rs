@@ -38,7 +38,7 @@ impl PickBest {
         [&self.sample0, &self.sample1, &self.sample2, &self.sample3].map(Vec::as_slice)
     }
 
-    /// As an entry of the array that [`LabelReader`] reads.
+    /// JSON of this judgment: an entry of the array that [`LabelReader`] reads.
     pub fn to_json(&self) -> String {
         // Cannot fail: serde_json refuses only keys that are not strings.
         serde_json::to_string(self).unwrap_or_default()
@@ -109,7 +109,7 @@ impl<R: BufRead> Iterator for LabelReader<R> {
 /// The queries of a file, each once, in order of first appearance, without padding; the others are counted.
 ///
 /// # Errors
-/// That of the first bad judgment.
+/// The error of the first bad judgment.
 pub fn distinct_queries(
     labels: impl Iterator<Item = Result<PickBest>>,
     left_out: &mut LeftOut,

@@ -3,9 +3,9 @@
 /// A page of the manual.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// What it is called for.
+    /// The name that `preftune guide` takes.
     pub name: &'static str,
-    /// In Markdown: a title, a sentence that says what the page is for, and the rest.
+    /// Markdown: a title, a sentence that says what the page is for, and the rest.
     pub text: &'static str,
 }
 

@@ -22,7 +22,7 @@ pub struct Question {
 /// The query and the responses of a question.
 pub type Asked = (String, Vec<String>);
 
-/// What makes two questions the same: their query and their responses, in the order in which these are listed.
+/// Identity of a question: a digest of the query and of the responses in the order in which these are listed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QuestionDigest([u8; 16]);
 

@@ -66,8 +66,8 @@ pub fn label_to_comparison(label: &PickBest, number: usize, path: &Path, tokeniz
     })
 }
 
-/// Whether its query or a sample, as text, is other tokens: some were drawn that the tokenizer does not make of
-/// their text, and of a character that was cut no text is left.
+/// True if the text of the query or of a sample encodes to other tokens: some sampled tokens are not those that the
+/// tokenizer makes of their text, and a truncated character leaves no text.
 ///
 /// # Errors
 /// When the tokenizer fails.
@@ -92,7 +92,7 @@ pub struct LabelEncoder<'a> {
 }
 
 impl<'a> LabelEncoder<'a> {
-    /// For a file of comparisons.
+    /// An encoder for the comparisons of one file.
     ///
     /// # Errors
     /// [`Error::Input`] for another tokenizer than GPT-2's.
@@ -116,7 +116,7 @@ impl<'a> LabelEncoder<'a> {
     /// The `number`th comparison, which was measured.
     ///
     /// # Errors
-    /// As [`Self::measure`], and [`Error::Input`] for one that is longer than any that was.
+    /// The errors of [`Self::measure`], and [`Error::Input`] for a comparison longer than any that was measured.
     pub fn encode(&self, number: usize, comparison: &Comparison) -> Result<PickBest> {
         let mut label = self.tokens(number, comparison)?;
         let longest_sample = label.samples().into_iter().map(<[u32]>::len).fold(0, usize::max);

@@ -243,8 +243,8 @@ impl PolicyTraining<'_> {
         state.updates < self.stop_at && (self.journal.checkpoints.is_due(done, every) || self.interrupt.requested())
     }
 
-    /// Where a rollout could not be made, such as by a command that scores and ended, the updates before it are
-    /// kept; unless the run is to give up what it is at.
+    /// Saves the updates before a rollout that failed, such as by an external command that ended; not when the run was
+    /// asked to abort the current step.
     fn keep_before(
         &self,
         error: Error,

@@ -10,9 +10,9 @@ use crate::lm::{ModelConfig, Passes, Tokenizer};
 /// Responses to be scored, each to the query of the same place.
 #[derive(Debug, Clone, Copy)]
 pub struct Unscored<'a> {
-    /// In tokens, as the reward model reads them: without prefix and suffix of the task.
+    /// Queries in tokens, without prefix and suffix of the task: as the reward model reads them.
     pub queries: &'a [Vec<u32>],
-    /// In tokens, cut where the task cuts.
+    /// Responses in tokens, truncated by the rule of the task.
     pub responses: &'a [Vec<u32>],
     /// The shape of the model whose tokens these are.
     pub config: &'a ModelConfig,

@@ -25,8 +25,8 @@ pub fn demand(folder: &Path, needed: u64, what: &str) -> Result<()> {
     }
 }
 
-/// Of an error that a full disk caused, the same with what was to be written, if that is known, and what is
-/// free; of others, themselves.
+/// Adds to an error that a full disk caused the size of what was to be written, if that is known, and the free
+/// space; returns other errors unchanged.
 pub fn with_numbers(source: io::Error, folder: &Path, needed: Option<u64>) -> io::Error {
     match source.kind() {
         kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {

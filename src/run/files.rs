@@ -13,7 +13,7 @@ use super::foreign::foreign_kind;
 use super::leftovers;
 use crate::error::{Error, Result};
 
-/// What comes out of a pipe or a device is read up to here: it may have no end.
+/// Size limit of input from a pipe or a device, in bytes: it may have no end.
 const MOST_OF_A_PIPE: u64 = 256 << 20;
 
 /// The bytes of a file, which is no pipe or device.
@@ -36,7 +36,7 @@ fn read_start(file: fs::File, path: &Path, most: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// Whether what is there can be read only once, and may have no end.
+/// True for a pipe or a device, which can be read only once and may have no end.
 fn is_pipe_or_device(path: &Path) -> bool {
     path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
@@ -56,7 +56,7 @@ pub fn open(path: &Path) -> Result<fs::File> {
     open_anything(path)
 }
 
-/// What only a file can be: opening a pipe may wait for ever, and a device may have no end.
+/// Refuses a pipe or a device where a file is needed: opening a pipe may block, and a device may have no end.
 ///
 /// # Errors
 /// [`Error::Input`] for another thing at this path; nothing there is fine.
@@ -210,7 +210,7 @@ fn write(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
     sync_folder(folder_of(path))
 }
 
-/// Of what fails, nothing is left on the disk when this returns.
+/// Writes through a temporary file; a failure leaves nothing on the disk.
 fn write_temporary(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
     fault_point("nothing written");
     let mut file = leftovers::temporary_file(folder_of(path), private)?;
@@ -230,7 +230,7 @@ fn publish(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// That a file could not be written: of a full disk with the bytes it needs, if they are known.
+/// The error for a file that could not be written; for a full disk it names the bytes needed, if they are known.
 pub fn not_written(path: &Path, source: io::Error, needed: Option<u64>) -> Error {
     Error::file("write", path, disk_space::with_numbers(source, folder_of(path), needed))
 }

@@ -33,7 +33,7 @@ pub fn fetched_file(path: &Path) -> Result<PathBuf> {
 /// Queries of a file or of a folder of books; with neither, the story openings for training.
 ///
 /// # Errors
-/// As [`Queries::from_file`] and [`Queries::from_books`].
+/// The errors of [`Queries::from_file`] and [`Queries::from_books`].
 pub fn read_queries(
     path: Option<&Path>,
     model: &LanguageModel,
@@ -94,7 +94,7 @@ pub fn fingerprint_of_file(role: &str, path: &Path) -> Result<Input> {
 /// The same where there may be none.
 ///
 /// # Errors
-/// As [`fingerprint_of_file`].
+/// The errors of [`fingerprint_of_file`].
 pub fn fingerprint_if_given(role: &str, path: Option<&PathBuf>) -> Result<Option<Input>> {
     path.map(|path| fingerprint_of_file(role, path)).transpose()
 }

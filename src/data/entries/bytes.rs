@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Of one entry no more is read: a file without line ends, or one without end, would fill the memory.
+/// Size limit of one entry: a file without line ends, or without an end, would fill the memory.
 const LARGEST_ENTRY_BYTES: usize = 256 << 20;
 
 /// What is left of a file, and where it begins.

@@ -47,12 +47,12 @@ impl Index {
         self.labels
     }
 
-    /// What was answered and not taken back, oldest first.
+    /// The answers that were not taken back, oldest first.
     fn answers(&self) -> impl DoubleEndedIterator<Item = &LogLine> + Clone {
         self.answers.iter().filter_map(|&answer| self.lines.get(answer))
     }
 
-    /// Of these, the answers that choose a response.
+    /// The answers that choose a response and were not taken back, oldest first.
     pub(super) fn choices(&self) -> impl Iterator<Item = &LogLine> + Clone {
         self.answers().filter(|answer| answer.is_choice())
     }

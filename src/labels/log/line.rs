@@ -10,18 +10,18 @@ use crate::labels::question::QuestionDigest;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     pub decision: Decision,
-    /// Of the question; of what was taken back, where the line takes something back.
+    /// The id of the question; in a line that takes an answer back, the id of that answer.
     pub id: Box<str>,
     pub labeler: Arc<str>,
     /// Milliseconds from showing the question to the answer.
     pub ms: Option<u64>,
-    /// Of the query and the responses; of nothing, where the line takes something back.
+    /// The digest of query and responses; a line that takes an answer back has the default.
     pub question: QuestionDigest,
     /// Bytes of the file before this line.
     pub(super) offset: u64,
 }
 
-/// What a line says.
+/// The decision that a line records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     Best {
@@ -62,12 +62,12 @@ impl LogLine {
         }
     }
 
-    /// Whether it answers a question, by choosing or not.
+    /// True for an answer to a question, whether it chooses a response or not.
     pub fn is_answer(&self) -> bool {
         self.decision != Decision::TakenBack
     }
 
-    /// Whether it chooses a response.
+    /// True for an answer that chooses a response.
     pub fn is_choice(&self) -> bool {
         matches!(self.decision, Decision::Best { .. })
     }

@@ -18,7 +18,7 @@ use crate::stages::with_reasons;
 pub(super) struct Source<'a> {
     path: &'a Path,
     question: Option<&'a str>,
-    /// Of a file of the original.
+    /// The tokenizer, for a file of the original.
     tokenizer: Option<Tokenizer>,
     /// Its comparisons, if it cannot be read twice.
     in_memory: Option<Vec<Comparison>>,
@@ -109,7 +109,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What a file says, an entry after the other.
+/// Reader of a file, one entry after the other.
 enum Reader<'a, R> {
     Preferences(Box<PreferenceReader<R>>),
     Original(Box<OriginalReader<'a, R>>),
