@@ -8,11 +8,14 @@ use burn::module::Module;
 use preftune::config::Config;
 use preftune::data::LeftOut;
 use preftune::data::queries::openings;
-use preftune::lm::{Adam, Backward, Queries, ScalarHead, Task};
-use preftune::policy::{Policy, Rollouts, UpdateSettings, shape, update};
-use preftune::reward::TextScorer;
-use preftune::run::Interrupt;
-use preftune::run::random::{Stream, uniform};
+use preftune::lm::ScalarHead;
+use preftune::platform::Interrupt;
+use preftune::policy::ppo::update;
+use preftune::policy::{Policy, Rollouts, UpdateSettings, shape};
+use preftune::random::{Stream, uniform};
+use preftune::task::TextScorer;
+use preftune::task::{Queries, Task};
+use preftune::training::{Adam, Backward};
 use preftune::{Result, device, models};
 
 fn main() -> Result<()> {

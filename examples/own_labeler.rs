@@ -7,7 +7,8 @@
 use preftune::config::Config;
 use preftune::data::queries::openings;
 use preftune::labels::{Judgment, Labeler};
-use preftune::run::{Interrupt, Mode, RunDirectory};
+use preftune::platform::{Interrupt, Mode};
+use preftune::run::RunDirectory;
 use preftune::stages::{Session, StyleExperiment};
 use preftune::{Result, device, models};
 

@@ -5,7 +5,7 @@
 //! ```
 
 use preftune::lm::Precision;
-use preftune::run::files;
+use preftune::platform::files;
 use preftune::{Result, device, models};
 
 fn main() -> Result<()> {

@@ -7,10 +7,11 @@
 use preftune::config::Config;
 use preftune::data::LeftOut;
 use preftune::data::queries::openings;
-use preftune::lm::{Queries, Task};
-use preftune::reward::TextScorer;
-use preftune::run::{Interrupt, Mode, RunDirectory};
+use preftune::platform::{Interrupt, Mode};
+use preftune::run::RunDirectory;
 use preftune::stages::{Session, train_policy};
+use preftune::task::TextScorer;
+use preftune::task::{Queries, Task};
 use preftune::{Result, device, models};
 
 fn main() -> Result<()> {

@@ -5,8 +5,9 @@
 //! ```
 
 use preftune::config::Config;
-use preftune::lm::{Continuations, Task};
-use preftune::run::{Interrupt, Mode};
+use preftune::platform::{Interrupt, Mode};
+use preftune::stages::Continuations;
+use preftune::task::Task;
 use preftune::{Result, device, models};
 
 fn main() -> Result<()> {

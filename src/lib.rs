@@ -45,7 +45,6 @@ pub mod data;
 pub mod device;
 mod error;
 pub mod eval;
-pub mod external_command;
 pub mod fetch;
 mod finite;
 pub mod format_version;
@@ -54,9 +53,9 @@ mod json;
 pub mod labels;
 pub mod lm;
 pub mod models;
-pub mod parallel;
+pub mod platform;
 pub mod policy;
-mod process_limits;
+pub mod random;
 pub mod report;
 pub mod reward;
 pub mod run;
@@ -64,6 +63,8 @@ pub mod sanitize;
 pub mod stages;
 pub mod statistics;
 pub mod supervised;
+pub mod task;
+pub mod training;
 
 pub use error::{Error, Result};
 

@@ -15,9 +15,11 @@ use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::lm::{LanguageModel, ModelFiles, Tokenizer, hugging_face, model_folder, shipped, shipped_digests};
+use crate::lm::files::{hugging_face, model_folder, shipped};
+use crate::lm::{LanguageModel, ModelFiles, Tokenizer, shipped_digests};
+use crate::platform::files;
 use crate::reward::RewardModel;
-use crate::run::{Input, files};
+use crate::run::Input;
 
 /// A language model on this device.
 ///

@@ -5,14 +5,17 @@ use burn::tensor::Device;
 use preftune::Result;
 use preftune::config::AdamForm;
 use preftune::device::{Readback, read_floats};
-use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Adam, Backward, Passes, TokenBatch, Truncation, select_rows};
+use preftune::lm::network::parameters::NamedTensor;
+use preftune::lm::{Passes, TokenBatch, select_rows};
+use preftune::platform::Interrupt;
+use preftune::policy::ppo::update;
 use preftune::policy::{
-    Adaptive, KlController, Minibatch, Policy, Rollout, StepStatistics, UpdateSettings, minibatch, shape, update,
+    Adaptive, KlController, Minibatch, Policy, Rollout, StepStatistics, UpdateSettings, minibatch, shape,
 };
 use preftune::reward::{GainAndBias, RewardModel, RewardStep, TokenComparison, train_step};
-use preftune::run::Interrupt;
-use preftune::run::learning_rate::linear_to_zero;
+use preftune::task::Truncation;
+use preftune::training::learning_rate::linear_to_zero;
+use preftune::training::{Adam, Backward};
 use serde_json::{Map, Value, json};
 
 use super::fixture::{Fixture, PpoInput};

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use preftune::lm::hugging_face::{CONFIG_FILE, HEADS_FILE, WEIGHTS_FILE, load_transformer};
-use preftune::lm::parameters::NamedTensor;
-use preftune::lm::tensor_file::read_safetensors;
+use preftune::lm::files::hugging_face::{CONFIG_FILE, HEADS_FILE, WEIGHTS_FILE, load_transformer};
+use preftune::lm::files::tensor_file::read_safetensors;
+use preftune::lm::network::parameters::NamedTensor;
 use preftune::lm::{ConfigFile, ModelConfig, ScalarHead, TensorFile, Transformer, Weights};
+use preftune::platform::files;
 use preftune::reward::TokenComparison;
-use preftune::run::files;
 use preftune::{Error, Result};
 use serde::Deserialize;
 

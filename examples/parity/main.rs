@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use preftune::device::{self, DeviceRequest};
+use preftune::device;
+use preftune::device::DeviceRequest;
 
 use fixture::Fixture;
 

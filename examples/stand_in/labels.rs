@@ -4,8 +4,9 @@
 use preftune::data::openai::{PADDING, PickBest};
 use preftune::data::queries::queries_from_book;
 use preftune::labels::{Labeler, SimulatedLabeler};
-use preftune::lm::{Tokenizer, Truncation};
-use preftune::run::random::{Stream, below, generator};
+use preftune::lm::Tokenizer;
+use preftune::random::{Stream, below, generator};
+use preftune::task::Truncation;
 use preftune::{Error, Result};
 
 const PERIOD: u32 = 13;

@@ -18,9 +18,9 @@ use clap::Parser;
 use preftune::bench::{named_shape, random_model};
 use preftune::data::openai::PickBest;
 use preftune::device;
-use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
+use preftune::lm::files::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
-use preftune::run::files;
+use preftune::platform::files;
 use preftune::supervised::Texts;
 use preftune::{Error, Result};
 

@@ -6,7 +6,7 @@ use super::{Speed, Work, measure, memory_that_fits, random_model, shape_for};
 use crate::device::OpenDevice;
 use crate::error::Result;
 use crate::lm::ModelConfig;
-use crate::run::progress::Mode;
+use crate::platform::progress::Mode;
 
 /// One size of an update, the others as they were.
 #[derive(Debug, Clone, Serialize)]

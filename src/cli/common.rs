@@ -9,12 +9,15 @@ use serde::Serialize;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use crate::config::{self, Config};
-use crate::device::{self, DeviceMemory, DeviceRequest, OpenDevice};
+use crate::config;
+use crate::config::Config;
+use crate::device;
+use crate::device::{DeviceMemory, DeviceRequest, OpenDevice};
 use crate::error::{Error, Result};
 use crate::labels::SimulatedLabeler;
 use crate::lm::LanguageModel;
-use crate::run::{Input, Interrupt, Mode, RunDirectory, Work, begin, files};
+use crate::platform::{Interrupt, Mode, files};
+use crate::run::{Input, RunDirectory, Work, begin};
 use crate::sanitize::{sanitize, sanitize_json, sanitize_line, sanitize_message, sanitize_path};
 use crate::stages::Session;
 

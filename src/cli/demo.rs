@@ -12,11 +12,11 @@ use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
+use crate::labels::Ties;
 use crate::lm::STORYTELLER;
 use crate::models;
+use crate::platform::{Interrupt, files};
 use crate::report::Judgment;
-use crate::reward::Ties;
-use crate::run::{Interrupt, files};
 use crate::sanitize::sanitize_path;
 use crate::stages::{Labels, StyleExperiment};
 

@@ -7,7 +7,7 @@ use super::Common;
 use crate::device::{Adapter, adapters, auto_choice};
 use crate::error::{Error, Result};
 use crate::lm::{Agreement, check_cached_decoding};
-use crate::run::Progress;
+use crate::platform::Progress;
 
 /// List the devices, say which one `auto` takes, and check the one in use
 ///

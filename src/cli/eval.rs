@@ -14,14 +14,17 @@ use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contestant, Match, Tournament, TournamentResult, matches, pair_lines, queries_that_fit};
 use crate::labels::{LabelQueue, People, QueueSettings, SharedQueue};
-use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER, Task};
+use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER};
 use crate::models;
+use crate::platform::{Interrupt, OutputFile, check_file};
 use crate::policy::Rollouts;
 use crate::report::{Judgment, check_judgments};
 use crate::reward::RewardLabeler;
+use crate::run::RunDirectory;
 use crate::run::begin::go_on_in_parts_of;
-use crate::run::{Interrupt, OutputFile, RunDirectory, check_file};
-use crate::stages::{self, fingerprint_if_given, read_queries};
+use crate::stages;
+use crate::stages::{fingerprint_if_given, read_queries};
+use crate::task::Task;
 
 /// Judge a tuned model against others, blind
 ///

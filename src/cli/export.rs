@@ -9,9 +9,10 @@ use super::Common;
 use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::models;
-use crate::run::{OutputFile, files};
+use crate::platform::{OutputFile, files};
 use crate::sanitize::sanitize_path;
-use crate::stages::{self, Exported, export, fetched_file};
+use crate::stages;
+use crate::stages::{Exported, export, fetched_file};
 
 /// Write preferences for another program, or other programs' as comparisons
 ///

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Common;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetched, Fetcher, Target};
-use crate::run::Interrupt;
+use crate::platform::Interrupt;
 
 /// Download models, the original's labels, or books
 ///

@@ -14,18 +14,21 @@ use crate::config::Config;
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::external_command::ExternalCommand;
 use crate::labels::question::is_name;
 use crate::labels::terminal::{Keys, TerminalLabeler};
 use crate::labels::{
     Agreements, CommandLabeler, Decision, LabelLog, LabelQueue, QueueSettings, SharedQueue, instructions,
 };
-use crate::lm::{Queries, STORYTELLER, Task};
+use crate::labels::{Labelling, Ties};
+use crate::lm::STORYTELLER;
 use crate::models;
-use crate::reward::{Labelling, Ties};
-use crate::run::{Input, Interrupt, Mode, check_file, files};
+use crate::platform::external_command::ExternalCommand;
+use crate::platform::{Interrupt, Mode, check_file, files};
+use crate::run::Input;
 use crate::sanitize::sanitize_path;
-use crate::stages::{self, Session, fingerprint_if_given, labelling, open_log, read_queries};
+use crate::stages;
+use crate::stages::{Session, fingerprint_if_given, labelling, open_log, read_queries};
+use crate::task::{Queries, Task};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
 ///

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
-use crate::run::interrupt::outlive_file_size_limit;
+use crate::platform::interrupt::outlive_file_size_limit;
 pub use common::Common;
 
 /// Fine-tunes a language model from human preferences: people choose the best of several

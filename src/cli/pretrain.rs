@@ -11,9 +11,11 @@ use crate::data::{LeftOut, Reason};
 use crate::error::Result;
 use crate::lm::{LanguageModel, Precision, Tokenizer};
 use crate::models;
-use crate::run::{Interrupt, OutputFolder, RunDirectory, files};
+use crate::platform::{Interrupt, files};
+use crate::run::{OutputFolder, RunDirectory};
 use crate::sanitize::sanitize_path;
-use crate::stages::{self, fingerprint_of_file};
+use crate::stages;
+use crate::stages::fingerprint_of_file;
 use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
 
 /// Train a language model on text, with its tokenizer

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::Common;
 use crate::error::Result;
+use crate::platform::{OutputFile, files};
 use crate::report::{Report, RunReportInput, run_report};
-use crate::run::{OutputFile, RunDirectory, files};
+use crate::run::RunDirectory;
 use crate::sanitize::sanitize_path;
 
 /// Write a run's curves, samples and verdict as one HTML file that works offline

@@ -9,11 +9,13 @@ use super::Common;
 use super::common::{to_json, write_to_stdout};
 use crate::data::LeftOut;
 use crate::error::Result;
-use crate::lm::{Continuations, Part, STORYTELLER, Task};
+use crate::lm::STORYTELLER;
 use crate::models;
-use crate::run::Interrupt;
+use crate::platform::Interrupt;
 use crate::sanitize::{sanitize, sanitize_json};
 use crate::stages::read_queries;
+use crate::stages::{Continuations, Part};
+use crate::task::Task;
 
 /// Continue queries with a model
 #[derive(Args)]

@@ -9,11 +9,13 @@ use super::Common;
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::Result;
-use crate::lm::{Precision, STORYTELLER, Task};
+use crate::lm::{Precision, STORYTELLER};
 use crate::models;
-use crate::run::{Interrupt, OutputFolder, files};
+use crate::platform::{Interrupt, files};
+use crate::run::OutputFolder;
 use crate::sanitize::sanitize_path;
 use crate::stages::{Supervised, fine_tune, fingerprint_of_file, fingerprint_of_question, read_comparisons};
+use crate::task::Task;
 
 /// Train a model on the responses that were chosen, without a reward
 ///

@@ -10,9 +10,9 @@ use super::common::load_labeler;
 use super::standings::Standings;
 use crate::data::LeftOut;
 use crate::error::Result;
+use crate::labels::Ties;
+use crate::platform::files;
 use crate::report::Judgment;
-use crate::reward::Ties;
-use crate::run::files;
 use crate::sanitize::sanitize_path;
 use crate::stages::{StyleExperiment, Table, Tuned};
 

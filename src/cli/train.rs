@@ -13,12 +13,14 @@ use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::Result;
 use crate::labels::{LabelQueue, SharedQueue};
-use crate::lm::{Queries, STORYTELLER, Task};
+use crate::lm::STORYTELLER;
 use crate::models;
+use crate::platform::{Interrupt, files};
 use crate::policy::Policy;
-use crate::run::{Interrupt, OutputFolder, files};
+use crate::run::OutputFolder;
 use crate::sanitize::sanitize_path;
 use crate::stages::{LabelSource, RoundOutcome, Rounds, Session, fingerprint_if_given, open_log, read_queries};
+use crate::task::{Queries, Task};
 
 /// Label, fit a reward model, tune, and again from the tuned policy, in rounds
 ///

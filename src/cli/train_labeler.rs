@@ -11,7 +11,7 @@ use crate::data::{LeftOut, Reason};
 use crate::device::host_memory;
 use crate::error::Result;
 use crate::labels::classifier::{LabeledSentences, memory_that_fits, train_with_held_out};
-use crate::run::{OutputFile, Progress, files};
+use crate::platform::{OutputFile, Progress, files};
 use crate::sanitize::sanitize_path;
 
 /// Train the classifier by which the simulated labeler judges

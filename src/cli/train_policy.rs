@@ -11,14 +11,16 @@ use super::Common;
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::external_command::ExternalCommand;
-use crate::lm::{STORYTELLER, Task};
+use crate::lm::STORYTELLER;
 use crate::models;
+use crate::platform::external_command::ExternalCommand;
+use crate::platform::{Interrupt, files};
 use crate::policy::{TunedPolicy, Written};
-use crate::reward::{CommandScorer, Scorer};
-use crate::run::{Input, Interrupt, OutputFolder, files};
+use crate::run::{Input, OutputFolder};
 use crate::sanitize::sanitize_path;
 use crate::stages::{fingerprint_if_given, read_queries, train_policy};
+use crate::task::Task;
+use crate::task::{CommandScorer, Scorer};
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
 ///

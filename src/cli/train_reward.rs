@@ -9,13 +9,15 @@ use super::Common;
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::Result;
-use crate::lm::{STORYTELLER, Task};
+use crate::lm::STORYTELLER;
 use crate::models;
-use crate::run::{Interrupt, OutputFolder, files};
+use crate::platform::{Interrupt, files};
+use crate::run::OutputFolder;
 use crate::sanitize::sanitize_path;
 use crate::stages::{
     fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, read_comparisons, read_queries, train_reward,
 };
+use crate::task::Task;
 
 /// Fit a reward model to comparisons
 #[derive(Args)]

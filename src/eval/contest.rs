@@ -9,12 +9,13 @@ use crate::config;
 use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
-use crate::lm::{LanguageModel, Passes, ROWS_AT_ONCE, Sampled, Sampling, Task, sample};
+use crate::lm::{LanguageModel, Passes, ROWS_AT_ONCE, Sampled, Sampling, sample};
+use crate::platform::interrupt::Interrupt;
+use crate::platform::progress::{Mode, Progress};
 use crate::policy::{Rollouts, response_log_probs};
-use crate::run::interrupt::Interrupt;
-use crate::run::progress::{Mode, Progress};
-use crate::run::random::{Stream, below, generator, uniform};
+use crate::random::{Stream, below, generator, uniform};
 use crate::statistics::mean;
+use crate::task::Task;
 
 /// Queries continued side by side, at most.
 pub const QUERIES_AT_ONCE: usize = 64;

@@ -3,8 +3,9 @@
 use super::contest::{QUERIES_AT_ONCE, queries_at_once};
 use crate::device::DeviceMemory;
 use crate::error::Result;
-use crate::lm::memory::{Inference, Memory};
-use crate::lm::{LanguageModel, Task};
+use crate::lm::LanguageModel;
+use crate::task::Task;
+use crate::training::memory::{Inference, Memory};
 
 /// Bytes that a pair takes on the host to the end, with the copies that a labeler sees: so many a token of
 /// each response and of the query, and what texts and verdicts need however short they are.
@@ -58,7 +59,8 @@ pub fn queries_that_fit(
 mod tests {
     use super::*;
     use crate::config;
-    use crate::lm::{STORYTELLER, shipped};
+    use crate::lm::STORYTELLER;
+    use crate::lm::files::shipped;
 
     /// Who else takes part must not change what a contestant writes, to the last digit.
     #[test]

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
-use crate::run::random::{Stream, generator, shuffled};
+use crate::random::{Stream, generator, shuffled};
 use crate::statistics::{Interval, wilson_interval};
 
 /// Two responses to one query.

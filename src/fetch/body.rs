@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use super::address::Address;
 use super::fetch_error::FetchError;
 use super::waiting::wait;
-use crate::run::Interrupt;
+use crate::platform::Interrupt;
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::plain::PlainFile;
 use super::{Fetched, Fetcher};
 use crate::error::{Error, Result};
-use crate::run::files;
+use crate::platform::files;
 
 /// Novels in English that are in the public domain in the United States.
 pub(super) const NOVELS: [(u32, &str); 10] = [

@@ -8,7 +8,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use super::address::Address;
 use super::fetch_error::FetchError;
 use crate::error::{Error, Result};
-use crate::run::files;
+use crate::platform::files;
 
 /// What opens connections. Redirects and refusals are left to the caller. Proxies are those of
 /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.

@@ -13,7 +13,7 @@ use super::http::{Answer, Client};
 use super::retry::{ATTEMPTS, Retries};
 use super::validator::Validator;
 use crate::error::{Error, Result};
-use crate::run::{Mode, Progress, files, progress};
+use crate::platform::{Mode, Progress, files, progress};
 
 /// A file to be brought here.
 pub(super) struct Download<'a> {

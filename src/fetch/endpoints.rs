@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use crate::error::{Error, Result};
-use crate::run::files;
+use crate::platform::files;
 
 const ENDPOINT: &str = "https://huggingface.co";
 const LABELS: &str = "https://openaipublic.blob.core.windows.net/lm-human-preferences/labels";

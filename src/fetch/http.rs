@@ -8,13 +8,14 @@ use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, LOCAT
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
 use super::address::Address;
-use super::body::{self, Body};
+use super::body;
+use super::body::Body;
 use super::connection;
 use super::endpoints::Endpoints;
 use super::fetch_error::{FetchError, status_text};
 use super::waiting::wait;
 use crate::error::{Error, Result};
-use crate::run::Interrupt;
+use crate::platform::Interrupt;
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 5;

@@ -15,8 +15,8 @@ use super::retry::{ATTEMPTS, retried};
 use super::{Fetched, FetchedFile, Fetcher};
 use crate::error::{Error, Result};
 use crate::lm::WeightsIndex;
-use crate::lm::hugging_face::{CONFIG_FILE, OPTIONAL_FILES, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
-use crate::run;
+use crate::lm::files::hugging_face::{CONFIG_FILE, OPTIONAL_FILES, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
+use crate::platform;
 
 /// What the hub says of a file.
 struct Remote {
@@ -81,7 +81,7 @@ impl Fetcher {
             Err(missing @ FetchError::Refused { status: 404, .. }) => {
                 let index = bring_if_there(WEIGHTS_INDEX_FILE)?;
                 let index = index.ok_or_else(|| self.refused(missing, name, WEIGHTS_FILE))?;
-                for part in WeightsIndex::read(&run::files::read(&index.path)?, &index.path)?.parts() {
+                for part in WeightsIndex::read(&platform::files::read(&index.path)?, &index.path)?.parts() {
                     files.push(bring(part)?);
                 }
                 files.push(index);

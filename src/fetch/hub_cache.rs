@@ -14,8 +14,8 @@ use super::download::with_suffix;
 use super::hub_name::{HubName, is_commit};
 use crate::error::{Error, Result};
 use crate::lm::WeightsIndex;
-use crate::lm::hugging_face::{CONFIG_FILE, OPTIONAL_FILES, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
-use crate::run::files;
+use crate::lm::files::hugging_face::{CONFIG_FILE, OPTIONAL_FILES, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
+use crate::platform::files;
 
 /// What older models have instead of `tokenizer.json`.
 pub(super) const TOKENIZER_PARTS: [&str; 2] = ["vocab.json", "merges.txt"];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fetch_error::FetchError;
 use super::waiting::sleep;
 use crate::error::Error;
-use crate::run::{Interrupt, files};
+use crate::platform::{Interrupt, files};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 

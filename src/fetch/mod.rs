@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::run::{Interrupt, Mode, files};
+use crate::platform::{Interrupt, Mode, files};
 use endpoints::{Endpoints, Folders, PROCESS};
 use http::Client;
 use hub_name::HubName;

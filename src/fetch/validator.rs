@@ -8,7 +8,7 @@ use ureq::http::header::{ETAG, LAST_MODIFIED};
 use super::address::Address;
 use super::http::Answer;
 use crate::error::Result;
-use crate::run::files;
+use crate::platform::files;
 
 /// A small file beside the unfinished one: the address, and what the server calls this version.
 pub(super) struct Validator(pub(super) PathBuf);

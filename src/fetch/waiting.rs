@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::fetch_error::FetchError;
-use crate::run::interrupt::Interrupt;
+use crate::platform::interrupt::Interrupt;
 
 /// How often a wait looks whether the user asked to stop.
 const GLANCE: Duration = Duration::from_millis(50);

@@ -2,7 +2,7 @@
 
 use super::{Judgment, Labeler};
 use crate::error::Result;
-use crate::external_command::ExternalCommand;
+use crate::platform::external_command::ExternalCommand;
 
 /// Asks a program for the number of the best response, from 0.
 pub struct CommandLabeler(pub ExternalCommand);

@@ -7,12 +7,12 @@
 pub mod agreement;
 pub mod classifier;
 mod command_labeler;
-pub mod label_queue;
+mod labelling;
 pub mod log;
 pub mod people;
 pub mod question;
-mod repeats;
-pub mod shared_queue;
+mod questions;
+pub mod queue;
 pub mod simulated;
 pub mod terminal;
 #[cfg(feature = "web")]
@@ -21,11 +21,12 @@ pub mod web;
 pub use agreement::{Agreement, Agreements};
 pub use classifier::Classifier;
 pub use command_labeler::CommandLabeler;
-pub use label_queue::{LabelQueue, NextTask, QueueSettings, Standing};
+pub use labelling::{Labelling, Ties};
 pub use log::{Decision, LabelLog, LogLine};
 pub use people::People;
 pub use question::{Answer, Attribution, Question};
-pub use shared_queue::SharedQueue;
+pub use questions::Questions;
+pub use queue::{LabelQueue, NextTask, QueueSettings, SharedQueue, Standing};
 pub use simulated::SimulatedLabeler;
 
 use crate::error::Result;

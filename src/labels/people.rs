@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::log::Decision;
 use super::question::{Asked, Question};
-use super::shared_queue::SharedQueue;
+use super::queue::SharedQueue;
 use super::{Judgment, LabelQueue, Labeler};
 use crate::error::{Error, Result};
-use crate::run::files;
-use crate::run::interrupt::Interrupt;
-use crate::run::progress::{Mode, Progress};
+use crate::platform::files;
+use crate::platform::interrupt::Interrupt;
+use crate::platform::progress::{Mode, Progress};
 
 /// Everybody who answers from this queue, each a question of their own. What was answered before, by anybody and in
 /// any order, is not asked again.

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use console::{Key, Term};
 
-use super::label_queue::{NextTask, Standing};
 use super::question::{Answer, Attribution, Question};
-use super::shared_queue::SharedQueue;
+use super::queue::SharedQueue;
+use super::queue::{NextTask, Standing};
 use crate::error::{Error, Result};
-use crate::run::unix_seconds;
+use crate::platform::unix_seconds;
 use crate::sanitize::sanitize;
 
 /// The keys, as they are shown.

@@ -1,62 +1,22 @@
-//! The language model all sides share: policy, reference and reward model are each a
-//! [`Transformer`] with or without a [`ScalarHead`].
+//! The language model that all sides share: policy, reference and reward model are each a [`Transformer`]
+//! with or without a [`ScalarHead`].
+//!
+//! [`network`] is its mathematics, [`kernels`] the operations it is computed with, [`files`] how it and its
+//! tokenizer lie on disk. [`sample`] draws from it.
 
-mod adam;
-mod config;
-mod config_fields;
-mod config_file;
-mod continuations;
-mod gradient_squares;
-pub mod gradients;
-mod heads;
-mod heads_file;
-pub mod hugging_face;
-mod json_object;
-mod kv_cache;
-mod log_probs;
-pub mod lora;
-pub mod memory;
-mod messages;
-pub mod model_folder;
-pub mod operations;
-mod original_labels;
-pub mod parameters;
+pub mod files;
+pub mod kernels;
+pub mod network;
 mod passes;
-mod queries;
 mod sampler;
 mod self_check;
-mod shipped;
-mod task;
-pub mod tensor_file;
-mod tensor_kinds;
-mod token_batch;
-mod tokenizer;
-mod transformer;
-mod weights;
-mod weights_index;
 
-pub use adam::Adam;
-pub use config::ModelConfig;
-pub use config_file::ConfigFile;
-pub use continuations::{Continuations, Part};
-pub use gradient_squares::GradientSquares;
-pub use gradients::Backward;
-pub use heads::ScalarHead;
-pub use heads_file::{HeadsFile, HeadsKind};
-pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
-pub use kv_cache::KvCache;
-pub use log_probs::ResponseBatch;
-pub use operations::draw;
-pub use original_labels::{LabelEncoder, is_changed_as_text, label_to_comparison, original_labels};
+pub use files::{
+    ConfigFile, END_OF_TEXT, HeadsFile, HeadsKind, LanguageModel, ModelFiles, Precision, STORYTELLER, ShippedDigests,
+    TensorFile, Tokenizer, TokenizerFiles, Weights, WeightsIndex, shipped, shipped_digests,
+};
+pub use kernels::draw;
+pub use network::{Input, KvCache, ModelConfig, ResponseBatch, ScalarHead, TokenBatch, Transformer, select_rows};
 pub use passes::Passes;
-pub use queries::Queries;
-pub use sampler::{ROWS_AT_ONCE, Sampled, Sampling, sample, sample_and_tell};
+pub use sampler::{Pass, ROWS_AT_ONCE, Sampled, Sampling, passes_of, sample, sample_and_tell};
 pub use self_check::{Agreement, check_cached_decoding};
-pub use shipped::{STORYTELLER, ShippedDigests, shipped, shipped_digests};
-pub use task::{Task, Truncation};
-pub use tensor_file::{Precision, TensorFile};
-pub use token_batch::{Input, TokenBatch, select_rows};
-pub use tokenizer::{END_OF_TEXT, Tokenizer};
-pub use transformer::Transformer;
-pub use weights::Weights;
-pub use weights_index::WeightsIndex;

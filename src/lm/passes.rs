@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 
+use crate::device::parallel::{ALL_CORES, in_parts};
 use crate::error::{Error, Result};
-use crate::parallel::{ALL_CORES, in_parts};
-use crate::run::interrupt::Interrupt;
-use crate::run::progress::Progress;
+use crate::platform::interrupt::Interrupt;
+use crate::platform::progress::Progress;
 
 /// So many rows at once, until somebody stops it at once.
 #[derive(Debug)]

@@ -5,15 +5,15 @@ use std::ops::Range;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::config::ModelConfig;
-use super::heads::ScalarHead;
-use super::operations::draw;
-use super::token_batch::{TokenBatch, select_rows};
-use super::transformer::Transformer;
+use super::kernels::draw;
+use super::network::ModelConfig;
+use super::network::ScalarHead;
+use super::network::Transformer;
+use super::network::{TokenBatch, select_rows};
 use crate::device::Readback;
+use crate::device::parallel::in_parts;
 use crate::error::{Error, Result};
-use crate::parallel::in_parts;
-use crate::run::interrupt::Interrupt;
+use crate::platform::interrupt::Interrupt;
 
 /// Sequences decoded side by side; more rows than this go in several passes.
 pub const ROWS_AT_ONCE: usize = 256;
@@ -107,13 +107,13 @@ pub fn sample_and_tell(
 }
 
 /// Queries that are read together, and which of the responses to each of them are drawn.
-pub(super) struct Pass {
+pub struct Pass {
     pub queries: Range<usize>,
     pub responses: Range<usize>,
 }
 
 /// All responses to some queries, or some of the responses to one: never more than `rows`.
-pub(super) fn passes_of(queries: usize, responses: usize, rows: usize) -> impl Iterator<Item = Pass> {
+pub fn passes_of(queries: usize, responses: usize, rows: usize) -> impl Iterator<Item = Pass> {
     let (queries_at_once, responses_at_once) = ((rows / responses.max(1)).max(1), responses.clamp(1, rows.max(1)));
     let parts = |count: usize, size: usize| (0..count).step_by(size).map(move |first| first..(first + size).min(count));
     parts(queries, queries_at_once).flat_map(move |queries| {

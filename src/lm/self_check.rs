@@ -2,16 +2,16 @@
 
 use burn::tensor::Device;
 
-use super::config::ModelConfig;
-use super::log_probs::ResponseBatch;
-use super::operations::pick_log_probs;
-use super::parameters;
+use super::kernels::pick_log_probs;
+use super::network::ModelConfig;
+use super::network::ResponseBatch;
+use super::network::Transformer;
+use super::network::parameters;
 use super::sampler::{Sampling, sample};
-use super::transformer::Transformer;
 use crate::device::read_floats;
 use crate::error::Result;
-use crate::run::interrupt::Interrupt;
-use crate::run::random::{Stream, uniform};
+use crate::platform::interrupt::Interrupt;
+use crate::random::{Stream, uniform};
 
 /// Cached and uncached log-probabilities may differ by rounding, not by more.
 const TOLERANCE: f64 = 1e-4;

@@ -6,7 +6,8 @@ use super::rollout::Rollout;
 use super::shaping::mean_of_sums;
 use crate::config::Health;
 use crate::error::{Error, Result};
-use crate::lm::{Task, Tokenizer};
+use crate::lm::Tokenizer;
+use crate::task::Task;
 
 /// What an update's responses show.
 #[derive(Debug, Clone, Copy, PartialEq)]

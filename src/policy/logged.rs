@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::ppo::StepStatistics;
 use super::rollout::Rollout;
 use super::shaping::mean_of_sums;
-use super::statistics::StepStatistics;
 use crate::error::Result;
 use crate::lm::Tokenizer;
 use crate::run::step_log::StepLog;

@@ -2,10 +2,13 @@
 
 use crate::config;
 use crate::device::DeviceMemory;
+use crate::device::parallel::most_parts;
 use crate::error::Result;
-use crate::lm::memory::{BatchShape, Memory, TrainingMemory};
-use crate::lm::{Backward, LanguageModel, Task, lora};
-use crate::parallel::most_parts;
+use crate::lm::LanguageModel;
+use crate::lm::network::lora;
+use crate::task::Task;
+use crate::training::Backward;
+use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 
 /// Bytes of an episode on the host, once as it was drawn and once an epoch: so many a token of the response
 /// and of the row, and what its lists need however short they are.

@@ -5,11 +5,13 @@ use burn::tensor::Tensor;
 
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::hugging_face::HEADS_FILE;
-use crate::lm::operations::{entropies, pick_log_probs};
-use crate::lm::parameters::{self, NamedTensor};
-use crate::lm::tensor_file::{Precision, write_safetensors};
-use crate::lm::{LanguageModel, ModelConfig, Passes, ResponseBatch, ScalarHead, Transformer, lora};
+use crate::lm::files::hugging_face::HEADS_FILE;
+use crate::lm::files::tensor_file::{Precision, write_safetensors};
+use crate::lm::kernels::{entropies, pick_log_probs};
+use crate::lm::network::lora;
+use crate::lm::network::parameters;
+use crate::lm::network::parameters::NamedTensor;
+use crate::lm::{LanguageModel, ModelConfig, Passes, ResponseBatch, ScalarHead, Transformer};
 
 /// π in the paper, and the value function that PPO learns beside it.
 #[derive(Module, Debug)]

@@ -3,13 +3,14 @@
 use burn::module::Module;
 
 use super::model::{Policy, by_row, log_probs_in_passes};
-use super::score::penalize;
 use super::shaping::Rows;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{LanguageModel, Passes, Sampled, Task, lora, sample};
-use crate::reward::{Scorer, Scores, Unscored};
-use crate::run::interrupt::Interrupt;
+use crate::lm::network::lora;
+use crate::lm::{LanguageModel, Passes, Sampled, sample};
+use crate::platform::interrupt::Interrupt;
+use crate::task::Task;
+use crate::task::{Scorer, Scores, Unscored};
 
 /// Episodes with everything known about them.
 #[derive(Debug, Clone, Default)]
@@ -117,4 +118,19 @@ fn widen(rows: &[Vec<f32>]) -> Rows {
 
 fn widen_row(row: &[f32]) -> Vec<f64> {
     row.iter().map(|&x| f64::from(x)).collect()
+}
+
+/// Scores with those of responses that are not valid replaced by `penalty`.
+pub fn penalize(scores: &[f64], valid: &[bool], penalty: f64) -> Vec<f64> {
+    scores.iter().zip(valid).map(|(&score, &valid)| if valid { score } else { penalty }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_that_cannot_be_cut_earns_the_penalty_in_place_of_its_score() {
+        assert_eq!(penalize(&[3.0, 4.0], &[false, true], -1.0), [-1.0, 4.0]);
+    }
 }

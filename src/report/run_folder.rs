@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::eval::{Contest, Pair, Standing, TournamentResult, WinRate};
 use crate::format_version::{FormatVersion, NEWER_HINT, fault_of};
 use crate::json;
+use crate::platform::files;
 use crate::run::directory::STAGES;
-use crate::run::{files, metrics, work};
+use crate::run::{metrics, work};
 use crate::stages::fits_of;
 use crate::statistics::mean;
 

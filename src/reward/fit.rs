@@ -6,21 +6,22 @@ use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::HeldOutAccuracy;
-use super::collect::NormalizationSamples;
 use super::loss::{RewardStep, TokenComparison, judge, train_step};
 use super::model::{GainAndBias, RewardModel};
+use super::normalization::NormalizationSamples;
 use super::prepare::RewardData;
 use crate::config::Reward;
 use crate::error::{Error, Result};
-use crate::lm::{Adam, Backward, LanguageModel, Passes, ScalarHead};
-use crate::run::interrupt::Interrupt;
+use crate::lm::{LanguageModel, Passes, ScalarHead};
+use crate::platform::interrupt::Interrupt;
+use crate::platform::progress::{Mode, Progress};
+use crate::random::{Stream, generator, shuffled};
 use crate::run::journal::Journal;
-use crate::run::learning_rate::linear_to_zero;
-use crate::run::progress::{Mode, Progress};
-use crate::run::random::{Stream, generator, shuffled};
 use crate::run::step_log::StepLog;
-use crate::run::training_state;
 use crate::statistics::Interval;
+use crate::training::learning_rate::linear_to_zero;
+use crate::training::training_state;
+use crate::training::{Adam, Backward};
 
 /// Held-out accuracy is measured so many times during the epoch.
 const MEASUREMENTS: usize = 8;

@@ -4,7 +4,8 @@ use super::model::RewardModel;
 use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
-use crate::lm::{LanguageModel, Passes, Task};
+use crate::lm::{LanguageModel, Passes};
+use crate::task::Task;
 
 /// Chooses the response that a reward model gives the most.
 #[derive(Debug)]

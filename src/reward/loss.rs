@@ -13,9 +13,10 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::model::RewardModel;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{Backward, GradientSquares, ModelConfig, Passes};
-use crate::run::health::check_finite;
-use crate::run::interrupt::Interrupt;
+use crate::lm::{ModelConfig, Passes};
+use crate::platform::interrupt::Interrupt;
+use crate::training::finite_loss::check_finite;
+use crate::training::{Backward, GradientSquares};
 
 /// Bytes of a list beside what is in it.
 const OF_A_LIST: usize = 40;

@@ -3,10 +3,12 @@
 use super::loss::TokenComparison;
 use crate::config::{Lora, Reward};
 use crate::device::DeviceMemory;
+use crate::device::parallel::most_parts;
 use crate::error::Result;
-use crate::lm::memory::{BatchShape, Memory, TrainingMemory};
-use crate::lm::{Backward, LanguageModel, Task};
-use crate::parallel::most_parts;
+use crate::lm::LanguageModel;
+use crate::task::Task;
+use crate::training::Backward;
+use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 
 /// Bytes of a response to normalize on, on the host: so many a token, and what its lists need.
 const OF_A_TOKEN: usize = 8;

@@ -13,25 +13,19 @@
 //! ```
 
 mod accuracy;
-mod collect;
-mod command_scorer;
 mod fit;
 mod labeler;
-mod labelling;
 mod loss;
 mod memory;
 mod model;
+mod normalization;
 mod prepare;
-mod scorer;
 
 pub use accuracy::HeldOutAccuracy;
-pub use collect::{NormalizationSamples, Questions};
-pub use command_scorer::CommandScorer;
 pub use fit::{FittedReward, RewardTraining};
 pub use labeler::RewardLabeler;
-pub use labelling::{Labelling, Ties};
 pub use loss::{RewardStep, TokenComparison, choice_loss, judge, train_step};
 pub use memory::backward_that_fits;
 pub use model::{GainAndBias, RewardModel};
+pub use normalization::{NormalizationSamples, draw_normalization_samples};
 pub use prepare::{RewardData, encode_comparisons, split, token_comparisons};
-pub use scorer::{Scorer, Scores, TextScorer, Unscored, WeightedSum};

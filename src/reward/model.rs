@@ -7,12 +7,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::device::Readback;
 use crate::error::{Error, Result};
-use crate::lm::hugging_face::HEADS_FILE;
-use crate::lm::parameters::{self, NamedTensor};
-use crate::lm::tensor_file::{Precision, write_safetensors};
+use crate::lm::files::hugging_face::HEADS_FILE;
+use crate::lm::files::tensor_file::{Precision, write_safetensors};
+use crate::lm::network::parameters;
+use crate::lm::network::parameters::NamedTensor;
 use crate::lm::{
     HeadsFile, HeadsKind, Input, LanguageModel, ModelConfig, ModelFiles, Passes, ScalarHead, TokenBatch, Transformer,
 };
+use crate::task::{Scorer, Scores, Unscored};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
 /// real token of query and response (`rewards.py`).
@@ -243,4 +245,11 @@ fn normalizing(rewards: &[f32]) -> GainAndBias {
     let variance = rewards.iter().map(|&r| (f64::from(r) - mean).powi(2)).sum::<f64>() / count;
     let gain = 1.0 / variance.sqrt();
     GainAndBias { gain, bias: -gain * mean }
+}
+
+impl Scorer for RewardModel {
+    fn score(&self, unscored: Unscored<'_>, passes: &Passes) -> Result<Scores> {
+        let Unscored { queries, responses, config } = unscored;
+        self.rewards_in_passes(config, queries, responses, passes).map(Scores::OnDevice)
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::io::BufRead;
 
-use super::collect::{NormalizationSamples, draw_normalization_samples};
 use super::loss::{TokenComparison, hash_of};
+use super::normalization::{NormalizationSamples, draw_normalization_samples};
 use crate::config::Config;
 use crate::data::comparisons::Comparison;
 use crate::data::entries::Entries;
@@ -12,9 +12,10 @@ use crate::data::preferences::{Preference, PreferenceReader};
 use crate::data::split::{split_after, split_by_query};
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
-use crate::lm::{LanguageModel, Task, Tokenizer, original_labels};
-use crate::run::interrupt::Interrupt;
-use crate::run::progress::Mode;
+use crate::lm::{LanguageModel, Tokenizer};
+use crate::platform::interrupt::Interrupt;
+use crate::platform::progress::Mode;
+use crate::task::{Task, original_labels};
 
 /// Comparisons in tokens, and responses to normalize on.
 #[derive(Debug, Clone)]

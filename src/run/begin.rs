@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use super::directory::RunDirectory;
-use super::files;
-use super::progress::Mode;
 use super::work::{FILE_OF_0_1, Work};
 use crate::config::Config;
+use crate::device::parallel;
 use crate::error::{Error, Result};
-use crate::parallel;
+use crate::platform::files;
+use crate::platform::progress::Mode;
 
 /// Settings that a run keeps to its end, and what would go wrong.
 const SETTLED: [(&str, &str); 6] = [

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::fault_points::fault_point;
-use super::files;
 use crate::error::{Error, Result};
-use crate::format_version::{self, FormatVersion};
+use crate::format_version;
+use crate::format_version::FormatVersion;
 use crate::json;
+use crate::platform::fault_point;
+use crate::platform::files;
 
 const MANIFEST: &str = "manifest.json";
 

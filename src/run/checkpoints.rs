@@ -12,14 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::checkpoint::{self, Checkpoint};
-use super::disk_space;
-use super::fault_points::fault_point;
-use super::files;
+use super::checkpoint;
+use super::checkpoint::Checkpoint;
 pub use super::latest::{Latest, latest};
 use super::latest::{is_whole, names, newest_first, step_name, step_of};
 use super::set_aside::{SET_ASIDE, set_aside};
 use crate::error::{Error, Result};
+use crate::platform::disk_space;
+use crate::platform::fault_point;
+use crate::platform::files;
 
 /// The checkpoints of a run, for the one process that writes them.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fault_points::fault_point;
 use super::journal::Journal;
 use super::latest::names;
 use super::set_aside::{SET_ASIDE, set_aside};
-use super::{files, leftovers};
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
+use crate::platform::fault_point;
+use crate::platform::{files, leftovers};
 
 /// A run's folder, `runs/NAME`, or the folder of one of its stages.
 ///
@@ -77,8 +77,7 @@ impl RunDirectory {
 
     /// Notes why the run stops. Where that cannot be written, the error is still printed.
     pub fn note_stop(&self, why: &impl std::fmt::Display) {
-        let line =
-            serde_json::json!({ "version": FormatVersion, "at": super::unix_seconds(), "stopped": why.to_string() });
+        let line = serde_json::json!({ "version": FormatVersion, "at": crate::platform::unix_seconds(), "stopped": why.to_string() });
         // A line that was cut off by a crash must not swallow this one.
         let is_cut = files::read(&self.events()).is_ok_and(|bytes| bytes.last().is_some_and(|&last| last != b'\n'));
         let line = format!("{}{line}\n", if is_cut { "\n" } else { "" });

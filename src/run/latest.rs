@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::files;
 use crate::error::{Error, Result};
+use crate::platform::files;
 
 /// What [`latest`] found.
 #[derive(Debug, Default)]

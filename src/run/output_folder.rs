@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::directory::RunDirectory;
-use super::fault_points::fault_point;
-use super::output_file::{check_folder_of, followed};
 use super::written_models::{Hashes, is_of_a_model, note, noted};
-use super::{files, leftovers};
 use crate::error::{Error, Result};
+use crate::platform::fault_point;
+use crate::platform::{check_folder_of, followed};
+use crate::platform::{files, leftovers};
 
 /// The folder of a model, for the one process that writes it: it appears whole, or is replaced as a whole.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::fault_points::fault_point;
-use super::files;
 use crate::error::{Error, Result};
+use crate::platform::fault_point;
+use crate::platform::files;
 
 /// The folder beside the checkpoints of a run.
 pub(super) const SET_ASIDE: &str = "set-aside";

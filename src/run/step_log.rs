@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::fault_points::fault_point;
-use super::files;
 use crate::error::{Error, Result};
-use crate::format_version::{self, FormatVersion, Versioned};
+use crate::format_version;
+use crate::format_version::{FormatVersion, Versioned};
 use crate::json;
+use crate::platform::fault_point;
+use crate::platform::files;
 
 /// A log open for appending, such as `samples.jsonl`.
 #[derive(Debug)]

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::files;
-use super::progress::Mode;
 use crate::error::{Error, Result};
-use crate::format_version::{self, FormatVersion};
+use crate::format_version;
+use crate::format_version::FormatVersion;
+use crate::platform::files;
+use crate::platform::progress::Mode;
 
 /// What the run of a folder was begun for.
 pub const FILE: &str = "run.json";
@@ -85,7 +86,7 @@ impl Work {
     /// In as many parts as there are cores.
     pub fn new(command: &str, seed: u64, inputs: impl IntoIterator<Item = Input>) -> Self {
         let inputs = inputs.into_iter().collect();
-        Self { version: FormatVersion, command: command.into(), seed, parts: crate::parallel::cores(), inputs }
+        Self { version: FormatVersion, command: command.into(), seed, parts: crate::device::parallel::cores(), inputs }
     }
 
     /// What the run in this folder was begun for; `None` where that was not kept.

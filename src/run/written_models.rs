@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::directory::RunDirectory;
-use super::files;
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
 use crate::json;
+use crate::platform::files;
 
 /// SHA-256 of each file of a model, by its name.
 pub(super) type Hashes = BTreeMap<String, String>;

@@ -9,9 +9,12 @@ use crate::data::queries::openings;
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::lm::{LanguageModel, Queries, Task, hugging_face};
+use crate::lm::LanguageModel;
+use crate::lm::files::hugging_face;
+use crate::platform::files;
 use crate::reward::{TokenComparison, token_comparisons};
-use crate::run::{Input, files};
+use crate::run::Input;
+use crate::task::{Queries, Task};
 
 /// A file by its path, or label files by the name under which they were fetched.
 ///

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::Session;
 use crate::error::Result;
 use crate::labels::{LabelLog, Labeler};
-use crate::lm::Task;
-use crate::reward::{Labelling, Questions, Ties};
-use crate::run::{Mode, files};
+use crate::labels::{Labelling, Questions, Ties};
+use crate::platform::{Mode, files};
+use crate::task::Task;
 
 /// Adds comparisons to the file until it holds as many as the settings ask for. They will know the model
 /// as `name`. The file, and the ties among the best of what was judged.

@@ -4,6 +4,7 @@
 //! a run. [`Rounds`] is the arrow between the two loops: labels and fits, while the policy trains.
 //! [`StyleExperiment`] is the paper's experiment, with everything it compares.
 
+mod continuations;
 mod export;
 mod inputs;
 mod labels;
@@ -16,6 +17,7 @@ mod settled_labels;
 mod style_experiment;
 mod supervised;
 
+pub use continuations::{Continuations, Part};
 pub use export::{Exported, Format, export};
 pub use inputs::{
     fetched_file, fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, read_comparisons, read_queries,
@@ -32,7 +34,7 @@ pub use supervised::{Supervised, fine_tune};
 use crate::config::Config;
 use crate::device::DeviceMemory;
 use crate::lm::LanguageModel;
-use crate::run::{Interrupt, Mode};
+use crate::platform::{Interrupt, Mode};
 
 /// What every stage works with.
 #[derive(Debug, Clone, Copy)]

@@ -6,9 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format_version::{self, FormatVersion};
-use crate::lm::Backward;
-use crate::run::{Mode, RunDirectory, files};
+use crate::format_version;
+use crate::format_version::FormatVersion;
+use crate::platform::{Mode, files};
+use crate::run::RunDirectory;
+use crate::training::Backward;
 
 const FILE: &str = "passes.json";
 

@@ -3,10 +3,10 @@
 use super::Session;
 use super::passes::settled;
 use crate::error::{Error, Result};
-use crate::lm::Task;
 use crate::policy::{PolicyTraining, Rollouts, TunedPolicy, backward_that_fits};
-use crate::reward::Scorer;
 use crate::run::RunDirectory;
+use crate::task::Scorer;
+use crate::task::Task;
 
 /// Tunes the pretrained model towards higher scores for so many updates, those before counted.
 ///

@@ -4,11 +4,11 @@ use super::Session;
 use super::passes::settled;
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
-use crate::lm::Task;
 use crate::reward::{
     FittedReward, HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, backward_that_fits, split,
 };
 use crate::run::{OutputFolder, RunDirectory};
+use crate::task::Task;
 
 /// One to train on, and one to measure on.
 const FEWEST: usize = 2;

@@ -15,11 +15,14 @@ use crate::data::LeftOut;
 use crate::data::comparisons::{Comparison, Record, standing};
 use crate::error::{Error, Result};
 use crate::labels::{Labeler, SharedQueue};
-use crate::lm::{Queries, Task, lora};
+use crate::labels::{Labelling, Questions, Ties};
+use crate::lm::network::lora;
+use crate::platform::files;
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
-use crate::reward::{Labelling, Questions, Ties, encode_comparisons};
+use crate::reward::encode_comparisons;
 use crate::run::checkpoints::latest;
-use crate::run::{OutputFolder, RunDirectory, files};
+use crate::run::{OutputFolder, RunDirectory};
+use crate::task::{Queries, Task};
 
 /// What the folder of a fit is called, up to the number of updates before it.
 const STAGE_OF_FIT: &str = "reward-at-";

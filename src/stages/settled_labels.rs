@@ -5,8 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format_version::{self, FormatVersion};
-use crate::run::files;
+use crate::format_version;
+use crate::format_version::FormatVersion;
+use crate::platform::files;
 
 /// Holds how many lines of the log a fit reads.
 const LINES_OF_LABELS: &str = "lines-of-labels.json";

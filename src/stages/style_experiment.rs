@@ -8,10 +8,14 @@ use crate::data::queries::Openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contestant, Tournament, TournamentResult, matches, queries_that_fit};
 use crate::labels::Labeler;
-use crate::lm::{LanguageModel, Precision, Queries, ROWS_AT_ONCE, STORYTELLER, Task, lora};
+use crate::labels::Ties;
+use crate::lm::network::lora;
+use crate::lm::{LanguageModel, Precision, ROWS_AT_ONCE, STORYTELLER};
+use crate::platform::files;
 use crate::policy::Rollouts;
-use crate::reward::{Ties, TokenComparison, token_comparisons};
-use crate::run::{OutputFolder, RunDirectory, files};
+use crate::reward::{TokenComparison, token_comparisons};
+use crate::run::{OutputFolder, RunDirectory};
+use crate::task::{Queries, Task};
 
 /// The parts of the labels that make "fewer" in [`StyleExperiment::table`]: the first quarter, and the first
 /// sixteenth.

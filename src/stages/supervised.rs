@@ -3,13 +3,14 @@
 use super::Session;
 use super::passes::settled;
 use crate::data::LeftOut;
+use crate::device::parallel::most_parts;
 use crate::error::{Error, Result};
-use crate::lm::memory::{BatchShape, TrainingMemory};
-use crate::lm::{Backward, Task};
-use crate::parallel::most_parts;
 use crate::reward::{TokenComparison, split};
 use crate::run::RunDirectory;
 use crate::supervised::{Chosen, HeldOut, NextTokenTraining, Trained, adamw};
+use crate::task::Task;
+use crate::training::Backward;
+use crate::training::memory::{BatchShape, TrainingMemory};
 
 /// What supervised fine-tuning came to.
 #[derive(Debug)]

@@ -6,9 +6,10 @@ use super::train::Schedule;
 use crate::config::Sft;
 use crate::data::{LeftOut, Reason};
 use crate::error::Result;
-use crate::lm::{LanguageModel, Task};
+use crate::lm::LanguageModel;
+use crate::random::{Stream, generator, shuffled};
 use crate::reward::TokenComparison;
-use crate::run::random::{Stream, generator, shuffled};
+use crate::task::Task;
 
 /// Of each comparison, the response that was chosen, after what the policy reads.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@ use super::examples::{Example, Examples};
 use crate::data::{LeftOut, Reason, books};
 use crate::error::{Error, Result};
 use crate::lm::{END_OF_TEXT, Tokenizer};
-use crate::run::random::{Stream, below, generator, shuffled};
-use crate::run::{Mode, Progress};
+use crate::platform::{Mode, Progress};
+use crate::random::{Stream, below, generator, shuffled};
 
 /// Cleaned text, split into what is trained on and what is held out.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 
 use crate::device::read_floats;
 use crate::error::Result;
-use crate::lm::operations::pick_log_probs;
+use crate::lm::kernels::pick_log_probs;
 use crate::lm::{END_OF_TEXT, LanguageModel, Tokenizer};
-use crate::run::{Mode, Progress};
+use crate::platform::{Mode, Progress};
 
 use super::examples::{Example, ExampleBatch};
 

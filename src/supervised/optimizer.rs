@@ -9,7 +9,7 @@ use burn::optim::{AdamWConfig, AdjustLrFn, ModuleOptimizer, MuonConfig};
 use burn::tensor::Tensor;
 
 use crate::lm::Transformer;
-use crate::run::host_state::WithHostState;
+use crate::training::host_state::WithHostState;
 
 /// An optimizer for this very model: parameters are known by their ids.
 pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer {

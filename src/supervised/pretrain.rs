@@ -4,10 +4,12 @@ use burn::tensor::Device;
 
 use crate::config::{Lora, Pretrain};
 use crate::device::DeviceMemory;
+use crate::device::parallel::most_parts;
 use crate::error::{Error, Result};
-use crate::lm::memory::{BatchShape, Memory, TrainingMemory};
-use crate::lm::{Backward, END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer, parameters};
-use crate::parallel::most_parts;
+use crate::lm::network::parameters;
+use crate::lm::{END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer};
+use crate::training::Backward;
+use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 
 use super::train::Schedule;
 

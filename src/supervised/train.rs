@@ -11,17 +11,18 @@ use super::examples::{ExampleBatch, Examples};
 use super::held_out::{HeldOut, HeldOutExamples};
 use crate::device::Readback;
 use crate::error::{Error, Result};
-use crate::lm::operations::pick_log_probs;
-use crate::lm::{Backward, GradientSquares, LanguageModel, Sampling, Transformer, sample};
-use crate::run::health::check_finite;
-use crate::run::interrupt::Interrupt;
+use crate::lm::kernels::pick_log_probs;
+use crate::lm::{LanguageModel, Sampling, Transformer, sample};
+use crate::platform::interrupt::Interrupt;
+use crate::platform::progress::{Mode, Progress};
+use crate::random::{Stream, uniform};
 use crate::run::journal::Journal;
-use crate::run::learning_rate::warmup_stable_decay;
 use crate::run::metrics::MetricsLog;
-use crate::run::progress::{Mode, Progress};
-use crate::run::random::{Stream, uniform};
 use crate::run::step_log::StepLog;
-use crate::run::training_state;
+use crate::training::finite_loss::check_finite;
+use crate::training::learning_rate::warmup_stable_decay;
+use crate::training::training_state;
+use crate::training::{Backward, GradientSquares};
 
 /// Losses are read from the device once in so many steps: each read makes a GPU wait.
 const STEPS_BETWEEN_READS: usize = 10;

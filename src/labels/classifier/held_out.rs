@@ -9,8 +9,8 @@ use super::ngrams::words_only;
 use super::{Classifier, FitSettings, Provenance};
 use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
-use crate::lm::memory::Memory;
 use crate::statistics::wilson_interval;
+use crate::training::memory::Memory;
 
 /// Sentences of known sentiment, one an entry.
 #[derive(Debug, Clone, Copy)]

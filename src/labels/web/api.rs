@@ -15,9 +15,9 @@ use serde_json::json;
 use super::AppState;
 use super::guard::refusal;
 use crate::error::{Error, Result};
-use crate::labels::label_queue::{LabelQueue, NextTask, Standing};
 use crate::labels::question::{Answer, Attribution, is_name};
-use crate::run::unix_seconds;
+use crate::labels::queue::{LabelQueue, NextTask, Standing};
+use crate::platform::unix_seconds;
 use crate::sanitize::sanitize;
 
 #[derive(Deserialize)]

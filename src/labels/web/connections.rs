@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::process_limits::open_files;
+use crate::platform::process_limits::open_files;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};

@@ -9,7 +9,7 @@ use super::TOKEN_DIGITS;
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
 use crate::json;
-use crate::run::files;
+use crate::platform::files;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Kept {

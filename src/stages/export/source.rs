@@ -10,9 +10,10 @@ use crate::data::openai::{LabelReader, is_original};
 use crate::data::preferences::{Preference, PreferenceReader};
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
-use crate::lm::{Tokenizer, is_changed_as_text, label_to_comparison, original_labels};
-use crate::run::files;
+use crate::lm::Tokenizer;
+use crate::platform::files;
 use crate::stages::with_reasons;
+use crate::task::{is_changed_as_text, label_to_comparison, original_labels};
 
 /// A file that was looked through once, and has a good comparison.
 pub(super) struct Source<'a> {

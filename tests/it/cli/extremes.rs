@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use preftune::config::{Config, Range, bounds_of, settings};
-use preftune::lm::{Continuations, Precision, Task};
+use preftune::lm::Precision;
+use preftune::platform::{Interrupt, Mode};
 use preftune::reward::RewardModel;
-use preftune::run::{Interrupt, Mode};
+use preftune::stages::Continuations;
+use preftune::task::Task;
 
 use crate::numerics::devices;
 use crate::support::tiny;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer};
-use preftune::lm::tensor_file::write_safetensors;
+use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer};
+use preftune::lm::files::tensor_file::write_safetensors;
+use preftune::lm::network::parameters;
 use preftune::lm::{
     LanguageModel, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, Weights,
-    parameters,
 };
 use preftune::policy::response_log_probs;
 use preftune::{Error, Result};

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use preftune::config::Config;
 use preftune::data::entries::Entries;
 use preftune::data::{LeftOut, Reason};
-use preftune::lm::Task;
 use preftune::reward::{HeldOutAccuracy, NormalizationSamples, RewardData, TokenComparison, split, token_comparisons};
+use preftune::task::Task;
 use serde_json::{Value, json};
 
 use crate::numerics::devices;

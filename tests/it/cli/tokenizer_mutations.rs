@@ -6,7 +6,7 @@ use std::path::Path;
 
 use preftune::Result;
 use preftune::lm::{END_OF_TEXT, Tokenizer, TokenizerFiles};
-use preftune::run::random::{Stream, below, generator};
+use preftune::random::{Stream, below, generator};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 

@@ -9,9 +9,11 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::burn_pack::Reader;
 use burn::tensor::{Bytes, Tensor};
 use preftune::config::AdamForm;
-use preftune::lm::{Adam, parameters};
+use preftune::lm::network::parameters;
+use preftune::run::Checkpoints;
 use preftune::run::checkpoint::Checkpoint;
-use preftune::run::{Checkpoints, training_state};
+use preftune::training::Adam;
+use preftune::training::training_state;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

@@ -1,6 +1,6 @@
 //! Choices that are the same each time.
 
-use preftune::run::random::{Stream, below, generator};
+use preftune::random::{Stream, below, generator};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use preftune::lm::parameters::{self, NamedTensor};
-use preftune::lm::tensor_file::write_safetensors;
-use preftune::lm::{LanguageModel, Precision, Tokenizer, model_folder};
+use preftune::lm::files::model_folder;
+use preftune::lm::files::tensor_file::write_safetensors;
+use preftune::lm::network::parameters;
+use preftune::lm::network::parameters::NamedTensor;
+use preftune::lm::{LanguageModel, Precision, Tokenizer};
 
 use super::json::Json;
 use super::model::{Read, read, small, weights_of};

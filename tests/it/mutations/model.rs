@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use preftune::lm::hugging_face::load_transformer;
-use preftune::lm::parameters::{self, NamedTensor};
-use preftune::lm::tensor_file::write_safetensors;
+use preftune::lm::files::hugging_face::load_transformer;
+use preftune::lm::files::tensor_file::write_safetensors;
+use preftune::lm::network::parameters;
+use preftune::lm::network::parameters::NamedTensor;
 use preftune::lm::{ModelConfig, Precision, TensorFile, Transformer, Weights};
 use preftune::reward::RewardModel;
 

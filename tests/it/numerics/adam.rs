@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use preftune::config::AdamForm;
-use preftune::lm::{Adam, ScalarHead};
+use preftune::lm::ScalarHead;
+use preftune::training::Adam;
 
 use crate::numerics::devices;
 

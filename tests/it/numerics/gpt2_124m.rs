@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
-use preftune::lm::parameters::{self, replace};
+use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
+use preftune::lm::network::parameters;
+use preftune::lm::network::parameters::replace;
 use preftune::lm::{
     LanguageModel, ModelConfig, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer,
     Weights,

@@ -5,10 +5,11 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use preftune::device::{Readback, read_floats};
-use preftune::lm::parameters::{NamedTensor, normal};
-use preftune::lm::{Backward, ModelConfig};
+use preftune::lm::ModelConfig;
+use preftune::lm::network::parameters::{NamedTensor, normal};
 use preftune::policy::{Minibatch, Policy, Rows, UpdateSettings, loss};
 use preftune::reward::{GainAndBias, RewardModel, TokenComparison, choice_loss};
+use preftune::training::Backward;
 
 use crate::numerics::devices;
 use crate::support::tiny;

@@ -4,9 +4,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use preftune::device::Readback;
 use preftune::lm::{Passes, ROWS_AT_ONCE, Sampled, Sampling, draw, sample};
+use preftune::platform::Interrupt;
 use preftune::policy::response_log_probs;
-use preftune::run::Interrupt;
-use preftune::run::random::{Stream, uniform};
+use preftune::random::{Stream, uniform};
 
 use crate::numerics::devices;
 use crate::support::tiny;

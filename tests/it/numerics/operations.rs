@@ -3,8 +3,8 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use preftune::device::read_floats;
-use preftune::lm::operations;
-use preftune::lm::parameters::normal;
+use preftune::lm::kernels;
+use preftune::lm::network::parameters::normal;
 
 use crate::numerics::devices;
 
@@ -139,7 +139,7 @@ fn linear_and_its_gradients() {
                 on_device: &|inputs| {
                     let rows_in = layout.on_device(&inputs[0], rows, from);
                     let weight = layout.on_device(&inputs[1], from, to);
-                    operations::linear(rows_in, weight, inputs[2].clone()).flatten(0, 1)
+                    kernels::linear(rows_in, weight, inputs[2].clone()).flatten(0, 1)
                 },
                 on_host: &|inputs| {
                     let rows = layout.on_host(&inputs[0], rows, from);
@@ -165,7 +165,7 @@ fn gelu_and_its_gradient() {
             let case = Case {
                 name: format!("gelu [{rows}, {columns}], {layout:?}"),
                 inputs: vec![normal(layout.numbers(rows, columns), deviation, seed as u64, 0)],
-                on_device: &|inputs| operations::gelu(layout.on_device(&inputs[0], rows, columns)).flatten(0, 1),
+                on_device: &|inputs| kernels::gelu(layout.on_device(&inputs[0], rows, columns)).flatten(0, 1),
                 on_host: &|inputs| {
                     let gelu = |x: f64| {
                         let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
@@ -202,7 +202,7 @@ fn layer_norm_and_its_gradients() {
                 ],
                 on_device: &|inputs| {
                     let rows = layout.on_device(&inputs[0], rows, width);
-                    operations::layer_norm(rows, inputs[1].clone(), inputs[2].clone(), 1e-5).flatten(0, 1)
+                    kernels::layer_norm(rows, inputs[1].clone(), inputs[2].clone(), 1e-5).flatten(0, 1)
                 },
                 on_host: &|inputs| {
                     let norm = |row: &Vec<f64>| {
@@ -238,7 +238,7 @@ fn causal_attention_and_its_gradient() {
                 inputs: vec![normal(layout.numbers(rows, 3 * width), deviation, seed as u64, 0)],
                 on_device: &|inputs| {
                     let qkv = layout.on_device(&inputs[0], rows, 3 * width);
-                    operations::causal_attention(qkv, batch, seq, heads).flatten(0, 1)
+                    kernels::causal_attention(qkv, batch, seq, heads).flatten(0, 1)
                 },
                 on_host: &|inputs| {
                     let qkv = layout.on_host(&inputs[0], rows, 3 * width);
@@ -285,7 +285,7 @@ fn picked_log_probabilities_and_their_gradient() {
                 on_device: &|inputs| {
                     let ids: Vec<i64> = targets.iter().map(|&id| id as i64).collect();
                     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), &inputs[0].device());
-                    operations::pick_log_probs(layout.on_device(&inputs[0], rows, vocab), ids)
+                    kernels::pick_log_probs(layout.on_device(&inputs[0], rows, vocab), ids)
                 },
                 on_host: &|inputs| {
                     let log_prob = |(row, &target): (&Vec<f64>, &usize)| {
@@ -310,7 +310,7 @@ fn logits_and_their_gradients() {
                     .into(),
                 on_device: &|inputs| {
                     let hidden = layout.on_device(&inputs[0], rows, width);
-                    operations::logits(hidden, layout.on_device(&inputs[1], vocab, width)).flatten(0, 1)
+                    kernels::logits(hidden, layout.on_device(&inputs[1], vocab, width)).flatten(0, 1)
                 },
                 on_host: &|inputs| {
                     let embedding = layout.on_host(&inputs[1], vocab, width);
@@ -337,7 +337,7 @@ fn entropies_are_those_of_the_softmax() {
         let expected: Vec<f64> = logits.chunks(vocab).map(entropy).collect();
         for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {
             let on_device = Tensor::from_data(TensorData::new(logits.clone(), [rows, vocab]), &device);
-            let found = read_floats(operations::entropies(on_device)).unwrap();
+            let found = read_floats(kernels::entropies(on_device)).unwrap();
             assert_close(&found, &expected, 2e-5, &format!("entropies [{rows}, {vocab}] on {device:?}"));
         }
     }
@@ -381,7 +381,7 @@ fn check_cached_attention([rows, heads, capacity, head_width]: [usize; 4], slots
         };
         let query = Tensor::<2>::from_data(TensorData::new(query.clone(), [rows, heads * head_width]), &device);
         let scores = Tensor::<2>::from_data(TensorData::new(scores.clone(), [rows, capacity]), &device);
-        let found = operations::cached_attention(query, cache(&keys), cache(&values), scores, slots);
+        let found = kernels::cached_attention(query, cache(&keys), cache(&values), scores, slots);
         let found = read_floats(found).unwrap();
         assert_close(&found, &expected, 2e-5, &format!("cached attention on {device:?}"));
     }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use preftune::config;
 use preftune::data::LeftOut;
-use preftune::lm::{LanguageModel, Task, Tokenizer};
+use preftune::lm::{LanguageModel, Tokenizer};
+use preftune::task::Task;
 
 use crate::numerics::devices;
 use crate::support::tiny;

@@ -172,7 +172,7 @@ impl HubModel {
     pub fn new(repository: &str, files: &[(&str, &[u8])]) -> Self {
         let file = |(name, bytes): &(&str, &[u8])| {
             let is_large = name.ends_with(".safetensors");
-            let etag = if is_large { preftune::run::files::sha256(bytes) } else { git_blob(bytes) };
+            let etag = if is_large { preftune::platform::files::sha256(bytes) } else { git_blob(bytes) };
             (name.to_string(), bytes.to_vec(), etag)
         };
         let commit = git_blob(repository.as_bytes());

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use preftune::lm::parameters::{NamedTensor, normal, replace};
-use preftune::lm::{Backward, LanguageModel, ModelConfig, ScalarHead, Tokenizer, Transformer};
+use preftune::lm::network::parameters::{NamedTensor, normal, replace};
+use preftune::lm::{LanguageModel, ModelConfig, ScalarHead, Tokenizer, Transformer};
+use preftune::platform::Interrupt;
 use preftune::policy::{Policy, UpdateSettings};
+use preftune::random::{Stream, below, generator};
 use preftune::reward::RewardModel;
-use preftune::run::Interrupt;
-use preftune::run::random::{Stream, below, generator};
+use preftune::training::Backward;
 
 /// Sizes of which none is a power of 2, so that kernels meet ragged ends.
 pub fn config() -> ModelConfig {

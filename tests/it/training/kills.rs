@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use preftune::run::random::{Stream, below, generator};
+use preftune::random::{Stream, below, generator};
 
 use crate::support::small_runs::{
     LABEL, PRETRAIN, Result, SFT, TRAIN_POLICY, TRAIN_REWARD, command, files_in, folder, places, stranded,

@@ -8,11 +8,10 @@ use preftune::data::LeftOut;
 use preftune::data::comparisons::Comparison;
 use preftune::data::entries::Entries;
 use preftune::data::openai::{LabelReader, PADDING, PickBest, without_padding};
-use preftune::lm::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
-use preftune::lm::{
-    LabelEncoder, LanguageModel, ModelConfig, Precision, Queries, Task, Tokenizer, Transformer, label_to_comparison,
-    original_labels, parameters,
-};
+use preftune::lm::files::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
+use preftune::lm::network::parameters;
+use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer, Transformer};
+use preftune::task::{LabelEncoder, Queries, Task, label_to_comparison, original_labels};
 use proptest::prelude::*;
 
 use crate::numerics::devices;

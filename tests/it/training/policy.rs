@@ -5,13 +5,18 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use preftune::config::{self, AdamForm};
-use preftune::lm::parameters::NamedTensor;
-use preftune::lm::{Adam, Backward, LanguageModel, Passes, Sampling, Task, Truncation};
-use preftune::policy::{Policy, PolicyTraining, Rollout, Rollouts, UpdateSettings, shape, update};
+use preftune::config;
+use preftune::config::AdamForm;
+use preftune::lm::network::parameters::NamedTensor;
+use preftune::lm::{LanguageModel, Passes, Sampling};
+use preftune::platform::{Interrupt, Mode};
+use preftune::policy::ppo::update;
+use preftune::policy::{Policy, PolicyTraining, Rollout, Rollouts, UpdateSettings, shape};
+use preftune::random::{Stream, uniform};
 use preftune::reward::RewardModel;
-use preftune::run::random::{Stream, uniform};
-use preftune::run::{Interrupt, Journal, Mode};
+use preftune::run::Journal;
+use preftune::task::{Task, Truncation};
+use preftune::training::{Adam, Backward};
 use preftune::{Error, Result};
 
 use crate::numerics::devices;
@@ -337,7 +342,7 @@ fn trained_with_adapters(models: &Models, interrupt: Interrupt) -> Vec<NamedTens
 #[test]
 fn adapters_begin_at_the_reference_and_move_only_the_matrices_inside_the_blocks() {
     let models = Models::new();
-    let before = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    let before = preftune::lm::network::parameters::read(&models.reference.transformer).unwrap();
     let trained = trained_with_adapters(&models, Interrupt::new());
     for (before, after) in before.iter().zip(&trained) {
         assert_eq!((&before.name, &before.shape), (&after.name, &after.shape));
@@ -345,7 +350,7 @@ fn adapters_begin_at_the_reference_and_move_only_the_matrices_inside_the_blocks(
         assert_eq!(before.values != after.values, adapted, "{}", before.name);
         assert!(!adapted || after.values.iter().all(|value| value.is_finite()));
     }
-    let after = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    let after = preftune::lm::network::parameters::read(&models.reference.transformer).unwrap();
     assert!(before.iter().zip(&after).all(|(before, after)| before.values == after.values), "the reference moved");
 }
 
@@ -415,10 +420,10 @@ fn an_interrupted_run_on_wgpu_goes_on_with_the_same_rows_and_numbers() {
 #[test]
 fn training_moves_the_policy_and_leaves_the_reference_alone() {
     let models = Models::new();
-    let before = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    let before = preftune::lm::network::parameters::read(&models.reference.transformer).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let trained = models.train(folder.path(), Interrupt::new()).unwrap();
-    let after = preftune::lm::parameters::read(&models.reference.transformer).unwrap();
+    let after = preftune::lm::network::parameters::read(&models.reference.transformer).unwrap();
     for ((before, after), trained) in before.iter().zip(&after).zip(&trained) {
         assert_eq!(before.values, after.values, "{}", before.name);
         assert_ne!(before.values, trained.values, "{}", trained.name);

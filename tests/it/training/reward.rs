@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use burn::module::Module;
 use preftune::config;
-use preftune::lm::{Adam, Backward, LanguageModel, ModelConfig, Passes, ScalarHead, Transformer, parameters};
+use preftune::lm::network::parameters;
+use preftune::lm::{LanguageModel, ModelConfig, Passes, ScalarHead, Transformer};
+use preftune::platform::{Interrupt, Mode};
+use preftune::random::{Stream, below, generator};
 use preftune::reward::{
     FittedReward, GainAndBias, HeldOutAccuracy, NormalizationSamples, RewardData, RewardModel, RewardStep,
     RewardTraining, TokenComparison, judge, train_step,
 };
-use preftune::run::random::{Stream, below, generator};
-use preftune::run::{Interrupt, Journal, Mode};
+use preftune::run::Journal;
 use preftune::statistics::{mean, population_variance};
+use preftune::training::{Adam, Backward};
 use preftune::{Error, Result};
 
 use crate::numerics::devices;

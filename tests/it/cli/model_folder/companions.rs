@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use preftune::lm::hugging_face::{CONFIG_FILE, TOKENIZER_FILE};
+use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE};
 use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
 use preftune::policy::Policy;
 use preftune::reward::RewardModel;

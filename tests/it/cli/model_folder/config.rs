@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use preftune::lm::hugging_face::CONFIG_FILE;
+use preftune::lm::files::hugging_face::CONFIG_FILE;
 use preftune::lm::{ConfigFile, Precision};
 use serde_json::{Value, json};
 

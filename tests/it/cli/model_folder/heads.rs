@@ -1,9 +1,9 @@
 //! `heads.safetensors` beside a model.
 
 use preftune::lm::Precision;
-use preftune::lm::hugging_face::HEADS_FILE;
-use preftune::lm::parameters::NamedTensor;
-use preftune::lm::tensor_file::write_safetensors;
+use preftune::lm::files::hugging_face::HEADS_FILE;
+use preftune::lm::files::tensor_file::write_safetensors;
+use preftune::lm::network::parameters::NamedTensor;
 
 use super::{Folder, of_any_numbers, refused};
 use crate::support::tiny;

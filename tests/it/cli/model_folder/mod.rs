@@ -9,10 +9,12 @@ mod tensors;
 use std::fs;
 use std::path::Path;
 
-use preftune::lm::hugging_face::{CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
-use preftune::lm::parameters::{self, NamedTensor};
-use preftune::lm::tensor_file::write_safetensors;
-use preftune::lm::{LanguageModel, ModelFiles, Precision, TokenBatch, model_folder};
+use preftune::lm::files::hugging_face::{CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
+use preftune::lm::files::model_folder;
+use preftune::lm::files::tensor_file::write_safetensors;
+use preftune::lm::network::parameters;
+use preftune::lm::network::parameters::NamedTensor;
+use preftune::lm::{LanguageModel, ModelFiles, Precision, TokenBatch};
 use preftune::reward::RewardModel;
 use preftune::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};

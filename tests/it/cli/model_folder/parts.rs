@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use preftune::lm::hugging_face::{CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
-use preftune::lm::tensor_file::write_safetensors;
-use preftune::lm::{Precision, model_folder};
+use preftune::lm::Precision;
+use preftune::lm::files::hugging_face::{CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
+use preftune::lm::files::model_folder;
+use preftune::lm::files::tensor_file::write_safetensors;
 
 use super::{Folder, weights, with_tensor};
 

@@ -1,8 +1,8 @@
 //! The tensors of a file: every form of the same model gives the same logits; what would be left out or
 //! is no number is refused.
 
-use preftune::lm::hugging_face::{CONFIG_FILE, WEIGHTS_FILE};
-use preftune::lm::parameters::NamedTensor;
+use preftune::lm::files::hugging_face::{CONFIG_FILE, WEIGHTS_FILE};
+use preftune::lm::network::parameters::NamedTensor;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 

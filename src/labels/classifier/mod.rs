@@ -1,0 +1,219 @@
+//! How positive a text sounds: a linear model over words and word pairs.
+//!
+//! It is what the simulated labeler judges by, in the place of the paper's sentiment
+//! classifier (section 3.1), and small enough to ship and to read.
+
+mod fit;
+mod held_out;
+mod ngrams;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::format_version;
+use crate::format_version::FormatVersion;
+use crate::json;
+
+pub use fit::FitSettings;
+pub use held_out::{HeldOut, LabeledSentences, memory_that_fits, train_with_held_out};
+
+/// Words an n-gram may have; the file names them, so that it explains itself.
+const NGRAM_SIZES: [usize; 2] = [1, 2];
+
+/// A weight beyond this was not fitted, and the sum of many could overflow.
+const LARGEST_WEIGHT: f64 = 1e6;
+
+/// Decimals of a weight: what differs in later ones is rounding of the machine.
+const WEIGHT_SCALE: f64 = 1e4;
+
+const RETRAIN: &str = "train the labeler again to replace the file";
+
+/// Scores the sentiment of a text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classifier {
+    #[serde(default)]
+    version: FormatVersion,
+    ngram_sizes: [usize; 2],
+    /// Where the weights come from; `None` for a classifier fitted without a held-out part.
+    pub provenance: Option<Provenance>,
+    bias: f64,
+    weights: BTreeMap<String, f64>,
+}
+
+/// What a classifier was trained on and how well it did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Name and licence of the training sentences.
+    pub source: String,
+    /// The seed that chose the sentences held out.
+    pub seed: u64,
+    /// The share of right answers on them, 0 to 1.
+    pub held_out_accuracy: f64,
+    pub held_out_examples: usize,
+}
+
+impl Classifier {
+    fn new(bias: f64, weights: impl Iterator<Item = (String, f64)>) -> Self {
+        let rounded = |value: f64| (value * WEIGHT_SCALE).round() / WEIGHT_SCALE;
+        Self {
+            version: FormatVersion,
+            ngram_sizes: NGRAM_SIZES,
+            provenance: None,
+            bias: rounded(bias),
+            weights: weights
+                .map(|(ngram, weight)| (ngram, rounded(weight)))
+                .filter(|&(_, weight)| weight != 0.0)
+                .collect(),
+        }
+    }
+
+    /// The log-odds that `text` is positive: above 0 for positive, below for negative.
+    ///
+    /// Each n-gram counts once however often it is repeated.
+    pub fn score(&self, text: &str) -> f64 {
+        let weights = ngrams::ngrams(text);
+        let known = weights.iter().filter_map(|ngram| self.weights.get(ngram));
+        self.bias + known.sum::<f64>()
+    }
+
+    /// The share of sentences on the right side of 0, of which one at 0 counts half; `None` when there are none.
+    pub fn accuracy(&self, positive: &[&str], negative: &[&str]) -> Option<f64> {
+        let right = |score: f64| match score {
+            0.0 => 0.5,
+            score => f64::from(u8::from(score > 0.0)),
+        };
+        let positives = positive.iter().map(|text| right(self.score(text)));
+        let right = positives.chain(negative.iter().map(|text| right(-self.score(text)))).sum::<f64>();
+        let all = positive.len() + negative.len();
+        (all > 0).then(|| right / all as f64)
+    }
+
+    /// Every n-gram with its weight in log-odds, in alphabetical order.
+    pub fn weights(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.weights.iter().map(|(ngram, weight)| (ngram.as_str(), *weight))
+    }
+
+    /// The classifier as a JSON file, one weight a line in alphabetical order.
+    ///
+    /// # Errors
+    /// When a number is not finite, which no fit gives.
+    pub fn to_json(&self) -> Result<String> {
+        let json = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::failed(format!("cannot write the classifier as JSON: {error}"), ""))?;
+        Ok(json + "\n")
+    }
+
+    /// Reads what [`Classifier::to_json`] wrote; `path` names the file in errors.
+    ///
+    /// # Errors
+    /// When the bytes are no such file: not JSON, an unknown field, n-grams of other sizes,
+    /// no weight, or a number out of range.
+    pub fn from_json(json: &[u8], path: &Path) -> Result<Self> {
+        let classifier: Self = json::from_slice(json).map_err(|error| match format_version::fault_of(json) {
+            Some(fault) => Error::input(path, fault, format_version::NEWER_HINT),
+            None => Error::line(path, error.line(), error.to_string(), RETRAIN),
+        })?;
+        match classifier.defect() {
+            Some(defect) => Err(Error::input(path, defect, RETRAIN)),
+            None => Ok(classifier),
+        }
+    }
+
+    /// What makes the numbers unusable, if anything does.
+    fn defect(&self) -> Option<String> {
+        if self.ngram_sizes != NGRAM_SIZES {
+            let sizes = self.ngram_sizes;
+            return Some(format!("has n-grams of sizes {sizes:?}; only {NGRAM_SIZES:?} are known"));
+        }
+        if self.weights.is_empty() {
+            return Some("has no weights".into());
+        }
+        // Written so that NaN is out of range as well.
+        let in_range = |number: f64| number.abs() <= LARGEST_WEIGHT;
+        if !in_range(self.bias) {
+            return Some(format!("the bias {} is out of range", self.bias));
+        }
+        let (ngram, weight) = self.weights().find(|&(_, weight)| !in_range(weight))?;
+        Some(format!("the weight {weight} of {ngram:?} is out of range"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &[u8] = include_bytes!("../../../models/sentiment/classifier.json");
+
+    fn read(json: &[u8]) -> Result<Classifier> {
+        Classifier::from_json(json, Path::new("classifier.json"))
+    }
+
+    #[test]
+    fn the_shipped_file_is_read_and_written_unchanged() {
+        let classifier = read(SHIPPED).unwrap();
+        assert_eq!(classifier.to_json().unwrap().as_bytes(), SHIPPED);
+        assert!(classifier.provenance.unwrap().held_out_accuracy >= 0.75);
+        assert!(SHIPPED.len() < 600_000);
+    }
+
+    #[test]
+    fn cheerful_stories_score_above_neutral_ones_and_gloomy_ones_below() {
+        let cheerful = [
+            "“What a beautiful morning!” she cried, with a warm and happy smile.",
+            "They lived together in the lovely old house, and were always cheerful and kind.",
+            "It was a wonderful dinner, full of laughter, and everyone enjoyed the music.",
+        ];
+        let neutral = [
+            "He walked across the room and put the letter upon the table.",
+            "The carriage stopped at the corner, and two men stepped into the street.",
+            "She took off her bonnet and sat by the window until the clock struck.",
+        ];
+        let gloomy = [
+            "He was a miserable, stupid fellow, and the whole place was dull and ugly.",
+            "She lay ill and tired in the cold dark room, and nothing could be worse.",
+            "“It is a wretched waste,” he said bitterly, “and you have failed badly.”",
+        ];
+        let classifier = read(SHIPPED).unwrap();
+        let scores = |texts: [&str; 3]| texts.map(|text| classifier.score(text));
+        let lowest = |texts| scores(texts).into_iter().fold(f64::INFINITY, f64::min);
+        let highest = |texts| scores(texts).into_iter().fold(f64::NEG_INFINITY, f64::max);
+        assert!(lowest(cheerful) > highest(neutral), "{:?} {:?}", scores(cheerful), scores(neutral));
+        assert!(lowest(neutral) > highest(gloomy), "{:?} {:?}", scores(neutral), scores(gloomy));
+    }
+
+    #[test]
+    fn sentences_without_a_known_word_count_half() {
+        let classifier = Classifier::new(0.0, [("good".to_string(), 1.0)].into_iter());
+        assert_eq!(classifier.accuracy(&["good", "table"], &["table", "chair"]), Some(2.5 / 4.0));
+    }
+
+    #[test]
+    fn repeating_a_word_does_not_pay() {
+        let classifier = read(SHIPPED).unwrap();
+        assert_eq!(classifier.score("Wonderful!"), classifier.score("Wonderful! Wonderful!"));
+    }
+
+    #[test]
+    fn other_files_are_refused_with_the_reason() {
+        let file = |fields: &str| format!(r#"{{"provenance":null,{fields}}}"#);
+        let cases = [
+            (file(r#""ngram_sizes":[1,3],"bias":0,"weights":{"good":1}"#), "sizes [1, 3]"),
+            (file(r#""ngram_sizes":[1,2],"bias":0,"weights":{}"#), "no weights"),
+            (file(r#""ngram_sizes":[1,2],"bias":1e300,"weights":{"good":1}"#), "bias"),
+            (file(r#""ngram_sizes":[1,2],"bias":0,"weights":{"good":-1e300}"#), "\"good\""),
+            (file(r#""ngram_sizes":[1,2],"bias":0,"weights":{},"layers":1"#), "unknown field"),
+            ("{\"bias\":\n\"high\"}".into(), "line 2"),
+            (String::new(), "EOF"),
+        ];
+        for (json, reason) in cases {
+            let error = read(json.as_bytes()).unwrap_err();
+            assert_eq!(error.exit_code(), 4);
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Draws the responses that a labeler compares, and those that rewards are normalized on.
+
+use std::collections::HashSet;
+
+use crate::data::LeftOut;
+use crate::device::DeviceMemory;
+use crate::error::Result;
+use crate::labels::{LabelLog, Question};
+use crate::lm::{LanguageModel, Sampling, sample};
+use crate::platform::interrupt::Interrupt;
+use crate::random::{Stream, below, generator, shuffled, uniform};
+use crate::task::Task;
+use crate::training::memory::{Inference, Memory};
+
+/// Bytes that the log keeps in memory of a comparison, whose texts stay in the file.
+const OF_A_COMPARISON: u64 = 200;
+
+/// Draws the questions of a run. Each is known by its number, which with the seed decides the query, the
+/// responses, and their order on the screen.
+#[derive(Debug)]
+pub struct Questions<'a> {
+    policy: &'a LanguageModel,
+    policy_name: &'a str,
+    task: Task,
+    queries: &'a [String],
+    /// The queries as the policy reads them.
+    tokens: Vec<Vec<u32>>,
+    responses_per_query: usize,
+    seed: u64,
+}
+
+impl<'a> Questions<'a> {
+    /// Questions about responses of `policy`, which comparisons will know as `policy_name`.
+    ///
+    /// # Errors
+    /// For a query the policy cannot read.
+    pub fn new(
+        (policy, policy_name): (&'a LanguageModel, &'a str),
+        task: Task,
+        queries: &'a [String],
+        responses_per_query: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        // What is cut is counted where the queries are read.
+        let cut = &mut LeftOut::default();
+        let tokens = queries.iter().map(|query| task.encode_query(policy, query, cut));
+        let tokens = tokens.collect::<Result<Vec<_>>>()?;
+        Ok(Self { policy, policy_name, task, queries, tokens, responses_per_query, seed })
+    }
+
+    /// Responses to choose from.
+    pub fn responses_per_query(&self) -> usize {
+        self.responses_per_query
+    }
+
+    /// How many of `most` questions can be drawn together in `device_memory`, and what it takes to make `comparisons`
+    /// comparisons of such.
+    pub(super) fn that_fit(
+        &self,
+        most: usize,
+        comparisons: usize,
+        device_memory: DeviceMemory,
+    ) -> Result<(usize, Memory)> {
+        let longest_query = self.tokens.iter().map(Vec::len).max().unwrap_or(0);
+        let (response, responses) = (self.task.sampling.response_length, self.responses_per_query);
+        let drawing = Inference {
+            models: 1,
+            rows: most * responses,
+            responses_per_query: responses,
+            context: self.task.longest_row(longest_query) - response,
+            response,
+            rated: false,
+            kept: OF_A_COMPARISON.saturating_mul(comparisons as u64),
+        };
+        let hint = "lower labels.responses_per_query, task.response_length_tokens or labels.comparisons, or use a smaller \
+                    model";
+        let (rows, memory) = drawing.rows_that_fit(&self.policy.config, responses, device_memory, hint)?;
+        Ok((rows / responses, memory))
+    }
+
+    /// The numbers of questions that a log does not hold, from the lowest on.
+    pub fn open_numbers(&self, log: &LabelLog) -> impl Iterator<Item = usize> + use<> {
+        let answers = log.lines().iter().filter(|line| line.is_answer());
+        let answered: HashSet<usize> = answers.filter_map(|answer| number_of(self.seed, &answer.id)).collect();
+        (0..).filter(move |number| !answered.contains(number))
+    }
+
+    /// The questions of these numbers.
+    ///
+    /// # Errors
+    /// As [`sample`].
+    pub fn draw(&self, numbers: &[usize], interrupt: &Interrupt) -> Result<Vec<Question>> {
+        let query = |number: &usize| {
+            below(self.tokens.len(), &mut generator(self.seed, Stream::Queries, 1 << 32, *number as u64))
+        };
+        let picked: Vec<usize> = numbers.iter().map(query).collect();
+        let contexts: Vec<Vec<u32>> =
+            picked.iter().filter_map(|&index| self.tokens.get(index)).map(|query| self.task.context(query)).collect();
+        let sampling = Sampling { responses_per_query: self.responses_per_query, ..self.task.sampling };
+        let uniforms = |row: usize| {
+            let number = numbers.get(row / self.responses_per_query).copied().unwrap_or_default();
+            let row = number * self.responses_per_query + row % self.responses_per_query;
+            uniform(self.seed, Stream::Labels, 0, row as u64, sampling.response_length)
+        };
+        let policy = self.policy;
+        let drawn = sample(&policy.transformer, &policy.config, None, &contexts, &sampling, uniforms, interrupt)?;
+        let groups = drawn.responses.chunks(self.responses_per_query);
+        numbers
+            .iter()
+            .zip(picked)
+            .zip(groups)
+            .map(|((&number, query), group)| self.question(number, query, group))
+            .collect()
+    }
+
+    /// With the policy in it, so that what another round asked under this number is something else.
+    fn id_of(&self, number: usize) -> String {
+        let of_round =
+            if self.policy_name.starts_with("update-") { format!("-{}", self.policy_name) } else { String::new() };
+        format!("{}-{number}{of_round}", self.seed)
+    }
+
+    fn question(&self, number: usize, query: usize, responses: &[Vec<u32>]) -> Result<Question> {
+        let decode = |response: &Vec<u32>| self.task.decode_response(self.policy, response);
+        let responses = responses.iter().map(decode).collect::<Result<Vec<_>>>()?;
+        Ok(Question {
+            id: self.id_of(number),
+            query: self.queries.get(query).cloned().unwrap_or_default(),
+            order: shuffled(responses.len(), &mut generator(self.seed, Stream::Labels, 1, number as u64)),
+            responses,
+            policy: self.policy_name.into(),
+        })
+    }
+}
+
+/// The number in an id that begins with the seed and a number.
+fn number_of(seed: u64, id: &str) -> Option<usize> {
+    id.strip_prefix(&format!("{seed}-"))?.split('-').next()?.parse().ok()
+}

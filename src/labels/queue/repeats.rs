@@ -1,0 +1,45 @@
+//! Which questions are asked a second time, for how far labelers agree with themselves and each other.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::Result;
+use crate::labels::log::{LabelLog, LogLine};
+use crate::labels::question::{Question, QuestionDigest};
+use crate::random::{Stream, below, generator, shuffled, uniform};
+
+/// A labeler does not see a question again before this many others.
+const APART: usize = 5;
+
+/// For a `share` of the questions, one that was answered: by another labeler, or by this one a while ago,
+/// and in another order. No labeler answers one more than twice.
+///
+/// # Errors
+/// When the log cannot be read again.
+pub(super) fn draw(
+    log: &LabelLog,
+    labeler: &str,
+    skipped: &HashSet<QuestionDigest>,
+    share: f64,
+    seed: u64,
+) -> Result<Option<Question>> {
+    let number = log.lines().len() as u64;
+    let drawn = uniform(seed, Stream::Labels, 2, number, 1);
+    if drawn.first().is_none_or(|&drawn| f64::from(drawn) >= share) {
+        return Ok(None);
+    }
+    let own: Vec<QuestionDigest> = log.answers_of(labeler).map(|answer| answer.question).collect();
+    let mut times: HashMap<QuestionDigest, usize> = HashMap::new();
+    own.iter().for_each(|question| *times.entry(*question).or_default() += 1);
+    let recent = own.get(..APART).unwrap_or(&own);
+    let may_come = |answer: &&LogLine| {
+        let question = answer.question;
+        let is_new = times.get(&question).is_none_or(|&times| times < 2);
+        is_new && !recent.contains(&question) && !skipped.contains(&question)
+    };
+    let candidates: Vec<&LogLine> = log.choices().filter(may_come).collect();
+    let mut rng = generator(seed, Stream::Labels, 3, number);
+    let Some(answer) = candidates.get(below(candidates.len(), &mut rng)) else { return Ok(None) };
+    let question = log.question(answer)?;
+    let order = shuffled(question.responses.len(), &mut rng);
+    Ok(Some(Question { id: format!("{}-again-{number}", question.id), order, ..question }))
+}

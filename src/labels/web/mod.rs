@@ -1,0 +1,173 @@
+//! Labelling in a browser: a page on this computer, for as many people as like.
+//!
+//! Other pages that a browser has open must not answer, or read, anything here: the server listens on the
+//! loopback address only, wants the token that was printed at the start, and looks at `Host` and `Origin`.
+
+mod api;
+mod connections;
+mod guard;
+mod saved_session;
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
+
+use super::queue::SharedQueue;
+use crate::error::{Error, Result};
+use crate::format_version::FormatVersion;
+use connections::Connections;
+use guard::Guard;
+use saved_session::Kept;
+
+/// No request is longer.
+const LONGEST_BODY_BYTES: usize = 64 << 10;
+
+/// A client that takes longer to send its request is left.
+const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
+
+const TOKEN_DIGITS: usize = 32;
+
+/// Connections that may wait to be accepted: one that finds no place there tries again after a second.
+const BACKLOG: u32 = 4096;
+
+/// Connections accepted before those that are open are served again.
+const ACCEPTED_AT_ONCE: usize = 16;
+
+/// Until a file descriptor is free, where there are too few.
+const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(10);
+
+/// For a last answer to reach the browser.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Until those who ask have heard of the end: pages that are not looked at ask once a second.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(3);
+
+/// A page that is being served.
+#[derive(Debug)]
+pub struct LabelServer {
+    address: SocketAddr,
+    token: String,
+    queue: Arc<SharedQueue>,
+    runtime: Runtime,
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+struct AppState {
+    queue: Arc<SharedQueue>,
+    instructions: String,
+}
+
+impl LabelServer {
+    /// Serves the page on a port of the loopback address; 0 is the one that this log's page had before, or
+    /// any that is free.
+    ///
+    /// # Errors
+    /// When the port is taken, and when the system gives no random token.
+    pub fn start(queue: Arc<SharedQueue>, instructions: &str, port: u16) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Error::failed(format!("cannot start a server: {error}"), ""))?;
+        // Sockets belong to the runtime in which they are made.
+        let inside = runtime.enter();
+        let log = queue.with(|queue| queue.log().path().to_path_buf());
+        let kept = Kept::beside(&log).filter(|kept| [0, kept.port].contains(&port));
+        // On another port an open page would not find it, and whoever has the old one may know the token.
+        let as_before = kept.and_then(|kept| Some((listen(kept.port).ok()?, kept.token)));
+        let ((address, listener), token) = match as_before {
+            Some(as_before) => as_before,
+            None => (listen(port).map_err(|error| taken(port, &error))?, random_token()?),
+        };
+        if let Err(error) =
+            (Kept { version: FormatVersion, port: address.port(), token: token.clone() }).write_beside(&log)
+        {
+            tracing::warn!("pages that are open will not go on after a restart: {error}");
+        }
+        let guard = Arc::new(Guard::new(address.port(), &token));
+        let app = Arc::new(AppState { queue: Arc::clone(&queue), instructions: instructions.into() });
+        runtime.spawn(accept(listener, router(app, guard)));
+        drop(inside);
+        Ok(Self { address, token, queue, runtime })
+    }
+
+    /// The address to open, which carries the token.
+    pub fn url(&self) -> String {
+        format!("http://{}/?token={}", self.address, self.token)
+    }
+
+    /// Ends when every open page has heard that nothing more comes, and requests under way are answered.
+    pub fn stop(self) {
+        let started = Instant::now();
+        while !self.queue.with(|queue| queue.has_told_everybody()) && started.elapsed() < LONGEST_FAREWELL {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(FAREWELL);
+        self.runtime.shutdown_timeout(FAREWELL);
+    }
+}
+
+fn taken(port: u16, error: &std::io::Error) -> Error {
+    Error::failed(format!("cannot serve on port {port}: {error}"), "choose another with --port, or 0 for any")
+}
+
+fn listen(port: u16) -> std::io::Result<(SocketAddr, TcpListener)> {
+    let socket = TcpSocket::new_v4()?;
+    // So that a page goes on at once when the program runs again; on Windows this would share the port.
+    socket.set_reuseaddr(cfg!(not(windows)))?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    let listener = socket.listen(BACKLOG)?;
+    Ok((listener.local_addr()?, listener))
+}
+
+/// 128 bits, as hexadecimal digits.
+fn random_token() -> Result<String> {
+    let mut bytes = [0; TOKEN_DIGITS / 2];
+    getrandom::fill(&mut bytes).map_err(|error| Error::failed(format!("no random numbers: {error}"), ""))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn router(app: Arc<AppState>, guard: Arc<Guard>) -> Router {
+    let file = |content_type: &'static str, text: &'static str| {
+        get(move || async move { ([(CONTENT_TYPE, content_type)], text).into_response() })
+    };
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", include_str!("page.html")))
+        .route("/page.css", file("text/css; charset=utf-8", include_str!("page.css")))
+        .route("/page.js", file("text/javascript; charset=utf-8", include_str!("page.js")))
+        .route("/api/instructions", get(api::instructions))
+        .route("/api/next", post(api::next))
+        .route("/api/answer", post(api::answer))
+        .route("/api/skip", post(api::skip))
+        .route("/api/undo", post(api::undo))
+        .route("/api/stop", post(api::stop))
+        .with_state(app)
+        .layer(DefaultBodyLimit::max(LONGEST_BODY_BYTES))
+        .layer(from_fn_with_state(guard, guard::admit))
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let connections = Arc::new(Connections::new());
+    tokio::spawn(Arc::clone(&connections).end_late_ones());
+    for count in 1_usize.. {
+        match listener.accept().await {
+            Ok((stream, _)) => connections.serve(stream, router.clone()),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(_) => {
+                connections.make_do_with_fewer();
+                tokio::time::sleep(SHORT_OF_DESCRIPTORS).await;
+            }
+        }
+        if count.is_multiple_of(ACCEPTED_AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

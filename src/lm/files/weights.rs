@@ -1,0 +1,214 @@
+//! The weights of a model: one safetensors file or several, whose tensors are known by the names that
+//! GPT-2 gives them, whatever a program that wrapped the model put before them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::tensor_file::TensorFile;
+use super::tensor_kinds::{TensorKind, plain_name};
+use crate::error::{Error, Result};
+use crate::lm::network::ModelConfig;
+
+/// Numbers compared at a time.
+const NUMBERS_AT_ONCE: usize = 1 << 18;
+
+const TOKEN_EMBEDDING: &str = "wte.weight";
+const POSITION_EMBEDDING: &str = "wpe.weight";
+const OUTPUT_HEAD: &str = "lm_head.weight";
+
+const OF_ONE_MODEL: &str = "take config.json and the weights from the same model";
+
+/// All tensors of a model, by name.
+pub struct Weights<'a> {
+    /// For errors that concern no single part.
+    path: PathBuf,
+    parts: Vec<TensorFile<'a>>,
+    places: BTreeMap<String, Place>,
+}
+
+/// Where a tensor is, and what it is called there.
+#[derive(Clone)]
+struct Place {
+    part: usize,
+    stored: String,
+}
+
+impl<'a> Weights<'a> {
+    /// The weights of one file.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for two tensors that are one under GPT-2's names, or numbers that are no floats.
+    pub fn of_one(file: TensorFile<'a>) -> Result<Self> {
+        let path = file.path().to_path_buf();
+        Self::of_parts(&path, vec![file])
+    }
+
+    /// The weights of several files; `path`, of their index, is named in errors.
+    ///
+    /// # Errors
+    /// As [`Self::of_one`].
+    pub fn of_parts(path: &Path, parts: Vec<TensorFile<'a>>) -> Result<Self> {
+        let mut places: BTreeMap<String, Place> = BTreeMap::new();
+        for (part, file) in parts.iter().enumerate() {
+            for stored in file.names() {
+                let name = plain_name(&stored);
+                if let Some(other) = places.insert(name.clone(), Place { part, stored: stored.clone() }) {
+                    let before = parts.get(other.part).map_or(path, TensorFile::path);
+                    let what =
+                        format!("{stored} is there twice: {} of {} is the same tensor", other.stored, before.display());
+                    return Err(Error::input(file.path(), what, "save the model again, each tensor once"));
+                }
+                let unreadable = file.unreadable_type(&stored).filter(|_| TensorKind::of(&name) != TensorKind::Mask);
+                if let Some(found) = unreadable {
+                    let what = format!("found {stored} in {found}, needed floats (F32, F16, BF16 or F64)");
+                    return Err(Error::input(file.path(), what, "take the model before it was quantized"));
+                }
+            }
+        }
+        Ok(Self { path: path.into(), parts, places })
+    }
+
+    /// Whether these are the tensors of a network of this shape, before any of it is built: layers are
+    /// counted, and the embeddings have the sizes that `config` states.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming what contradicts `config.json`.
+    pub fn check_sizes(&self, config: &ModelConfig) -> Result<()> {
+        self.check(TOKEN_EMBEDDING, &[config.vocab_size, config.n_embd])?;
+        self.check(POSITION_EMBEDDING, &[config.n_positions, config.n_embd])?;
+        let numbers = self.places.keys().filter_map(|name| TensorKind::layer(name));
+        let layers = numbers.collect::<BTreeSet<_>>().len();
+        let relation = match layers.cmp(&config.n_layer) {
+            std::cmp::Ordering::Equal => return Ok(()),
+            std::cmp::Ordering::Greater => "more",
+            std::cmp::Ordering::Less => "fewer",
+        };
+        let what = format!("there are {layers} layers, {relation} layers than the {} of config.json", config.n_layer);
+        Err(Error::input(&self.path, what, OF_ONE_MODEL))
+    }
+
+    /// Whether every tensor of `wanted` is there in its shape, and every other one that is there may be
+    /// left out.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming the tensor.
+    pub fn check_tensors(&mut self, wanted: &[(String, Vec<usize>)], ties_embeddings: Option<bool>) -> Result<()> {
+        wanted.iter().try_for_each(|(name, shape)| self.check(name, shape))?;
+        let wanted: BTreeSet<String> = wanted.iter().map(|(name, _)| plain_name(name)).collect();
+        for (name, place) in self.places.iter().filter(|(name, _)| !wanted.contains(*name)) {
+            let path = self.parts.get(place.part).map_or(self.path.as_path(), TensorFile::path);
+            let kind = TensorKind::of(name);
+            if let Some(hint) = kind.refusal() {
+                return Err(Error::input(
+                    path,
+                    format!("{} is no tensor of a GPT-2 language model", place.stored),
+                    hint,
+                ));
+            }
+            if kind == TensorKind::ValueHead {
+                tracing::warn!("{}: {} is no part of the language model and is left out", path.display(), place.stored);
+            }
+        }
+        self.check_output_head(ties_embeddings)
+    }
+
+    /// A tensor's numbers; its name may begin with `transformer.`.
+    ///
+    /// # Errors
+    /// As [`TensorFile::read`].
+    pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        let place = self.find(name).cloned().ok_or_else(|| self.missing(name))?;
+        match self.parts.get_mut(place.part) {
+            Some(part) => part.read(&place.stored),
+            None => Err(self.missing(name)),
+        }
+    }
+
+    /// A file that stores the shared embedding once may keep it under the name of the output head.
+    fn find(&self, name: &str) -> Option<&Place> {
+        let name = plain_name(name);
+        let other = (name == TOKEN_EMBEDDING).then_some(OUTPUT_HEAD);
+        self.places.get(&name).or_else(|| self.places.get(other?))
+    }
+
+    fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let place = self.find(name).ok_or_else(|| self.missing(name))?;
+        let part = self.parts.get(place.part).ok_or_else(|| self.missing(name))?;
+        match part.shape(&place.stored) {
+            Some(found) if found == shape => Ok(()),
+            found => {
+                let found = found.unwrap_or_default();
+                let what = format!("{} is {found:?}, but config.json makes it {shape:?}", place.stored);
+                Err(Error::input(part.path(), what, OF_ONE_MODEL))
+            }
+        }
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        const SHOWN: usize = 3;
+        let is_known = |name: &str| matches!(TensorKind::of(name), TensorKind::Network | TensorKind::Mask);
+        let strangers: Vec<_> = self.places.iter().filter(|(name, _)| !is_known(name)).collect();
+        let names: Vec<_> = strangers.iter().take(SHOWN).map(|(_, place)| place.stored.as_str()).collect();
+        let found = match strangers.len() {
+            0 => String::new(),
+            count if count > SHOWN => format!("; found {} and {} others", names.join(", "), count - SHOWN),
+            _ => format!("; found {}", names.join(", ")),
+        };
+        Error::input(
+            &self.path,
+            format!("no tensor {name}{found}"),
+            "take config.json and all weights from the same GPT-2",
+        )
+    }
+
+    /// The network's output head is the token embedding: another one would be left out.
+    fn check_output_head(&mut self, ties_embeddings: Option<bool>) -> Result<()> {
+        let hint =
+            "preftune computes GPT-2 with one matrix for both, as published: take a model whose embeddings are tied";
+        let Some(head) = self.places.get(OUTPUT_HEAD).cloned() else {
+            return match ties_embeddings {
+                Some(false) => {
+                    let what = format!("no tensor {OUTPUT_HEAD}, and config.json says tie_word_embeddings false");
+                    Err(Error::input(&self.path, what, "take the whole model, or correct config.json"))
+                }
+                _ => Ok(()),
+            };
+        };
+        let same = match self.places.get(TOKEN_EMBEDDING).cloned() {
+            Some(embedding) => self.are_same(&embedding, &head)?,
+            None => ties_embeddings != Some(false),
+        };
+        match same {
+            true => Ok(()),
+            false => {
+                let path = self.parts.get(head.part).map_or(self.path.as_path(), TensorFile::path);
+                Err(Error::input(
+                    path,
+                    format!("{} is not the token embedding, but an output head of its own", head.stored),
+                    hint,
+                ))
+            }
+        }
+    }
+
+    /// Whether two tensors have the same shape and the same bits as f32, read piece by piece.
+    fn are_same(&mut self, one: &Place, other: &Place) -> Result<bool> {
+        let shape = |place: &Place| self.parts.get(place.part).and_then(|part| part.shape(&place.stored));
+        if shape(one) != shape(other) {
+            return Ok(false);
+        }
+        let count: usize = shape(one).unwrap_or_default().iter().product();
+        for start in (0..count).step_by(NUMBERS_AT_ONCE) {
+            let range = start..count.min(start + NUMBERS_AT_ONCE);
+            let mut read = |place: &Place| match self.parts.get_mut(place.part) {
+                Some(part) => part.read_range(&place.stored, range.clone()),
+                None => Ok(Vec::new()),
+            };
+            let (one, other) = (read(one)?, read(other)?);
+            if one.iter().zip(&other).any(|(one, other)| one.to_bits() != other.to_bits()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

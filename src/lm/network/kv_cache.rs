@@ -1,0 +1,125 @@
+//! Keys and values of the tokens read so far, so that a new token costs one position.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::lm::kernels::{SLOTS_AT_ONCE, cached_attention, split_heads};
+
+/// Added to the score of a slot that holds no token yet, or padding.
+const HIDDEN_SCORE: f32 = -1e9;
+
+/// Preallocated keys and values, `[rows, heads, capacity, head_width]` a layer.
+///
+/// The first `prompt` slots of a row hold its query, padded on the right; responses start at slot
+/// `prompt` in every row.
+pub struct KvCache {
+    keys: Vec<Tensor<4>>,
+    values: Vec<Tensor<4>>,
+    /// `[rows, capacity]`: 0 where a slot of the prompt may be seen and for all later slots.
+    prompt_scores: Tensor<2>,
+    /// The same with what is not written yet, remade as tokens come.
+    scores: Option<Tensor<2>>,
+    written: usize,
+    capacity: usize,
+    heads: usize,
+}
+
+impl KvCache {
+    pub(super) fn new(
+        layers: usize,
+        rows: usize,
+        heads: usize,
+        head_width: usize,
+        capacity: usize,
+        device: &Device,
+    ) -> Self {
+        let capacity = capacity.next_multiple_of(SLOTS_AT_ONCE);
+        let empty = || (0..layers).map(|_| Tensor::zeros([rows, heads, capacity, head_width], device)).collect();
+        Self {
+            keys: empty(),
+            values: empty(),
+            prompt_scores: Tensor::zeros([rows, capacity], device),
+            scores: None,
+            written: 0,
+            capacity,
+            heads,
+        }
+    }
+
+    /// Keeps a prompt's keys and values: `[rows · seq, 3 · d_model]`.
+    pub(super) fn keep(&mut self, layer: usize, qkv: Tensor<2>, rows: usize, seq: usize) {
+        let [_, key, value] = split_heads(qkv, rows, seq, self.heads);
+        self.write(layer, 0, key, value);
+        self.written = seq;
+    }
+
+    /// Hides the padding of prompts that hold `lengths` real tokens each.
+    pub fn hide_padding(&mut self, lengths: &[usize]) {
+        let device = self.prompt_scores.device();
+        let score = |length: usize, slot: usize| {
+            if slot >= length && slot < self.written { HIDDEN_SCORE } else { 0.0 }
+        };
+        let scores: Vec<f32> =
+            lengths.iter().flat_map(|&length| (0..self.capacity).map(move |slot| score(length, slot))).collect();
+        self.prompt_scores = Tensor::from_data(TensorData::new(scores, [lengths.len(), self.capacity]), &device);
+    }
+
+    /// The same cache with row `rows[i]` at row `i`: several samples share one query's prompt.
+    pub fn repeat_rows(self, rows: &[usize]) -> Self {
+        let [held, _] = self.prompt_scores.dims();
+        if rows.iter().copied().eq(0..held) {
+            return self;
+        }
+        let device = self.prompt_scores.device();
+        let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [rows.len()]), &device);
+        let pick = |all: Vec<Tensor<4>>| all.into_iter().map(|t| t.select(0, index.clone())).collect();
+        Self {
+            keys: pick(self.keys),
+            values: pick(self.values),
+            prompt_scores: self.prompt_scores.select(0, index.clone()),
+            ..self
+        }
+    }
+
+    /// Writes one token's keys and values and attends with its query:
+    /// `[rows, 3 · d_model]` to `[rows, d_model]`.
+    // `layer` as in `write`.
+    #[allow(clippy::indexing_slicing)]
+    pub(super) fn attend(&mut self, layer: usize, qkv: Tensor<2>) -> Tensor<2> {
+        let [rows, triple_width] = qkv.dims();
+        let query = qkv.clone().slice([0..rows, 0..triple_width / 3]);
+        let [_, key, value] = split_heads(qkv, rows, 1, self.heads);
+        self.write(layer, self.written, key, value);
+        let (keys, values) = (self.keys[layer].clone(), self.values[layer].clone());
+        cached_attention(query, keys, values, self.scores(), self.written + 1)
+    }
+
+    /// Ends a token: the next is written to the slot after it.
+    pub(super) fn advance(&mut self) {
+        self.written += 1;
+        self.scores = None;
+    }
+
+    /// `[rows, capacity]`: 0 for slots that may be seen, very low for the rest.
+    fn scores(&mut self) -> Tensor<2> {
+        let (written, capacity, device) = (self.written, self.capacity, self.prompt_scores.device());
+        let prompt_scores = &self.prompt_scores;
+        self.scores
+            .get_or_insert_with(|| {
+                let unwritten: Vec<f32> =
+                    (0..capacity).map(|slot| if slot > written { HIDDEN_SCORE } else { 0.0 }).collect();
+                prompt_scores.clone() + Tensor::<2>::from_data(TensorData::new(unwritten, [1, capacity]), &device)
+            })
+            .clone()
+    }
+
+    // `layer` comes from enumerating the model's blocks, for whose number the cache was made.
+    #[allow(clippy::indexing_slicing)]
+    fn write(&mut self, layer: usize, slot: usize, key: Tensor<4>, value: Tensor<4>) {
+        let [rows, heads, seq, head_width] = key.dims();
+        let place = [0..rows, 0..heads, slot..slot + seq, 0..head_width];
+        // In place: a clone alive elsewhere would turn each write into a copy of the cache.
+        self.keys[layer].inplace(|keys| keys.slice_assign(place.clone(), key));
+        self.values[layer].inplace(|values| values.slice_assign(place, value));
+    }
+}

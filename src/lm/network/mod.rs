@@ -1,0 +1,17 @@
+//! The network: what is computed from tokens to hidden states, logits and scalars.
+
+mod config;
+mod heads;
+mod kv_cache;
+mod log_probs;
+pub mod lora;
+pub mod parameters;
+mod token_batch;
+mod transformer;
+
+pub use config::ModelConfig;
+pub use heads::ScalarHead;
+pub use kv_cache::KvCache;
+pub use log_probs::ResponseBatch;
+pub use token_batch::{Input, TokenBatch, select_rows};
+pub use transformer::Transformer;

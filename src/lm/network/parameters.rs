@@ -1,0 +1,192 @@
+//! Every weight by its name in Hugging Face's files: drawing, loading, reading out.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use rand_chacha::rand_core::Rng;
+
+use super::transformer::Transformer;
+use crate::device::Readback;
+use crate::error::Result;
+use crate::random::{Stream, generator};
+
+/// One weight, on the host.
+#[derive(Debug, Clone)]
+pub struct NamedTensor {
+    /// As in `model.safetensors`, such as `transformer.h.0.attn.c_attn.weight`.
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+impl NamedTensor {
+    /// The square root of the sum of squares.
+    pub fn norm(&self) -> f64 {
+        self.values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
+    }
+}
+
+/// Replaces every weight of `model` by what `values` gives for its name and shape.
+///
+/// # Errors
+/// The first error of `values`; the model is not to be used then.
+pub fn replace(model: Transformer, mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Transformer> {
+    let mut mapper = Replace { path: Vec::new(), values: &mut values, error: Ok(()) };
+    let model = model.map(&mut mapper);
+    mapper.error.map(|()| model)
+}
+
+/// GPT-2's initial weights: N(0, 0.02), the two projections into the residual stream scaled by
+/// 1/√(2 · layers), norms at one and biases at zero (`language/model.py`).
+pub fn draw(model: Transformer, layers: usize, seed: u64) -> Result<Transformer> {
+    let mut row = 0;
+    replace(model, |name, shape| {
+        row += 1;
+        let count = shape.iter().product();
+        let into_residual = name.ends_with("c_proj.weight");
+        Ok(match shape {
+            [_] if name.ends_with("weight") => vec![1.0; count],
+            [_] => vec![0.0; count],
+            _ => {
+                let deviation = if into_residual { 0.02 / (2.0 * layers as f32).sqrt() } else { 0.02 };
+                normal(count, deviation, seed, row)
+            }
+        })
+    })
+}
+
+/// Every matrix of the model multiplied by `factor`.
+#[must_use]
+pub fn scale(model: Transformer, factor: f64) -> Transformer {
+    struct Scale(f64);
+    impl ModuleMapper for Scale {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if D == 2 { param.map(|tensor| tensor * self.0) } else { param }
+        }
+    }
+    model.map(&mut Scale(factor))
+}
+
+/// `count` draws from N(0, `deviation`²), by Box and Muller.
+pub fn normal(count: usize, deviation: f32, seed: u64, row: u64) -> Vec<f32> {
+    let mut rng = generator(seed, Stream::Initialization, 0, row);
+    // In (0, 1], so that the logarithm is finite.
+    let mut uniform = || (f64::from(rng.next_u32()) + 1.0) / 4_294_967_296.0;
+    (0..count)
+        .map(|_| {
+            let radius = (-2.0 * uniform().ln()).sqrt();
+            (radius * (std::f64::consts::TAU * uniform()).cos()) as f32 * deviation
+        })
+        .collect()
+}
+
+/// The name and shape of every weight. Allocates none that is not there yet.
+pub fn shapes(model: &Transformer) -> Vec<(String, Vec<usize>)> {
+    struct Shapes {
+        path: Vec<String>,
+        found: Vec<(String, Vec<usize>)>,
+    }
+    impl ModuleVisitor for Shapes {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.into());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.found.push((file_name(&self.path), param.lazy_shape().to_vec()));
+        }
+    }
+    let mut visitor = Shapes { path: Vec::new(), found: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+/// Reads all weights back, in one transaction.
+pub fn read(model: &Transformer) -> Result<Vec<NamedTensor>> {
+    let mut visitor = Collect { path: Vec::new(), found: Vec::new(), readback: Some(Readback::default()) };
+    model.visit(&mut visitor);
+    let values = visitor.readback.unwrap_or_default().floats()?;
+    let named = visitor.found.into_iter().zip(values);
+    Ok(named.map(|((name, shape), values)| NamedTensor { name, shape, values }).collect())
+}
+
+/// Gives a weight's numbers for its name and shape.
+type Values<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
+
+struct Replace<'a> {
+    path: Vec<String>,
+    values: &'a mut Values<'a>,
+    error: Result<()>,
+}
+
+impl ModuleMapper for Replace<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_err() {
+            return param;
+        }
+        let shape = param.lazy_shape().to_vec();
+        match (self.values)(&file_name(&self.path), &shape) {
+            Ok(values) => {
+                let device = param.lazy_device();
+                let id = param.id;
+                // Unlike `map`, this makes no zeros first.
+                param.transform_for_load(Tensor::from_data(TensorData::new(values, shape), &device), id)
+            }
+            Err(error) => {
+                self.error = Err(error);
+                param
+            }
+        }
+    }
+}
+
+struct Collect {
+    path: Vec<String>,
+    found: Vec<(String, Vec<usize>)>,
+    readback: Option<Readback>,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        self.found.push((file_name(&self.path), tensor.dims().to_vec()));
+        self.readback = self.readback.take().map(|readback| readback.with(tensor));
+    }
+}
+
+/// This crate's module path to the name in Hugging Face's GPT-2 files.
+fn file_name(path: &[String]) -> String {
+    let renamed = path.iter().map(|part| match part.as_str() {
+        "token_embedding" => "wte.weight",
+        "position_embedding" => "wpe.weight",
+        "blocks" => "h",
+        "attention_norm" => "ln_1",
+        "attention" => "attn",
+        "query_key_value" => "c_attn",
+        "output" | "contract" => "c_proj",
+        "feed_forward_norm" => "ln_2",
+        "feed_forward" => "mlp",
+        "expand" => "c_fc",
+        "final_norm" => "ln_f",
+        other => other,
+    });
+    std::iter::once("transformer").chain(renamed).collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,265 @@
+//! GPT-2 (Radford et al., 2019): the network that policy, reference and reward model share.
+
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor};
+
+use super::config::ModelConfig;
+use super::kv_cache::KvCache;
+use super::token_batch::Input;
+use crate::lm::kernels::{causal_attention, gelu, layer_norm, linear, logits};
+
+/// Token and position embeddings, blocks, and a final layer norm; the output head is the token
+/// embedding transposed.
+#[derive(Module, Debug)]
+pub struct Transformer {
+    /// `[vocab, d_model]`
+    token_embedding: Param<Tensor<2>>,
+    /// `[positions, d_model]`
+    position_embedding: Param<Tensor<2>>,
+    blocks: Vec<Block>,
+    final_norm: LayerNorm,
+    heads: usize,
+    epsilon: f64,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    attention_norm: LayerNorm,
+    attention: Attention,
+    feed_forward_norm: LayerNorm,
+    feed_forward: FeedForward,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    query_key_value: Linear,
+    output: Linear,
+}
+
+#[derive(Module, Debug)]
+struct FeedForward {
+    expand: Linear,
+    contract: Linear,
+}
+
+/// `weight` is `[in, out]`, as GPT-2's files have it.
+#[derive(Module, Debug)]
+struct Linear {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+#[derive(Module, Debug)]
+struct LayerNorm {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Transformer {
+    /// A model of this shape whose weights are all zero until they are loaded or drawn
+    /// (see [`super::parameters`]).
+    pub fn zeros(config: &ModelConfig, device: &Device) -> Self {
+        let width = config.n_embd;
+        let block = |_| Block {
+            attention_norm: LayerNorm::zeros(width, device),
+            attention: Attention {
+                query_key_value: Linear::zeros(width, 3 * width, device),
+                output: Linear::zeros(width, width, device),
+            },
+            feed_forward_norm: LayerNorm::zeros(width, device),
+            feed_forward: FeedForward {
+                expand: Linear::zeros(width, 4 * width, device),
+                contract: Linear::zeros(4 * width, width, device),
+            },
+        };
+        Self {
+            token_embedding: Initializer::Zeros.init([config.vocab_size, width], device),
+            position_embedding: Initializer::Zeros.init([config.n_positions, width], device),
+            blocks: (0..config.n_layer).map(block).collect(),
+            final_norm: LayerNorm::zeros(width, device),
+            heads: config.n_head,
+            epsilon: config.layer_norm_epsilon,
+        }
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.token_embedding.val().device()
+    }
+
+    /// Tokens `[batch, seq]` that start at position 0, to the output of the final layer norm
+    /// `[batch, seq, d_model]`. Every token sees those before it in its row.
+    pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, seq] = tokens.dims();
+        self.run(self.embed(tokens), [batch, seq], None).reshape([batch, seq, self.width()])
+    }
+
+    /// The same where it is wanted, `[wanted, d_model]`: elsewhere the last block's feed-forward layer
+    /// is not computed.
+    pub fn hidden_at(&self, input: Input) -> Tensor<2> {
+        self.hidden_from(self.embed(input.tokens.clone()), &input)
+    }
+
+    /// The same from what [`Self::embed`] gives for the tokens.
+    pub(crate) fn hidden_from(&self, embedded: Tensor<2>, input: &Input) -> Tensor<2> {
+        self.run(embedded, input.tokens.dims(), Some(&input.wanted))
+    }
+
+    fn run(&self, embedded: Tensor<2>, shape: [usize; 2], wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
+        let blocks = 0..self.layers();
+        self.normalize(blocks.fold(embedded, |residual, block| self.block(block, residual, shape, wanted)))
+    }
+
+    /// Blocks.
+    pub fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// One block: `[batch · seq, d_model]` to the same; the last one gives what is `wanted`.
+    pub(crate) fn block(
+        &self,
+        number: usize,
+        residual: Tensor<2>,
+        [batch, seq]: [usize; 2],
+        wanted: Option<&Tensor<1, Int>>,
+    ) -> Tensor<2> {
+        let wanted = wanted.filter(|_| number + 1 == self.layers());
+        match self.blocks.get(number) {
+            Some(block) => {
+                block.forward(residual, self.epsilon, wanted, |qkv| causal_attention(qkv, batch, seq, self.heads))
+            }
+            None => residual,
+        }
+    }
+
+    /// Like [`Self::hidden_at`], and keeps keys and values for [`Self::decode`].
+    pub fn prefill(&self, input: Input, cache: &mut KvCache) -> Tensor<2> {
+        let [batch, seq] = input.tokens.dims();
+        let mut residual = self.embed(input.tokens);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let wanted = Some(&input.wanted).filter(|_| layer + 1 == self.layers());
+            residual = block.forward(residual, self.epsilon, wanted, |qkv| {
+                cache.keep(layer, qkv.clone(), batch, seq);
+                causal_attention(qkv, batch, seq, self.heads)
+            });
+        }
+        self.normalize(residual)
+    }
+
+    /// One more token a row: tokens and positions `[batch]`, to its output `[batch, d_model]`.
+    pub fn decode(&self, tokens: Tensor<1, Int>, positions: Tensor<1, Int>, cache: &mut KvCache) -> Tensor<2> {
+        let mut residual =
+            self.token_embedding.val().select(0, tokens) + self.position_embedding.val().select(0, positions);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            residual = block.forward(residual, self.epsilon, None, |qkv| cache.attend(layer, qkv));
+        }
+        cache.advance();
+        self.normalize(residual)
+    }
+
+    /// Hidden states `[rows, d_model]` to logits `[rows, vocab]`.
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        logits(hidden, self.token_embedding.val())
+    }
+
+    /// `d_model`
+    pub fn width(&self) -> usize {
+        let [_, width] = self.token_embedding.val().dims();
+        width
+    }
+
+    /// A cache for `rows` sequences of at most `capacity` tokens.
+    pub fn kv_cache(&self, rows: usize, capacity: usize) -> KvCache {
+        KvCache::new(self.blocks.len(), rows, self.heads, self.width() / self.heads, capacity, &self.device())
+    }
+
+    /// Tokens `[batch, seq]` that start at position 0 to what the first block reads,
+    /// `[batch · seq, d_model]`.
+    pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, seq] = tokens.dims();
+        let width = self.width();
+        let token = self.token_embedding.val().select(0, tokens.reshape([batch * seq]));
+        let position = self.position_embedding.val().narrow(0, 0, seq);
+        (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
+    }
+
+    /// Completes the gradients of the embeddings by what flows back to [`Self::embed`] for these tokens,
+    /// `[batch · seq, d_model]`, unless embeddings do not learn.
+    ///
+    /// The token embedding is the output head too. Its two gradients are as large as itself: here the
+    /// second is added to the first row by row, where autodiff would make both and then a sum.
+    pub(crate) fn add_embedding_gradients(
+        &self,
+        gradients: &mut GradientsParams,
+        tokens: Tensor<2, Int>,
+        flowing: Option<Tensor<2>>,
+    ) {
+        let Some(flowing) = flowing.filter(|_| self.token_embedding.val().is_require_grad()) else { return };
+        let [batch, seq] = tokens.dims();
+        let zeros = |parameter: &Param<Tensor<2>>| Tensor::zeros(parameter.val().shape(), &flowing.device());
+        let of_output_head = gradients.remove(self.token_embedding.id);
+        let of_tokens = of_output_head.unwrap_or_else(|| zeros(&self.token_embedding));
+        let tokens = tokens.without_autodiff().reshape([batch * seq]);
+        let of_tokens = of_tokens.select_assign(0, tokens, flowing.clone(), IndexingUpdateOp::Add);
+        gradients.register(self.token_embedding.id, of_tokens);
+
+        let width = self.width();
+        let of_places = flowing.clone().reshape([batch, seq, width]).sum_dim(0).reshape([seq, width]);
+        let of_positions = zeros(&self.position_embedding);
+        gradients.register(self.position_embedding.id, of_positions.slice_assign([0..seq, 0..width], of_places));
+    }
+
+    /// What the last block gives, `[rows, d_model]`, to the network's output.
+    pub(crate) fn normalize(&self, residual: Tensor<2>) -> Tensor<2> {
+        self.final_norm.forward(residual, self.epsilon)
+    }
+}
+
+impl Block {
+    /// `residual` and the result are `[rows, d_model]`; `attend` maps `[rows, 3 · d_model]`
+    /// (queries, keys, values) to `[rows, d_model]`. Where only some rows are `wanted`, the result has
+    /// those.
+    ///
+    /// Rows stay in two dimensions: on three, the gradient of a weight would be computed once a
+    /// batch row and summed afterwards.
+    fn forward(
+        &self,
+        mut residual: Tensor<2>,
+        epsilon: f64,
+        wanted: Option<&Tensor<1, Int>>,
+        attend: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
+        let normed = self.attention_norm.forward(residual.clone(), epsilon);
+        let mut attended = attend(self.attention.query_key_value.forward(normed));
+        if let Some(wanted) = wanted {
+            residual = residual.select(0, wanted.clone());
+            attended = attended.select(0, wanted.clone());
+        }
+        let residual = residual + self.attention.output.forward(attended);
+        let normed = self.feed_forward_norm.forward(residual.clone(), epsilon);
+        let expanded = gelu(self.feed_forward.expand.forward(normed));
+        residual + self.feed_forward.contract.forward(expanded)
+    }
+}
+
+impl Linear {
+    fn zeros(from: usize, to: usize, device: &Device) -> Self {
+        Self { weight: Initializer::Zeros.init([from, to], device), bias: Initializer::Zeros.init([to], device) }
+    }
+
+    fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
+        linear(rows, self.weight.val(), self.bias.val())
+    }
+}
+
+impl LayerNorm {
+    fn zeros(width: usize, device: &Device) -> Self {
+        Self { weight: Initializer::Zeros.init([width], device), bias: Initializer::Zeros.init([width], device) }
+    }
+
+    fn forward(&self, rows: Tensor<2>, epsilon: f64) -> Tensor<2> {
+        layer_norm(rows, self.weight.val(), self.bias.val(), epsilon)
+    }
+}

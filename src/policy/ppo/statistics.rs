@@ -1,0 +1,164 @@
+//! What a PPO step saw, under the original's names, computed on the host.
+
+use std::ops::Range;
+
+use super::settings::UpdateSettings;
+use crate::policy::shaping::Rows;
+use crate::statistics::{mean, population_variance};
+
+/// Rows of one step, each `[rows][response]`.
+#[derive(Debug, Clone)]
+pub struct Minibatch {
+    pub contexts: Vec<Vec<u32>>,
+    pub responses: Vec<Vec<u32>>,
+    /// When they were drawn.
+    pub log_probs: Rows,
+    /// When they were drawn.
+    pub values: Rows,
+    /// Whitened if so set.
+    pub rewards: Rows,
+    /// Whitened.
+    pub advantages: Rows,
+    pub returns: Rows,
+}
+
+/// Statistics of one step, means over all tokens of the minibatch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StepStatistics {
+    pub policy_loss: f64,
+    pub value_loss: f64,
+    pub total_loss: f64,
+    pub entropy: f64,
+    /// `½ mean((log π − log π_old)²)`
+    pub approximate_kl: f64,
+    /// Share of tokens whose ratio was clipped.
+    pub policy_clip_fraction: f64,
+    pub returns_mean: f64,
+    pub returns_variance: f64,
+    pub predicted_value: f64,
+    /// `mean((V − R)²)`
+    pub value_error: f64,
+    pub value_clip_fraction: f64,
+    pub old_value_mean: f64,
+    pub old_value_variance: f64,
+    /// `max |log π − log π_old|`
+    pub largest_log_prob_difference: f64,
+}
+
+impl Minibatch {
+    /// Some of its rows.
+    #[must_use]
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        fn part<T: Clone>(all: &[T], rows: &Range<usize>) -> Vec<T> {
+            all.get(rows.clone()).unwrap_or_default().to_vec()
+        }
+        Self {
+            contexts: part(&self.contexts, &rows),
+            responses: part(&self.responses, &rows),
+            log_probs: part(&self.log_probs, &rows),
+            values: part(&self.values, &rows),
+            rewards: part(&self.rewards, &rows),
+            advantages: part(&self.advantages, &rows),
+            returns: part(&self.returns, &rows),
+        }
+    }
+
+    /// Statistics from what the policy now says: log-probabilities, values and entropies, each
+    /// `[rows · response]`.
+    pub fn statistics(&self, analysis: &[Vec<f64>; 3], settings: &UpdateSettings) -> StepStatistics {
+        let [log_probs, values, entropies] = analysis;
+        let mut sums = Sums::default();
+        let old = self.log_probs.iter().flatten().zip(self.values.iter().flatten());
+        let goals = self.advantages.iter().flatten().zip(self.returns.iter().flatten());
+        for (((log_prob, value), (old_log_prob, old_value)), (advantage, returned)) in
+            log_probs.iter().zip(values).zip(old).zip(goals)
+        {
+            sums.add_policy(log_prob - old_log_prob, *advantage, settings.clip_range);
+            sums.add_value(*value, *old_value, *returned, settings.clip_range_value);
+        }
+        let (returns, old_values) = (self.returns.concat(), self.values.concat());
+        let average = |numbers: &[f64]| mean(numbers).unwrap_or(0.0);
+        let count = log_probs.len() as f64;
+        let policy_loss = sums.policy_loss / count;
+        let value_loss = 0.5 * sums.value_loss / count;
+        StepStatistics {
+            policy_loss,
+            value_loss,
+            total_loss: policy_loss + settings.value_coefficient * value_loss,
+            entropy: average(entropies),
+            approximate_kl: 0.5 * sums.squared_difference / count,
+            policy_clip_fraction: sums.policy_clipped / count,
+            returns_mean: average(&returns),
+            returns_variance: population_variance(&returns).unwrap_or(0.0),
+            predicted_value: average(values),
+            value_error: sums.value_error / count,
+            value_clip_fraction: sums.value_clipped / count,
+            old_value_mean: average(&old_values),
+            old_value_variance: population_variance(&old_values).unwrap_or(0.0),
+            largest_log_prob_difference: sums.largest_difference,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    policy_loss: f64,
+    policy_clipped: f64,
+    squared_difference: f64,
+    largest_difference: f64,
+    value_loss: f64,
+    value_error: f64,
+    value_clipped: f64,
+}
+
+impl Sums {
+    fn add_policy(&mut self, difference: f64, advantage: f64, clip_range: f64) {
+        let ratio = difference.exp();
+        let (plain, clipped) = (-advantage * ratio, -advantage * ratio.clamp(1.0 - clip_range, 1.0 + clip_range));
+        self.policy_loss += plain.max(clipped);
+        self.policy_clipped += f64::from(u8::from(clipped > plain));
+        self.squared_difference += difference * difference;
+        self.largest_difference = self.largest_difference.max(difference.abs());
+    }
+
+    fn add_value(&mut self, value: f64, old_value: f64, returned: f64, clip_range: f64) {
+        let clipped_value = value.clamp(old_value - clip_range, old_value + clip_range);
+        let (plain, clipped) = ((value - returned).powi(2), (clipped_value - returned).powi(2));
+        self.value_loss += plain.max(clipped);
+        self.value_clipped += f64::from(u8::from(clipped > plain));
+        self.value_error += plain;
+    }
+}
+
+impl StepStatistics {
+    /// Name and value of each, as the original logs them.
+    pub fn named(&self) -> [(&'static str, f64); 14] {
+        [
+            ("ppo/loss/policy", self.policy_loss),
+            ("ppo/loss/value", self.value_loss),
+            ("ppo/loss/total", self.total_loss),
+            ("ppo/policy/entropy", self.entropy),
+            ("ppo/policy/approxkl", self.approximate_kl),
+            ("ppo/policy/clipfrac", self.policy_clip_fraction),
+            ("ppo/returns/mean", self.returns_mean),
+            ("ppo/returns/var", self.returns_variance),
+            ("ppo/val/vpred", self.predicted_value),
+            ("ppo/val/error", self.value_error),
+            ("ppo/val/clipfrac", self.value_clip_fraction),
+            ("ppo/val/mean", self.old_value_mean),
+            ("ppo/val/var", self.old_value_variance),
+            ("ppo/val/var_explained", 1.0 - self.value_error / self.returns_variance),
+        ]
+    }
+
+    /// The mean of each over the steps of an update.
+    pub fn mean_named(steps: &[Self]) -> Vec<(&'static str, f64)> {
+        let mut sums: Vec<(&'static str, f64)> = Self::default().named().map(|(name, _)| (name, 0.0)).into();
+        for step in steps {
+            for ((_, sum), (_, value)) in sums.iter_mut().zip(step.named()) {
+                *sum += value / steps.len() as f64;
+            }
+        }
+        sums
+    }
+}

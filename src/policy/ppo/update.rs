@@ -1,0 +1,176 @@
+//! One PPO update: several epochs of clipped steps over a batch of episodes (Schulman et al.,
+//! 2017; `train_policy.py`, `PPOTrainer.loss`).
+
+use std::ops::Range;
+
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Tensor, TensorData};
+
+use super::settings::UpdateSettings;
+use super::statistics::{Minibatch, StepStatistics};
+use crate::device::Readback;
+use crate::error::Result;
+use crate::lm::{ModelConfig, ResponseBatch};
+use crate::policy::advantages::{Advantages, estimate, whiten};
+use crate::policy::model::{Policy, ResponseStatistics};
+use crate::policy::rollout::Rollout;
+use crate::policy::shaping::Rows;
+use crate::training::GradientSquares;
+use crate::training::finite_loss::check_finite;
+
+/// The policy after an update, and what each of its steps saw.
+pub struct Updated {
+    pub policy: Policy,
+    pub steps: Vec<StepStatistics>,
+    /// Largest difference between a log-probability when it was drawn and the same one before the
+    /// first step: what sampling and training disagree by.
+    pub largest_log_prob_difference: f64,
+}
+
+/// Takes `orders.len() · minibatches` steps. `rewards` are shaped, `[rows][response]`; each of
+/// `orders` is the row order of one epoch, cut into minibatches.
+///
+/// # Errors
+/// When a row cannot be read by the model, a number was not finite in any of the steps, or the device fails,
+/// and as [`crate::platform::interrupt::Interrupt::check`].
+pub fn update(
+    mut policy: Policy,
+    optimizer: &mut ModuleOptimizer,
+    config: &ModelConfig,
+    rollout: &Rollout,
+    rewards: &Rows,
+    orders: &[Vec<usize>],
+    settings: &UpdateSettings,
+) -> Result<Updated> {
+    let size = rollout.contexts.len() / settings.minibatches;
+    let mut steps = Vec::new();
+    for rows in orders.iter().flat_map(|order| order.chunks(size)) {
+        let minibatch = minibatch(rollout, rewards, rows, settings);
+        let (gradients, analyses) = gradients(&policy, config, &minibatch, settings)?;
+        let squares = GradientSquares::of(&policy, &gradients);
+        steps.push(Step { minibatch, analyses, squares });
+        policy = optimizer.step(settings.learning_rate, policy, gradients);
+    }
+    let steps = statistics(steps, settings)?;
+    let largest_log_prob_difference = steps.first().map_or(0.0, |first| first.largest_log_prob_difference);
+    Ok(Updated { policy, steps, largest_log_prob_difference })
+}
+
+/// What a step was taken on, still to be read.
+struct Step {
+    minibatch: Minibatch,
+    analyses: Vec<ResponseStatistics>,
+    squares: GradientSquares,
+}
+
+/// What helps where a gradient is too large.
+const SMALLER_GRADIENTS: &str = "lower policy.learning_rate, or what makes the loss so large: task.penalty_score, \
+     policy.kl.coefficient, policy.value_coefficient, or the gain of the reward model";
+
+/// What all steps saw, in one read: one after each step would have a GPU wait as often. A step that should
+/// not have been taken is not kept: nothing is, of an update that fails.
+fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepStatistics>> {
+    let mut readback = Readback::default();
+    for Step { analyses, squares, .. } in &steps {
+        let joined = |part: fn(&ResponseStatistics) -> Tensor<1>| Tensor::cat(analyses.iter().map(part).collect(), 0);
+        readback = readback
+            .with(joined(|analysis| analysis.log_probs.clone()))
+            .with(joined(|analysis| analysis.values.clone()))
+            .with(joined(|analysis| analysis.entropies.clone()))
+            .with_all(squares.sums());
+    }
+    let mut read = readback.floats()?.into_iter();
+    let of_step = |Step { minibatch, squares, .. }: &Step| {
+        let mut next = || read.next().unwrap_or_default();
+        let analysis = std::array::from_fn(|_| next().into_iter().map(f64::from).collect());
+        let statistics = minibatch.statistics(&analysis, settings);
+        let decisive = [("ppo/loss/total", statistics.total_loss), ("ppo/policy/approxkl", statistics.approximate_kl)];
+        check_finite(&decisive, "policy.learning_rate")?;
+        if squares.sums().is_some() {
+            squares.check(&next(), SMALLER_GRADIENTS)?;
+        }
+        Ok(statistics)
+    };
+    steps.iter().map(of_step).collect()
+}
+
+/// The chosen rows with whitened rewards, advantages and returns: whitening is over one minibatch,
+/// as in the original.
+pub fn minibatch(rollout: &Rollout, rewards: &Rows, rows: &[usize], settings: &UpdateSettings) -> Minibatch {
+    let rewards = pick(rewards, rows);
+    let values = pick(&rollout.values, rows);
+    let rewards = if settings.whiten_rewards { whiten(&rewards, true) } else { rewards };
+    let Advantages { advantages, returns } = estimate(&rewards, &values, settings.discount, settings.gae_lambda);
+    Minibatch {
+        contexts: pick(&rollout.contexts, rows),
+        responses: pick(&rollout.responses, rows),
+        log_probs: pick(&rollout.log_probs, rows),
+        values,
+        advantages: whiten(&advantages, false),
+        returns,
+        rewards,
+    }
+}
+
+fn pick<T: Clone>(all: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().filter_map(|&row| all.get(row)).cloned().collect()
+}
+
+/// Gradients of the minibatch's mean loss, summed over micro-batches, and what the policy said.
+///
+/// # Errors
+/// As [`update`].
+pub fn gradients(
+    policy: &Policy,
+    config: &ModelConfig,
+    minibatch: &Minibatch,
+    settings: &UpdateSettings,
+) -> Result<(GradientsParams, Vec<ResponseStatistics>)> {
+    let total = minibatch.contexts.len();
+    let plain = policy.valid();
+    let micro_batch = |rows: Range<usize>| {
+        settings.interrupt.check()?;
+        // Parameters of its own, so that parts share no graph.
+        let policy = plain.clone().train();
+        let share = rows.len() as f64 / total as f64;
+        let part = minibatch.slice(rows);
+        let batch = ResponseBatch::new(&part.contexts, &part.responses, config)?;
+        let input = batch.input(&policy.transformer);
+        settings.backward.gradients(&policy, &policy.transformer, input, |hidden| {
+            let analysis = policy.analyze_hidden(&batch, hidden, settings.temperature);
+            let loss = loss(&analysis, &part, settings) * share;
+            let analysis = ResponseStatistics {
+                log_probs: analysis.log_probs.inner(),
+                values: analysis.values.inner(),
+                entropies: analysis.entropies,
+            };
+            Ok((loss, analysis))
+        })
+    };
+    settings.backward.summed(policy, &policy.transformer.device(), total, micro_batch)
+}
+
+/// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`,
+/// `[1]`.
+pub fn loss(analysis: &ResponseStatistics, minibatch: &Minibatch, settings: &UpdateSettings) -> Tensor<1> {
+    let device = analysis.values.device();
+    let on_device = |rows: &Rows| {
+        let numbers: Vec<f32> = rows.iter().flatten().map(|&x| x as f32).collect();
+        let count = numbers.len();
+        Tensor::<1>::from_data(TensorData::new(numbers, [count]), &device)
+    };
+    let advantages = on_device(&minibatch.advantages);
+    let returns = on_device(&minibatch.returns);
+    let old_values = on_device(&minibatch.values);
+
+    let ratio = (analysis.log_probs.clone() - on_device(&minibatch.log_probs)).exp();
+    let clipped_ratio = ratio.clone().clamp(1.0 - settings.clip_range, 1.0 + settings.clip_range);
+    let policy_loss = (ratio * advantages.clone().neg()).max_pair(clipped_ratio * advantages.neg()).mean();
+
+    let moved = analysis.values.clone() - old_values.clone();
+    let clipped_values = old_values + moved.clamp(-settings.clip_range_value, settings.clip_range_value);
+    let squared = |values: Tensor<1>| (values - returns.clone()).square();
+    let value_loss = squared(analysis.values.clone()).max_pair(squared(clipped_values)).mean() * 0.5;
+    policy_loss + value_loss * settings.value_coefficient
+}

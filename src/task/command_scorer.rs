@@ -1,0 +1,40 @@
+//! A program of any language in the place of a reward model.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
+use super::scorer::{Scorer, Scores, Unscored};
+use crate::error::Result;
+use crate::lm::{Passes, Tokenizer};
+use crate::platform::external_command::ExternalCommand;
+
+/// Asks a program for the scores of the responses to a query: a list of numbers, one a response.
+pub struct CommandScorer {
+    program: Mutex<ExternalCommand>,
+    tokenizer: Tokenizer,
+}
+
+impl CommandScorer {
+    /// `tokenizer` is that of the policy.
+    pub fn new(program: ExternalCommand, tokenizer: &Tokenizer) -> Self {
+        Self { program: Mutex::new(program), tokenizer: tokenizer.clone() }
+    }
+}
+
+impl Scorer for CommandScorer {
+    fn score(&self, unscored: Unscored<'_>, _passes: &Passes) -> Result<Scores> {
+        let mut program = self.program.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = unscored.queries.iter().zip(unscored.responses);
+        let scores = pairs.map(|(query, response)| {
+            let (query, response) = (self.tokenizer.decode(query)?, self.tokenizer.decode(response)?);
+            let answer = program.ask(&query, &[response])?;
+            let score = answer.as_array().and_then(|scores| match scores.as_slice() {
+                [score] => Value::as_f64(score),
+                _ => None,
+            });
+            score.ok_or_else(|| program.wrong(&answer, "a list of one finite number for each response, such as [0.5]"))
+        });
+        scores.collect::<Result<_>>().map(Scores::OnHost)
+    }
+}

@@ -1,0 +1,90 @@
+//! Queries for one model: text, passages of books, or the token ids of the original's label files.
+
+use std::path::Path;
+
+use super::original_labels::original_labels;
+use super::tokens::Task;
+use crate::data::books::clean;
+use crate::data::entries::Entries;
+use crate::data::openai::{distinct_queries, is_original};
+use crate::data::queries::{parse_queries, queries_from_book};
+use crate::data::{LeftOut, Reason};
+use crate::error::{Error, Result};
+use crate::lm::files::Tokenizer;
+use crate::lm::files::hugging_face::LanguageModel;
+
+/// Queries as they were given.
+#[derive(Debug, Clone)]
+pub enum Queries {
+    Text(Vec<String>),
+    /// Token ids of the model, taken as they are: as text, they might come back as other tokens.
+    Tokens(Vec<Vec<u32>>),
+}
+
+impl Queries {
+    /// Those of a file: text, JSON, or a label file of the original, of which each query counts once;
+    /// `path` is named in errors.
+    ///
+    /// # Errors
+    /// As [`parse_queries`] and [`original_labels`].
+    pub fn from_file(text: &str, path: &Path, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Self> {
+        let mut entries = Entries::new(text.as_bytes(), path);
+        match is_original(&mut entries) {
+            true => Ok(Self::Tokens(distinct_queries(original_labels(entries, tokenizer)?, left_out)?)),
+            false => Ok(Self::Text(parse_queries(text, path, left_out)?)),
+        }
+    }
+
+    /// The passages of books that the original would take (`queries_from_book`): one at every so many
+    /// tokens as a query may have.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is none.
+    pub fn from_books(books: &[String], model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Self> {
+        let mut queries = Vec::new();
+        for book in books {
+            let clean = clean(book);
+            left_out.count(Reason::CleanedBytes, book.len().saturating_sub(clean.len()));
+            left_out.count(Reason::EmptyTexts, usize::from(clean.is_empty()));
+            let tokens = model.tokenizer.encode_beginning(&clean)?;
+            let starts: Vec<usize> = (0..tokens.len()).step_by(task.query_length).collect();
+            let period = model.tokenizer.token(".").unwrap_or(task.truncation.token);
+            let found = queries_from_book(&tokens, period, task.query_length, &starts);
+            left_out.count(Reason::PassagesWithoutSentence, starts.len() - found.len());
+            queries.extend(found);
+        }
+        if queries.is_empty() {
+            return Err(Error::usage("there is no whole sentence in these books", "give .txt files of prose"));
+        }
+        Ok(Self::Tokens(queries))
+    }
+
+    /// As a person reads them. Tokens that their text is not made of are others when it is read again; how
+    /// many queries have some is counted.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn texts(self, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Vec<String>> {
+        match self {
+            Self::Text(texts) => Ok(texts),
+            Self::Tokens(queries) => {
+                let texts = queries.iter().map(|query| tokenizer.decode(query)).collect::<Result<Vec<_>>>()?;
+                let again = texts.iter().map(|text| tokenizer.encode_beginning(text)).collect::<Result<Vec<_>>>()?;
+                let changed = again.iter().zip(&queries).filter(|(again, query)| again != query).count();
+                left_out.count(Reason::QueriesChangedAsText, changed);
+                Ok(texts)
+            }
+        }
+    }
+
+    /// As the model reads them; what is cut is counted.
+    ///
+    /// # Errors
+    /// As [`Task::encode_query`].
+    pub fn tokens(self, model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Vec<Vec<u32>>> {
+        match self {
+            Self::Text(texts) => texts.iter().map(|text| task.encode_query(model, text, left_out)).collect(),
+            Self::Tokens(queries) => Ok(queries),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What scores responses in the policy loop: a reward model, a function of texts, a weighted sum of several.
+
+use burn::tensor::Tensor;
+
+use crate::device::Readback;
+use crate::error::{Error, Result};
+use crate::lm::{ModelConfig, Passes, Tokenizer};
+
+/// Responses to be scored, each to the query of the same place.
+#[derive(Debug, Clone, Copy)]
+pub struct Unscored<'a> {
+    /// Queries in tokens, without prefix and suffix of the task: as the reward model reads them.
+    pub queries: &'a [Vec<u32>],
+    /// Responses in tokens, truncated by the rule of the task.
+    pub responses: &'a [Vec<u32>],
+    /// The shape of the model whose tokens these are.
+    pub config: &'a ModelConfig,
+}
+
+/// A score a response.
+#[derive(Debug)]
+pub enum Scores {
+    OnHost(Vec<f64>),
+    /// `[rows]` of each pass, still to be read, so that one read may bring them with other tensors.
+    OnDevice(Vec<Tensor<1>>),
+}
+
+impl Scores {
+    /// The scores, `[rows]`.
+    ///
+    /// # Errors
+    /// When the device fails, and for a score that is not finite.
+    pub fn read(self) -> Result<Vec<f64>> {
+        let scores = match self {
+            Self::OnHost(scores) => scores,
+            Self::OnDevice(passes) => {
+                Readback::default().with_all(passes).floats()?.concat().into_iter().map(f64::from).collect()
+            }
+        };
+        match scores.iter().find(|score| !score.is_finite()) {
+            None => Ok(scores),
+            Some(score) => Err(Error::failed(
+                format!("a response is scored {score}"),
+                "scores must be finite numbers; a reward model whose weights are damaged or too large must be fitted \
+                 anew",
+            )),
+        }
+    }
+}
+
+/// Scores responses: higher is better. The policy's reward is this score less β times the KL.
+pub trait Scorer {
+    /// The scores of these responses, one each.
+    ///
+    /// # Errors
+    /// When the responses cannot be scored, and as [`crate::platform::interrupt::Interrupt::check`].
+    fn score(&self, unscored: Unscored<'_>, passes: &Passes) -> Result<Scores>;
+}
+
+/// A function of (query, response) texts as a [`Scorer`].
+pub struct TextScorer<F> {
+    tokenizer: Tokenizer,
+    score: F,
+}
+
+impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> TextScorer<F> {
+    /// `score` gives one number for each pair of texts; `tokenizer` is that of the policy.
+    pub fn new(tokenizer: &Tokenizer, score: F) -> Self {
+        Self { tokenizer: tokenizer.clone(), score }
+    }
+}
+
+impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> Scorer for TextScorer<F> {
+    fn score(&self, unscored: Unscored<'_>, _passes: &Passes) -> Result<Scores> {
+        let pairs = unscored.queries.iter().zip(unscored.responses);
+        let texts =
+            pairs.map(|(query, response)| Ok((self.tokenizer.decode(query)?, self.tokenizer.decode(response)?)));
+        let texts = texts.collect::<Result<Vec<_>>>()?;
+        let scores = (self.score)(&texts)?;
+        if scores.len() != texts.len() {
+            let what = format!("{} responses were given {} scores", texts.len(), scores.len());
+            return Err(Error::failed(what, "give each response one score"));
+        }
+        Ok(Scores::OnHost(scores))
+    }
+}
+
+/// The sum of several scores, each times its weight.
+pub struct WeightedSum<'a>(pub Vec<(f64, &'a dyn Scorer)>);
+
+impl Scorer for WeightedSum<'_> {
+    fn score(&self, unscored: Unscored<'_>, passes: &Passes) -> Result<Scores> {
+        let mut sums = vec![0.0; unscored.responses.len()];
+        for (weight, scorer) in &self.0 {
+            let scores = scorer.score(unscored, passes)?.read()?;
+            sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += weight * score);
+        }
+        Ok(Scores::OnHost(sums))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::Passes;
+    use crate::models;
+
+    #[test]
+    fn functions_of_texts_are_weighed_into_one_score() {
+        let model = models::open("storyteller", &crate::device::host()).unwrap();
+        let encode = |text: &str| model.tokenizer.encode(text).unwrap();
+        let (queries, responses) = ([encode("One."), encode("Two.")], [encode(" a b"), encode("")]);
+        let unscored = Unscored { queries: &queries, responses: &responses, config: &model.config };
+        let length = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
+            Ok(texts.iter().map(|(_, response)| response.len() as f64).collect())
+        });
+        let is_two = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
+            Ok(texts.iter().map(|(query, _)| f64::from(u8::from(query == "Two."))).collect())
+        });
+        let sum = WeightedSum(vec![(0.5, &length), (10.0, &is_two)]);
+        assert_eq!(sum.score(unscored, &Passes::of(1)).unwrap().read().unwrap(), [2.0, 10.0]);
+        let short = TextScorer::new(&model.tokenizer, |_: &[(String, String)]| Ok(vec![1.0]));
+        let error = short.score(unscored, &Passes::of(1)).unwrap_err();
+        assert_eq!(error.to_string(), "2 responses were given 1 scores");
+        assert!(Scores::OnHost(vec![f64::NAN]).read().is_err());
+    }
+}

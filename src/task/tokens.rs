@@ -1,0 +1,205 @@
+//! What is continued, and where a continuation ends, in tokens of one model (`lm_tasks.py`).
+
+use crate::config;
+use crate::config::LongQueries;
+use crate::data::{LeftOut, Reason};
+use crate::error::{Error, Result};
+use crate::lm::Sampling;
+use crate::lm::files::hugging_face::LanguageModel;
+
+/// Where responses are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncation {
+    /// The token to cut after, such as the period's.
+    pub token: u32,
+    /// The first index at which it counts.
+    pub after: usize,
+    pub pad_token: u32,
+}
+
+/// The settings of a task, for one model.
+#[derive(Debug, Clone)]
+pub struct Task {
+    pub truncation: Truncation,
+    /// One response a query.
+    pub sampling: Sampling,
+    /// The score of a response that cannot be cut.
+    pub penalty_score: f64,
+    /// Tokens of a query, at most.
+    pub query_length: usize,
+    pub long_queries: LongQueries,
+    /// A query ends after the last of these tokens in it, if there is one.
+    pub query_end: Option<u32>,
+    /// What the policy reads before and after a query; the reward model does not (`policy.py`,
+    /// `embed_queries`).
+    pub query_prefix: Vec<u32>,
+    pub query_suffix: Vec<u32>,
+}
+
+impl Truncation {
+    /// The response up to the first `token` at index ≥ `after`, the rest replaced by padding.
+    pub fn cut(&self, response: &[u32]) -> Vec<u32> {
+        let end = self.end(response).unwrap_or(response.len());
+        let keep = |(index, &id): (usize, &u32)| if index < end { id } else { self.pad_token };
+        response.iter().enumerate().map(keep).collect()
+    }
+
+    /// Whether there is such a token.
+    pub fn is_valid(&self, response: &[u32]) -> bool {
+        self.end(response).is_some()
+    }
+
+    fn end(&self, response: &[u32]) -> Option<usize> {
+        let tail = response.iter().skip(self.after);
+        tail.into_iter().position(|&id| id == self.token).map(|index| self.after + index + 1)
+    }
+}
+
+impl Task {
+    /// The task in this model's tokens.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the model has no such truncate token, or is too short for the task.
+    pub fn new(settings: &config::Task, model: &LanguageModel) -> Result<Self> {
+        let token = |setting: &str, text: &str| {
+            model.tokenizer.token(text).ok_or_else(|| {
+                let what = format!("the model's vocabulary has no token \"{text}\"");
+                Error::usage(what, format!("set {setting} to one that it has"))
+            })
+        };
+        let query_end = match settings.query_end_token.as_str() {
+            "" => None,
+            text => Some(token("task.query_end_token", text)?),
+        };
+        let query_prefix = model.tokenizer.encode(&settings.query_prefix)?;
+        let query_suffix = model.tokenizer.encode(&settings.query_suffix)?;
+        let around = query_prefix.len() + query_suffix.len();
+        let length = around + settings.query_length_tokens + settings.response_length_tokens;
+        if length > model.config.n_positions {
+            return Err(Error::usage(
+                format!("query and response take {length} tokens, the model reads {}", model.config.n_positions),
+                "lower task.query_length_tokens or task.response_length_tokens",
+            ));
+        }
+        Ok(Self {
+            truncation: Truncation {
+                token: token("task.truncate_token", &settings.truncate_token)?,
+                after: settings.truncate_after_tokens,
+                pad_token: model.config.pad_token(),
+            },
+            sampling: Sampling {
+                response_length: settings.response_length_tokens,
+                temperature: settings.temperature,
+                responses_per_query: 1,
+            },
+            penalty_score: settings.penalty_score,
+            query_length: settings.query_length_tokens,
+            long_queries: settings.long_queries,
+            query_end,
+            query_prefix,
+            query_suffix,
+        })
+    }
+
+    /// Tokens of a row that the policy reads, with the longest query and its response.
+    pub fn longest_row(&self, longest_query: usize) -> usize {
+        let around = self.query_prefix.len() + self.query_suffix.len();
+        around + longest_query + self.sampling.response_length
+    }
+
+    /// What the policy continues: the query between prefix and suffix.
+    pub fn context(&self, query: &[u32]) -> Vec<u32> {
+        [&self.query_prefix, query, &self.query_suffix].concat()
+    }
+
+    /// The same for each of them.
+    pub fn contexts(&self, queries: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        queries.iter().map(|query| self.context(query)).collect()
+    }
+
+    /// A query's tokens, `query_length` of them at most; what is cut is counted. As it follows no text, with the
+    /// space before it that some tokenizers add.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a query without text.
+    pub fn encode_query(&self, model: &LanguageModel, query: &str, left_out: &mut LeftOut) -> Result<Vec<u32>> {
+        let ids = model.tokenizer.encode_beginning(query)?;
+        if ids.is_empty() {
+            return Err(Error::usage("a query is empty", "give every query some text"));
+        }
+        left_out.queries_cut.count(ids.len(), self.query_length);
+        let whole = ids.len().min(self.query_length);
+        let mut ids = cut_query(ids, self.query_length, self.long_queries, self.query_end);
+        ids.shrink_to_fit();
+        left_out.count(Reason::QueriesEndedEarly, usize::from(ids.len() < whole));
+        Ok(ids)
+    }
+
+    /// A response's tokens as it continues a query, at most as many as are sampled; what is cut is counted.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn encode_response(&self, model: &LanguageModel, response: &str, left_out: &mut LeftOut) -> Result<Vec<u32>> {
+        let mut ids = model.tokenizer.encode(response)?;
+        left_out.responses_cut.count(ids.len(), self.sampling.response_length);
+        left_out.count(Reason::EmptyResponses, usize::from(ids.is_empty()));
+        ids.truncate(self.sampling.response_length);
+        // Many are kept, and what was cut of them need not be.
+        ids.shrink_to_fit();
+        Ok(ids)
+    }
+
+    /// A response's text, up to where it is cut.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn decode_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
+        let cut = self.truncation.cut(response);
+        let real: Vec<u32> = cut.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
+        model.tokenizer.decode(&real)
+    }
+}
+
+/// At most `length` tokens, up to the last `end` among them if there is one.
+fn cut_query(mut ids: Vec<u32>, length: usize, long_queries: LongQueries, end: Option<u32>) -> Vec<u32> {
+    match long_queries {
+        LongQueries::KeepStart => ids.truncate(length),
+        LongQueries::KeepEnd => drop(ids.drain(..ids.len().saturating_sub(length))),
+    }
+    if let Some(last) = ids.iter().rposition(|&id| Some(id) == end) {
+        ids.truncate(last + 1);
+    }
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `lm_tasks.py` reads the lead of an article, up to an end of line.
+    #[test]
+    fn a_long_query_keeps_its_start_or_its_end() {
+        use LongQueries::{KeepEnd, KeepStart};
+        let ids = || vec![1, 2, 198, 3, 198, 4];
+        assert_eq!(cut_query(ids(), 4, KeepEnd, None), [198, 3, 198, 4]);
+        assert_eq!(cut_query(ids(), 4, KeepStart, None), [1, 2, 198, 3]);
+        assert_eq!(cut_query(ids(), 4, KeepStart, Some(198)), [1, 2, 198]);
+        assert_eq!(cut_query(ids(), 9, KeepStart, Some(198)), [1, 2, 198, 3, 198]);
+        assert_eq!(cut_query(ids(), 2, KeepStart, Some(198)), [1, 2]);
+    }
+
+    const CUT: Truncation = Truncation { token: 13, after: 2, pad_token: 99 };
+
+    #[test]
+    fn a_response_ends_with_the_first_period_late_enough() {
+        assert_eq!(CUT.cut(&[13, 5, 6, 13, 7, 13]), [13, 5, 6, 13, 99, 99]);
+        assert_eq!(CUT.cut(&[1, 2, 13, 13]), [1, 2, 13, 99]);
+        assert!(CUT.is_valid(&[1, 2, 13, 13]));
+    }
+
+    #[test]
+    fn a_response_without_one_stays_whole() {
+        assert_eq!(CUT.cut(&[13, 13, 1, 2]), [13, 13, 1, 2]);
+        assert!(!CUT.is_valid(&[13, 13, 1, 2]));
+    }
+}

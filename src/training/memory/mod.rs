@@ -1,0 +1,186 @@
+//! What work takes, by part, before anything is allocated. The counts follow from the network as `flex` runs
+//! it; `ndarray` keeps attention weights and more copies of the logits, too.
+//!
+//! Counted in floating point, and summed up to the largest number there is: what is too much for the machine
+//! must never come out as little because a product wrapped around.
+
+mod inference;
+mod training;
+
+use serde::Serialize;
+
+use crate::device::DeviceMemory;
+use crate::error::{Error, Result};
+use crate::lm::network::ModelConfig;
+
+pub use inference::Inference;
+pub use training::{BatchShape, TrainingMemory};
+
+const BYTES: f64 = 4.0;
+
+/// The program, its tokenizer and its text.
+const PROGRAM_BYTES: u64 = 100_000_000;
+
+/// Copies of the logits that are alive at once: themselves, and scaled; the gradient takes the place of
+/// these.
+const LOGITS_COPIES: f64 = 2.0;
+
+/// Bytes at the peak, by what they are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    pub weights: u64,
+    pub optimizer: u64,
+    pub gradients: u64,
+    pub activations: u64,
+    pub logits: u64,
+    /// Buffers that the allocator keeps for the next ones.
+    pub freed: u64,
+    pub cache: u64,
+    /// What writing a checkpoint needs beyond what the backward pass has left.
+    pub checkpoint: u64,
+    /// What is drawn or judged and stays in the host's memory to the end.
+    pub kept: u64,
+    /// The largest tensor, which must fit one buffer of a GPU.
+    pub largest_buffer: u64,
+}
+
+impl Memory {
+    /// Everything.
+    pub fn total(&self) -> u64 {
+        self.parts().iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    fn parts(&self) -> [(&'static str, u64); 10] {
+        [
+            ("program", PROGRAM_BYTES),
+            ("weights", self.weights),
+            ("gradients", self.gradients),
+            ("optimizer", self.optimizer),
+            ("activations", self.activations),
+            ("logits", self.logits),
+            ("freed", self.freed),
+            ("cache", self.cache),
+            ("checkpoint", self.checkpoint),
+            ("kept", self.kept),
+        ]
+    }
+
+    /// One line, in MB, with the parts that there are.
+    pub fn describe(&self) -> String {
+        let parts = self.parts().into_iter().filter(|(_, bytes)| *bytes > 0);
+        let parts: Vec<String> = parts.map(|(name, bytes)| format!("{name} {}", mb(bytes))).collect();
+        format!("{} MB ({})", mb(self.total()), parts.join(", "))
+    }
+
+    /// The same, if it fits into `device_memory`; what to do where it does not is `hint`.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the numbers.
+    pub fn that_fits(self, device_memory: DeviceMemory, hint: &str) -> Result<Self> {
+        if self.fits(device_memory) { Ok(self) } else { Err(self.does_not_fit(device_memory, hint.into())) }
+    }
+
+    /// A tenth of the memory stays with the other programs of the machine.
+    fn fits(&self, device_memory: DeviceMemory) -> bool {
+        device_memory.free.is_none_or(|free| self.total() <= free / 10 * 9)
+            && device_memory.buffer.is_none_or(|buffer| self.largest_buffer <= buffer)
+    }
+
+    /// That it does not fit, with the numbers.
+    fn does_not_fit(&self, device_memory: DeviceMemory, hint: String) -> Error {
+        let what = match device_memory {
+            DeviceMemory { buffer: Some(buffer), .. } if self.largest_buffer > buffer => {
+                format!(
+                    "one tensor takes {} MB, and a buffer of this device holds {}",
+                    mb(self.largest_buffer),
+                    mb(buffer)
+                )
+            }
+            DeviceMemory { free, .. } => {
+                format!(
+                    "this takes {}, and {} MB are free, of which nine tenths may be used",
+                    self.describe(),
+                    mb(free.unwrap_or(0))
+                )
+            }
+        };
+        let hint = match device_memory.is_limited {
+            true => {
+                format!("raise the limit on the address space (ulimit -v), a third of which may be used; or {hint}")
+            }
+            false => hint,
+        };
+        Error::failed(what, hint)
+    }
+}
+
+fn mb(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
+}
+
+/// Bytes of so many numbers of 32 bits; the most there is for more.
+fn bytes(numbers: f64) -> u64 {
+    (BYTES * numbers) as u64
+}
+
+/// The number wanted, a half of it, a quarter and so on, down to 1.
+fn halves(from: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(from), |n| (*n > 1).then_some(n / 2))
+}
+
+/// Numbers of a GPT-2 of this shape.
+pub fn parameters(config: &ModelConfig) -> u64 {
+    count(config) as u64
+}
+
+fn count(config: &ModelConfig) -> f64 {
+    let [layers, width, vocabulary, positions] =
+        floats([config.n_layer, config.n_embd, config.vocab_size, config.n_positions]);
+    (vocabulary + positions) * width + layers * (12.0 * width * width + 13.0 * width) + 2.0 * width
+}
+
+fn floats<const N: usize>(sizes: [usize; N]) -> [f64; N] {
+    sizes.map(|size| size as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::Transformer;
+    use burn::module::Module;
+
+    #[test]
+    fn parameters_are_those_of_the_network() {
+        assert_eq!(parameters(&ModelConfig::gpt2_124m()), 124_439_808);
+        let tiny = ModelConfig {
+            vocab_size: 59,
+            n_positions: 80,
+            n_embd: 20,
+            n_layer: 2,
+            n_head: 2,
+            ..ModelConfig::gpt2_124m()
+        };
+        let network = Transformer::zeros(&tiny, &crate::device::host());
+        assert_eq!(parameters(&tiny), network.num_params() as u64);
+    }
+
+    /// Multiplied as whole numbers, these sizes would wrap around to something small.
+    #[test]
+    fn sizes_that_no_machine_holds_take_more_than_any_has() {
+        let huge = ModelConfig { n_layer: usize::MAX, n_embd: usize::MAX / 2 + 1, ..ModelConfig::gpt2_124m() };
+        assert_eq!(parameters(&huge), u64::MAX);
+        let rows =
+            Inference { models: 2, rows: 1 << 40, responses_per_query: 1, context: 1 << 40, ..Inference::default() };
+        assert_eq!(rows.memory(&ModelConfig::gpt2_124m(), rows.rows).total(), u64::MAX);
+        let error = rows
+            .rows_that_fit(&huge, 1, DeviceMemory { free: Some(1 << 40), ..DeviceMemory::default() }, "use less")
+            .unwrap_err();
+        assert!(error.to_string().contains("18446744073710 MB"), "{error}");
+    }
+
+    #[test]
+    fn parts_that_are_nothing_are_not_mentioned() {
+        let memory = Memory { weights: 5_000_000, kept: 1, ..Memory::default() };
+        assert_eq!(memory.describe(), "106 MB (program 100, weights 5, kept 1)");
+    }
+}

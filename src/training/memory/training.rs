@@ -1,0 +1,261 @@
+//! What a training loop takes.
+
+use super::{LOGITS_COPIES, Memory, bytes, count, floats, halves, mb};
+use crate::config::Lora;
+use crate::device::DeviceMemory;
+use crate::error::Result;
+use crate::lm::{ModelConfig, ROWS_AT_ONCE};
+use crate::training::Backward;
+
+/// Numbers of width `d_model` that a block keeps for the backward pass, a token: input, norm, queries,
+/// keys, values and what attention gives,
+const UP_TO_ATTENTION: f64 = 6.0;
+
+/// and then sum and norm 2, the feed-forward layer 8; in the last block only where output is wanted.
+const AFTER_ATTENTION: f64 = 10.0;
+
+/// The share of freed memory that the allocator keeps, as one part in so many.
+const FREED_SHARE: u64 = 10;
+
+/// A backward pass, as [`Memory`] sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchShape {
+    /// Rows of the whole batch.
+    pub rows: usize,
+    /// Tokens a row.
+    pub tokens: usize,
+    /// Tokens a row whose logits are wanted.
+    pub responses: usize,
+    pub backward: Backward,
+}
+
+/// Weights of attention that are alive at once, `[row tokens, row tokens]` of one head each: themselves, their
+/// gradient, and what the softmax needs of both.
+const ATTENTION_COPIES: f64 = 3.0;
+
+impl Memory {
+    /// Training by `pass`, with `frozen` more models of the same shape beside the one that learns.
+    pub fn of_training(config: &ModelConfig, pass: &BatchShape, lora: Lora, frozen: u64) -> Self {
+        let [layers, width, heads, vocabulary] =
+            floats([config.n_layer, config.n_embd, config.n_head, config.vocab_size]);
+        let all = count(config);
+        let inside_blocks = layers * 12.0 * width * width;
+        let trained = if lora.rank > 0 { layers * 16.0 * width * lora.rank as f64 } else { all };
+        let Backward { micro_batch_size, parts, gradient_checkpointing } = pass.backward;
+        let part = pass.rows.div_ceil(parts.max(1));
+        let several_passes = part > micro_batch_size;
+        let [rows, parts, row_tokens, responses] =
+            floats([micro_batch_size.min(part), parts, pass.tokens, pass.responses]);
+        let tokens = rows * row_tokens;
+
+        let wanted = rows * responses.max(1.0);
+        let a_block = width * tokens * (UP_TO_ATTENTION + AFTER_ATTENTION);
+        let last_block = width * (tokens * UP_TO_ATTENTION + wanted * AFTER_ATTENTION);
+        let kept = if gradient_checkpointing {
+            a_block + layers * tokens * width
+        } else {
+            (layers - 1.0).max(0.0) * a_block + last_block
+        };
+        // Beside frozen weights, each pass makes the adapted ones for itself.
+        let merged = if lora.rank > 0 { inside_blocks } else { 0.0 };
+        let learning = if lora.rank == 0 { all } else { 0.0 };
+        let logits = rows * responses * vocabulary;
+        let copies = if several_passes { 2.0 } else { 1.0 };
+        let backward = Self {
+            weights: bytes(frozen as f64 * all + learning + parts * merged),
+            optimizer: bytes(2.0 * trained),
+            gradients: bytes(parts * trained * copies),
+            activations: bytes(parts * (kept + ATTENTION_COPIES * row_tokens.powi(2))),
+            logits: bytes(parts * logits * LOGITS_COPIES),
+            largest_buffer: bytes(logits.max(vocabulary * width).max(rows * heads * row_tokens.powi(2))),
+            ..Self::default()
+        };
+        Self { freed: backward.backward() / FREED_SHARE, ..backward }
+    }
+
+    /// With the sampler's keys and values for `rows` rows of `tokens` tokens: they are gone before the
+    /// backward pass begins, so that only what they need beyond it counts.
+    #[must_use]
+    pub fn with_sampling(self, config: &ModelConfig, rows: usize, tokens: usize) -> Self {
+        let [rows, tokens, layers, width, vocabulary] =
+            floats([rows, tokens, config.n_layer, config.n_embd, config.vocab_size]);
+        let keys_and_values = 2.0 * rows * tokens * layers * width;
+        let logits = LOGITS_COPIES * rows * vocabulary;
+        Self { cache: bytes(keys_and_values + logits).saturating_sub(self.backward()), ..self }
+    }
+
+    /// With a checkpoint between two steps: weights and optimizer on the host, and as the bytes of
+    /// their files. Frozen weights are in it too.
+    #[must_use]
+    pub fn with_checkpoint(self, config: &ModelConfig) -> Self {
+        let files = bytes(count(config)).saturating_add(self.optimizer).saturating_mul(2);
+        Self { checkpoint: files.saturating_sub(self.backward().saturating_add(self.cache)), ..self }
+    }
+
+    fn backward(&self) -> u64 {
+        let parts = [self.gradients, self.activations, self.logits, self.freed];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+/// A training loop, as far as memory goes.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingMemory {
+    /// With as many rows in one pass, and as many parts, as are wanted.
+    pub pass: BatchShape,
+    pub lora: Lora,
+    /// Models of the same shape beside the one that learns.
+    pub frozen: u64,
+    /// Rows whose responses are drawn side by side.
+    pub sampled_rows: usize,
+    /// Bytes of what is kept on the host: the comparisons, or what is drawn for a whole batch.
+    pub kept: u64,
+    /// Where its settings stand: `policy`, `reward`, `sft` or `pretrain`.
+    pub section: &'static str,
+}
+
+impl TrainingMemory {
+    /// What it takes with this `backward` in the place of its own.
+    pub fn memory(&self, config: &ModelConfig, backward: Backward) -> Memory {
+        let pass = BatchShape { backward, ..self.pass };
+        let rows = self.sampled_rows.min(ROWS_AT_ONCE);
+        let memory = Memory::of_training(config, &pass, self.lora, self.frozen)
+            .with_sampling(config, rows, pass.tokens)
+            .with_checkpoint(config);
+        Memory { kept: self.kept, ..memory }
+    }
+
+    /// What it takes as it is wanted.
+    ///
+    /// # Errors
+    /// [`crate::Error::Failed`] with the numbers, when that does not fit.
+    pub fn check(&self, config: &ModelConfig, device_memory: DeviceMemory) -> Result<Memory> {
+        let hint = "use a smaller model, a smaller batch or shorter rows";
+        self.memory(config, self.pass.backward).that_fits(device_memory, hint)
+    }
+
+    /// The backward pass that fits, with what it takes: as many parts as possible, then as many rows
+    /// in one pass; each the number wanted or a half of it, a quarter and so on, down to one part of
+    /// `smallest` rows.
+    ///
+    /// # Errors
+    /// [`crate::Error::Failed`] with the numbers, when not even the smallest fits.
+    pub fn backward_that_fits(
+        &self,
+        config: &ModelConfig,
+        smallest: usize,
+        device_memory: DeviceMemory,
+    ) -> Result<(Backward, Memory)> {
+        let wanted = self.pass.backward;
+        let rows = wanted.micro_batch_size.min(self.pass.rows).max(smallest);
+        // Rows that belong together stay together.
+        let row_counts = || halves(rows / smallest).map(|groups| groups * smallest);
+        let parts = wanted.parts.min(self.pass.rows / smallest).max(1);
+        let candidates = halves(parts).flat_map(|parts| row_counts().map(move |rows| (parts, rows)));
+        let mut least = (wanted, Memory::default());
+        for (parts, micro_batch_size) in candidates {
+            let backward = Backward { parts, micro_batch_size, ..wanted };
+            let memory = self.memory(config, backward);
+            if memory.fits(device_memory) {
+                return Ok((backward, memory));
+            }
+            least = (backward, memory);
+        }
+        let (backward, memory) = least;
+        Err(memory.does_not_fit(device_memory, self.ways_out(config, backward, &memory)))
+    }
+
+    /// What to do when not even `backward` fits: the settings with which it takes less.
+    fn ways_out(&self, config: &ModelConfig, backward: Backward, memory: &Memory) -> String {
+        let Self { section, lora, .. } = *self;
+        if section == "pretrain" {
+            return "lower pretrain.width, pretrain.layers, pretrain.vocabulary_size or pretrain.context_tokens".into();
+        }
+        let checkpointing = self.memory(config, Backward { gradient_checkpointing: true, ..backward });
+        let adapters = Self { lora: Lora { rank: 16, ..lora }, ..*self }.memory(config, backward);
+        let smaller = Self { kept: 0, ..*self }.memory(config, backward);
+        let ways = [
+            (true, "gradient_checkpointing=true", checkpointing),
+            // Only the policy has adapters.
+            (section == "policy" && lora.rank == 0, "lora.rank=16", adapters),
+            (section == "policy" && self.kept > memory.total() / 4, "batch_size=64 or so", smaller),
+        ];
+        let less = |(possible, _, with): &(bool, &str, Memory)| *possible && with.total() < memory.total();
+        let way = |(_, setting, with): (bool, &str, Memory)| {
+            format!("; with --set {section}.{setting} it takes {} MB", mb(with.total()))
+        };
+        format!("use a smaller model or shorter queries{}", ways.into_iter().filter(less).map(way).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backward(micro_batch_size: usize) -> Backward {
+        Backward { micro_batch_size, parts: 1, gradient_checkpointing: false }
+    }
+
+    fn pass(backward: Backward) -> BatchShape {
+        BatchShape { rows: 64, tokens: 88, responses: 24, backward }
+    }
+
+    fn whole(backward: Backward) -> TrainingMemory {
+        TrainingMemory {
+            pass: pass(backward),
+            lora: Lora { rank: 0, alpha: 1.0 },
+            frozen: 2,
+            sampled_rows: 64,
+            kept: 0,
+            section: "policy",
+        }
+    }
+
+    fn device_memory(free: u64) -> DeviceMemory {
+        DeviceMemory { free: Some(free), ..DeviceMemory::default() }
+    }
+
+    #[test]
+    fn the_micro_batch_is_halved_until_it_fits() {
+        let training = whole(backward(64));
+        let fit = |device_memory| training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, device_memory);
+        assert_eq!(fit(device_memory(100 << 30)).unwrap().0, backward(64));
+        let (found, memory) = fit(device_memory(7_000_000_000)).unwrap();
+        assert!(found.micro_batch_size < 64 && memory.total() <= 6_300_000_000);
+        assert!(
+            training.memory(&ModelConfig::gpt2_124m(), backward(2 * found.micro_batch_size)).total() > 6_300_000_000
+        );
+        let (of_four, _) =
+            training.backward_that_fits(&ModelConfig::gpt2_124m(), 4, device_memory(7_000_000_000)).unwrap();
+        assert!(of_four.micro_batch_size.is_multiple_of(4));
+        let error = fit(device_memory(1_000_000_000)).unwrap_err();
+        assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
+        // Less is what a way out has to take: one row's activations are not the peak, the checkpoint is.
+        assert!(error.hint().contains("policy.lora.rank=16 it takes"), "{}", error.hint());
+        assert!(!error.hint().contains("gradient_checkpointing"), "{}", error.hint());
+        // The token embedding, 154 MB, whatever the micro-batch.
+        let error = fit(DeviceMemory { buffer: Some(128 << 20), ..DeviceMemory::default() }).unwrap_err();
+        assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
+    }
+
+    /// Each of 64 cores with gradients of its own takes 32 GB and more.
+    #[test]
+    fn a_machine_with_many_cores_takes_as_many_parts_as_it_has_room_for() {
+        let training = whole(Backward { parts: 64, ..backward(8) });
+        let (found, memory) =
+            training.backward_that_fits(&ModelConfig::gpt2_124m(), 1, device_memory(17_000_000_000)).unwrap();
+        assert!((2..64).contains(&found.parts), "{found:?}");
+        assert!(memory.total() <= 14_400_000_000);
+    }
+
+    #[test]
+    fn checkpointing_and_adapters_take_less() {
+        let none = Lora { rank: 0, alpha: 1.0 };
+        let all = Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), none, 2);
+        let again = pass(Backward { gradient_checkpointing: true, ..backward(8) });
+        assert!(Memory::of_training(&ModelConfig::gpt2_124m(), &again, none, 2).activations < all.activations / 4);
+        let adapters =
+            Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), Lora { rank: 16, alpha: 1.0 }, 2);
+        assert!(adapters.total() < all.total() * 6 / 10, "{} and {}", adapters.describe(), all.describe());
+    }
+}
