@@ -10,8 +10,8 @@ use preftune::data::LeftOut;
 use preftune::data::queries::openings;
 use preftune::lm::ScalarHead;
 use preftune::platform::Interrupt;
-use preftune::policy::ppo::update;
-use preftune::policy::{Policy, Rollouts, UpdateSettings, shape};
+use preftune::policy::ppo::{UpdateSettings, update};
+use preftune::policy::{Policy, Rollouts, shape};
 use preftune::random::{Stream, uniform};
 use preftune::task::TextScorer;
 use preftune::task::{Queries, Task};
@@ -28,7 +28,7 @@ fn main() -> Result<()> {
 
     // π, a copy of the reference ρ with a value head that begins at 0.
     let transformer = reference.transformer.clone().fork(&device);
-    let value_head = ScalarHead::zeros(reference.config.n_embd, &device);
+    let value_head = ScalarHead::zeros(reference.config().n_embd, &device);
     let policy = Policy { transformer, value_head }.train();
     let mut optimizer = Adam::optimizer(settings.policy.adam, settings.policy.adam_epsilon);
 
@@ -44,8 +44,7 @@ fn main() -> Result<()> {
     let rate = settings.policy.learning_rate;
     let steps = UpdateSettings::new(&settings.policy, Backward::in_passes_of(32), rate, temperature, &interrupt);
     let epochs = vec![(0..32).collect(); settings.policy.epochs];
-    let config = &reference.config;
-    let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &epochs, &steps)?;
+    let updated = update(policy, &mut optimizer, &rollout, &shaped.rewards, &epochs, &steps)?;
     for (epoch, step) in updated.steps.iter().enumerate() {
         let (loss, kl) = (step.total_loss, step.approximate_kl);
         println!("epoch {epoch}: loss {loss:.4}, KL from the policy that drew {kl:.5}");

@@ -13,7 +13,7 @@ fn main() -> Result<()> {
     let from = arguments.next().unwrap_or("models/storyteller".into());
     let to = arguments.next().unwrap_or("target/copy".into());
     let model = models::open(&from, &device::host())?;
-    let shape = &model.config;
+    let shape = model.config();
     println!("{from}: {} layers of width {}, {} tokens", shape.n_layer, shape.n_embd, shape.vocab_size);
     let tokens = model.tokenizer.encode("The old captain set down his glass.")?;
     println!("{tokens:?} is {:?}", model.tokenizer.decode(&tokens)?);

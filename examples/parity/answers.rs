@@ -5,13 +5,12 @@ use burn::tensor::Device;
 use preftune::Result;
 use preftune::config::AdamForm;
 use preftune::device::{Readback, read_floats};
+use preftune::lm::Responses;
 use preftune::lm::network::parameters::NamedTensor;
 use preftune::lm::{Passes, TokenBatch, select_rows};
 use preftune::platform::Interrupt;
-use preftune::policy::ppo::update;
-use preftune::policy::{
-    Adaptive, KlController, Minibatch, Policy, Rollout, StepStatistics, UpdateSettings, minibatch, shape,
-};
+use preftune::policy::ppo::{ClippedObjective, Minibatch, StepStatistics, UpdateSettings, update};
+use preftune::policy::{Adaptive, GeneralizedAdvantages, KlController, Policy, Rollout, shape};
 use preftune::reward::{GainAndBias, RewardModel, RewardStep, TokenComparison, train_step};
 use preftune::task::Truncation;
 use preftune::training::learning_rate::linear_to_zero;
@@ -66,11 +65,11 @@ fn task(fixture: &Fixture) -> Value {
 }
 
 fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
-    let (input, config) = (&fixture.input.reward, &fixture.config);
+    let input = &fixture.input.reward;
     let comparisons: Vec<TokenComparison> = input.labels.iter().map(|label| label.comparison()).collect();
     let model = RewardModel::new(fixture.transformer(device)?, fixture.head("reward", device)?);
     let normalize = |model: RewardModel| {
-        model.normalize(config, &input.normalize.queries, &input.normalize.responses, &Passes::of(ROWS_AT_ONCE))
+        model.normalize(Responses::new(&input.normalize.queries, &input.normalize.responses), &Passes::of(ROWS_AT_ONCE))
     };
 
     let (model, before) = normalize(model)?;
@@ -82,7 +81,7 @@ fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
         let rate = linear_to_zero(input.lr, seen, input.order.len() as u64);
         let batch: Vec<&TokenComparison> = batch.iter().filter_map(|&index| comparisons.get(index)).collect();
         let (next, RewardStep { loss, accuracy }) =
-            train_step(model, &mut optimizer, config, &batch, rate, &BACKWARD, &nobody)?;
+            train_step(model, &mut optimizer, &batch, rate, &BACKWARD, &nobody)?;
         model = next;
         steps.push(json!({ "loss": loss, "accuracy": accuracy }));
     }
@@ -97,15 +96,16 @@ fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
         "steps": steps,
         "gain_bias_trained": pair(trained),
         "gain_bias_after": pair(after),
-        "sample0_rewards": model.score(config, &queries, &first, &Passes::of(ROWS_AT_ONCE))?,
+        "sample0_rewards": model.score(Responses::new(&queries, &first), &Passes::of(ROWS_AT_ONCE))?,
         "norms": norms(&model.read()?),
     }))
 }
 
 fn ppo(fixture: &Fixture, device: &Device) -> Result<Value> {
-    let (input, config) = (&fixture.input.ppo, &fixture.config);
+    let input = &fixture.input.ppo;
     let policy = Policy { transformer: fixture.transformer(device)?, value_head: fixture.head("value", device)? };
-    let entropies = policy.analyze(config, &input.queries, &input.responses, fixture.input.temperature)?.entropies;
+    let entropies =
+        policy.analyze(Responses::new(&input.queries, &input.responses), fixture.input.temperature)?.entropies;
     let entropy = Readback::default().with(entropies.mean()).floats()?.concat();
 
     let settings = update_settings(input, fixture.input.temperature);
@@ -113,11 +113,11 @@ fn ppo(fixture: &Fixture, device: &Device) -> Result<Value> {
     let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, input.kl_coef);
     let rows = input.orders.first().and_then(|order| order.chunks(input.batch_size / input.nminibatches).next());
     let Minibatch { rewards, advantages, returns, .. } =
-        minibatch(&rollout, &shaped.rewards, rows.unwrap_or_default(), &settings);
+        Minibatch::new(&rollout, &shaped.rewards, rows.unwrap_or_default(), &settings);
 
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, input.adam_epsilon);
     let orders = &input.orders;
-    let updated = update(policy.train(), &mut optimizer, config, &rollout, &shaped.rewards, orders, &settings)?;
+    let updated = update(policy.train(), &mut optimizer, &rollout, &shaped.rewards, orders, &settings)?;
     let controller = KlController {
         coefficient: input.kl_coef,
         adaptive: Some(Adaptive { target: input.kl_target, horizon: input.kl_horizon }),
@@ -139,11 +139,12 @@ fn update_settings(input: &PpoInput, temperature: f64) -> UpdateSettings {
         temperature,
         minibatches: input.nminibatches,
         backward: BACKWARD,
-        clip_range: input.cliprange,
-        clip_range_value: input.cliprange_value,
-        value_coefficient: input.vf_coef,
-        discount: input.gamma,
-        gae_lambda: input.lam,
+        objective: ClippedObjective {
+            clip_range: input.cliprange,
+            clip_range_value: input.cliprange_value,
+            value_coefficient: input.vf_coef,
+        },
+        advantages: GeneralizedAdvantages { discount: input.gamma, lambda: input.lam },
         whiten_rewards: input.whiten_rewards,
         interrupt: Interrupt::new(),
     }

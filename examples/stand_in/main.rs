@@ -66,7 +66,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let labels = labels::generate(&texts, &tokenizer, arguments.rows, arguments.seed)?;
     let transformer = random_model(&shape, &device::host())?;
-    let model = LanguageModel { config: shape, transformer, tokenizer, origin: None };
+    let model = LanguageModel { transformer, tokenizer, origin: None };
     files::create_folder(&arguments.out.join("model"))?;
     for (name, bytes) in model.to_files(Precision::F32)? {
         if name != TOKENIZER_FILE {

@@ -62,7 +62,7 @@ pub fn grow(
         let config = shape_for(shape, &work);
         memory_that_fits(&config, &work, opened)?;
         let transformer = random_model(&config, &opened.device)?;
-        let speed = measure(&config, transformer, &work, model, &opened.name, progress)?;
+        let speed = measure(transformer, &work, model, &opened.name, progress)?;
         let update_tflop = arithmetic(&config, &work) / 1e12;
         let (layers, width) = (config.n_layer, config.n_embd);
         let update_s_per_tflop = speed.update_s / update_tflop;

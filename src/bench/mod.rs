@@ -16,11 +16,13 @@ use crate::config::{AdamForm, Lora};
 use crate::device::parallel::most_parts;
 use crate::device::{OpenDevice, Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
+use crate::lm::Responses;
 use crate::lm::network::parameters;
 use crate::lm::{ModelConfig, Passes, Sampling, ScalarHead, Transformer, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
-use crate::policy::{Minibatch, Policy, UpdateSettings, gradients};
+use crate::policy::Policy;
+use crate::policy::ppo::{Minibatch, UpdateSettings, gradients};
 use crate::random::{Stream, below, generator, uniform};
 use crate::reward::RewardModel;
 use crate::training::memory::{BatchShape, Memory, TrainingMemory};
@@ -131,24 +133,18 @@ const OF_A_TOKEN: u64 = 64;
 ///
 /// # Errors
 /// When the rows are longer than the model reads, or the device fails.
-pub fn measure(
-    config: &ModelConfig,
-    transformer: Transformer,
-    work: &Work,
-    model: &str,
-    device: &str,
-    progress: Mode,
-) -> Result<Speed> {
+pub fn measure(transformer: Transformer, work: &Work, model: &str, device: &str, progress: Mode) -> Result<Speed> {
     let work = &Work { micro_batch: work.micro_batch.min(work.batch), ..*work };
+    let config = transformer.config();
     let queries = random_rows(config, work.batch, work.query, 0);
     let responses = random_rows(config, work.batch, work.response, 1);
     let mut stopwatch = Stopwatch::new(work.repetitions, 4, progress);
     let on_cpu = is_cpu(&transformer.device());
-    let generated = stopwatch.measure(|| generate(config, &transformer, work.response, &queries))?;
-    let first = stopwatch.measure(|| generate(config, &transformer, 1, &queries))?;
+    let generated = stopwatch.measure(|| generate(&transformer, work.response, &queries))?;
+    let first = stopwatch.measure(|| generate(&transformer, 1, &queries))?;
     let further = work.response.saturating_sub(1);
-    let scored = score(config, &transformer, work, &queries, &responses, &mut stopwatch)?;
-    let trained = train(config, transformer, work, queries, responses, &mut stopwatch)?;
+    let scored = score(&transformer, work, Responses::new(&queries, &responses), &mut stopwatch)?;
+    let trained = train(transformer, work, queries, responses, &mut stopwatch)?;
     stopwatch.progress.finish();
     let tokens = (work.batch * (work.query + work.response)) as f64;
     Ok(Speed {
@@ -172,27 +168,24 @@ pub fn measure(
     })
 }
 
-fn generate(config: &ModelConfig, model: &Transformer, response: usize, queries: &[Vec<u32>]) -> Result<()> {
+fn generate(model: &Transformer, response: usize, queries: &[Vec<u32>]) -> Result<()> {
     let sampling = Sampling { response_length: response, temperature: 0.7, responses_per_query: 1 };
     let numbers = |row: usize| uniform(SEED, Stream::Sampling, 0, row as u64, response);
-    sample(model, config, None, queries, &sampling, numbers, &Interrupt::new()).map(drop)
+    sample(model, None, queries, &sampling, numbers, &Interrupt::new()).map(drop)
 }
 
 fn score(
-    config: &ModelConfig,
     transformer: &Transformer,
     work: &Work,
-    queries: &[Vec<u32>],
-    responses: &[Vec<u32>],
+    responses: Responses<'_>,
     stopwatch: &mut Stopwatch,
 ) -> Result<Measured> {
-    let head = ScalarHead::draw(config.n_embd, SEED, &transformer.device());
+    let head = ScalarHead::draw(transformer.width(), SEED, &transformer.device());
     let reward_model = RewardModel::new(transformer.clone(), head);
-    stopwatch.measure(|| reward_model.score(config, queries, responses, &Passes::of(work.micro_batch)).map(drop))
+    stopwatch.measure(|| reward_model.score(responses, &Passes::of(work.micro_batch)).map(drop))
 }
 
 fn train(
-    config: &ModelConfig,
     transformer: Transformer,
     work: &Work,
     queries: Vec<Vec<u32>>,
@@ -211,12 +204,12 @@ fn train(
     };
     let backward = Backward::in_passes_of(work.micro_batch);
     let settings = UpdateSettings::new(&config::Policy::default(), backward, 1e-5, 0.7, &Interrupt::new());
-    let value_head = ScalarHead::zeros(config.n_embd, &transformer.device());
+    let value_head = ScalarHead::zeros(transformer.width(), &transformer.device());
     let mut policy = Some(Policy { transformer, value_head }.train());
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
     stopwatch.measure(|| {
         if let Some(before) = policy.take() {
-            let (gradients, analyses) = gradients(&before, config, &minibatch, &settings)?;
+            let (gradients, analyses) = gradients(&before, &minibatch, &settings)?;
             let squares = GradientSquares::of(&before, &gradients);
             let after = optimizer.step(settings.learning_rate, before, gradients);
             // Wait for the device: a step is done when its weights and statistics are there.

@@ -87,12 +87,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         common.say(&format!("memory: about {}", memory.describe()));
         Ok(())
     };
-    let (config, transformer) = match shape {
+    let transformer = match shape {
         Some(shape) => {
             let config = shape_for(shape, &work);
             say_what_it_takes(&config)?;
-            let transformer = random_model(&config, &opened.device)?;
-            (config, transformer)
+            random_model(&config, &opened.device)?
         }
         None => {
             let model = models::open(&arguments.model, &opened.device).map_err(|error| match error {
@@ -102,11 +101,11 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 }
                 other => other,
             })?;
-            say_what_it_takes(&model.config)?;
-            (model.config, model.transformer)
+            say_what_it_takes(model.config())?;
+            model.transformer
         }
     };
-    let speed = measure(&config, transformer, &work, &name, &opened.name, common.progress())?;
+    let speed = measure(transformer, &work, &name, &opened.name, common.progress())?;
     common.print(&speed, &text(&speed))
 }
 

@@ -79,7 +79,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     given.as_ref().map_or(Ok(()), |model| pretrain.check_context(model))?;
     let corpus = Corpus::new(&texts.train, &tokenizer, pretrain.context_tokens, common.progress())?;
-    let shape = given.as_ref().map_or_else(|| pretrain.shape(&tokenizer), |model| model.config.clone());
+    let shape = given.as_ref().map_or_else(|| pretrain.shape(&tokenizer), |model| model.config().clone());
     let (fit, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.device_memory)?;
     let backward = stages::settled(common.progress(), &directory, pretrain.batch_size, fit)?;
     common.say(&format!("memory: about {}; {} sequences in a pass", memory.describe(), backward.micro_batch_size));

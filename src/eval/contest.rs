@@ -9,6 +9,7 @@ use crate::config;
 use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
+use crate::lm;
 use crate::lm::{LanguageModel, Passes, ROWS_AT_ONCE, Sampled, Sampling, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
@@ -236,7 +237,7 @@ impl Tournament<'_> {
         let seed = self.seed;
         let numbers = |row: usize| uniform(seed, Stream::Evaluation, stream, (first * best_of + row) as u64, length);
         let contexts = task.contexts(&queries);
-        let sampled = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
+        let sampled = sample(&model.transformer, None, &contexts, &sampling, numbers, &self.interrupt)?;
         let of_responses: Vec<Vec<u32>> =
             queries.iter().flat_map(|q| std::iter::repeat_n(q.clone(), best_of)).collect();
         let (scores, valid) = match self.rollouts {
@@ -264,9 +265,7 @@ impl Tournament<'_> {
         let Self { reference, .. } = self;
         let theirs = response_log_probs(
             &reference.transformer,
-            &reference.config,
-            contexts,
-            &sampled.responses,
+            lm::Responses::new(contexts, &sampled.responses),
             task.sampling.temperature,
             &Passes::until(&self.interrupt, QUERIES_AT_ONCE),
         )?;

@@ -42,13 +42,13 @@ pub fn queries_that_fit(
         kept: (a_pair as u64).saturating_mul(matches as u64).saturating_mul(pairs as u64),
     };
     let hint = "lower eval.pairs, task.response_length_tokens or --best-of, or use a smaller model";
-    let (of_one, memory) = one.rows_that_fit(&reference.config, 1, device_memory, hint)?;
+    let (of_one, memory) = one.rows_that_fit(reference.config(), 1, device_memory, hint)?;
     if best_of < 2 {
         return Ok((of_one, memory));
     }
     let rows = best_of * queries_at_once(QUERIES_AT_ONCE, best_of);
     let several = Inference { rows, responses_per_query: best_of, rated: false, ..one };
-    let (of_several, larger) = several.rows_that_fit(&reference.config, best_of, device_memory, hint)?;
+    let (of_several, larger) = several.rows_that_fit(reference.config(), best_of, device_memory, hint)?;
     let memory = if larger.total() > memory.total() { larger } else { memory };
     // Where all of several fit, the others go together as they do without them.
     let limit = if of_several == rows { QUERIES_AT_ONCE } else { of_several / best_of };

@@ -74,7 +74,7 @@ impl<'a> Questions<'a> {
         };
         let hint = "lower labels.responses_per_query, task.response_length_tokens or labels.comparisons, or use a smaller \
                     model";
-        let (rows, memory) = drawing.rows_that_fit(&self.policy.config, responses, device_memory, hint)?;
+        let (rows, memory) = drawing.rows_that_fit(self.policy.config(), responses, device_memory, hint)?;
         Ok((rows / responses, memory))
     }
 
@@ -103,7 +103,7 @@ impl<'a> Questions<'a> {
             uniform(self.seed, Stream::Labels, 0, row as u64, sampling.response_length)
         };
         let policy = self.policy;
-        let drawn = sample(&policy.transformer, &policy.config, None, &contexts, &sampling, uniforms, interrupt)?;
+        let drawn = sample(&policy.transformer, None, &contexts, &sampling, uniforms, interrupt)?;
         let groups = drawn.responses.chunks(self.responses_per_query);
         numbers
             .iter()

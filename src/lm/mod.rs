@@ -16,7 +16,9 @@ pub use files::{
     TensorFile, Tokenizer, TokenizerFiles, Weights, WeightsIndex, shipped, shipped_digests,
 };
 pub use kernels::draw;
-pub use network::{Input, KvCache, ModelConfig, ResponseBatch, ScalarHead, TokenBatch, Transformer, select_rows};
+pub use network::{
+    Input, KvCache, ModelConfig, ResponseBatch, Responses, ScalarHead, TokenBatch, Transformer, select_rows,
+};
 pub use passes::Passes;
 pub use sampler::{Pass, ROWS_AT_ONCE, Sampled, Sampling, passes_of, sample, sample_and_tell};
 pub use self_check::{Agreement, check_cached_decoding};

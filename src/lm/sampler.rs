@@ -6,7 +6,6 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::kernels::draw;
-use super::network::ModelConfig;
 use super::network::ScalarHead;
 use super::network::Transformer;
 use super::network::{TokenBatch, select_rows};
@@ -54,24 +53,21 @@ pub struct Sampled {
 /// when the device fails, and as [`Interrupt::check`].
 pub fn sample(
     model: &Transformer,
-    config: &ModelConfig,
     value_head: Option<&ScalarHead>,
     queries: &[Vec<u32>],
     sampling: &Sampling,
     uniform: impl Fn(usize) -> Vec<f32> + Sync,
     interrupt: &Interrupt,
 ) -> Result<Sampled> {
-    sample_and_tell(model, config, value_head, queries, sampling, uniform, interrupt, |_| Ok(()))
+    sample_and_tell(model, value_head, queries, sampling, uniform, interrupt, |_| Ok(()))
 }
 
 /// The same, telling `drawn` of so many more rows after each pass.
 ///
 /// # Errors
 /// As [`sample`], and the first of `drawn`.
-#[allow(clippy::too_many_arguments)]
 pub fn sample_and_tell(
     model: &Transformer,
-    config: &ModelConfig,
     value_head: Option<&ScalarHead>,
     queries: &[Vec<u32>],
     sampling: &Sampling,
@@ -80,6 +76,7 @@ pub fn sample_and_tell(
     mut drawn: impl FnMut(usize) -> Result<()>,
 ) -> Result<Sampled> {
     let uniform = &uniform;
+    let config = model.config();
     let device_memory = config.n_positions.saturating_sub(sampling.response_length);
     let rows = queries.len() * sampling.responses_per_query;
     let parts = if model.num_params() > LARGE_MODEL_PARAMETERS { 1 } else { (rows / ROWS_A_PART).max(1) };

@@ -4,9 +4,9 @@ use burn::tensor::Device;
 
 use super::kernels::pick_log_probs;
 use super::network::ModelConfig;
-use super::network::ResponseBatch;
 use super::network::Transformer;
 use super::network::parameters;
+use super::network::{ResponseBatch, Responses};
 use super::sampler::{Sampling, sample};
 use crate::device::read_floats;
 use crate::error::Result;
@@ -37,8 +37,8 @@ pub fn check_cached_decoding(device: &Device) -> Result<Agreement> {
     let queries: Vec<Vec<u32>> = (1..=6).map(|row| (0..10 * row).map(|i| (7 * i + row) % 300).collect()).collect();
     let sampling = Sampling { response_length: 24, temperature: 0.7, responses_per_query: 1 };
     let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, sampling.response_length);
-    let drawn = sample(&model, &config, None, &queries, &sampling, numbers, &Interrupt::new())?;
-    let batch = ResponseBatch::new(&queries, &drawn.responses, &config)?;
+    let drawn = sample(&model, None, &queries, &sampling, numbers, &Interrupt::new())?;
+    let batch = ResponseBatch::new(Responses::new(&queries, &drawn.responses), &config)?;
     let logits = model.logits(batch.hidden(&model)) / sampling.temperature;
     let uncached = read_floats(pick_log_probs(logits, batch.targets(&model)))?;
     let differences = drawn.log_probs.iter().flatten().zip(&uncached).map(|(a, b)| f64::from((a - b).abs()));

@@ -10,29 +10,42 @@ pub struct Advantages {
     pub returns: Rows,
 }
 
-/// `δₜ = rₜ + γ V(sₜ₊₁) − V(sₜ)`, `Âₜ = δₜ + γλ Âₜ₊₁`, with value 0 after the last token;
-/// returns are `Â + V` (`train_policy.py`, `PPOTrainer.loss`).
-pub fn estimate(rewards: &Rows, values: &Rows, discount: f64, lambda: f64) -> Advantages {
-    let advantages: Rows = rewards.iter().zip(values).map(|(r, v)| estimate_row(r, v, discount, lambda)).collect();
-    let returns = advantages.iter().zip(values).map(|(a, v)| a.iter().zip(v).map(|(a, v)| a + v).collect()).collect();
-    Advantages { advantages, returns }
+/// Generalized advantage estimation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GeneralizedAdvantages {
+    /// γ
+    pub discount: f64,
+    /// λ
+    pub lambda: f64,
 }
 
-fn estimate_row(rewards: &[f64], values: &[f64], discount: f64, lambda: f64) -> Vec<f64> {
-    let (mut next_value, mut next_advantage) = (0.0, 0.0);
-    let mut advantages: Vec<f64> = rewards
-        .iter()
-        .zip(values)
-        .rev()
-        .map(|(reward, value)| {
-            let delta = reward + discount * next_value - value;
-            next_value = *value;
-            next_advantage = delta + discount * lambda * next_advantage;
-            next_advantage
-        })
-        .collect();
-    advantages.reverse();
-    advantages
+impl GeneralizedAdvantages {
+    /// `δₜ = rₜ + γ V(sₜ₊₁) − V(sₜ)`, `Âₜ = δₜ + γλ Âₜ₊₁`, with value 0 after the last token;
+    /// returns are `Â + V` (`train_policy.py`, `PPOTrainer.loss`).
+    pub fn estimate(&self, rewards: &Rows, values: &Rows) -> Advantages {
+        let advantages: Rows = rewards.iter().zip(values).map(|(r, v)| self.estimate_row(r, v)).collect();
+        let returned = |(a, v): (&Vec<f64>, &Vec<f64>)| a.iter().zip(v).map(|(a, v)| a + v).collect();
+        let returns = advantages.iter().zip(values).map(returned).collect();
+        Advantages { advantages, returns }
+    }
+
+    fn estimate_row(&self, rewards: &[f64], values: &[f64]) -> Vec<f64> {
+        let Self { discount, lambda } = self;
+        let (mut next_value, mut next_advantage) = (0.0, 0.0);
+        let mut advantages: Vec<f64> = rewards
+            .iter()
+            .zip(values)
+            .rev()
+            .map(|(reward, value)| {
+                let delta = reward + discount * next_value - value;
+                next_value = *value;
+                next_advantage = delta + discount * lambda * next_advantage;
+                next_advantage
+            })
+            .collect();
+        advantages.reverse();
+        advantages
+    }
 }
 
 /// Scales all numbers to variance 1 (population variance, 1e-8 added before the root), and to
@@ -62,7 +75,7 @@ mod tests {
         let rewards = vec![vec![0.3, -0.2, 0.0, 1.5], vec![-1.0, 0.1, 0.2, 0.3]];
         let values = vec![vec![0.5, 0.4, -0.3, 0.2], vec![0.0, 1.0, 2.0, -1.0]];
         for (discount, lambda) in [(1.0, 0.95), (0.9, 0.5), (1.0, 0.0), (0.99, 1.0)] {
-            let found = estimate(&rewards, &values, discount, lambda);
+            let found = GeneralizedAdvantages { discount, lambda }.estimate(&rewards, &values);
             for row in 0..2 {
                 let expected = written_out(&rewards[row], &values[row], discount, lambda);
                 for (a, b) in found.advantages[row].iter().zip(&expected) {

@@ -28,7 +28,7 @@ pub fn backward_that_fits(
     model: &LanguageModel,
     device_memory: DeviceMemory,
 ) -> Result<(Backward, Memory)> {
-    lora::check_rank(settings.lora.rank, &model.config)?;
+    lora::check_rank(settings.lora.rank, model.config())?;
     let backward = Backward {
         micro_batch_size: settings.micro_batch_size,
         parts: most_parts(&model.transformer.device()),
@@ -49,5 +49,5 @@ pub fn backward_that_fits(
         kept: (settings.batch_size * (1 + settings.epochs) * an_episode) as u64,
         section: "policy",
     };
-    training.backward_that_fits(&model.config, 1, device_memory)
+    training.backward_that_fits(model.config(), 1, device_memory)
 }

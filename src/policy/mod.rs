@@ -21,12 +21,12 @@ mod shaping;
 mod train;
 mod written;
 
-pub use advantages::{Advantages, estimate, whiten};
+pub use advantages::{Advantages, GeneralizedAdvantages, whiten};
 pub use health::{RolloutHealth, repetition};
 pub use kl_controller::{Adaptive, KlController};
 pub use memory::backward_that_fits;
 pub use model::{Policy, ResponseStatistics, response_log_probs};
-pub use ppo::{Minibatch, StepStatistics, UpdateSettings, Updated, gradients, loss, minibatch, update};
+pub use ppo::{Minibatch, StepStatistics, UpdateSettings};
 pub use rollout::{Rollout, Rollouts, penalize};
 pub use shaping::{Rows, Shaped, mean_of_sums, shape};
 pub use train::{PolicyTraining, TunedPolicy, latest_policy};

@@ -11,7 +11,7 @@ use crate::lm::kernels::{entropies, pick_log_probs};
 use crate::lm::network::lora;
 use crate::lm::network::parameters;
 use crate::lm::network::parameters::NamedTensor;
-use crate::lm::{LanguageModel, ModelConfig, Passes, ResponseBatch, ScalarHead, Transformer};
+use crate::lm::{LanguageModel, Passes, ResponseBatch, Responses, ScalarHead, Transformer};
 
 /// π in the paper, and the value function that PPO learns beside it.
 #[derive(Module, Debug)]
@@ -35,14 +35,8 @@ impl Policy {
     ///
     /// # Errors
     /// As [`ResponseBatch::new`].
-    pub fn analyze(
-        &self,
-        config: &ModelConfig,
-        queries: &[Vec<u32>],
-        responses: &[Vec<u32>],
-        temperature: f64,
-    ) -> Result<ResponseStatistics> {
-        let batch = ResponseBatch::new(queries, responses, config)?;
+    pub fn analyze(&self, responses: Responses<'_>, temperature: f64) -> Result<ResponseStatistics> {
+        let batch = ResponseBatch::new(responses, self.transformer.config())?;
         Ok(self.analyze_hidden(&batch, batch.hidden(&self.transformer), temperature))
     }
 
@@ -82,14 +76,12 @@ impl Policy {
 /// As [`ResponseBatch::new`] and [`Passes::over`], and when the device fails.
 pub fn response_log_probs(
     model: &Transformer,
-    config: &ModelConfig,
-    queries: &[Vec<u32>],
-    responses: &[Vec<u32>],
+    responses: Responses<'_>,
     temperature: f64,
     passes: &Passes,
 ) -> Result<Vec<Vec<f64>>> {
-    let passes = log_probs_in_passes(model, config, queries, responses, temperature, passes)?;
-    Ok(by_row(&Readback::default().with_all(passes).floats()?.concat(), queries.len()))
+    let passes = log_probs_in_passes(model, responses, temperature, passes)?;
+    Ok(by_row(&Readback::default().with_all(passes).floats()?.concat(), responses.len()))
 }
 
 /// [`response_log_probs`] still to be read, `[batch · response]` of each pass.
@@ -98,15 +90,12 @@ pub fn response_log_probs(
 /// As [`ResponseBatch::new`] and [`Passes::over`].
 pub(super) fn log_probs_in_passes(
     model: &Transformer,
-    config: &ModelConfig,
-    queries: &[Vec<u32>],
-    responses: &[Vec<u32>],
+    responses: Responses<'_>,
     temperature: f64,
     passes: &Passes,
 ) -> Result<Vec<Tensor<1>>> {
-    passes.over(&model.device(), queries.len(), |rows| {
-        let queries = queries.get(rows.clone()).unwrap_or_default();
-        let batch = ResponseBatch::new(queries, responses.get(rows).unwrap_or_default(), config)?;
+    passes.over(&model.device(), responses.len(), |rows| {
+        let batch = ResponseBatch::new(responses.slice(rows), model.config())?;
         let logits = model.logits(batch.hidden(model)) / temperature;
         Ok(pick_log_probs(logits, batch.targets(model)))
     })

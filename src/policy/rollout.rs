@@ -6,11 +6,12 @@ use super::model::{Policy, by_row, log_probs_in_passes};
 use super::shaping::Rows;
 use crate::device::Readback;
 use crate::error::Result;
+use crate::lm::Responses;
 use crate::lm::network::lora;
 use crate::lm::{LanguageModel, Passes, Sampled, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::task::Task;
-use crate::task::{Scorer, Scores, Unscored};
+use crate::task::{Scorer, Scores};
 
 /// Episodes with everything known about them.
 #[derive(Debug, Clone, Default)]
@@ -55,17 +56,17 @@ impl Rollouts<'_> {
         interrupt: &Interrupt,
     ) -> Result<Rollout> {
         let policy = lora::merge(policy.valid());
-        let config = &self.reference.config;
         let contexts = self.task.contexts(&queries);
         let (head, sampling) = (Some(&policy.value_head), &self.task.sampling);
-        let drawn = sample(&policy.transformer, config, head, &contexts, sampling, uniform, interrupt)?;
+        let drawn = sample(&policy.transformer, head, &contexts, sampling, uniform, interrupt)?;
         let Sampled { responses, log_probs, values } = drawn;
         let (cut, valid) = self.cut(&responses);
         let passes = Passes::until(interrupt, self.rows_at_once);
-        let scores = self.scorer.score(Unscored { queries: &queries, responses: &cut, config }, &passes)?;
+        let scores = self.scorer.score(Responses::new(&queries, &cut), &passes)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
-        let log_prob_passes = log_probs_in_passes(reference, config, &contexts, &responses, temperature, &passes)?;
+        let log_prob_passes =
+            log_probs_in_passes(reference, Responses::new(&contexts, &responses), temperature, &passes)?;
         // Both in one read: nothing in between needs the host.
         let (on_host, on_device) = match scores {
             Scores::OnHost(scores) => (scores, Vec::new()),
@@ -100,8 +101,7 @@ impl Rollouts<'_> {
     ) -> Result<(Vec<f64>, Vec<bool>)> {
         let (cut, valid) = self.cut(responses);
         let passes = Passes::until(interrupt, self.rows_at_once);
-        let unscored = Unscored { queries, responses: &cut, config: &self.reference.config };
-        let scores = self.scorer.score(unscored, &passes)?.read()?;
+        let scores = self.scorer.score(Responses::new(queries, &cut), &passes)?.read()?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 

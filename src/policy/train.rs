@@ -201,10 +201,9 @@ impl PolicyTraining<'_> {
         rewards: &Rows,
         (updates, rate): (usize, f64),
     ) -> Result<Updated> {
-        let config = &self.rollouts.reference.config;
         let temperature = self.rollouts.task.sampling.temperature;
         let settings = UpdateSettings::new(self.settings, self.backward, rate, temperature, &self.interrupt);
-        update(policy, optimizer, config, rollout, rewards, &self.orders(updates), &settings)
+        update(policy, optimizer, rollout, rewards, &self.orders(updates), &settings)
     }
 
     /// A fresh row order for each epoch.
@@ -289,7 +288,7 @@ fn at_the_start(settings: &config::Policy, reference: &LanguageModel, seed: u64)
     let Lora { rank, alpha } = settings.lora;
     Policy {
         transformer: if rank > 0 { lora::attach(transformer, rank, alpha, seed) } else { transformer },
-        value_head: ScalarHead::zeros(reference.config.n_embd, &device),
+        value_head: ScalarHead::zeros(reference.config().n_embd, &device),
     }
 }
 

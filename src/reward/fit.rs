@@ -12,6 +12,7 @@ use super::normalization::NormalizationSamples;
 use super::prepare::RewardData;
 use crate::config::Reward;
 use crate::error::{Error, Result};
+use crate::lm::Responses;
 use crate::lm::{LanguageModel, Passes, ScalarHead};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
@@ -78,7 +79,6 @@ impl RewardTraining<'_> {
 
     fn train(&self) -> Result<FittedReward> {
         let batches = self.batches();
-        let config = &self.pretrained.config;
         let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
         let (left, every) = (batches.len() - first_step, self.settings.checkpoint_every_steps);
         let bytes = training_state::bytes_on_disk(&model, training_state::MOMENTS_OF_ADAM);
@@ -92,8 +92,7 @@ impl RewardTraining<'_> {
             let seen = step * self.settings.batch_size;
             let rate = linear_to_zero(self.settings.learning_rate, seen as u64, self.data.train.len() as u64);
             let rows: Vec<&TokenComparison> = batch.iter().filter_map(|&index| self.data.train.get(index)).collect();
-            let (next, statistics) =
-                train_step(model, &mut optimizer, config, &rows, rate, &self.backward, &self.interrupt)?;
+            let (next, statistics) = train_step(model, &mut optimizer, &rows, rate, &self.backward, &self.interrupt)?;
             model = next;
             let done = step + 1;
             let mut row = vec![
@@ -151,13 +150,13 @@ impl RewardTraining<'_> {
     fn judge_held_out(&self, model: &RewardModel) -> Result<Option<RewardStep>> {
         let held_out = &self.data.held_out;
         let passes = Passes::until(&self.interrupt, self.backward.micro_batch_size);
-        let judge = || judge(model, &self.pretrained.config, held_out, &passes);
+        let judge = || judge(model, held_out, &passes);
         (!held_out.is_empty()).then(judge).transpose()
     }
 
     /// What the model gives a few comparisons, for a person to read: held-out ones first.
     fn log_samples(&self, log: &mut StepLog, step: u64, model: &RewardModel) -> Result<()> {
-        let (config, tokenizer) = (&self.pretrained.config, &self.pretrained.tokenizer);
+        let tokenizer = &self.pretrained.tokenizer;
         let model = model.valid();
         for comparison in self.data.held_out.iter().chain(&self.data.train).take(SAMPLES) {
             let TokenComparison { query, responses, best, .. } = comparison;
@@ -166,7 +165,8 @@ impl RewardTraining<'_> {
                 step,
                 query: tokenizer.decode(query)?,
                 responses: responses.iter().map(|response| tokenizer.decode(response)).collect::<Result<_>>()?,
-                rewards: model.score(config, &queries, responses, &Passes::until(&self.interrupt, queries.len()))?,
+                rewards: model
+                    .score(Responses::new(&queries, responses), &Passes::until(&self.interrupt, queries.len()))?,
                 best: *best,
             })?;
         }
@@ -180,7 +180,7 @@ impl RewardTraining<'_> {
         let rows_at_once = self.backward.micro_batch_size * a_comparison;
         let progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
         let passes = Passes::watched(&self.interrupt, rows_at_once, progress);
-        let (model, _) = model.normalize(&self.pretrained.config, queries, responses, &passes)?;
+        let (model, _) = model.normalize(Responses::new(queries, responses), &passes)?;
         passes.finish();
         Ok(model)
     }
@@ -189,7 +189,7 @@ impl RewardTraining<'_> {
         let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let transformer = self.pretrained.transformer.clone();
         let device = transformer.device();
-        let head = ScalarHead::draw(self.pretrained.config.n_embd, self.seed, &device);
+        let head = ScalarHead::draw(self.pretrained.config().n_embd, self.seed, &device);
         // A copy with parameters of its own: the reference keeps the originals.
         let model = RewardModel::new(transformer.fork(&device), head);
         if let Some(checkpoint) = self.journal.checkpoints.latest()? {

@@ -13,7 +13,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::model::RewardModel;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{ModelConfig, Passes};
+use crate::lm::Passes;
+use crate::lm::Responses;
 use crate::platform::interrupt::Interrupt;
 use crate::training::finite_loss::check_finite;
 use crate::training::{Backward, GradientSquares};
@@ -94,7 +95,6 @@ const MISSING: f32 = -1e9;
 pub fn train_step(
     model: RewardModel,
     optimizer: &mut ModuleOptimizer,
-    config: &ModelConfig,
     batch: &[&TokenComparison],
     learning_rate: f64,
     backward: &Backward,
@@ -109,7 +109,7 @@ pub fn train_step(
         let part = batch.get(rows).unwrap_or_default();
         let share = part.len() as f64 / batch.len() as f64;
         let (queries, responses) = rows_of(part);
-        let rows = RewardModel::batch(config, &queries, &responses)?;
+        let rows = Responses::new(&queries, &responses).rows(model.transformer().config())?;
         backward.gradients(&model, model.transformer(), model.input(&rows), |hidden| {
             let rewards = side_by_side(model.rewards_of_hidden(hidden), part);
             let loss = choice_loss(rewards.clone(), part);
@@ -136,18 +136,13 @@ struct Seen<'a> {
 ///
 /// # Errors
 /// As [`train_step`].
-pub fn judge(
-    model: &RewardModel,
-    config: &ModelConfig,
-    comparisons: &[TokenComparison],
-    passes: &Passes,
-) -> Result<RewardStep> {
+pub fn judge(model: &RewardModel, comparisons: &[TokenComparison], passes: &Passes) -> Result<RewardStep> {
     let model = model.valid();
     let all: Vec<&TokenComparison> = comparisons.iter().collect();
     let seen = all.chunks(passes.rows_at_once).map(|comparisons| {
         passes.interrupt.check()?;
         let (queries, responses) = rows_of(comparisons);
-        let rewards = side_by_side(model.rewards(config, &queries, &responses)?, comparisons);
+        let rewards = side_by_side(model.rewards(Responses::new(&queries, &responses))?, comparisons);
         Ok(Seen { loss: choice_loss(rewards.clone(), comparisons), rewards, comparisons })
     });
     Ok(statistics(seen.collect::<Result<_>>()?, None)?.0)

@@ -51,6 +51,6 @@ pub fn backward_that_fits(
         kept: normalization + TokenComparison::bytes_on_host(comparisons),
         section: "reward",
     };
-    let (backward, memory) = fitting.backward_that_fits(&model.config, responses, device_memory)?;
+    let (backward, memory) = fitting.backward_that_fits(model.config(), responses, device_memory)?;
     Ok((Backward { micro_batch_size: backward.micro_batch_size / responses, ..backward }, memory))
 }

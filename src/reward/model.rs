@@ -7,14 +7,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::device::Readback;
 use crate::error::{Error, Result};
+use crate::lm::Responses;
 use crate::lm::files::hugging_face::HEADS_FILE;
 use crate::lm::files::tensor_file::{Precision, write_safetensors};
 use crate::lm::network::parameters;
 use crate::lm::network::parameters::NamedTensor;
-use crate::lm::{
-    HeadsFile, HeadsKind, Input, LanguageModel, ModelConfig, ModelFiles, Passes, ScalarHead, TokenBatch, Transformer,
-};
-use crate::task::{Scorer, Scores, Unscored};
+use crate::lm::{HeadsFile, HeadsKind, Input, LanguageModel, ModelFiles, Passes, ScalarHead, TokenBatch, Transformer};
+use crate::task::{Scorer, Scores};
 
 /// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
 /// real token of query and response (`rewards.py`).
@@ -47,23 +46,14 @@ impl RewardModel {
     ///
     /// # Errors
     /// As [`TokenBatch::new`].
-    pub fn rewards(&self, config: &ModelConfig, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<Tensor<1>> {
-        let batch = Self::batch(config, queries, responses)?;
+    pub fn rewards(&self, responses: Responses<'_>) -> Result<Tensor<1>> {
+        let batch = responses.rows(self.transformer.config())?;
         Ok(self.rewards_of_hidden(self.transformer.hidden_at(self.input(&batch))))
     }
 
     /// The whole batch, where the output of each row's last token is wanted.
     pub fn input(&self, batch: &TokenBatch) -> Input {
         batch.input(&self.transformer.device(), |len| len - 1..len)
-    }
-
-    /// Queries with their responses, as the network reads them.
-    ///
-    /// # Errors
-    /// As [`TokenBatch::new`].
-    pub fn batch(config: &ModelConfig, queries: &[Vec<u32>], responses: &[Vec<u32>]) -> Result<TokenBatch> {
-        let rows: Vec<Vec<u32>> = queries.iter().zip(responses).map(|(q, r)| [q.as_slice(), r].concat()).collect();
-        TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions)
     }
 
     /// Rewards `[rows]` from the network's output for each row's last token, `[rows, d_model]`.
@@ -75,14 +65,8 @@ impl RewardModel {
     ///
     /// # Errors
     /// As [`Self::rewards`] and [`Passes::over`], when the device fails, and for a reward that is not finite.
-    pub fn score(
-        &self,
-        config: &ModelConfig,
-        queries: &[Vec<u32>],
-        responses: &[Vec<u32>],
-        passes: &Passes,
-    ) -> Result<Vec<f32>> {
-        let rewards = self.rewards_in_passes(config, queries, responses, passes)?;
+    pub fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Vec<f32>> {
+        let rewards = self.rewards_in_passes(responses, passes)?;
         let rewards = Readback::default().with_all(rewards).floats()?.concat();
         match rewards.iter().find(|reward| !reward.is_finite()) {
             None => Ok(rewards),
@@ -98,17 +82,9 @@ impl RewardModel {
     ///
     /// # Errors
     /// As [`Self::rewards`] and [`Passes::over`].
-    pub(crate) fn rewards_in_passes(
-        &self,
-        config: &ModelConfig,
-        queries: &[Vec<u32>],
-        responses: &[Vec<u32>],
-        passes: &Passes,
-    ) -> Result<Vec<Tensor<1>>> {
-        passes.over(&self.transformer.device(), queries.len(), |rows| {
-            let queries = queries.get(rows.clone()).unwrap_or_default();
-            self.rewards(config, queries, responses.get(rows).unwrap_or_default())
-        })
+    pub(crate) fn rewards_in_passes(&self, responses: Responses<'_>, passes: &Passes) -> Result<Vec<Tensor<1>>> {
+        let device = self.transformer.device();
+        passes.over(&device, responses.len(), |rows| self.rewards(responses.slice(rows)))
     }
 
     /// Sets gain and bias so that rewards of these samples have mean 0 and variance 1, starting
@@ -116,15 +92,9 @@ impl RewardModel {
     ///
     /// # Errors
     /// As [`Self::score`]; [`Error::Failed`] when the rewards do not vary.
-    pub fn normalize(
-        self,
-        config: &ModelConfig,
-        queries: &[Vec<u32>],
-        responses: &[Vec<u32>],
-        passes: &Passes,
-    ) -> Result<(Self, GainAndBias)> {
+    pub fn normalize(self, responses: Responses<'_>, passes: &Passes) -> Result<(Self, GainAndBias)> {
         let plain = self.with_gain_and_bias(GainAndBias { gain: 1.0, bias: 0.0 });
-        let raw = plain.valid().score(config, queries, responses, passes)?;
+        let raw = plain.valid().score(responses, passes)?;
         let set = normalizing(&raw);
         if !(set.gain.is_finite() && set.bias.is_finite()) {
             return Err(Error::failed(
@@ -248,8 +218,7 @@ fn normalizing(rewards: &[f32]) -> GainAndBias {
 }
 
 impl Scorer for RewardModel {
-    fn score(&self, unscored: Unscored<'_>, passes: &Passes) -> Result<Scores> {
-        let Unscored { queries, responses, config } = unscored;
-        self.rewards_in_passes(config, queries, responses, passes).map(Scores::OnDevice)
+    fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Scores> {
+        self.rewards_in_passes(responses, passes).map(Scores::OnDevice)
     }
 }

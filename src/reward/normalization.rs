@@ -38,8 +38,8 @@ pub fn draw_normalization_samples(
         let stop = interrupt.requested() && !wished_before;
         if stop { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
     };
-    let (network, config, sampling) = (&model.transformer, &model.config, &task.sampling);
-    let drawn = sample_and_tell(network, config, None, &contexts, sampling, numbers, interrupt, tell)?;
+    let (network, sampling) = (&model.transformer, &task.sampling);
+    let drawn = sample_and_tell(network, None, &contexts, sampling, numbers, interrupt, tell)?;
     progress.finish();
     Ok(NormalizationSamples { queries: chosen, responses: drawn.responses })
 }

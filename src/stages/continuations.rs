@@ -59,7 +59,7 @@ impl Continuations<'_> {
             ..Inference::default()
         };
         let hint = "lower task.response_length_tokens or task.query_length_tokens, or use a smaller model";
-        drawing.rows_that_fit(&self.model.config, 1, device_memory, hint)
+        drawing.rows_that_fit(self.model.config(), 1, device_memory, hint)
     }
 
     /// Draws all responses, `rows` side by side, and hands each part over before the next is drawn; `take`
@@ -107,7 +107,7 @@ impl Continuations<'_> {
             let place = (query as u64).wrapping_mul(self.responses as u64).wrapping_add(response as u64);
             uniform(self.seed, Stream::Sampling, 0, place, sampling.response_length)
         };
-        let drawn = sample(&model.transformer, &model.config, None, &contexts, &sampling, numbers, &self.interrupt)?;
+        let drawn = sample(&model.transformer, None, &contexts, &sampling, numbers, &self.interrupt)?;
         Ok((drawn.responses, cuts))
     }
 }

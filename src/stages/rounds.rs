@@ -109,7 +109,7 @@ impl Rounds<'_> {
 
     fn run_those_left(&self, label_source: &mut LabelSource<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
         let Config { train, labels, policy, .. } = self.session.settings;
-        lora::check_rank(policy.lora.rank, &self.session.model.config)?;
+        lora::check_rank(policy.lora.rank, self.session.model.config())?;
         let rounds = rounds(train, labels.comparisons, policy.updates)?;
         let stage = self.directory.stage("policy")?;
         let mut done = latest(&stage.checkpoints())?.checkpoint.map_or(0, |checkpoint| checkpoint.step() as usize);

@@ -67,7 +67,7 @@ impl StyleExperiment<'_> {
     /// As [`label`].
     pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Labels> {
         let Session { model, settings, .. } = self.session;
-        lora::check_rank(settings.policy.lora.rank, &model.config)?;
+        lora::check_rank(settings.policy.lora.rank, model.config())?;
         let path = self.directory.comparisons();
         let (_, ties) = label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
         let task = Task::new(&settings.task, model)?;

@@ -64,7 +64,7 @@ pub fn fine_tune(
         kept,
         section: "sft",
     };
-    let (fit, memory) = fitting.backward_that_fits(&model.config, 1, device_memory)?;
+    let (fit, memory) = fitting.backward_that_fits(model.config(), 1, device_memory)?;
     let backward = settled(progress, directory, sft.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} examples in a pass", memory.describe(), backward.micro_batch_size));
     let held_out = held_out.held_out(model)?;

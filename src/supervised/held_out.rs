@@ -92,12 +92,12 @@ fn split_windows(ids: &[u32], context: usize) -> Vec<Example> {
 
 /// Of each continuation's token, row after row.
 fn log_probs(model: &LanguageModel, examples: &[Example]) -> Result<Vec<f32>> {
-    let batch = ExampleBatch::new(examples, &model.config)?;
+    let batch = ExampleBatch::new(examples, model.config())?;
     let device = model.transformer.device();
     let hidden = model.transformer.hidden_at(batch.input(&device));
     let targets = batch.targets(&device);
     let mut log_probs = Vec::with_capacity(batch.predicted());
-    let rows_at_once = (LOGITS_AT_ONCE / model.config.vocab_size).max(1);
+    let rows_at_once = (LOGITS_AT_ONCE / model.config().vocab_size).max(1);
     for first in (0..batch.predicted()).step_by(rows_at_once) {
         let rows = rows_at_once.min(batch.predicted() - first);
         let logits = model.transformer.logits(hidden.clone().narrow(0, first, rows));

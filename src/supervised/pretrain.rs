@@ -68,7 +68,7 @@ impl Pretrain {
     pub fn new_model(&self, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<LanguageModel> {
         let config = self.shape(&tokenizer);
         let transformer = parameters::draw(Transformer::zeros(&config, device), config.n_layer, seed)?;
-        Ok(LanguageModel { config, transformer, tokenizer, origin: None })
+        Ok(LanguageModel { transformer, tokenizer, origin: None })
     }
 
     /// A model that is trained further must read as much.
@@ -76,7 +76,7 @@ impl Pretrain {
     /// # Errors
     /// [`Error::Usage`] when it reads less.
     pub fn check_context(&self, model: &LanguageModel) -> Result<()> {
-        match model.config.n_positions {
+        match model.config().n_positions {
             most if self.context_tokens > most => Err(Error::usage(
                 format!("the model reads {most} tokens at most, not {}", self.context_tokens),
                 format!("--set pretrain.context_tokens={most}"),

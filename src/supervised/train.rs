@@ -193,7 +193,7 @@ impl NextTokenTraining<'_> {
         let pass = |rows: Range<usize>| {
             // Parameters of its own, so that parts share no graph.
             let model = plain.clone().train();
-            let batch = ExampleBatch::new(examples.get(rows).unwrap_or_default(), &self.start.config)?;
+            let batch = ExampleBatch::new(examples.get(rows).unwrap_or_default(), self.start.config())?;
             let share = batch.predicted() as f64 / predicted as f64;
             self.backward.gradients(&model, &model, batch.input(&device), |hidden| {
                 let log_probs = pick_log_probs(model.logits(hidden), batch.targets(&device));
@@ -207,14 +207,14 @@ impl NextTokenTraining<'_> {
 
     /// A model that has diverged learns nothing more, and is of no use to anybody.
     fn check_divergence(&self, name: &str, loss: f64) -> Result<()> {
-        let guessing = (self.start.config.vocab_size as f64).ln();
+        let guessing = (self.start.config().vocab_size as f64).ln();
         if loss <= DIVERGED * guessing {
             return Ok(());
         }
         Err(Error::failed(
             format!(
                 "training has diverged: {name} is {loss:.3} nats a token, and guessing among {} tokens costs {guessing:.3}",
-                self.start.config.vocab_size
+                self.start.config().vocab_size
             ),
             "lower the learning rate, and begin again with another --run folder: the checkpoints in this one may \
              be no better",
@@ -239,7 +239,7 @@ impl NextTokenTraining<'_> {
         let numbers =
             |row: usize| uniform(self.seed, Stream::Sampling, step as u64, row as u64, self.sampling.response_length);
         let shown = std::slice::from_ref(&self.shown);
-        let drawn = sample(&model.transformer, &model.config, None, shown, &self.sampling, numbers, &Interrupt::new())?;
+        let drawn = sample(&model.transformer, None, shown, &self.sampling, numbers, &Interrupt::new())?;
         samples.append(&Sample { step, text: model.tokenizer.decode(&drawn.responses.concat())? })?;
         Ok(Trained { model, held_out })
     }

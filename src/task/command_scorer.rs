@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::scorer::{Scorer, Scores, Unscored};
+use super::scorer::{Scorer, Scores};
 use crate::error::Result;
-use crate::lm::{Passes, Tokenizer};
+use crate::lm::{Passes, Responses, Tokenizer};
 use crate::platform::external_command::ExternalCommand;
 
 /// Asks a program for the scores of the responses to a query: a list of numbers, one a response.
@@ -23,9 +23,9 @@ impl CommandScorer {
 }
 
 impl Scorer for CommandScorer {
-    fn score(&self, unscored: Unscored<'_>, _passes: &Passes) -> Result<Scores> {
+    fn score(&self, responses: Responses<'_>, _passes: &Passes) -> Result<Scores> {
         let mut program = self.program.lock().unwrap_or_else(PoisonError::into_inner);
-        let pairs = unscored.queries.iter().zip(unscored.responses);
+        let pairs = responses.queries.iter().zip(responses.responses);
         let scores = pairs.map(|(query, response)| {
             let (query, response) = (self.tokenizer.decode(query)?, self.tokenizer.decode(response)?);
             let answer = program.ask(&query, &[response])?;

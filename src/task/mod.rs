@@ -10,5 +10,5 @@ mod tokens;
 pub use command_scorer::CommandScorer;
 pub use original_labels::{LabelEncoder, is_changed_as_text, label_to_comparison, original_labels};
 pub use queries::Queries;
-pub use scorer::{Scorer, Scores, TextScorer, Unscored, WeightedSum};
+pub use scorer::{Scorer, Scores, TextScorer, WeightedSum};
 pub use tokens::{Task, Truncation};

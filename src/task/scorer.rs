@@ -4,18 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::device::Readback;
 use crate::error::{Error, Result};
-use crate::lm::{ModelConfig, Passes, Tokenizer};
-
-/// Responses to be scored, each to the query of the same place.
-#[derive(Debug, Clone, Copy)]
-pub struct Unscored<'a> {
-    /// Queries in tokens, without prefix and suffix of the task: as the reward model reads them.
-    pub queries: &'a [Vec<u32>],
-    /// Responses in tokens, truncated by the rule of the task.
-    pub responses: &'a [Vec<u32>],
-    /// The shape of the model whose tokens these are.
-    pub config: &'a ModelConfig,
-}
+use crate::lm::{Passes, Responses, Tokenizer};
 
 /// A score a response.
 #[derive(Debug)]
@@ -50,11 +39,12 @@ impl Scores {
 
 /// Scores responses: higher is better. The policy's reward is this score less β times the KL.
 pub trait Scorer {
-    /// The scores of these responses, one each.
+    /// The scores of these responses, one each. Queries come without prefix and suffix of the task, responses
+    /// truncated by its rule: as the reward model reads them.
     ///
     /// # Errors
     /// When the responses cannot be scored, and as [`crate::platform::interrupt::Interrupt::check`].
-    fn score(&self, unscored: Unscored<'_>, passes: &Passes) -> Result<Scores>;
+    fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Scores>;
 }
 
 /// A function of (query, response) texts as a [`Scorer`].
@@ -71,8 +61,8 @@ impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> TextScorer<F> {
 }
 
 impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> Scorer for TextScorer<F> {
-    fn score(&self, unscored: Unscored<'_>, _passes: &Passes) -> Result<Scores> {
-        let pairs = unscored.queries.iter().zip(unscored.responses);
+    fn score(&self, responses: Responses<'_>, _passes: &Passes) -> Result<Scores> {
+        let pairs = responses.queries.iter().zip(responses.responses);
         let texts =
             pairs.map(|(query, response)| Ok((self.tokenizer.decode(query)?, self.tokenizer.decode(response)?)));
         let texts = texts.collect::<Result<Vec<_>>>()?;
@@ -89,10 +79,10 @@ impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> Scorer for TextScorer<F> {
 pub struct WeightedSum<'a>(pub Vec<(f64, &'a dyn Scorer)>);
 
 impl Scorer for WeightedSum<'_> {
-    fn score(&self, unscored: Unscored<'_>, passes: &Passes) -> Result<Scores> {
-        let mut sums = vec![0.0; unscored.responses.len()];
+    fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Scores> {
+        let mut sums = vec![0.0; responses.len()];
         for (weight, scorer) in &self.0 {
-            let scores = scorer.score(unscored, passes)?.read()?;
+            let scores = scorer.score(responses, passes)?.read()?;
             sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += weight * score);
         }
         Ok(Scores::OnHost(sums))
@@ -110,7 +100,7 @@ mod tests {
         let model = models::open("storyteller", &crate::device::host()).unwrap();
         let encode = |text: &str| model.tokenizer.encode(text).unwrap();
         let (queries, responses) = ([encode("One."), encode("Two.")], [encode(" a b"), encode("")]);
-        let unscored = Unscored { queries: &queries, responses: &responses, config: &model.config };
+        let asked = Responses::new(&queries, &responses);
         let length = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
             Ok(texts.iter().map(|(_, response)| response.len() as f64).collect())
         });
@@ -118,9 +108,9 @@ mod tests {
             Ok(texts.iter().map(|(query, _)| f64::from(u8::from(query == "Two."))).collect())
         });
         let sum = WeightedSum(vec![(0.5, &length), (10.0, &is_two)]);
-        assert_eq!(sum.score(unscored, &Passes::of(1)).unwrap().read().unwrap(), [2.0, 10.0]);
+        assert_eq!(sum.score(asked, &Passes::of(1)).unwrap().read().unwrap(), [2.0, 10.0]);
         let short = TextScorer::new(&model.tokenizer, |_: &[(String, String)]| Ok(vec![1.0]));
-        let error = short.score(unscored, &Passes::of(1)).unwrap_err();
+        let error = short.score(asked, &Passes::of(1)).unwrap_err();
         assert_eq!(error.to_string(), "2 responses were given 1 scores");
         assert!(Scores::OnHost(vec![f64::NAN]).read().is_err());
     }

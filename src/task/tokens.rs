@@ -75,9 +75,9 @@ impl Task {
         let query_suffix = model.tokenizer.encode(&settings.query_suffix)?;
         let around = query_prefix.len() + query_suffix.len();
         let length = around + settings.query_length_tokens + settings.response_length_tokens;
-        if length > model.config.n_positions {
+        if length > model.config().n_positions {
             return Err(Error::usage(
-                format!("query and response take {length} tokens, the model reads {}", model.config.n_positions),
+                format!("query and response take {length} tokens, the model reads {}", model.config().n_positions),
                 "lower task.query_length_tokens or task.response_length_tokens",
             ));
         }
@@ -85,7 +85,7 @@ impl Task {
             truncation: Truncation {
                 token: token("task.truncate_token", &settings.truncate_token)?,
                 after: settings.truncate_after_tokens,
-                pad_token: model.config.pad_token(),
+                pad_token: model.config().pad_token(),
             },
             sampling: Sampling {
                 response_length: settings.response_length_tokens,

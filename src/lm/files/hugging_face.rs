@@ -137,7 +137,6 @@ impl<'a> ModelFiles<'a> {
 /// A language model, ready to run.
 #[derive(Debug, Clone)]
 pub struct LanguageModel {
-    pub config: ModelConfig,
     pub transformer: Transformer,
     pub tokenizer: Tokenizer,
     /// The files that it came from, of which what is made of it keeps all that it does not change; a
@@ -198,14 +197,18 @@ impl LanguageModel {
         }
         let transformer = load_network(&config, config_file.ties_embeddings, &mut files.weights, device)?;
         let origin = Some(Arc::new(Origin { config: config_file, companions: files.companions }));
-        Ok((Self { config, transformer, tokenizer, origin }, heads))
+        Ok((Self { transformer, tokenizer, origin }, heads))
     }
 
     /// The same configuration and tokenizer with another network.
     #[must_use]
     pub fn with_transformer(&self, transformer: Transformer) -> Self {
-        let (config, tokenizer) = (self.config.clone(), self.tokenizer.clone());
-        Self { config, transformer, tokenizer, origin: self.origin.clone() }
+        Self { transformer, tokenizer: self.tokenizer.clone(), origin: self.origin.clone() }
+    }
+
+    /// The sizes of its network.
+    pub fn config(&self) -> &ModelConfig {
+        self.transformer.config()
     }
 
     /// Numbers that training can move.
@@ -219,10 +222,10 @@ impl LanguageModel {
     /// # Errors
     /// [`Error::Device`] when the weights cannot be read back.
     pub fn to_files(&self, precision: Precision) -> Result<Vec<(String, Vec<u8>)>> {
-        let origin = self.origin.as_ref().filter(|origin| origin.config.config == self.config);
+        let origin = self.origin.as_ref().filter(|origin| origin.config.config == *self.config());
         let config = match origin {
             Some(origin) => origin.config.to_json(precision)?,
-            None => self.config.to_json(self.tokenizer.token(END_OF_TEXT)).into_bytes(),
+            None => self.config().to_json(self.tokenizer.token(END_OF_TEXT)).into_bytes(),
         };
         let weights = write_safetensors(&parameters::read(&self.transformer)?, precision)?;
         let mut files = vec![(CONFIG_FILE.into(), config), (WEIGHTS_FILE.into(), weights)];

@@ -3,15 +3,15 @@
 mod config;
 mod heads;
 mod kv_cache;
-mod log_probs;
 pub mod lora;
 pub mod parameters;
+mod responses;
 mod token_batch;
 mod transformer;
 
 pub use config::ModelConfig;
 pub use heads::ScalarHead;
 pub use kv_cache::KvCache;
-pub use log_probs::ResponseBatch;
+pub use responses::{ResponseBatch, Responses};
 pub use token_batch::{Input, TokenBatch, select_rows};
 pub use transformer::Transformer;

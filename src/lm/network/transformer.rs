@@ -20,8 +20,8 @@ pub struct Transformer {
     position_embedding: Param<Tensor<2>>,
     blocks: Vec<Block>,
     final_norm: LayerNorm,
-    heads: usize,
-    epsilon: f64,
+    #[module(skip)]
+    config: ModelConfig,
 }
 
 #[derive(Module, Debug)]
@@ -79,9 +79,13 @@ impl Transformer {
             position_embedding: Initializer::Zeros.init([config.n_positions, width], device),
             blocks: (0..config.n_layer).map(block).collect(),
             final_norm: LayerNorm::zeros(width, device),
-            heads: config.n_head,
-            epsilon: config.layer_norm_epsilon,
+            config: config.clone(),
         }
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
     }
 
     /// Where the weights are.
@@ -114,7 +118,7 @@ impl Transformer {
 
     /// Blocks.
     pub fn layers(&self) -> usize {
-        self.blocks.len()
+        self.config.n_layer
     }
 
     /// One block: `[batch · seq, d_model]` to the same; the last one gives what is `wanted`.
@@ -127,9 +131,9 @@ impl Transformer {
     ) -> Tensor<2> {
         let wanted = wanted.filter(|_| number + 1 == self.layers());
         match self.blocks.get(number) {
-            Some(block) => {
-                block.forward(residual, self.epsilon, wanted, |qkv| causal_attention(qkv, batch, seq, self.heads))
-            }
+            Some(block) => block.forward(residual, self.config.layer_norm_epsilon, wanted, |qkv| {
+                causal_attention(qkv, batch, seq, self.config.n_head)
+            }),
             None => residual,
         }
     }
@@ -140,9 +144,9 @@ impl Transformer {
         let mut residual = self.embed(input.tokens);
         for (layer, block) in self.blocks.iter().enumerate() {
             let wanted = Some(&input.wanted).filter(|_| layer + 1 == self.layers());
-            residual = block.forward(residual, self.epsilon, wanted, |qkv| {
+            residual = block.forward(residual, self.config.layer_norm_epsilon, wanted, |qkv| {
                 cache.keep(layer, qkv.clone(), batch, seq);
-                causal_attention(qkv, batch, seq, self.heads)
+                causal_attention(qkv, batch, seq, self.config.n_head)
             });
         }
         self.normalize(residual)
@@ -153,7 +157,7 @@ impl Transformer {
         let mut residual =
             self.token_embedding.val().select(0, tokens) + self.position_embedding.val().select(0, positions);
         for (layer, block) in self.blocks.iter().enumerate() {
-            residual = block.forward(residual, self.epsilon, None, |qkv| cache.attend(layer, qkv));
+            residual = block.forward(residual, self.config.layer_norm_epsilon, None, |qkv| cache.attend(layer, qkv));
         }
         cache.advance();
         self.normalize(residual)
@@ -166,13 +170,12 @@ impl Transformer {
 
     /// `d_model`
     pub fn width(&self) -> usize {
-        let [_, width] = self.token_embedding.val().dims();
-        width
+        self.config.n_embd
     }
 
     /// A cache for `rows` sequences of at most `capacity` tokens.
     pub fn kv_cache(&self, rows: usize, capacity: usize) -> KvCache {
-        KvCache::new(self.blocks.len(), rows, self.heads, self.width() / self.heads, capacity, &self.device())
+        KvCache::new(self.layers(), rows, self.config.n_head, self.config.head_width(), capacity, &self.device())
     }
 
     /// Tokens `[batch, seq]` that start at position 0 to what the first block reads,
@@ -213,7 +216,7 @@ impl Transformer {
 
     /// What the last block gives, `[rows, d_model]`, to the network's output.
     pub(crate) fn normalize(&self, residual: Tensor<2>) -> Tensor<2> {
-        self.final_norm.forward(residual, self.epsilon)
+        self.final_norm.forward(residual, self.config.layer_norm_epsilon)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Hyperparameters of one PPO update.
 
+use super::objective::ClippedObjective;
 use crate::config;
 use crate::platform::interrupt::Interrupt;
+use crate::policy::advantages::GeneralizedAdvantages;
 use crate::training::Backward;
 
 /// Hyperparameters of one PPO update.
@@ -11,13 +13,8 @@ pub struct UpdateSettings {
     pub temperature: f64,
     pub minibatches: usize,
     pub backward: Backward,
-    pub clip_range: f64,
-    pub clip_range_value: f64,
-    pub value_coefficient: f64,
-    /// γ
-    pub discount: f64,
-    /// λ
-    pub gae_lambda: f64,
+    pub objective: ClippedObjective,
+    pub advantages: GeneralizedAdvantages,
     pub whiten_rewards: bool,
     /// Aborts the update when raised.
     pub interrupt: Interrupt,
@@ -32,16 +29,14 @@ impl UpdateSettings {
         temperature: f64,
         interrupt: &Interrupt,
     ) -> Self {
+        let &config::Policy { clip_range, clip_range_value, value_coefficient, discount, gae_lambda, .. } = settings;
         Self {
             learning_rate,
             temperature,
             minibatches: settings.minibatches,
             backward,
-            clip_range: settings.clip_range,
-            clip_range_value: settings.clip_range_value,
-            value_coefficient: settings.value_coefficient,
-            discount: settings.discount,
-            gae_lambda: settings.gae_lambda,
+            objective: ClippedObjective { clip_range, clip_range_value, value_coefficient },
+            advantages: GeneralizedAdvantages { discount, lambda: gae_lambda },
             whiten_rewards: settings.whiten_rewards,
             interrupt: interrupt.clone(),
         }

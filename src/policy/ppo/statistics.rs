@@ -1,26 +1,8 @@
 //! What a PPO step saw, under the original's names, computed on the host.
 
-use std::ops::Range;
-
-use super::settings::UpdateSettings;
-use crate::policy::shaping::Rows;
+use super::minibatch::Minibatch;
+use super::objective::{Clipped, ClippedObjective};
 use crate::statistics::{mean, population_variance};
-
-/// Rows of one step, each `[rows][response]`.
-#[derive(Debug, Clone)]
-pub struct Minibatch {
-    pub contexts: Vec<Vec<u32>>,
-    pub responses: Vec<Vec<u32>>,
-    /// When they were drawn.
-    pub log_probs: Rows,
-    /// When they were drawn.
-    pub values: Rows,
-    /// Whitened if so set.
-    pub rewards: Rows,
-    /// Whitened.
-    pub advantages: Rows,
-    pub returns: Rows,
-}
 
 /// Statistics of one step, means over all tokens of the minibatch.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,46 +27,32 @@ pub struct StepStatistics {
     pub largest_log_prob_difference: f64,
 }
 
-impl Minibatch {
-    /// Some of its rows.
-    #[must_use]
-    pub fn slice(&self, rows: Range<usize>) -> Self {
-        fn part<T: Clone>(all: &[T], rows: &Range<usize>) -> Vec<T> {
-            all.get(rows.clone()).unwrap_or_default().to_vec()
-        }
-        Self {
-            contexts: part(&self.contexts, &rows),
-            responses: part(&self.responses, &rows),
-            log_probs: part(&self.log_probs, &rows),
-            values: part(&self.values, &rows),
-            rewards: part(&self.rewards, &rows),
-            advantages: part(&self.advantages, &rows),
-            returns: part(&self.returns, &rows),
-        }
-    }
-
-    /// Statistics from what the policy now says: log-probabilities, values and entropies, each
-    /// `[rows · response]`.
-    pub fn statistics(&self, analysis: &[Vec<f64>; 3], settings: &UpdateSettings) -> StepStatistics {
-        let [log_probs, values, entropies] = analysis;
+impl StepStatistics {
+    /// Statistics of a step on `minibatch` from what the policy says of it: log-probabilities, values and
+    /// entropies, each `[rows · response]`.
+    pub fn of(
+        minibatch: &Minibatch,
+        [log_probs, values, entropies]: &[Vec<f64>; 3],
+        objective: &ClippedObjective,
+    ) -> Self {
         let mut sums = Sums::default();
-        let old = self.log_probs.iter().flatten().zip(self.values.iter().flatten());
-        let goals = self.advantages.iter().flatten().zip(self.returns.iter().flatten());
+        let old = minibatch.log_probs.iter().flatten().zip(minibatch.values.iter().flatten());
+        let goals = minibatch.advantages.iter().flatten().zip(minibatch.returns.iter().flatten());
         for (((log_prob, value), (old_log_prob, old_value)), (advantage, returned)) in
             log_probs.iter().zip(values).zip(old).zip(goals)
         {
-            sums.add_policy(log_prob - old_log_prob, *advantage, settings.clip_range);
-            sums.add_value(*value, *old_value, *returned, settings.clip_range_value);
+            sums.add_policy(objective.policy_loss(*log_prob, *old_log_prob, *advantage), log_prob - old_log_prob);
+            sums.add_value(objective.value_loss(*value, *old_value, *returned));
         }
-        let (returns, old_values) = (self.returns.concat(), self.values.concat());
+        let (returns, old_values) = (minibatch.returns.concat(), minibatch.values.concat());
         let average = |numbers: &[f64]| mean(numbers).unwrap_or(0.0);
         let count = log_probs.len() as f64;
         let policy_loss = sums.policy_loss / count;
         let value_loss = 0.5 * sums.value_loss / count;
-        StepStatistics {
+        Self {
             policy_loss,
             value_loss,
-            total_loss: policy_loss + settings.value_coefficient * value_loss,
+            total_loss: objective.total(policy_loss, value_loss),
             entropy: average(entropies),
             approximate_kl: 0.5 * sums.squared_difference / count,
             policy_clip_fraction: sums.policy_clipped / count,
@@ -112,21 +80,17 @@ struct Sums {
 }
 
 impl Sums {
-    fn add_policy(&mut self, difference: f64, advantage: f64, clip_range: f64) {
-        let ratio = difference.exp();
-        let (plain, clipped) = (-advantage * ratio, -advantage * ratio.clamp(1.0 - clip_range, 1.0 + clip_range));
-        self.policy_loss += plain.max(clipped);
-        self.policy_clipped += f64::from(u8::from(clipped > plain));
+    fn add_policy(&mut self, loss: Clipped<f64>, difference: f64) {
+        self.policy_loss += loss.plain.max(loss.clipped);
+        self.policy_clipped += f64::from(u8::from(loss.clipped > loss.plain));
         self.squared_difference += difference * difference;
         self.largest_difference = self.largest_difference.max(difference.abs());
     }
 
-    fn add_value(&mut self, value: f64, old_value: f64, returned: f64, clip_range: f64) {
-        let clipped_value = value.clamp(old_value - clip_range, old_value + clip_range);
-        let (plain, clipped) = ((value - returned).powi(2), (clipped_value - returned).powi(2));
-        self.value_loss += plain.max(clipped);
-        self.value_clipped += f64::from(u8::from(clipped > plain));
-        self.value_error += plain;
+    fn add_value(&mut self, loss: Clipped<f64>) {
+        self.value_loss += loss.plain.max(loss.clipped);
+        self.value_clipped += f64::from(u8::from(loss.clipped > loss.plain));
+        self.value_error += loss.plain;
     }
 }
 

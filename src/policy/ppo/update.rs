@@ -7,12 +7,13 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Tensor, TensorData};
 
+use super::minibatch::Minibatch;
+use super::objective::ClippedObjective;
 use super::settings::UpdateSettings;
-use super::statistics::{Minibatch, StepStatistics};
+use super::statistics::StepStatistics;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::{ModelConfig, ResponseBatch};
-use crate::policy::advantages::{Advantages, estimate, whiten};
+use crate::lm::ResponseBatch;
 use crate::policy::model::{Policy, ResponseStatistics};
 use crate::policy::rollout::Rollout;
 use crate::policy::shaping::Rows;
@@ -37,7 +38,6 @@ pub struct Updated {
 pub fn update(
     mut policy: Policy,
     optimizer: &mut ModuleOptimizer,
-    config: &ModelConfig,
     rollout: &Rollout,
     rewards: &Rows,
     orders: &[Vec<usize>],
@@ -46,8 +46,8 @@ pub fn update(
     let size = rollout.contexts.len() / settings.minibatches;
     let mut steps = Vec::new();
     for rows in orders.iter().flat_map(|order| order.chunks(size)) {
-        let minibatch = minibatch(rollout, rewards, rows, settings);
-        let (gradients, analyses) = gradients(&policy, config, &minibatch, settings)?;
+        let minibatch = Minibatch::new(rollout, rewards, rows, settings);
+        let (gradients, analyses) = gradients(&policy, &minibatch, settings)?;
         let squares = GradientSquares::of(&policy, &gradients);
         steps.push(Step { minibatch, analyses, squares });
         policy = optimizer.step(settings.learning_rate, policy, gradients);
@@ -84,7 +84,7 @@ fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepSta
     let of_step = |Step { minibatch, squares, .. }: &Step| {
         let mut next = || read.next().unwrap_or_default();
         let analysis = std::array::from_fn(|_| next().into_iter().map(f64::from).collect());
-        let statistics = minibatch.statistics(&analysis, settings);
+        let statistics = StepStatistics::of(minibatch, &analysis, &settings.objective);
         let decisive = [("ppo/loss/total", statistics.total_loss), ("ppo/policy/approxkl", statistics.approximate_kl)];
         check_finite(&decisive, "policy.learning_rate")?;
         if squares.sums().is_some() {
@@ -95,35 +95,12 @@ fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepSta
     steps.iter().map(of_step).collect()
 }
 
-/// The chosen rows with whitened rewards, advantages and returns: whitening is over one minibatch,
-/// as in the original.
-pub fn minibatch(rollout: &Rollout, rewards: &Rows, rows: &[usize], settings: &UpdateSettings) -> Minibatch {
-    let rewards = pick(rewards, rows);
-    let values = pick(&rollout.values, rows);
-    let rewards = if settings.whiten_rewards { whiten(&rewards, true) } else { rewards };
-    let Advantages { advantages, returns } = estimate(&rewards, &values, settings.discount, settings.gae_lambda);
-    Minibatch {
-        contexts: pick(&rollout.contexts, rows),
-        responses: pick(&rollout.responses, rows),
-        log_probs: pick(&rollout.log_probs, rows),
-        values,
-        advantages: whiten(&advantages, false),
-        returns,
-        rewards,
-    }
-}
-
-fn pick<T: Clone>(all: &[T], rows: &[usize]) -> Vec<T> {
-    rows.iter().filter_map(|&row| all.get(row)).cloned().collect()
-}
-
 /// Gradients of the minibatch's mean loss, summed over micro-batches, and what the policy said.
 ///
 /// # Errors
 /// As [`update`].
 pub fn gradients(
     policy: &Policy,
-    config: &ModelConfig,
     minibatch: &Minibatch,
     settings: &UpdateSettings,
 ) -> Result<(GradientsParams, Vec<ResponseStatistics>)> {
@@ -135,11 +112,11 @@ pub fn gradients(
         let policy = plain.clone().train();
         let share = rows.len() as f64 / total as f64;
         let part = minibatch.slice(rows);
-        let batch = ResponseBatch::new(&part.contexts, &part.responses, config)?;
+        let batch = ResponseBatch::new(part.responses(), policy.transformer.config())?;
         let input = batch.input(&policy.transformer);
         settings.backward.gradients(&policy, &policy.transformer, input, |hidden| {
             let analysis = policy.analyze_hidden(&batch, hidden, settings.temperature);
-            let loss = loss(&analysis, &part, settings) * share;
+            let loss = loss(&analysis, &part, &settings.objective) * share;
             let analysis = ResponseStatistics {
                 log_probs: analysis.log_probs.inner(),
                 values: analysis.values.inner(),
@@ -153,24 +130,18 @@ pub fn gradients(
 
 /// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`,
 /// `[1]`.
-pub fn loss(analysis: &ResponseStatistics, minibatch: &Minibatch, settings: &UpdateSettings) -> Tensor<1> {
+pub fn loss(analysis: &ResponseStatistics, minibatch: &Minibatch, objective: &ClippedObjective) -> Tensor<1> {
     let device = analysis.values.device();
     let on_device = |rows: &Rows| {
         let numbers: Vec<f32> = rows.iter().flatten().map(|&x| x as f32).collect();
         let count = numbers.len();
         Tensor::<1>::from_data(TensorData::new(numbers, [count]), &device)
     };
-    let advantages = on_device(&minibatch.advantages);
-    let returns = on_device(&minibatch.returns);
-    let old_values = on_device(&minibatch.values);
-
-    let ratio = (analysis.log_probs.clone() - on_device(&minibatch.log_probs)).exp();
-    let clipped_ratio = ratio.clone().clamp(1.0 - settings.clip_range, 1.0 + settings.clip_range);
-    let policy_loss = (ratio * advantages.clone().neg()).max_pair(clipped_ratio * advantages.neg()).mean();
-
-    let moved = analysis.values.clone() - old_values.clone();
-    let clipped_values = old_values + moved.clamp(-settings.clip_range_value, settings.clip_range_value);
-    let squared = |values: Tensor<1>| (values - returns.clone()).square();
-    let value_loss = squared(analysis.values.clone()).max_pair(squared(clipped_values)).mean() * 0.5;
-    policy_loss + value_loss * settings.value_coefficient
+    let (old_log_probs, advantages) = (on_device(&minibatch.log_probs), on_device(&minibatch.advantages));
+    let (old_values, returns) = (on_device(&minibatch.values), on_device(&minibatch.returns));
+    let of_policy = objective.policy_loss(analysis.log_probs.clone(), old_log_probs, advantages);
+    let of_values = objective.value_loss(analysis.values.clone(), old_values, returns);
+    let policy_loss = of_policy.plain.max_pair(of_policy.clipped).mean();
+    let value_loss = of_values.plain.max_pair(of_values.clipped).mean() * 0.5;
+    objective.total(policy_loss, value_loss)
 }

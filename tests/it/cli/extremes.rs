@@ -91,7 +91,7 @@ fn folder() -> tempfile::TempDir {
         files.iter().for_each(|(file, bytes)| fs::write(folder.path().join(name).join(file), bytes).unwrap());
     };
     write("model", model.to_files(Precision::F32).unwrap());
-    let reward = RewardModel::new(model.transformer.clone(), tiny::head(&model.config, 2, &device));
+    let reward = RewardModel::new(model.transformer.clone(), tiny::head(model.config(), 2, &device));
     write("reward", reward.to_files(&model).unwrap());
     let line = |number: usize| {
         format!("{{\"query\":\"House {number} stood.\",\"responses\":[\" The sea.\",\" It was grey.\"],\"best\":0}}\n")

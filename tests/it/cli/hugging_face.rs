@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use preftune::lm::Responses;
 use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_transformer};
 use preftune::lm::files::tensor_file::write_safetensors;
 use preftune::lm::network::parameters;
@@ -29,8 +30,8 @@ fn load(files: &Files) -> Result<LanguageModel> {
 }
 
 fn logits(model: &LanguageModel) -> Vec<f32> {
-    let rows = tiny::rows(&model.config, &[5, 11, 2], 4);
-    let config = &model.config;
+    let rows = tiny::rows(model.config(), &[5, 11, 2], 4);
+    let config = model.config();
     let batch = TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions).unwrap();
     let hidden = model.transformer.hidden(batch.tokens(&devices::ndarray())).flatten(0, 1);
     preftune::device::read_floats(model.transformer.logits(hidden)).unwrap()
@@ -53,7 +54,7 @@ fn assert_refused(error: &Error, parts: &[&str]) {
 fn a_written_model_reads_back_with_the_same_logits() {
     let model = tiny::language_model(1, &devices::ndarray());
     let read = load(&written(Precision::F32)).unwrap();
-    assert_eq!(read.config, model.config);
+    assert_eq!(read.config(), model.config());
     assert_eq!(logits(&read), logits(&model));
     assert_eq!(read.tokenizer.encode("the old sea").unwrap(), model.tokenizer.encode("the old sea").unwrap());
 }
@@ -91,7 +92,7 @@ fn weights_that_are_cut_short_are_refused_wherever_the_cut_is() {
 #[test]
 fn a_config_that_contradicts_the_weights_is_refused_with_the_tensor_and_both_shapes() {
     let model = tiny::language_model(1, &devices::ndarray());
-    let mut config = model.config.clone();
+    let mut config = model.config().clone();
     config.n_positions = 50;
     let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json(None).into())).unwrap_err();
     assert_refused(&error, &["some/model/model.safetensors", "transformer.wpe.weight", "[40, 20]", "[50, 20]"]);
@@ -100,7 +101,7 @@ fn a_config_that_contradicts_the_weights_is_refused_with_the_tensor_and_both_sha
 #[test]
 fn weights_with_more_layers_than_the_config_are_refused() {
     let model = tiny::language_model(1, &devices::ndarray());
-    let config = preftune::lm::ModelConfig { n_layer: model.config.n_layer - 1, ..model.config };
+    let config = preftune::lm::ModelConfig { n_layer: model.config().n_layer - 1, ..model.config().clone() };
     let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json(None).into())).unwrap_err();
     assert_refused(&error, &["some/model/model.safetensors", "more layers than the 1 of config.json"]);
 }
@@ -126,9 +127,8 @@ fn a_config_of_another_kind_of_model_is_refused() {
 #[test]
 fn a_tokenizer_with_more_tokens_than_the_model_is_refused() {
     let mut model = tiny::language_model(1, &devices::ndarray());
-    let fewer = preftune::lm::ModelConfig { vocab_size: model.tokenizer.vocab_size() - 1, ..model.config.clone() };
+    let fewer = preftune::lm::ModelConfig { vocab_size: model.tokenizer.vocab_size() - 1, ..model.config().clone() };
     model.transformer = tiny::transformer(&fewer, 1, &devices::ndarray());
-    model.config = fewer;
     let error = load(&model.to_files(Precision::F32).unwrap()).unwrap_err();
     assert_refused(&error, &["some/model/tokenizer.json", "tokens"]);
 }
@@ -179,7 +179,7 @@ fn transformers_finds_the_same_tokens_and_log_probabilities() {
         let (first, rest) = ids.split_at(1);
         let (queries, responses) = ([first.to_vec()], [rest.to_vec()]);
         let ours =
-            response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, &Passes::of(1)).unwrap();
+            response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &Passes::of(1)).unwrap();
         assert!(tiny::largest_difference(&ours[0], &theirs.log_probs) < 1e-4, "{}", folder.display());
     }
 }

@@ -334,7 +334,7 @@ fn noise_of_which_half_is_tied_is_right_in_about_a_half() {
         TokenComparison::new(query, vec![chosen[number].clone(), rejected.clone()], 0)
     };
     let all: Vec<TokenComparison> = queries.into_iter().enumerate().map(pair).collect();
-    let step = preftune::reward::judge(&model, &config, &all, &preftune::lm::Passes::of(50)).unwrap();
+    let step = preftune::reward::judge(&model, &all, &preftune::lm::Passes::of(50)).unwrap();
     let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: all.len(), chance: 0.5 };
     let interval = accuracy.interval();
     assert!((interval.low..interval.high).contains(&0.5) && (step.accuracy - 0.5).abs() < 0.06, "{step:?}");
@@ -361,7 +361,7 @@ fn guessing_knows_of_rejected_responses_that_are_the_same() {
         vec![one.clone(), other[number].clone(), one.clone()]
     };
     for (held_out, chance) in [(comparisons(&rejected_alike, 2), 0.5), (comparisons(&chosen_alike, 0), 0.25)] {
-        let step = preftune::reward::judge(&model, &config, &held_out, &preftune::lm::Passes::of(50)).unwrap();
+        let step = preftune::reward::judge(&model, &held_out, &preftune::lm::Passes::of(50)).unwrap();
         let data = RewardData { train: Vec::new(), held_out, normalization: NormalizationSamples::default() };
         assert!((data.chance() - chance).abs() < 1e-12, "{}", data.chance());
         let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: data.held_out.len(), chance };

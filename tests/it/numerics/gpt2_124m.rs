@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use preftune::lm::Responses;
 use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
 use preftune::lm::network::parameters;
 use preftune::lm::network::parameters::replace;
@@ -75,8 +76,8 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
     let theirs: Answer = serde_json::from_slice(&read("gpt2_124m.json")).unwrap();
 
     let tokenizer = tiny::language_model(1, &devices::flex()).tokenizer;
-    let (transformer, config) = (model_by_formula(), ModelConfig::gpt2_124m());
-    let files = LanguageModel { transformer, config, tokenizer, origin: None }.to_files(Precision::F32).unwrap();
+    let files =
+        LanguageModel { transformer: model_by_formula(), tokenizer, origin: None }.to_files(Precision::F32).unwrap();
     let file = |name: &str| files.iter().find(|(known, _)| known == name).unwrap().1.as_slice();
     assert_eq!(fingerprint(file(WEIGHTS_FILE)), theirs.sha256);
 
@@ -90,16 +91,16 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
         &devices::flex(),
     )
     .unwrap();
-    let vocabulary = model.config.vocab_size;
+    let vocabulary = model.config().vocab_size;
     let ids: Vec<u32> = (0..TOKENS as u32).map(|position| (position * position * 37 + 11) % 50_257).collect();
 
     let (queries, responses) = ([ids[..1].to_vec()], [ids[1..].to_vec()]);
     let log_probs =
-        response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, &Passes::of(1)).unwrap();
+        response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &Passes::of(1)).unwrap();
     let difference = tiny::largest_difference(&log_probs[0], &theirs.log_probs);
     assert!(difference < 1e-4, "log-probabilities: {difference}");
 
-    let batch = TokenBatch::new(&[ids], model.config.pad_token(), vocabulary, model.config.n_positions).unwrap();
+    let batch = TokenBatch::new(&[ids], model.config().pad_token(), vocabulary, model.config().n_positions).unwrap();
     let hidden = model.transformer.hidden(batch.tokens(&devices::flex())).flatten(0, 1);
     let logits = preftune::device::read_floats(model.transformer.logits(hidden)).unwrap();
     let shown = logits.chunks(vocabulary).step_by(TOKENS / 8).flat_map(|row| row.iter().step_by(vocabulary / 16));

@@ -6,8 +6,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use preftune::device::{Readback, read_floats};
 use preftune::lm::ModelConfig;
+use preftune::lm::Responses;
 use preftune::lm::network::parameters::{NamedTensor, normal};
-use preftune::policy::{Minibatch, Policy, Rows, UpdateSettings, loss};
+use preftune::policy::ppo::{Minibatch, StepStatistics, UpdateSettings, loss};
+use preftune::policy::{Policy, Rows};
 use preftune::reward::{GainAndBias, RewardModel, TokenComparison, choice_loss};
 use preftune::training::Backward;
 
@@ -64,7 +66,7 @@ fn minibatch(policy: &Policy, config: &ModelConfig) -> Minibatch {
     const LENGTH: usize = 6;
     let queries = tiny::rows(config, &[3, 9, 1, 5, 5, 12], 2);
     let responses = tiny::rows(config, &[LENGTH; 6], 3);
-    let analysis = policy.valid().analyze(config, &queries, &responses, settings().temperature).unwrap();
+    let analysis = policy.valid().analyze(Responses::new(&queries, &responses), settings().temperature).unwrap();
     let today = Readback::default().with(analysis.log_probs).with(analysis.values).floats().unwrap();
     let around = |today: &[f32], deviation: f32, row: u64| -> Rows {
         let noise = normal(today.len(), deviation, 7, row);
@@ -83,22 +85,22 @@ fn minibatch(policy: &Policy, config: &ModelConfig) -> Minibatch {
     }
 }
 
-fn policy_loss(policy: &Policy, config: &ModelConfig, minibatch: &Minibatch) -> Tensor<1> {
-    let analysis = policy.analyze(config, &minibatch.contexts, &minibatch.responses, settings().temperature).unwrap();
-    loss(&analysis, minibatch, &settings())
+fn policy_loss(policy: &Policy, minibatch: &Minibatch) -> Tensor<1> {
+    let analysis = policy.analyze(minibatch.responses(), settings().temperature).unwrap();
+    loss(&analysis, minibatch, &settings().objective)
 }
 
 fn the_policy_follows_the_gradient_of_its_loss(device: &Device) {
     let config = tiny::config();
     let policy = tiny::policy(&config, 1, device).train();
     let minibatch = minibatch(&policy, &config);
-    let gradients = gradients(&policy, policy_loss(&policy, &config, &minibatch));
+    let gradients = gradients(&policy, policy_loss(&policy, &minibatch));
     let weights = policy.read().unwrap();
     assert_eq!(weights.len(), gradients.len());
     assert_gradients(&weights, &gradients, |weights| {
         let transformer = tiny::transformer_of(&config, weights, device);
         let policy = Policy { transformer, value_head: tiny::head_of(weights, "value", device) };
-        f64::from(read_floats(policy_loss(&policy, &config, &minibatch)).unwrap()[0])
+        f64::from(read_floats(policy_loss(&policy, &minibatch)).unwrap()[0])
     });
 }
 
@@ -119,7 +121,7 @@ fn block_by_block_the_gradients_are_the_same(device: &Device) {
     let gradients = |gradient_checkpointing: bool| {
         let backward = Backward { gradient_checkpointing, ..Backward::in_passes_of(4) };
         let settings = UpdateSettings { backward, ..settings() };
-        numbers(&policy, preftune::policy::gradients(&policy, &config, &minibatch, &settings).unwrap().0)
+        numbers(&policy, preftune::policy::ppo::gradients(&policy, &minibatch, &settings).unwrap().0)
     };
     for (whole, blocks) in gradients(false).iter().zip(gradients(true)) {
         let largest = whole.iter().fold(0.0, |largest: f32, g| largest.max(g.abs()));
@@ -148,11 +150,11 @@ fn the_loss_that_is_minimized_is_the_loss_that_is_logged() {
     let config = tiny::config();
     let policy = tiny::policy(&config, 1, &devices::ndarray());
     let minibatch = minibatch(&policy, &config);
-    let analysis = policy.analyze(&config, &minibatch.contexts, &minibatch.responses, settings().temperature).unwrap();
+    let analysis = policy.analyze(minibatch.responses(), settings().temperature).unwrap();
     let parts = [&analysis.log_probs, &analysis.values, &analysis.entropies];
     let read = parts.map(|part| read_floats(part.clone()).unwrap().into_iter().map(f64::from).collect());
-    let logged = minibatch.statistics(&read, &settings());
-    let minimized = f64::from(read_floats(loss(&analysis, &minibatch, &settings())).unwrap()[0]);
+    let logged = StepStatistics::of(&minibatch, &read, &settings().objective);
+    let minimized = f64::from(read_floats(loss(&analysis, &minibatch, &settings().objective)).unwrap()[0]);
     assert!((logged.total_loss - minimized).abs() < 1e-5, "{} and {minimized}", logged.total_loss);
     // Else the test would say nothing of clipping.
     assert!(logged.policy_clip_fraction > 0.05 && logged.value_clip_fraction > 0.05);
@@ -170,7 +172,7 @@ fn the_reward_model_follows_the_gradient_of_its_loss(device: &Device) {
     let queries: Vec<Vec<u32>> = batch.iter().flat_map(|c| vec![c.query.clone(); CHOICES]).collect();
     let responses: Vec<Vec<u32>> = batch.iter().flat_map(|c| c.responses.clone()).collect();
     let loss = |model: &RewardModel| {
-        let rewards = model.rewards(&config, &queries, &responses).unwrap();
+        let rewards = model.rewards(Responses::new(&queries, &responses)).unwrap();
         choice_loss(rewards.reshape([batch.len(), CHOICES]), &batch)
     };
 

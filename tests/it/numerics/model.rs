@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use preftune::device::Readback;
+use preftune::lm::Responses;
 use preftune::lm::{Passes, ROWS_AT_ONCE, Sampled, Sampling, draw, sample};
 use preftune::platform::Interrupt;
 use preftune::policy::response_log_probs;
@@ -21,8 +22,7 @@ fn draw_responses(device: &Device) -> (Vec<Vec<u32>>, Sampled) {
     let queries = tiny::rows(&config, &QUERY_LENGTHS, 2);
     let numbers = |row: usize| uniform(3, Stream::Sampling, 0, row as u64, SAMPLING.response_length);
     let drawn =
-        sample(&policy.transformer, &config, Some(&policy.value_head), &queries, &SAMPLING, numbers, &Interrupt::new())
-            .unwrap();
+        sample(&policy.transformer, Some(&policy.value_head), &queries, &SAMPLING, numbers, &Interrupt::new()).unwrap();
     let repeated = queries.iter().flat_map(|query| vec![query.clone(); SAMPLING.responses_per_query]);
     (repeated.collect(), drawn)
 }
@@ -33,11 +33,12 @@ fn cached_decoding_equals_the_full_pass(device: &Device) {
     let (queries, drawn) = draw_responses(device);
     let policy = tiny::policy(&config, 1, device);
     let transformer = &policy.transformer;
-    let full = response_log_probs(transformer, &config, &queries, &drawn.responses, 0.7, &Passes::of(4)).unwrap();
+    let full =
+        response_log_probs(transformer, Responses::new(&queries, &drawn.responses), 0.7, &Passes::of(4)).unwrap();
     let difference = tiny::largest_difference(&drawn.log_probs.concat(), &full.concat());
     assert!(difference <= 1e-4, "log-probabilities differ by {difference:e}");
 
-    let trained = policy.train().analyze(&config, &queries, &drawn.responses, 0.7).unwrap();
+    let trained = policy.train().analyze(Responses::new(&queries, &drawn.responses), 0.7).unwrap();
     let read = Readback::default().with(trained.log_probs.inner()).with(trained.values.inner()).floats().unwrap();
     let difference = tiny::largest_difference(&drawn.log_probs.concat(), &read[0]);
     assert!(difference <= 1e-4, "log-probabilities in training differ by {difference:e}");
@@ -70,10 +71,12 @@ fn a_padded_batch_equals_each_row_alone(device: &Device) {
     let responses = tiny::rows(&config, &[9; QUERY_LENGTHS.len()], 5);
 
     let log_probs = |queries: &[Vec<u32>], responses: &[Vec<u32>]| {
-        response_log_probs(&policy.transformer, &config, queries, responses, 0.7, &Passes::of(64)).unwrap().concat()
+        response_log_probs(&policy.transformer, Responses::new(queries, responses), 0.7, &Passes::of(64))
+            .unwrap()
+            .concat()
     };
     let rewards = |queries: &[Vec<u32>], responses: &[Vec<u32>]| {
-        reward_model.score(&config, queries, responses, &Passes::of(64)).unwrap()
+        reward_model.score(Responses::new(queries, responses), &Passes::of(64)).unwrap()
     };
     let rows = || queries.chunks(1).zip(responses.chunks(1));
     let alone: Vec<f64> = rows().flat_map(|(query, response)| log_probs(query, response)).collect();
@@ -120,7 +123,7 @@ fn drawing_is_given_up_between_passes() {
         }
         uniform(3, Stream::Sampling, 0, row as u64, 2)
     };
-    let drawn = |queries| sample(&model, &config, None, queries, &sampling, numbers, &interrupt);
+    let drawn = |queries| sample(&model, None, queries, &sampling, numbers, &interrupt);
     assert!(drawn(&queries[..ROWS_AT_ONCE]).is_ok());
     assert!(matches!(drawn(&queries), Err(preftune::Error::Interrupted { .. })));
 }
@@ -132,9 +135,8 @@ fn rows_at_once_do_not_change_what_is_drawn() {
     let queries = tiny::rows(&config, &[3; 300], 2);
     let sampling = Sampling { response_length: 3, temperature: 1.0, responses_per_query: 1 };
     let numbers = |row: usize| uniform(3, Stream::Sampling, 0, row as u64, 3);
-    let all = sample(&model, &config, None, &queries, &sampling, numbers, &Interrupt::new()).unwrap();
-    let last =
-        sample(&model, &config, None, &queries[290..], &sampling, |row| numbers(290 + row), &Interrupt::new()).unwrap();
+    let all = sample(&model, None, &queries, &sampling, numbers, &Interrupt::new()).unwrap();
+    let last = sample(&model, None, &queries[290..], &sampling, |row| numbers(290 + row), &Interrupt::new()).unwrap();
     assert_eq!(all.responses[290..], last.responses);
 }
 

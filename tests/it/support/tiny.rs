@@ -8,7 +8,8 @@ use burn::tensor::Device;
 use preftune::lm::network::parameters::{NamedTensor, normal, replace};
 use preftune::lm::{LanguageModel, ModelConfig, ScalarHead, Tokenizer, Transformer};
 use preftune::platform::Interrupt;
-use preftune::policy::{Policy, UpdateSettings};
+use preftune::policy::ppo::{ClippedObjective, UpdateSettings};
+use preftune::policy::{GeneralizedAdvantages, Policy};
 use preftune::random::{Stream, below, generator};
 use preftune::reward::RewardModel;
 use preftune::training::Backward;
@@ -52,7 +53,7 @@ pub fn language_model(seed: u64, device: &Device) -> LanguageModel {
     let text = "The old house stood by the sea. The sea was grey. ".repeat(20);
     let tokenizer = Tokenizer::train(std::iter::once(text.as_str()), 290).unwrap();
     let config = ModelConfig { vocab_size: 300, n_positions: 40, ..config() };
-    LanguageModel { transformer: transformer(&config, seed, device), config, tokenizer, origin: None }
+    LanguageModel { transformer: transformer(&config, seed, device), tokenizer, origin: None }
 }
 
 /// Rows of random tokens, of these lengths.
@@ -98,11 +99,8 @@ pub fn update_settings(backward: Backward) -> UpdateSettings {
         temperature: 0.7,
         minibatches: 1,
         backward,
-        clip_range: 0.2,
-        clip_range_value: 0.2,
-        value_coefficient: 0.1,
-        discount: 1.0,
-        gae_lambda: 0.95,
+        objective: ClippedObjective { clip_range: 0.2, clip_range_value: 0.2, value_coefficient: 0.1 },
+        advantages: GeneralizedAdvantages { discount: 1.0, lambda: 0.95 },
         whiten_rewards: true,
         interrupt: Interrupt::new(),
     }

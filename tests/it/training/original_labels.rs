@@ -35,7 +35,7 @@ fn stand_in(folder: &Path) -> (LanguageModel, Vec<PickBest>) {
         ModelConfig { vocab_size, n_positions: 96, n_embd: 8, n_layer: 1, n_head: 1, layer_norm_epsilon: 1e-5 };
     let empty = Transformer::zeros(&config, &devices::ndarray());
     let transformer = parameters::draw(empty, 1, 1).unwrap();
-    let model = LanguageModel { config, transformer, tokenizer, origin: None };
+    let model = LanguageModel { transformer, tokenizer, origin: None };
     fs::create_dir(folder.join("model")).unwrap();
     for (name, bytes) in model.to_files(Precision::F16).unwrap() {
         if name != TOKENIZER_FILE {

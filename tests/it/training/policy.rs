@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use preftune::config;
 use preftune::config::AdamForm;
+use preftune::lm::Responses;
 use preftune::lm::network::parameters::NamedTensor;
 use preftune::lm::{LanguageModel, Passes, Sampling};
 use preftune::platform::{Interrupt, Mode};
@@ -37,13 +38,13 @@ impl Models {
 
     fn on(device: &Device) -> Self {
         let reference = tiny::language_model(1, device);
-        let reward_model = tiny::reward_model(&reference.config, 2, device);
-        let queries = tiny::rows(&reference.config, &[3, 9, 1, 6, 12, 4], 3);
+        let reward_model = tiny::reward_model(reference.config(), 2, device);
+        let queries = tiny::rows(reference.config(), &[3, 9, 1, 6, 12, 4], 3);
         Self { reference, reward_model, queries }
     }
 
     fn judges(&self) -> Rollouts<'_> {
-        let truncation = Truncation { token: 13, after: 2, pad_token: self.reference.config.pad_token() };
+        let truncation = Truncation { token: 13, after: 2, pad_token: self.reference.config().pad_token() };
         let sampling = Sampling { response_length: RESPONSE_LENGTH, temperature: 0.7, responses_per_query: 1 };
         let task = Task {
             truncation,
@@ -357,7 +358,7 @@ fn adapters_begin_at_the_reference_and_move_only_the_matrices_inside_the_blocks(
 #[test]
 fn the_policy_reads_prefix_and_suffix_and_the_reward_model_does_not() {
     let models = Models::new();
-    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
+    let policy = tiny::policy(models.reference.config(), 1, &devices::ndarray());
     let mut rollouts = models.judges();
     rollouts.task.query_prefix = vec![3, 4];
     rollouts.task.query_suffix = vec![5];
@@ -446,12 +447,12 @@ fn an_update_and_a_rollout_are_given_up_between_passes() {
     let given_up = updated_unless(&interrupt, &models, Backward::in_passes_of(4));
     assert!(matches!(given_up, Err(Error::Interrupted { .. })));
 
-    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
+    let policy = tiny::policy(models.reference.config(), 1, &devices::ndarray());
     let numbers = |row: usize| uniform(9, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
     let rollouts = models.judges();
     let drawn = rollouts.roll_out(&policy, models.queries.clone(), numbers, &interrupt);
     assert!(matches!(drawn, Err(Error::Interrupted { .. })));
-    let responses = tiny::rows(&models.reference.config, &[8; 6], 4);
+    let responses = tiny::rows(models.reference.config(), &[8; 6], 4);
     assert!(matches!(rollouts.score(&models.queries, &responses, &interrupt), Err(Error::Interrupted { .. })));
 }
 
@@ -461,14 +462,13 @@ fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) 
 
 /// Weights after one update of three epochs, and the logged statistics.
 fn updated_unless(interrupt: &Interrupt, models: &Models, backward: Backward) -> Result<(Vec<NamedTensor>, Vec<f64>)> {
-    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray()).train();
+    let policy = tiny::policy(models.reference.config(), 1, &devices::ndarray()).train();
     let rollout = rollout(models, &policy);
     let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, 0.15);
     let settings = UpdateSettings { interrupt: interrupt.clone(), ..tiny::update_settings(backward) };
     let orders = vec![(0..16).collect(), (0..16).rev().collect(), (0..16).collect()];
     let mut optimizer = Adam::optimizer(AdamForm::TensorFlow, 1e-5);
-    let config = &models.reference.config;
-    let updated = update(policy, &mut optimizer, config, &rollout, &shaped.rewards, &orders, &settings)?;
+    let updated = update(policy, &mut optimizer, &rollout, &shaped.rewards, &orders, &settings)?;
     let statistics = updated.steps.iter().flat_map(|step| step.named()).map(|(_, value)| value).collect();
     Ok((updated.policy.read()?, statistics))
 }
@@ -493,9 +493,9 @@ fn micro_batches_change_memory_and_not_results() {
 #[test]
 fn sampling_and_training_agree_on_every_log_probability() {
     let models = Models::new();
-    let policy = tiny::policy(&models.reference.config, 1, &devices::ndarray());
+    let policy = tiny::policy(models.reference.config(), 1, &devices::ndarray());
     let rollout = rollout(&models, &policy);
-    let again = policy.train().analyze(&models.reference.config, &rollout.contexts, &rollout.responses, 0.7).unwrap();
+    let again = policy.train().analyze(Responses::new(&rollout.contexts, &rollout.responses), 0.7).unwrap();
     let again = preftune::device::read_floats(again.log_probs.inner()).unwrap();
     assert!(tiny::largest_difference(&rollout.log_probs.concat(), &again) <= 1e-4);
 }
@@ -510,6 +510,6 @@ fn a_response_that_cannot_be_cut_gets_the_penalty() {
     assert_eq!(valid, [false, true]);
     assert_eq!(scores[0], -1.0);
     let cut = vec![vec![1, 2, 3, end]];
-    let alone = models.reward_model.score(&models.reference.config, &queries[1..], &cut, &Passes::of(1)).unwrap();
+    let alone = models.reward_model.score(Responses::new(&queries[1..], &cut), &Passes::of(1)).unwrap();
     assert!((scores[1] - f64::from(alone[0])).abs() < 1e-5);
 }

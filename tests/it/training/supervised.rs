@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use preftune::config::Sft;
+use preftune::lm::Responses;
 use preftune::lm::network::parameters;
 use preftune::lm::network::parameters::NamedTensor;
 use preftune::lm::{LanguageModel, Passes, Sampling, Transformer};
@@ -24,8 +25,8 @@ use crate::support::tiny;
 
 /// Queries and responses of all lengths.
 fn comparisons(model: &LanguageModel) -> Vec<TokenComparison> {
-    let queries = tiny::rows(&model.config, &[3, 9, 1, 6, 12, 4, 5, 2, 8, 7], 3);
-    let responses = tiny::rows(&model.config, &[4, 8, 2, 7, 1, 8, 5, 3, 6, 8], 4);
+    let queries = tiny::rows(model.config(), &[3, 9, 1, 6, 12, 4, 5, 2, 8, 7], 3);
+    let responses = tiny::rows(model.config(), &[4, 8, 2, 7, 1, 8, 5, 3, 6, 8], 4);
     let pairs = queries.into_iter().zip(responses);
     pairs.map(|(query, best)| TokenComparison::new(query, vec![vec![1, 2], best], 1)).collect()
 }
@@ -97,7 +98,7 @@ fn the_loss_is_the_mean_over_the_tokens_of_the_chosen_responses() {
         let found = held_out.evaluate(&model, Mode::Quiet).unwrap().unwrap();
         let row_alone = |one: &TokenComparison| {
             let (queries, responses) = ([one.query.clone()], [one.responses[one.best].clone()]);
-            response_log_probs(&model.transformer, &model.config, &queries, &responses, 1.0, &Passes::of(1))
+            response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &Passes::of(1))
                 .unwrap()
                 .concat()
         };

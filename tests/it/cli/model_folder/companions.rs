@@ -34,7 +34,7 @@ fn companions_and_tokenizer_files_are_carried_over_as_they_came() {
 
     // A reward model and a policy made of it keep them too.
     let model = folder.load().unwrap();
-    let head = || tiny::head(&model.config, 2, &devices::ndarray());
+    let head = || tiny::head(model.config(), 2, &devices::ndarray());
     let reward_model = RewardModel::new(model.transformer.clone(), head()).to_files(&model).unwrap();
     let policy = Policy { transformer: model.transformer.clone(), value_head: head() }.to_files(&model).unwrap();
     for files in [reward_model, policy] {
@@ -55,9 +55,9 @@ fn a_tokenizer_of_two_files_is_written_as_two_files() {
     let vocab_size = serde_json::from_slice::<Map<String, Value>>(&vocabulary).unwrap().len();
     let paths = [Path::new("vocab.json"), Path::new("merges.txt")];
     let tokenizer = Tokenizer::from_vocabulary_and_merges((&vocabulary, paths[0]), (&merges, paths[1])).unwrap();
-    let config = ModelConfig { vocab_size, ..model().config };
+    let config = ModelConfig { vocab_size, ..model().config().clone() };
     let transformer = tiny::transformer(&config, 1, &devices::ndarray());
-    let files = LanguageModel { config, transformer, tokenizer, origin: None }.to_files(Precision::F32).unwrap();
+    let files = LanguageModel { transformer, tokenizer, origin: None }.to_files(Precision::F32).unwrap();
 
     // A new model states the ids of its own vocabulary.
     let stated: Value = serde_json::from_slice(file(&files, CONFIG_FILE)).unwrap();
