@@ -1,4 +1,4 @@
-//! One PPO update, from the parts: draw, score, shape, step.
+//! One PPO update in its steps: sample responses, score them, compute the rewards, train.
 //!
 //! ```sh
 //! cargo run --release --example one_update
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     let (length, temperature) = (task.sampling.response_length, task.sampling.temperature);
     let queries = Queries::Text(openings()?.train).tokens(&reference, &task, &mut LeftOut::default())?;
 
-    // π, a copy of the reference ρ with a value head that begins at 0.
+    // The policy π is a copy of the reference ρ, with a value head that begins at 0.
     let transformer = reference.transformer.clone().fork(&device);
     let value_head = ScalarHead::zeros(reference.config().n_embd, &device);
     let policy = Policy { transformer, value_head }.train();

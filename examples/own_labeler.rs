@@ -1,4 +1,5 @@
-//! A labeler of one's own: it prefers the response with the fewest words, and a reward model learns that.
+//! A custom labeler, which prefers the response with the fewest words, and a reward model that learns this
+//! preference.
 //!
 //! ```sh
 //! cargo run --release --example own_labeler -- runs/own-labeler

@@ -1,4 +1,4 @@
-//! A model folder of one's own, read and written again in Hugging Face layout.
+//! A custom model folder, which is read and written again in Hugging Face layout.
 //!
 //! ```sh
 //! cargo run --release --example own_model -- models/storyteller copy

@@ -1,4 +1,5 @@
-//! A reward of one's own: the policy is tuned towards short sentences, without labels and without a reward model.
+//! A custom reward, with which the policy is tuned towards short sentences, without labels and without a
+//! reward model.
 //!
 //! ```sh
 //! cargo run --release --example own_reward -- runs/own-reward
@@ -24,7 +25,8 @@ fn main() -> Result<()> {
     let session = Session { model, settings, interrupt, device_memory, seed: 1, progress: Mode::Shown };
     let task = Task::new(&settings.task, model)?;
     let queries = Queries::Text(openings()?.train).tokens(model, &task, &mut LeftOut::default())?;
-    // A response without a period gets the penalty of the task, -1; the others end with theirs.
+    // A response without a period gets the penalty of the task, -1. Every other response is truncated after
+    // its period.
     let shortness = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
         Ok(texts.iter().map(|(_, response)| 2.0 - response.len() as f64 / 40.0).collect())
     });

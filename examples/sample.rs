@@ -1,4 +1,4 @@
-//! Continues an opening four times.
+//! Four continuations of an opening.
 //!
 //! ```sh
 //! cargo run --release --example sample -- "The old captain set down his glass."

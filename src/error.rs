@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 
 use crate::sanitize::sanitize_path;
 
-/// What the library returns.
+/// Result of the library's functions that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure, worded for the person at the keyboard.
+/// A failure, worded for the user.
 ///
-/// The `Display` text says what happened and where; [`Error::hint`] says what to do;
-/// [`Error::exit_code`] is what the program exits with.
+/// The `Display` text says what happened and where, and [`Error::hint`] says what to do. The program exits with
+/// [`Error::exit_code`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request makes no sense: an unknown key, a size that cannot be.
+    /// A wrong request, such as an unknown key or an impossible size.
     #[error("{what}")]
     Usage { what: String, hint: String },
 
-    /// No such device, or the device stopped answering.
+    /// A device that does not exist or stopped answering.
     #[error("{what}")]
     Device { what: String, hint: String },
 
-    /// A file is there but is not what it should be.
+    /// A file that is not what it should be.
     #[error("{}{}: {what}", sanitize_path(path), line.map(|n| format!(":{n}")).unwrap_or_default())]
     Input { path: PathBuf, line: Option<usize>, what: String, hint: String },
 
-    /// The operating system refused to read or write.
+    /// A refusal of the operating system to read or write.
     #[error("cannot {action} {}: {source}", sanitize_path(path))]
     File {
         action: &'static str,
@@ -36,47 +36,48 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// The user asked to stop.
+    /// A stop that the user asked for.
     #[error("interrupted{}", checkpoint.as_ref().map(|p| format!("; what is kept is in {}", sanitize_path(p))).unwrap_or_default())]
     Interrupted { checkpoint: Option<PathBuf> },
 
-    /// The work itself failed: a number that is not finite, a check that does not hold.
+    /// A failure of the work itself, such as a number that is not finite or a check that does not hold.
     #[error("{what}")]
     Failed { what: String, hint: String },
 }
 
 impl Error {
-    /// A wrong request.
+    /// Makes the error for a wrong request.
     pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Usage { what: what.into(), hint: hint.into() }
     }
 
-    /// A device that cannot be had or was lost.
+    /// Makes the error for a device that cannot be opened or was lost.
     pub fn device(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Device { what: what.into(), hint: hint.into() }
     }
 
-    /// A bad file, as a whole.
+    /// Makes the error for a bad file as a whole.
     pub fn input(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Input { path: path.into(), line: None, what: what.into(), hint: hint.into() }
     }
 
-    /// A bad line of a file; lines count from 1.
+    /// Makes the error for a bad line of a file; lines count from 1.
     pub fn line(path: &Path, line: usize, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Input { path: path.into(), line: Some(line), what: what.into(), hint: hint.into() }
     }
 
-    /// The operating system's refusal, with the path it concerns.
+    /// Makes the error for a refusal of the operating system, with the path that it concerns.
     pub fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File { action, path: path.into(), source }
     }
 
-    /// Work that could not be finished.
+    /// Makes the error for work that could not be finished.
     pub fn failed(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed { what: what.into(), hint: hint.into() }
     }
 
-    /// Of an interruption that names nothing to go on from, the same with this; of others, themselves.
+    /// Adds `kept`, from which the work can be resumed, to an interruption that names no such path; returns
+    /// other errors unchanged.
     #[must_use]
     pub fn going_on_from(self, kept: Option<PathBuf>) -> Self {
         match self {
@@ -85,7 +86,7 @@ impl Error {
         }
     }
 
-    /// What to do about it; empty when the text says it all.
+    /// Returns what to do about the error; empty when the error's text says it all.
     pub fn hint(&self) -> String {
         match self {
             Self::Usage { hint, .. }
@@ -115,7 +116,7 @@ impl Error {
         }
     }
 
-    /// 1 failed, 2 wrong usage, 3 device, 4 bad input file, 130 interrupted.
+    /// Returns the exit code: 1 failed, 2 wrong usage, 3 device, 4 bad input file, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::File { action: "read" | "list", .. } => 4,

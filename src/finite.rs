@@ -1,6 +1,6 @@
 //! The first number of a tensor that is not finite.
 
-/// Where the first number that is not finite stands in a tensor of this shape, as "NaN at index 3" or
+/// Finds the first number that is not finite in a tensor of this shape, and describes it as "NaN at index 3" or
 /// "inf at index 20 ([1, 5])"; indices count from 0, in row-major order.
 pub fn first_not_finite(values: &[f32], shape: &[usize]) -> Option<String> {
     let index = values.iter().position(|value| !value.is_finite())?;
@@ -8,7 +8,7 @@ pub fn first_not_finite(values: &[f32], shape: &[usize]) -> Option<String> {
     Some(format!("{value} at index {}", place(index, shape)))
 }
 
-/// An index with the coordinates that it has in a tensor of this shape.
+/// Formats an index, with its coordinates in a tensor of this shape.
 pub fn place(index: usize, shape: &[usize]) -> String {
     if shape.len() < 2 {
         return index.to_string();

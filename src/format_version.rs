@@ -1,6 +1,6 @@
 //! The version of the format of each file that this program writes for itself.
 //!
-//! Files of preftune 0.1.0 name none and are of version 1. Formats of other programs carry none either.
+//! Files of preftune 0.1.0 name no version and count as version 1. Formats of other programs have no version either.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use crate::json;
 
 /// A field `version` of a file or of a line: the newest version when written, and nothing newer when read.
 ///
-/// Give it `#[serde(default)]`, and put it first, so that a newer file is known as such before anything
-/// else in it is read.
+/// Give the field `#[serde(default)]` and put it first, so that a newer file is recognized before anything else
+/// in the file is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FormatVersion;
 
@@ -21,7 +21,7 @@ pub struct FormatVersion;
 pub const NEWEST_VERSION: u64 = 1;
 
 impl FormatVersion {
-    /// What is wrong with a file of this version, if anything.
+    /// Returns what is wrong with a file of this version, if anything.
     pub fn fault(version: f64) -> Option<String> {
         match version {
             newer if newer > NEWEST_VERSION as f64 => {
@@ -32,7 +32,8 @@ impl FormatVersion {
         }
     }
 
-    /// What is wrong with the version of this object, if anything; one that is no number is not this program's.
+    /// Returns what is wrong with the version of this object, if anything. A version that is no number is
+    /// ignored, because another program wrote it.
     pub fn fault_in(object: &serde_json::Value) -> Option<String> {
         Self::fault(object.get("version")?.as_f64()?)
     }
@@ -50,7 +51,7 @@ impl<'de> Deserialize<'de> for FormatVersion {
     }
 }
 
-/// What is written to a file or as a line of one, with the version before it.
+/// The contents of a file or of a line, after the version of the format.
 #[derive(Serialize)]
 pub struct Versioned<T> {
     version: FormatVersion,
@@ -64,11 +65,11 @@ impl<T: Serialize> Versioned<T> {
     }
 }
 
-/// What to do about a file of a newer version.
+/// Hint for a file of a newer version.
 pub const NEWER_HINT: &str = "use the preftune that wrote it, or a newer one";
 
-/// What is wrong with the version of a JSON object that this program wrote, if anything; nothing else of it is
-/// looked at.
+/// Returns what is wrong with the version of a JSON object that this program wrote, if anything; nothing else
+/// of the object is checked.
 pub fn fault_of(json: &[u8]) -> Option<String> {
     let object: serde_json::Value = serde_json::from_slice(json).ok()?;
     let version = object.get("version")?;
@@ -76,10 +77,10 @@ pub fn fault_of(json: &[u8]) -> Option<String> {
     version.as_f64().map_or_else(is_no_number, FormatVersion::fault)
 }
 
-/// Reads a JSON file of this program; `hint` is what to do about one that is damaged.
+/// Reads a JSON file of this program; `hint` is what to do about a damaged file.
 ///
 /// # Errors
-/// [`Error::Input`] when a newer version wrote it, or it is not what it should be.
+/// [`Error::Input`] when a newer version wrote the file, or the file is not what it should be.
 pub fn read<T: DeserializeOwned>(json: &[u8], path: &Path, hint: &str) -> Result<T> {
     if let Some(fault) = fault_of(json) {
         return Err(Error::input(path, fault, NEWER_HINT));

@@ -1,8 +1,8 @@
-//! JSON that means one thing only.
+//! Strict reading of JSON, in which ambiguous input is an error.
 //!
-//! Of a key that is there twice, `serde_json` takes the last value or the first; it reads an array of the
-//! right values in the place of an object, and some numbers wrong in their last place. Here the first two are
-//! errors, and numbers have all their bits.
+//! `serde_json` takes the first or the last value of a key that occurs twice, accepts an array of the right
+//! values in place of an object, and reads some numbers wrong in their last place. Here the first two are
+//! errors, and numbers are exact.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,24 +16,24 @@ use serde_json::value::RawValue;
 /// Reads one value and nothing after it.
 ///
 /// # Errors
-/// As `serde_json`, and for what it would take in one of several ways.
+/// The errors of `serde_json`, and one for a key that occurs twice or an array in place of an object.
 pub fn from_slice<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
-    // What is skipped would not be looked at.
+    // `serde_json` would not check text that it skips.
     let text = std::str::from_utf8(json).map_err(Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = T::deserialize(Strict(&mut deserializer))?;
     deserializer.end().map(|()| value)
 }
 
-/// The same of a value that was read before.
+/// Reads a value that was parsed before, as strictly as [`from_slice`].
 ///
 /// # Errors
-/// As [`from_slice`].
+/// The errors of [`from_slice`].
 pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde_json::Result<T> {
     T::deserialize(Strict(value))
 }
 
-/// A deserializer that reads strictly what `inner` reads, for what is read piece by piece.
+/// Wraps a deserializer so that it reads strictly, for input that is read piece by piece.
 pub fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
     Strict(inner)
 }
@@ -78,7 +78,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        // As a struct, an array of its fields would do.
+        // `deserialize_struct` would also accept an array of the fields.
         self.0.deserialize_map(Strict(visitor))
     }
 
@@ -197,7 +197,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
     }
 }
 
-/// The entries of an object, with the keys so far.
+/// The entries of an object, with the keys that were read so far.
 struct UniqueKeys<A> {
     entries: A,
     seen: HashSet<String>,

@@ -39,6 +39,7 @@
 #![recursion_limit = "256"]
 
 pub mod bench;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod data;

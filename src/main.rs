@@ -1,16 +1,16 @@
-//! Parse, run, exit code.
+//! The program's entry point.
 
 use std::ffi::{c_int, c_long};
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// Training allocates and frees large buffers all the time.
+/// The allocator, chosen because training allocates and frees large buffers all the time.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 unsafe extern "C" {
-    /// Of mimalloc, which the allocator above is linked with.
+    /// Sets an option of mimalloc, with which the allocator above is linked.
     fn mi_option_set(option: c_int, value: c_long);
 }
 
@@ -20,8 +20,9 @@ const PURGE_DELAY: c_int = 15;
 const MILLISECONDS: c_long = 1000;
 
 fn main() -> ExitCode {
-    // Freed pages stay for the next buffers for a second: clearing fresh ones took a tenth of an update's
-    // time. Sound from the one thread there is: it stores a number, and ignores an unknown option.
+    // Freed pages are kept for a second for the next buffers: clearing new pages took a tenth of an update's
+    // time. The call is sound: this is the only thread, and mimalloc only stores a number and ignores an
+    // unknown option.
     unsafe { mi_option_set(PURGE_DELAY, MILLISECONDS) };
     preftune::cli::main()
 }

@@ -1,5 +1,5 @@
-//! The front door: a model by the name of one that is inside the program, by its folder, or by the name under
-//! which it was fetched.
+//! Opening of models, by the name of one that is inside the program, by a folder, or by the name of one that
+//! was fetched.
 //!
 //! ```
 //! use preftune::{device, models};
@@ -21,7 +21,7 @@ use crate::platform::files;
 use crate::reward::RewardModel;
 use crate::run::Input;
 
-/// A language model on this device.
+/// Opens a language model on this device.
 ///
 /// # Errors
 /// [`Error::Input`] where there is no such model, and for one that cannot be read, with the file and what is
@@ -30,7 +30,7 @@ pub fn open(model: impl AsRef<Path>, device: &Device) -> Result<LanguageModel> {
     with_files_of(model.as_ref(), |files| LanguageModel::load(files, device))
 }
 
-/// The tokenizer of such a model.
+/// Opens the tokenizer of a model.
 ///
 /// # Errors
 /// The errors of [`open`].
@@ -38,10 +38,10 @@ pub fn open_tokenizer(model: impl AsRef<Path>) -> Result<Tokenizer> {
     with_files_of(model.as_ref(), |files| Ok(files.tokenizer.read(&files.folder)?.0))
 }
 
-/// A reward model from the folder that `train-reward` wrote, for the responses of `policy`.
+/// Opens a reward model from the folder that `train-reward` wrote, for the responses of `policy`.
 ///
 /// # Errors
-/// [`Error::Input`] where there is none, and for one that reads other tokens than the policy writes.
+/// [`Error::Input`] when there is no reward model, or its tokenizer or context length differs from the policy's.
 pub fn open_reward_model(folder: &Path, policy: &LanguageModel, device: &Device) -> Result<RewardModel> {
     if !folder.is_dir() {
         return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
@@ -58,10 +58,10 @@ pub fn open_reward_model(folder: &Path, policy: &LanguageModel, device: &Device)
     Ok(reward_model)
 }
 
-/// The fingerprint of a model, by which a run folder recognizes it; the model may be inside the program.
+/// Returns the fingerprint of a model, by which a run folder recognizes it; the model may be inside the program.
 ///
 /// # Errors
-/// When its files cannot be read.
+/// [`Error::File`] when the files of the model cannot be read.
 pub fn fingerprint(model: &Path) -> Result<Input> {
     match (shipped_digests(name_of(model)), fetched_model(model)?) {
         (Some(digests), _) => {
@@ -75,7 +75,7 @@ pub fn fingerprint(model: &Path) -> Result<Input> {
     }
 }
 
-/// The same for the folder of a model: its other files may come and go.
+/// Returns the fingerprint of the folder of a model; files that are not of the model do not count.
 ///
 /// # Errors
 /// The errors of [`fingerprint`].
@@ -88,13 +88,13 @@ pub fn fingerprint_of_folder(role: &str, folder: &Path) -> Result<Input> {
     Ok(Input { sha256_of_0_1, ..input })
 }
 
-/// The argument as the name of a model that ships or was fetched; names are text, folders need not be.
+/// Returns the argument as the name of a model that ships or was fetched; empty for a folder whose path is not UTF-8.
 fn name_of(model: &Path) -> &str {
     model.to_str().unwrap_or_default()
 }
 
-/// The folder of a model that is named as on the hub, if it was fetched; a folder of that name
-/// comes first.
+/// Finds the folder of a model by its name on the hub, if it was fetched; `None` if a file or folder of that
+/// name exists, which comes first.
 fn fetched_model(model: &Path) -> Result<Option<PathBuf>> {
     if model.exists() { Ok(None) } else { fetch::cached_model(name_of(model)) }
 }

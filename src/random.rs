@@ -1,14 +1,14 @@
 //! Random numbers as data: a stream for every (run seed, purpose, step, row).
 //!
-//! A number depends on its place and not on what was drawn before it, so a resumed run continues
-//! its streams, and a row draws the same whatever batch it is in.
+//! A number depends on its place and not on what was drawn before it, so a resumed run continues its streams,
+//! and a row draws the same numbers in any batch.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What numbers are for; each purpose has streams of its own.
+/// The purpose of random numbers; each purpose has streams of its own.
 ///
-/// The values are part of every run: a change of one changes what a resumed run draws.
+/// The values must never change, because a resumed run would draw other numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Stream {
@@ -16,7 +16,7 @@ pub enum Stream {
     Initialization = 1,
     /// Text for next-token training.
     Data = 2,
-    /// Which queries are answered.
+    /// The choice of queries.
     Queries = 3,
     /// Tokens of responses.
     Sampling = 4,
@@ -30,7 +30,7 @@ pub enum Stream {
     Normalization = 8,
 }
 
-/// The generator of one place: ChaCha8 with the four numbers as its key.
+/// Makes the generator of one place: ChaCha8 with the four arguments as its key.
 pub fn generator(seed: u64, stream: Stream, step: u64, row: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     for (bytes, word) in key.chunks_exact_mut(8).zip([seed, stream as u64, step, row]) {
@@ -39,19 +39,19 @@ pub fn generator(seed: u64, stream: Stream, step: u64, row: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// `count` numbers in [0, 1) of one place.
+/// Draws `count` numbers in [0, 1) from the generator of one place.
 pub fn uniform(seed: u64, stream: Stream, step: u64, row: u64, count: usize) -> Vec<f32> {
     let mut rng = generator(seed, stream, step, row);
     // 24 bits: all that an f32 below 1 can hold.
     (0..count).map(|_| (rng.next_u32() >> 8) as f32 / 16_777_216.0).collect()
 }
 
-/// A number below `bound`; 0 if `bound` is 0.
+/// Draws a number below `bound`; 0 if `bound` is 0.
 pub fn below(bound: usize, rng: &mut impl Rng) -> usize {
     ((u128::from(rng.next_u64()) * bound as u128) >> 64) as usize
 }
 
-/// The numbers 0 to `count` − 1 in random order.
+/// Returns the numbers 0 to `count` − 1 in random order.
 pub fn shuffled(count: usize, rng: &mut impl Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
@@ -60,7 +60,7 @@ pub fn shuffled(count: usize, rng: &mut impl Rng) -> Vec<usize> {
     order
 }
 
-/// `count` different numbers below `population`, in random order; all of them if there are fewer.
+/// Draws `count` different numbers below `population`, in random order; all of them if there are fewer.
 pub fn sample_indices(population: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
     let mut order = shuffled(population, rng);
     order.truncate(count);

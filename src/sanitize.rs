@@ -1,9 +1,9 @@
-//! Text from models and people, so that it can steer neither a terminal nor the text beside it.
+//! Sanitizing of text from models and people, so that it can control neither a terminal nor the text beside it.
 
 use std::path::Path;
 
-/// Control characters, but for line breaks, as their symbol. Characters that turn the reading direction
-/// around or cannot be seen show as ⟨U+202E⟩, so that a response looks like what it is.
+/// Replaces control characters, except line breaks, by their symbols. Characters that reverse the reading
+/// direction or are invisible become text such as ⟨U+202E⟩, so that a response looks like what it is.
 pub fn sanitize(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -15,25 +15,25 @@ pub fn sanitize(text: &str) -> String {
     shown
 }
 
-/// As [`visible`], on one line: a line break as its symbol too.
+/// Sanitizes text as [`sanitize`] does, on one line: line breaks become their symbol, too.
 pub fn sanitize_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     text.chars().for_each(|character| push_visible(&mut shown, character));
     shown
 }
 
-/// A path as [`visible_line`] shows it; what is not UTF-8 in it as a replacement character.
+/// Sanitizes a path as [`sanitize_line`] does; bytes that are not UTF-8 become a replacement character.
 pub fn sanitize_path(path: &Path) -> String {
     sanitize_line(&path.to_string_lossy())
 }
 
-/// A message as [`visible`] shows it, with its further lines indented: no text in it can begin another message.
+/// Sanitizes a message as [`sanitize`] does, and indents its further lines: no text in it can begin another message.
 pub fn sanitize_message(text: &str) -> String {
     sanitize(text.trim_end_matches('\n')).replace('\n', "\n  ")
 }
 
-/// JSON with the same values, in which [`visible`] would change nothing: invisible characters, which JSON
-/// allows in texts only, are written as escapes.
+/// Returns JSON that has the same values and that [`sanitize`] would not change: invisible characters, which
+/// JSON allows in strings only, become escapes.
 pub fn sanitize_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
@@ -48,7 +48,7 @@ pub fn sanitize_json(json: &str) -> String {
     shown
 }
 
-/// One character as [`visible`] shows it; a line break as its symbol too.
+/// Appends one character as [`sanitize_line`] shows it.
 pub fn push_visible(shown: &mut String, character: char) {
     match character {
         '\u{7f}' => shown.push('␡'),
@@ -58,13 +58,13 @@ pub fn push_visible(shown: &mut String, character: char) {
     }
 }
 
-/// The symbol of a C0 control character: its code, moved to the block "Control Pictures".
+/// Returns the symbol of a C0 control character: its code, moved to the block "Control Pictures".
 fn control_picture(character: char) -> char {
     char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}')
 }
 
-/// C1 controls, separators, direction marks, zero-width spaces, annotations and tags.
-/// The zero-width joiners stay: emoji and several scripts need them.
+/// Checks for C1 controls, separators, direction marks, zero-width spaces, annotations and tags. The zero-width
+/// joiners are not among them: emoji and several scripts need them.
 fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'

@@ -1,31 +1,30 @@
-//! Averages, and the interval around a proportion.
+//! Averages, and the confidence interval of a proportion.
 
 use serde::{Deserialize, Serialize};
 
 /// The 97.5th percentile of the standard normal distribution: two-sided 95%.
 const Z_95: f64 = 1.959_963_984_540_054;
 
-/// The range in which a true value lies with 95% confidence.
+/// A 95% confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     pub low: f64,
     pub high: f64,
 }
 
-/// The arithmetic mean; `None` when there are no values.
+/// Returns the arithmetic mean; `None` when there are no values.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The mean squared distance from the mean (divided by n, not n − 1); `None` when there
-/// are no values.
+/// Returns the mean squared distance from the mean (divided by n, not n − 1); `None` when there are no values.
 pub fn population_variance(values: &[f64]) -> Option<f64> {
     let center = mean(values)?;
     let squared_distances: Vec<f64> = values.iter().map(|value| (value - center).powi(2)).collect();
     mean(&squared_distances)
 }
 
-/// The 95% score interval of a proportion (Wilson 1927; method 3 in Newcombe 1998).
+/// Returns the 95% confidence interval of a proportion: the score interval (Wilson 1927; method 3 in Newcombe 1998).
 ///
 /// `successes` lies in `0..=trials` and may be fractional, because a tie counts one half.
 /// A verdict that can also be one half varies less than a yes or no with the same mean,

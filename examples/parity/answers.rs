@@ -1,4 +1,4 @@
-//! What a fixture asks for, computed through the functions that the commands use.
+//! Answers to a fixture, computed by the functions that the commands use.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -12,6 +12,7 @@ use preftune::platform::Interrupt;
 use preftune::policy::ppo::{ClippedObjective, Minibatch, StepStatistics, UpdateSettings, update};
 use preftune::policy::{Adaptive, GeneralizedAdvantages, KlController, Policy, Rollout, shape};
 use preftune::reward::{GainAndBias, RewardModel, RewardStep, TokenComparison, train_step};
+use preftune::run::Metric;
 use preftune::task::Truncation;
 use preftune::training::learning_rate::linear_to_zero;
 use preftune::training::{Adam, Backward};
@@ -19,11 +20,11 @@ use serde_json::{Map, Value, json};
 
 use super::fixture::{Fixture, PpoInput};
 
-/// Rows in one pass, as the commands have it.
+/// Rows in a micro-batch, as in the commands.
 const ROWS_AT_ONCE: usize = 64;
 const BACKWARD: Backward = Backward::in_passes_of(ROWS_AT_ONCE);
 
-/// The whole answer.
+/// Computes the whole answer.
 pub fn all(fixture: &Fixture, device: &Device) -> Result<Value> {
     Ok(json!({
         "lm": language_model(fixture, device)?,
@@ -47,7 +48,7 @@ fn language_model(fixture: &Fixture, device: &Device) -> Result<Value> {
     }))
 }
 
-/// NaN where the two cannot be compared.
+/// Returns the largest absolute difference, or NaN if the lists cannot be compared.
 fn largest_difference(found: &[f32], expected: &[f32]) -> f64 {
     let differences = found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
     let worst = |worst: f64, next: f64| if next > worst || next.is_nan() { next } else { worst };
@@ -162,14 +163,14 @@ fn rollout(input: &PpoInput) -> Rollout {
     }
 }
 
-/// The statistics under their names in the fixtures, which do not hold the explained variance.
+/// Returns the statistics under their names in the fixtures, which do not have the explained variance.
 fn step(statistics: &StepStatistics) -> Map<String, Value> {
-    let named = statistics.named().into_iter().map(|(name, value)| (name.trim_start_matches("ppo/"), value));
-    named.filter(|(name, _)| *name != "val/var_explained").map(|(name, value)| (name.into(), value.into())).collect()
+    let named = statistics.named().into_iter().filter(|(metric, _)| *metric != Metric::ExplainedVariance);
+    named.map(|(metric, value)| (metric.name().trim_start_matches("ppo/").into(), value.into())).collect()
 }
 
-/// The L2 norm of each weight, but for the biases of queries, keys and values: attention does not
-/// depend on a key's bias, so what Adam makes of its gradient is rounding.
+/// Returns the L2 norm of each weight except the biases of queries, keys and values: attention does not
+/// depend on a key's bias, so that Adam's step for it depends on rounding.
 fn norms(weights: &[NamedTensor]) -> Map<String, Value> {
     let comparable = weights.iter().filter(|weight| !weight.name.ends_with("attn.c_attn.bias"));
     comparable.map(|weight| (weight.name.clone(), weight.norm().into())).collect()

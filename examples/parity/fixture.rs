@@ -26,7 +26,7 @@ pub struct Fixture {
     expected: HashMap<String, NamedTensor>,
 }
 
-/// `input.json`
+/// Contents of `input.json`.
 #[derive(Deserialize)]
 pub struct Input {
     pub pad_token: u32,
@@ -65,7 +65,7 @@ pub struct Responses {
     pub responses: Tokens,
 }
 
-/// A comparison as the original's label files have it: `sample0`, `sample1` and so on.
+/// A comparison in the format of the original's label files, with `sample0`, `sample1` and so on.
 #[derive(Deserialize)]
 pub struct Label {
     query: Vec<u32>,
@@ -115,21 +115,21 @@ impl Fixture {
         })
     }
 
-    /// The language model, loaded anew.
+    /// Loads the language model.
     pub fn transformer(&self, device: &Device) -> Result<Transformer> {
         let path = self.folder.join("policy").join(WEIGHTS_FILE);
         let mut weights = Weights::of_one(TensorFile::from_bytes(&self.weights, &path)?)?;
         load_transformer(&self.config, &mut weights, device)
     }
 
-    /// The head called `value` or `reward`.
+    /// Loads the head called `value` or `reward`.
     pub fn head(&self, name: &str, device: &Device) -> Result<ScalarHead> {
         let part = |part: &str| self.find(&self.heads, HEADS_FILE, &format!("{name}.{part}"));
         let bias = part("bias")?.first().copied().unwrap_or_default();
         Ok(ScalarHead::new(part("weight")?.to_vec(), bias, device))
     }
 
-    /// A tensor of `expected.safetensors`.
+    /// Returns a tensor of `expected.safetensors`.
     pub fn expected(&self, name: &str) -> Result<&[f32]> {
         self.find(&self.expected, "expected.safetensors", name)
     }

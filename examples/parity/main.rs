@@ -1,8 +1,8 @@
-//! Computes with this crate what an independent implementation of the original algorithm computed
-//! for the same inputs, and prints it as JSON:
+//! Computes the values of a fixture, for comparison with an independent implementation of the original
+//! algorithm, and prints them as JSON:
 //!
 //! ```text
-//! cargo run --release --example parity -- tests/fixtures/parity-1 --device ndarray
+//! cargo run --release --example parity -- tests/fixtures/parity/1 --device ndarray
 //! ```
 
 mod answers;

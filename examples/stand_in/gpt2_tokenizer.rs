@@ -1,6 +1,6 @@
-//! A tokenizer in the form of GPT-2's: the bytes first, in GPT-2's order, then the merges, then the
-//! end of text. So `.` is 13 and an end of line 198, as the original's tasks expect; some frequent words
-//! have GPT-2's ids, too, by which its tokenizer is known.
+//! A tokenizer in the format of GPT-2's: the bytes first, in GPT-2's order, then the merges, then the end of
+//! text. Therefore `.` is token 13 and an end of line is token 198, as the original's tasks expect. Some
+//! frequent words have GPT-2's ids, too, because its tokenizer is recognized by them.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub const VOCABULARY: usize = 50_257;
 
 const OF_GPT2: [(usize, &str); 5] = [(256, "Ġt"), (262, "Ġthe"), (290, "Ġand"), (373, "Ġwas"), (464, "The")];
 
-/// `vocab.json` and `merges.txt`, learned from these texts.
+/// Trains a tokenizer on these texts, and returns its `vocab.json` and `merges.txt`.
 pub fn train(texts: &[String]) -> Result<(String, String)> {
     let trained = Tokenizer::train(texts.iter().map(String::as_str), VOCABULARY)?.to_json()?;
     let trained: Value = serde_json::from_str(&trained).map_err(|error| Error::failed(error.to_string(), ""))?;
@@ -25,7 +25,7 @@ pub fn train(texts: &[String]) -> Result<(String, String)> {
     }
     let others = made.into_iter().filter(|token| OF_GPT2.iter().all(|(_, word)| word != token));
     let tokens = byte_characters().into_iter().map(String::from).chain(others);
-    // Little text has fewer merges; a vocabulary is not to have gaps.
+    // Short texts have fewer merges, and the vocabulary must not have gaps.
     let tokens = tokens.chain((0..).map(|number| format!("<|unused {number}|>")));
     let mut tokens: Vec<String> = tokens.take(VOCABULARY - 1 - OF_GPT2.len()).collect();
     for (id, word) in OF_GPT2 {
@@ -37,8 +37,8 @@ pub fn train(texts: &[String]) -> Result<(String, String)> {
     Ok((Value::Object(vocabulary).to_string(), format!("#version: 0.2\n{}\n", lines.join("\n"))))
 }
 
-/// The characters that stand for bytes, in the order of GPT-2's first 256 tokens: bytes that print
-/// stand for themselves, the others follow (`encoder.py`, `bytes_to_unicode`).
+/// Returns the characters that stand for bytes, in the order of GPT-2's first 256 tokens: printable bytes
+/// stand for themselves, and the others follow (`encoder.py`, `bytes_to_unicode`).
 fn byte_characters() -> Vec<char> {
     let printing = (b'!'..=b'~').chain(0xa1..=0xac).chain(0xae..=0xff);
     let others = (256..324).filter_map(char::from_u32);

@@ -1,5 +1,5 @@
-//! Judgments in the original's format, made from text: each query is a passage as the original cut
-//! them, its samples are other passages, and the sentiment classifier chooses.
+//! Judgments in the original's format, made from text: each query is a passage as the original selects them,
+//! its samples are other passages, and the sentiment classifier chooses.
 
 use preftune::data::openai::{PADDING, PickBest};
 use preftune::data::queries::queries_from_book;
@@ -14,7 +14,7 @@ const QUERY_LENGTH: usize = 64;
 const SAMPLE_LENGTH: usize = 24;
 const TRUNCATION: Truncation = Truncation { token: PERIOD, after: 16, pad_token: PADDING };
 
-/// Of every so many judgments, one repeats the query before it, as in the original's files.
+/// Number of judgments of which one repeats the query before it, as in the original's files.
 const REPEATED: usize = 8;
 
 pub fn generate(texts: &[String], tokenizer: &Tokenizer, count: usize, seed: u64) -> Result<Vec<PickBest>> {

@@ -1,7 +1,6 @@
-//! Stand-ins for what the original needs and cannot always be had: a GPT-2 of the real shape and
-//! vocabulary size with random weights, and a label file in the original's format, both made from
-//! your own text. For trying a preset's speed, memory and files; a random model learns nothing of
-//! interest.
+//! Stand-ins for the original's model and labels, which cannot always be had: a GPT-2 of the real shape and
+//! vocabulary size with random weights, and a label file in the original's format, made from your own text.
+//! They serve to try a preset's speed, memory and files; a random model learns nothing of interest.
 //!
 //! ```text
 //! cargo run --release --example stand_in -- books/ --shape gpt2-124m --out stand-in
@@ -18,6 +17,7 @@ use clap::Parser;
 use preftune::bench::{named_shape, random_model};
 use preftune::data::openai::PickBest;
 use preftune::device;
+use preftune::lm::FileContent;
 use preftune::lm::files::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
 use preftune::platform::files;
@@ -28,15 +28,15 @@ use preftune::{Error, Result};
 struct Arguments {
     /// A text file, or a folder of .txt files
     text: PathBuf,
-    /// The model's size: gpt2-124m, or tiny
+    /// Shape of the model: gpt2-124m, or tiny
     #[arg(long, default_value = "gpt2-124m")]
     shape: String,
-    /// Judgments in the label file
+    /// Number of judgments in the label file
     #[arg(long, default_value_t = 5000)]
     rows: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where model/ and labels.json go
+    /// Output folder of model/ and labels.json
     #[arg(long)]
     out: PathBuf,
 }
@@ -61,8 +61,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let [vocabulary_path, merges_path] =
         [VOCABULARY_FILE, MERGES_FILE].map(|name| arguments.out.join("model").join(name));
     let tokenizer = Tokenizer::from_vocabulary_and_merges(
-        (vocabulary.as_bytes(), &vocabulary_path),
-        (merges.as_bytes(), &merges_path),
+        FileContent { bytes: vocabulary.as_bytes(), path: &vocabulary_path },
+        FileContent { bytes: merges.as_bytes(), path: &merges_path },
     )?;
     let labels = labels::generate(&texts, &tokenizer, arguments.rows, arguments.seed)?;
     let transformer = random_model(&shape, &device::host())?;

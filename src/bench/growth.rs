@@ -1,4 +1,4 @@
-//! How the cost of an update grows with each of its sizes, beside how its arithmetic does.
+//! Growth of the cost of an update with each of its sizes, beside the growth of its arithmetic.
 
 use serde::Serialize;
 
@@ -8,28 +8,28 @@ use crate::error::Result;
 use crate::lm::ModelConfig;
 use crate::platform::progress::Mode;
 
-/// One size of an update, the others as they were.
+/// Measurement of an update of which one size is varied.
 #[derive(Debug, Clone, Serialize)]
 pub struct Growth {
-    /// Which size differs: `nothing`, `batch`, `response`, `query`, `layers` or `width`.
+    /// Name of the varied size: `nothing`, `batch`, `response`, `query`, `layers` or `width`.
     pub varied: &'static str,
     pub layers: usize,
     pub width: usize,
     #[serde(flatten)]
     pub speed: Speed,
-    /// Of an update, in 10¹² additions and multiplications, as [`arithmetic`] counts them.
+    /// Arithmetic of an update in 10¹² additions and multiplications, as [`arithmetic`] counts them.
     pub update_tflop: f64,
     pub update_s_per_tflop: f64,
 }
 
-/// By how much each size is varied.
+/// Factors by which each size is varied.
 const FACTORS: [f64; 3] = [0.5, 2.0, 4.0];
 
-/// Measures `work` on random models of this shape, then with each size halved, doubled and
-/// quadrupled; hands over each as it is `measured`.
+/// Measures `work` on random models of this shape, then with each size halved, doubled and quadrupled; hands each
+/// measurement to `measured`.
 ///
 /// # Errors
-/// As [`measure`], and those of `measured`.
+/// The errors of [`measure`] and of `measured`.
 pub fn grow(
     shape: &ModelConfig,
     work: &Work,
@@ -71,14 +71,14 @@ pub fn grow(
     cases.into_iter().try_for_each(case)
 }
 
-/// Additions and multiplications of an update, in matrix products and attention: generation, two
-/// scorings, four training passes, each three times a forward pass.
+/// Counts the additions and multiplications of an update in matrix products and attention: generation, two scorings,
+/// and four training passes, each three times a forward pass.
 pub fn arithmetic(config: &ModelConfig, work: &Work) -> f64 {
     let [layers, width, vocabulary] = [config.n_layer, config.n_embd, config.vocab_size].map(|size| size as f64);
     let [batch, query, response] = [work.batch, work.query, work.response].map(|size| size as f64);
-    // A token's products in all blocks, and its attention to those before it.
+    // A token's products in all blocks, and its attention to the tokens before it.
     let token = |before: f64| layers * (24.0 * width * width + 4.0 * width * before);
-    // A stretch of tokens, the first of which sees so many before it.
+    // Consecutive tokens, the first of which sees `before` tokens before it.
     let tokens = |count: f64, before: f64| count * token(before + count / 2.0);
     let logits = response * 2.0 * width * vocabulary;
     let scored = tokens(query + response, 0.0);
@@ -98,7 +98,7 @@ mod tests {
         let shape = named_shape("gpt2-124m").unwrap();
         let trained_tokens = 4.0 * 8.0 * 88.0;
         let scored_tokens = 8.0 * (2.0 * 88.0 + 87.0);
-        // Blocks see every token, the embedding, as output head, only those of responses.
+        // The blocks see every token; the embedding, as output head, sees only those of responses.
         let blocks = 85e6 * (6.0 * trained_tokens + 2.0 * scored_tokens);
         let head = 38.6e6 * (6.0 * 4.0 * 8.0 * 24.0 + 2.0 * 8.0 * 24.0);
         let counted = arithmetic(&shape, &WORK);

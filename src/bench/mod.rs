@@ -1,7 +1,7 @@
-//! The speed of the work that an update is made of, on random tokens.
+//! Benchmark of the work in an update, on random tokens.
 //!
-//! One update is generation, two scorings (reference log-probabilities and reward) and four
-//! training passes over the batch.
+//! One update is generation, two scorings (reference log-probabilities and reward) and four training passes over the
+//! batch.
 
 mod growth;
 
@@ -32,7 +32,7 @@ pub use growth::{Growth, arithmetic, grow};
 
 const SEED: u64 = 1;
 
-/// The shape called `tiny` or `gpt2-124m`.
+/// Returns the shape named `tiny` or `gpt2-124m`.
 pub fn named_shape(name: &str) -> Option<ModelConfig> {
     let gpt2 = ModelConfig::gpt2_124m();
     match name {
@@ -42,20 +42,20 @@ pub fn named_shape(name: &str) -> Option<ModelConfig> {
     }
 }
 
-/// How much work, and how often it is measured.
+/// Sizes of the work, and the number of its repetitions.
 #[derive(Debug, Clone, Copy)]
 pub struct Work {
     pub batch: usize,
-    /// Tokens.
+    /// Length of a query in tokens.
     pub query: usize,
-    /// Tokens.
+    /// Length of a response in tokens.
     pub response: usize,
-    /// Rows in one backward pass, at most.
+    /// Largest number of rows in one micro-batch.
     pub micro_batch: usize,
     pub repetitions: usize,
 }
 
-/// What was measured: medians.
+/// Medians of the measurements.
 #[derive(Debug, Clone, Serialize)]
 pub struct Speed {
     #[serde(rename = "impl")]
@@ -69,45 +69,45 @@ pub struct Speed {
     pub score_tokens_per_s: f64,
     pub train_tokens_per_s: f64,
     pub update_s: f64,
-    /// One more token a row, after the query is read; absent for a single token.
+    /// Time of one more token in each row, after the query is read; absent if the response is a single token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoding_step_s: Option<f64>,
-    /// Absent on a CPU.
+    /// Requests to the GPU; absent on a CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestCounts>,
 }
 
-/// What the host asks of a graphics adapter, kernels tuned before.
+/// Requests of the host to a GPU, after its kernels are tuned.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct RequestCounts {
-    /// One more token a row; absent for a single token.
+    /// Requests for one more token in each row; absent if the response is a single token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoding_step: Option<Requests>,
-    /// One pass of the reward model over the batch.
+    /// Requests for scoring the batch with the reward model.
     pub scored_batch: Requests,
-    /// Gradients of the batch and a step of the optimizer.
+    /// Requests for the gradients of the batch and a step of the optimizer.
     pub training_step: Requests,
-    /// As `update_s`.
+    /// Requests for one update, composed like `update_s`.
     pub update: Requests,
 }
 
-/// The shape that reads rows as long as those of the work.
+/// Returns the shape with enough positions for the rows of the work.
 pub fn shape_for(shape: ModelConfig, work: &Work) -> ModelConfig {
     ModelConfig { n_positions: shape.n_positions.max(work.query + work.response), ..shape }
 }
 
-/// A model of a shape, with random weights.
+/// Creates a model of a shape, with random weights.
 ///
 /// # Errors
-/// When the device fails.
+/// Fails when the device fails.
 pub fn random_model(config: &ModelConfig, device: &Device) -> Result<Transformer> {
     parameters::draw(Transformer::zeros(config, device), config.n_layer, SEED)
 }
 
-/// The memory that this work takes on a model of this shape.
+/// Returns the memory that this work takes on a model of this shape.
 ///
 /// # Errors
-/// When it does not fit into `device_memory`.
+/// Fails when the work does not fit into the memory of the device.
 pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &OpenDevice) -> Result<Memory> {
     let backward = Backward {
         micro_batch_size: work.micro_batch.min(work.batch),
@@ -126,13 +126,13 @@ pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &OpenDevice) 
     training.check(config, opened.device_memory)
 }
 
-/// Bytes of a token of a row on the host.
+/// Bytes on the host for each token of a row.
 const OF_A_TOKEN: u64 = 64;
 
 /// Measures each kind of work, the last of them training `transformer` itself.
 ///
 /// # Errors
-/// When the rows are longer than the model reads, or the device fails.
+/// Fails when the rows are longer than the model reads, and when the device fails.
 pub fn measure(transformer: Transformer, work: &Work, model: &str, device: &str, progress: Mode) -> Result<Speed> {
     let work = &Work { micro_batch: work.micro_batch.min(work.batch), ..*work };
     let config = transformer.config();
@@ -241,7 +241,7 @@ struct Measured {
     requests: Requests,
 }
 
-/// Times each kind of work several times.
+/// Stopwatch that runs each kind of work several times.
 struct Stopwatch {
     repetitions: usize,
     progress: Progress,
@@ -253,8 +253,7 @@ impl Stopwatch {
         Self { repetitions, progress: Progress::new("measuring, warm-ups included", runs as u64, "runs", mode) }
     }
 
-    /// The median time of `work`, and what its last run asked of the device, after one run that does
-    /// not count.
+    /// Returns the median time of `work` and the device requests of its last run, after one run that does not count.
     fn measure(&mut self, mut work: impl FnMut() -> Result<()>) -> Result<Measured> {
         let mut seconds = Vec::with_capacity(self.repetitions);
         let mut requests = Requests::default();

@@ -1,4 +1,4 @@
-//! `preftune bench`: how fast each kind of work goes here.
+//! `preftune bench`: the speed of generation, scoring, training and a whole update.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::lm::ModelConfig;
 use crate::models;
 
-/// The largest number that a setting of such a kind may be.
+/// Parses a number of rows, or of repetitions.
 fn rows() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=65_536)
 }
@@ -25,34 +25,34 @@ fn tokens() -> RangedU64ValueParser<usize> {
 
 /// Measure generation, scoring, training and a whole update
 ///
-/// The work is that of one PPO update: generate, score twice, four training passes. Weights do not
-/// matter for speed; `tiny` and `gpt2-124m` have random ones. On a graphics adapter, the kernels sent to
-/// it and the reads that wait for it are counted too.
+/// The work is that of one PPO update: generation, two scorings and four training passes. Weights do not
+/// matter for speed: those of `tiny` and `gpt2-124m` are random. On a GPU, the kernels sent to it and the
+/// reads that wait for it are counted too.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune bench --model tiny --batch 64 --device flex --json
   preftune bench --model tiny --growth --device flex")]
 pub struct Arguments {
-    /// `tiny`, `gpt2-124m`, or a folder in Hugging Face layout
+    /// Model: `tiny`, `gpt2-124m`, or a folder in Hugging Face layout
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
     model: PathBuf,
-    /// Rows
+    /// Rows in a batch
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = rows())]
     batch: usize,
-    /// Tokens a query
+    /// Tokens in a query
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = tokens())]
     query: usize,
-    /// Tokens a response
+    /// Tokens in a response
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = tokens())]
     response: usize,
-    /// Rows in one backward pass; all if 0
+    /// Rows in a micro-batch; 0 for the whole batch
     #[arg(long, value_name = "N", default_value_t = 0)]
     microbatch: usize,
-    /// Times each is measured, after one that does not count; medians are printed
+    /// Repetitions of each measurement, after one that does not count; medians are printed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = rows())]
     reps: usize,
-    /// Also with each size halved, doubled and quadrupled, beside the arithmetic that it takes: batch,
-    /// response, query, and the layers and width of `tiny` or `gpt2-124m`
+    /// Also measure with each size halved, doubled and quadrupled, and print the floating-point operations of
+    /// an update beside its time: batch, response, query, and the layers and width of `tiny` or `gpt2-124m`
     #[arg(long)]
     growth: bool,
 }
@@ -75,7 +75,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 "use --model tiny or --model gpt2-124m",
             )
         })?;
-        // Row by row: the last of them takes the most time and memory.
+        // Each row is printed once it is measured, because the last takes the most time and memory.
         let mut heading = Some(GROWTH_HEADING);
         return grow(&shape, &work, &name, &opened, common.progress(), |row| {
             let heading = heading.take().map_or(String::new(), |heading| format!("{heading}\n"));

@@ -1,4 +1,4 @@
-//! What all commands share: device, seed, settings, run folder, output.
+//! Options and output that all commands share: device, seed, settings, run folder, printed results.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -25,10 +25,11 @@ use crate::stages::Session;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Common {
-    /// auto, cpu (= flex), flex, ndarray, wgpu, vulkan, metal or dx12; `:N` takes the N-th adapter
+    /// Device: auto, cpu (= flex), flex, ndarray, wgpu, vulkan, metal or dx12; `:N` takes the N-th graphics
+    /// adapter
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", env = "PREFTUNE_DEVICE")]
     pub device: String,
-    /// Decides every random number of the run
+    /// Seed of every random number of the run
     #[arg(long, global = true, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Settings that differ from the defaults, as TOML
@@ -46,19 +47,19 @@ pub struct Common {
     /// Print results as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// No progress
+    /// Show no progress
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// More of what happens; twice for everything
+    /// Log what happens; given twice, log everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
-/// The largest file of settings, in bytes: no text in it may be as long.
+/// Largest size of a settings file, in bytes; every text in a valid one is shorter.
 const LARGEST_SETTINGS_BYTES: u64 = 1 << 20;
 
 impl Common {
-    /// Defaults, preset, file and `--set`, in this order.
+    /// Merges the defaults, the preset, the file and `--set`; later ones override earlier ones.
     pub fn settings(&self) -> Result<Config> {
         let mut layers = Vec::new();
         if let Some(name) = &self.preset {
@@ -86,7 +87,7 @@ impl Common {
         Ok(opened)
     }
 
-    /// The run folder asked for, or `runs/NAME`; as [`crate::run::begin`].
+    /// Opens the run folder that was asked for, or `runs/NAME`, by [`crate::run::begin`].
     pub fn run_directory(
         &self,
         name: &str,
@@ -96,7 +97,8 @@ impl Common {
         self.run_directory_that_keeps(name, settings, inputs, &[])
     }
 
-    /// The same for work that also keeps these settings to its end, and what would go wrong.
+    /// Opens a run folder like [`Self::run_directory`]. The run also keeps the settings `settled` to its end;
+    /// each comes with the consequence of a change.
     pub fn run_directory_that_keeps(
         &self,
         name: &str,
@@ -108,14 +110,14 @@ impl Common {
         begin(path, Work::new(name, self.seed, inputs), settings, settled, self.progress())
     }
 
-    /// What a run ran on, as (name, value), for its report.
+    /// Returns version, device, seed and duration of a run as (name, value), for its report.
     pub fn environment(&self, device: &str, seconds: Option<f64>) -> Vec<(String, String)> {
         let facts = [("preftune", env!("CARGO_PKG_VERSION")), ("device", device), ("seed", &self.seed.to_string())];
         let facts = facts.map(|(name, value)| (name.to_string(), value.to_string()));
         facts.into_iter().chain(seconds.map(|seconds| ("seconds".into(), format!("{seconds:.0}")))).collect()
     }
 
-    /// What the stages of a command work with.
+    /// Returns the session in which the stages of a command work.
     pub(super) fn session<'a>(
         &self,
         model: &'a LanguageModel,
@@ -126,23 +128,24 @@ impl Common {
         Session { model, settings, seed: self.seed, device_memory, interrupt, progress: self.progress() }
     }
 
-    /// Whether progress is shown.
+    /// Returns whether progress is shown.
     pub fn progress(&self) -> Mode {
         if self.quiet { Mode::Quiet } else { Mode::Shown }
     }
 
-    /// A line for the person at the terminal, on stderr.
+    /// Prints a line to stderr, unless `--quiet` is given.
     pub fn say(&self, line: &str) {
         self.progress().say(line);
     }
 
-    /// The result on stdout: as JSON, or as the text given, in which nothing steers a terminal.
+    /// Prints the result to stdout: as JSON, or as `text`, in which no character steers a terminal.
     pub fn print(&self, result: &impl Serialize, text: &str) -> Result<()> {
         let line = if self.json { to_json(result)? } else { sanitize(text) };
         write_to_stdout(format!("{line}\n").as_bytes()).map(drop)
     }
 
-    /// The same for paths, one a line: as they are where another program reads them.
+    /// Prints the result as JSON, or `paths`, one a line: made visible for a terminal, byte for byte for
+    /// another program.
     pub fn print_paths(&self, result: &impl Serialize, paths: &[&Path]) -> Result<()> {
         let exact = || paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\n"]).collect::<Vec<_>>();
         match self.json || std::io::stdout().is_terminal() {
@@ -159,17 +162,18 @@ impl Common {
         };
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-        // Messages name files, servers and what they hold.
+        // Messages contain names and contents of files and servers, which may steer a terminal.
         let fields = debug_fn(|writer, field, value| {
             let text = sanitize_line(&format!("{value:?}"));
             match field.name() {
                 "message" => write!(writer, "{text}"),
-                // Where in its source a library that logs otherwise said it.
+                // These fields are added for messages of the `log` crate, and name the place in a library's
+                // source.
                 name if name.starts_with("log.") => Ok(()),
                 name => write!(writer, "{name}={text}"),
             }
         });
-        // Which module says it matters to whoever looks for a fault.
+        // The module of a message is of use only when looking for a fault.
         log.with_ansi(colours).without_time().with_target(self.verbose > 0).fmt_fields(fields.delimited(" ")).init();
     }
 }
@@ -179,8 +183,8 @@ pub(super) fn to_json(result: &impl Serialize) -> Result<String> {
     Ok(sanitize_json(&json))
 }
 
-/// Writes to stdout; whether somebody still reads it. A reader such as `head` that has seen enough is no
-/// failure.
+/// Writes to stdout, and returns whether somebody still reads it. A reader such as `head` that closes the
+/// pipe early is no error.
 pub(super) fn write_to_stdout(bytes: &[u8]) -> Result<bool> {
     let mut out = std::io::stdout();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -190,7 +194,7 @@ pub(super) fn write_to_stdout(bytes: &[u8]) -> Result<bool> {
     }
 }
 
-/// Prints what went wrong and what to do, once.
+/// Prints an error with its hint, and returns the exit code.
 pub(super) fn report_failure(error: &Error) -> ExitCode {
     let hint = if error.hint().is_empty() { None } else { Some(format!("hint: {}", error.hint())) };
     for line in std::iter::once(format!("error: {error}")).chain(hint) {
@@ -199,7 +203,7 @@ pub(super) fn report_failure(error: &Error) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// The simulated labeler with its shipped classifier, or with another.
+/// Loads the simulated labeler with its shipped classifier, or with the classifier of a file.
 pub(super) fn load_labeler(classifier: Option<&Path>) -> Result<SimulatedLabeler> {
     match classifier {
         Some(path) => SimulatedLabeler::from_json("simulated", &files::read(path)?, path),

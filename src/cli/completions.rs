@@ -1,4 +1,4 @@
-//! `preftune completions`: what a shell needs to complete this program's commands.
+//! `preftune completions`: the script with which a shell completes this program's commands.
 
 use std::io::Write;
 use std::path::Path;

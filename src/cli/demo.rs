@@ -1,4 +1,4 @@
-//! `preftune demo`: the stylistic experiment from end to end, the other commands' stages in a row.
+//! `preftune demo`: the stylistic experiment from end to end, in the stages of the other commands.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,11 +20,11 @@ use crate::report::Judgment;
 use crate::sanitize::sanitize_path;
 use crate::stages::{Labels, StyleExperiment};
 
-/// Run the whole experiment: label, fit a reward model, tune, judge, report
+/// Run the whole experiment: label, train a reward model, tune, judge, report
 ///
-/// Four continuations of each story opening are drawn from the storyteller model; a sentiment
-/// classifier chooses the best; a reward model learns its choices; PPO tunes the storyteller
-/// towards it; and the classifier judges the result on openings that training never used.
+/// The storyteller model samples four continuations of each story opening. A sentiment classifier chooses the
+/// best of the four, and a reward model learns these choices. PPO tunes the storyteller towards the reward
+/// model. The classifier judges the tuned model on openings that training never used.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune demo
@@ -32,11 +32,12 @@ use crate::stages::{Labels, StyleExperiment};
   preftune demo --table
   preftune demo --seed 2 --json > result.json")]
 pub struct Arguments {
-    /// The same stages at the smallest size
+    /// Run the same stages at the smallest size
     #[arg(long)]
     quick: bool,
-    /// The paper's first table: 4,992 labels, and the tuned model against the pretrained one, against
-    /// supervised training on the same labels, the best of four, and models tuned on fewer labels
+    /// Run the experiment of the paper's first table: 4,992 labels, and the tuned model against the
+    /// pretrained model, supervised training on the same labels, the best of four responses, and models tuned
+    /// on fewer labels
     #[arg(long)]
     table: bool,
 }
@@ -45,7 +46,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     reward_model_accuracy: Option<f64>,
-    /// The 95% interval around it.
+    /// Lower end of the 95% confidence interval of `reward_model_accuracy`.
     reward_model_accuracy_low: Option<f64>,
     reward_model_accuracy_high: Option<f64>,
     /// Accuracy of guessing.
@@ -53,7 +54,7 @@ struct Outcome {
     reward_model_differs_from_guessing: bool,
     held_out_comparisons: usize,
     left_out: LeftOut,
-    /// Ties among the labels that were made now.
+    /// Ties among the labels that this call made.
     label_ties: Ties,
     win_rate: f64,
     win_rate_low: f64,
@@ -62,10 +63,10 @@ struct Outcome {
     ties: usize,
     kl: f64,
     kl_target: f64,
-    /// Mean scores; a response that cannot be cut has the penalty for its score.
+    /// Mean score before tuning. A response that cannot be truncated has the penalty for its score.
     score_before: f64,
     score_after: f64,
-    /// Shares of the responses that could be cut.
+    /// Share of the responses before tuning that could be truncated.
     valid_before: Option<f64>,
     valid_after: Option<f64>,
     updates: usize,
@@ -175,7 +176,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
     common.print(outcome, &text)
 }
 
-/// How many of the responses have the penalty for their score.
+/// Describes how many of the responses have the penalty for their score.
 fn penalized(outcome: &Outcome) -> String {
     match [outcome.valid_before, outcome.valid_after].map(|valid| valid.map(|valid| 100.0 * (1.0 - valid))) {
         [Some(before), Some(after)] if before > 0.0 || after > 0.0 => {
@@ -185,7 +186,7 @@ fn penalized(outcome: &Outcome) -> String {
     }
 }
 
-/// The win rate in words.
+/// Describes the win rate in words.
 fn describe(win_rate: &WinRate) -> String {
     format!(
         "preferred in {:.1}% of {} pairs (95% interval {:.1} to {:.1}), {} {} counted half; judged by {}",

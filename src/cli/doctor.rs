@@ -1,4 +1,4 @@
-//! `preftune doctor`: what this machine offers, and whether it computes rightly.
+//! `preftune doctor`: the devices of this machine, and a check of the one in use.
 
 use clap::Args;
 use serde::Serialize;
@@ -11,8 +11,8 @@ use crate::platform::Progress;
 
 /// List the devices, say which one `auto` takes, and check the one in use
 ///
-/// The check compares cached with uncached decoding on a small model: a known fault of GPU
-/// drivers and kernels shows as a difference between them.
+/// The check compares cached with uncached decoding on a small model, because a known fault of GPU drivers
+/// and kernels makes them differ.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune doctor

@@ -12,8 +12,9 @@ use super::{Common, label};
 use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
+use crate::eval::TournamentSize;
 use crate::eval::{Contestant, Match, Tournament, TournamentResult, matches, pair_lines, queries_that_fit};
-use crate::labels::{LabelQueue, People, QueueSettings, SharedQueue};
+use crate::labels::{LabelQueue, People, SharedQueue};
 use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER};
 use crate::models;
 use crate::platform::{Interrupt, OutputFile, check_file};
@@ -28,8 +29,8 @@ use crate::task::Task;
 
 /// Judge a tuned model against others, blind
 ///
-/// All continue the same queries; the labeler sees two responses at a time, in random order, those of
-/// several contests mixed. With --run, the verdict goes into that run's folder, for `report`.
+/// All models continue the same queries. The labeler sees two responses at a time, in random order, with the
+/// pairs of several contests mixed. With --run, the result goes into that run's folder, for `report`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune eval --model runs/demo-seed-1/policy/model
@@ -41,52 +42,53 @@ pub struct Arguments {
     /// The tuned model
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// A model to compare it with, KL being measured from the first; may be repeated
+    /// A model to compare the tuned model with; may be repeated. KL is measured from the first
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     baseline: Vec<PathBuf>,
-    /// Compare it with the best of N responses of the first baseline, too, by the reward model
+    /// Also compare the tuned model with the best of N responses of the first baseline, by the reward model
     #[arg(long, value_name = "N", requires = "reward", value_parser = RangedU64ValueParser::<usize>::new().range(2..=1024))]
     best_of: Option<usize>,
-    /// Compare the others with each other, too
+    /// Also compare the other models with each other
     #[arg(long)]
     all_pairs: bool,
-    /// Queries that training did not use, as `train-policy` takes them; without it, the held-out story openings
+    /// Queries that training did not use, in a format that `train-policy` reads; the held-out story openings if not
+    /// given
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
     #[arg(long, value_name = "FILE")]
     classifier: Option<PathBuf>,
-    /// A reward model, as `train-reward` writes it, to score the responses of all
+    /// A reward model, as `train-reward` writes it, that scores the responses of all models
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
-    /// Let that reward model choose in each pair, too
+    /// Let the reward model also choose in each pair
     #[arg(long, requires = "reward", conflicts_with_all = ["ask", "classifier"])]
     by_reward: bool,
-    /// Let people choose, in a browser: neither they nor the page know which model wrote what
+    /// Let people choose, in a browser; neither they nor the page know which model wrote a response
     #[arg(long, conflicts_with = "classifier")]
     ask: bool,
-    /// What to choose, for people: sentiment, descriptiveness, or a text file
+    /// Instructions for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
     instructions: PathBuf,
-    /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
+    /// Port of the page, on this computer only; 0 takes the previous port, or any free one
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
-    /// The file that people's choices go to, and are found in again; judgments.jsonl in the run folder, or
-    /// here without one, if not given
+    /// File that people's choices are written to and, on a second call, read from; if not given,
+    /// judgments.jsonl in the run folder, or in the current folder without --run
     #[arg(long, value_name = "FILE", requires = "ask")]
     judgments: Option<PathBuf>,
-    /// Also write every pair with its verdict there, one a line, as JSONL
+    /// Also write every pair with its verdict to this file, as JSONL
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
-    // What could fail, before the work.
+    // Outputs that could fail are checked before the work.
     let out = arguments.pairs.as_deref().map(OutputFile::new).transpose()?;
     let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
     run.as_ref().map_or(Ok(()), |run| check_judgments(run.path()))?;
-    // Before the work: files may be moved meanwhile.
+    // The judge is named before the work, because files may be moved meanwhile.
     let by = run.as_ref().map(|_| chooser(&arguments)).transpose()?;
     if arguments.ask {
         check_file(&judgments(&arguments, common))?;
@@ -116,9 +118,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     });
     let count = models.len() + usize::from(arguments.best_of.is_some());
     let matches = matches(count, arguments.all_pairs);
-    let loaded = (models.len() + usize::from(reward_model.is_some()), arguments.best_of.unwrap_or(1));
-    let pairs = (matches.len(), settings.eval.pairs);
-    let (queries_at_once, memory) = queries_that_fit(reference, &task, &queries, loaded, pairs, opened.device_memory)?;
+    let size = TournamentSize {
+        models: models.len() + usize::from(reward_model.is_some()),
+        best_of: arguments.best_of.unwrap_or(1),
+        matches: matches.len(),
+        pairs: settings.eval.pairs,
+    };
+    let (queries_at_once, memory) = queries_that_fit(reference, &task, &queries, size, opened.device_memory)?;
     common.say(&format!("memory: about {}; {queries_at_once} queries at a time", memory.describe()));
     let judging = Tournament {
         reference,
@@ -133,7 +139,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     left_out.add(&judging.left_out()?);
     left_out.say("queries");
-    // The best of several has a number of its own, whether it takes part or not.
+    // Number 2 is kept for the best of N, so that the random numbers of the other contestants do not depend
+    // on it.
     let numbers = [0, 1].into_iter().chain(3..);
     let contestant = |((model, name), number): ((_, &&PathBuf), u64)| Contestant {
         name: name.display().to_string(),
@@ -157,7 +164,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         _ => judging.run(&contestants, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
     };
-    // Each is tried, whatever becomes of the others.
+    // Each output is attempted, even if another fails.
     let kept = match (&run, by) {
         (Some(run), Some(by)) => Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path()),
         _ => Ok(()),
@@ -167,13 +174,13 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     common.print(&standings, &standings.to_text()).and(kept).and(written)
 }
 
-/// The file that people's choices go to.
+/// Returns the file that people's choices go to.
 fn judgments(arguments: &Arguments, common: &Common) -> PathBuf {
     let here = || common.run.clone().unwrap_or_default().join("judgments.jsonl");
     arguments.judgments.clone().unwrap_or_else(here)
 }
 
-/// Who chose, and by what.
+/// Describes who chose: a labeler with its instructions or its classifier, or a reward model.
 fn chooser(arguments: &Arguments) -> Result<String> {
     match arguments.by_reward {
         true => {
@@ -203,8 +210,8 @@ fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&P
     }
 }
 
-/// The same page as for `label`, open from before the responses are drawn. Choices may be taken back until
-/// the last is made.
+/// Lets people choose on the page that `label` uses, which is open before the responses are sampled. Choices
+/// may be taken back until the last is made.
 fn ask_people(
     judging: &Tournament<'_>,
     contestants: &[Contestant<'_>],
@@ -213,11 +220,8 @@ fn ask_people(
     common: &Common,
 ) -> Result<TournamentResult> {
     let instructions = label::read_instructions(&arguments.instructions)?;
-    let plan = QueueSettings { wanted: 0, repeated: 0.0, seed: judging.seed };
     let log = stages::open_log(&judgments(arguments, common))?;
-    let mut queue = LabelQueue::new(log, plan);
-    queue.offer_last(&[]);
-    let queue = Arc::new(SharedQueue::new(queue));
+    let queue = Arc::new(SharedQueue::new(LabelQueue::of_fixed_set(log)));
     let page = label::open_page(&queue, &instructions, arguments.port, common)?;
     let mut people = People::at(&queue, &instructions, judging.interrupt.clone(), common.progress());
     let judged = judging.run(contestants, matches, &mut people);

@@ -12,13 +12,14 @@ use crate::models;
 use crate::platform::{OutputFile, files};
 use crate::sanitize::sanitize_path;
 use crate::stages;
+use crate::stages::ComparisonsFile;
 use crate::stages::{Exported, export, fetched_file};
 
-/// Write preferences for another program, or other programs' as comparisons
+/// Convert preferences to another program's format, or to comparisons of this program
 ///
-/// Reads comparisons of this program, TRL's preference types, Anthropic HH, Label Studio's pairwise
-/// tasks and the original's best-of-4 labels; `train-reward` reads all of these itself. Before a bad
-/// entry, what is good is written.
+/// Reads comparisons of this program, TRL's preference types, Anthropic HH, Label Studio's pairwise tasks and
+/// the original's best-of-4 labels; `train-reward` reads all of these itself. If an entry is bad, the entries
+/// before it are written.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune export comparisons.jsonl --format trl --out pairs.jsonl
@@ -28,27 +29,27 @@ pub struct Arguments {
     /// Preferences, as JSONL or a JSON array
     #[arg(value_name = "PREFERENCES")]
     preferences: PathBuf,
-    /// The question whose answers count, of tasks of Label Studio with several pairwise questions
+    /// The question whose answers count, where Label Studio's tasks have several pairwise questions
     #[arg(long, value_name = "NAME")]
     question: Option<String>,
-    /// What to write
+    /// Output format
     #[arg(long, value_name = "FORMAT")]
     format: Format,
-    /// Whose tokens the original's labels are, GPT-2's or one with the same tokenizer
+    /// The model whose tokens the original's labels hold: GPT-2 or one with the same tokenizer
     #[arg(long, value_name = "MODEL", default_value = "gpt2")]
     model: PathBuf,
-    /// Where it goes
+    /// Output file
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// JSONL of this program
+    /// Comparisons of this program, as JSONL
     Comparisons,
-    /// JSONL of prompt, chosen and rejected: the best with each of the others
+    /// Pairs of TRL, as JSONL of prompt, chosen and rejected: the best response with each of the others
     Trl,
-    /// One JSON array of the best of four, in token ids of GPT-2
+    /// Labels of the original, as one JSON array of the best of four, in token ids of GPT-2
     Openai,
 }
 
@@ -65,9 +66,9 @@ impl From<Format> for stages::Format {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
-    /// Lines or entries of the file.
+    /// Number of lines or entries that were written.
     entries: usize,
-    /// Entries that were left out: in them nobody chose, or both responses are the same.
+    /// Number of entries that were left out because nobody chose or because both responses are the same.
     undecided: usize,
     left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
@@ -77,7 +78,7 @@ struct Outcome {
 pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let path = fetched_file(&arguments.preferences)?;
     let out = OutputFile::new(&arguments.out)?;
-    let from = (path.as_path(), arguments.question.as_deref());
+    let from = ComparisonsFile { path: &path, question: arguments.question.as_deref() };
     let format = arguments.format.into();
     let exported = export(from, format, &|| models::open_tokenizer(&arguments.model), &out, common.progress())?;
     let Exported { comparisons, entries, left_out, fault } = exported;

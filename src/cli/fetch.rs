@@ -10,11 +10,11 @@ use crate::platform::Interrupt;
 
 /// Download models, the original's labels, or books
 ///
-/// Models go to the Hugging Face hub's cache, where other programs find them; labels and books to
-/// ~/.cache/preftune. What is there is not downloaded again, an interrupted download goes on, and
-/// every file is checked. Prints one line a target: its folder or file.
+/// Models go to the Hugging Face hub's cache, where other programs find them; labels and books go to
+/// ~/.cache/preftune. Files that are there already are not downloaded again, an interrupted download is
+/// resumed, and every file is checked. One line is printed for each target: its folder or file.
 ///
-/// A model that was fetched can be named where a command takes --model.
+/// The name of a fetched model can be given to --model of every command.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune fetch gpt2
@@ -29,9 +29,9 @@ HF_HUB_DOWNLOAD_TIMEOUT, as the hub's own tools know them; XDG_CACHE_HOME, PREFT
 PREFTUNE_LABELS, PREFTUNE_GUTENBERG, PREFTUNE_RETRY_SECS, SSL_CERT_FILE, HTTPS_PROXY,
 ALL_PROXY, NO_PROXY: see `preftune guide fetching`")]
 pub struct Arguments {
-    /// gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 or OWNER/NAME[@REVISION] of the hub;
-    /// labels/sentiment, labels/descriptiveness, labels/tldr or labels/cnndm; books [NUMBER...] of
-    /// Project Gutenberg
+    /// Targets: gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 or OWNER/NAME[@REVISION] of the hub;
+    /// labels/sentiment, labels/descriptiveness, labels/tldr or labels/cnndm; books [NUMBER...] of Project
+    /// Gutenberg
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
 }
@@ -50,7 +50,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         match fetcher.fetch(target) {
             Ok(there) => fetched.push(there),
             Err(interrupted @ Error::Interrupted { .. }) => return Err(interrupted),
-            // The others do not depend on it; the last of several is the one that is printed at the end.
+            // The other targets do not depend on this one. Of several errors, the last is returned and
+            // printed at the end.
             Err(error) => {
                 if let Some(earlier) = failure.replace(error) {
                     common.say(&format!("error: {earlier}"));

@@ -15,7 +15,7 @@ use crate::guide::PAGES;
   preftune guide labelling
   preftune guide settings | less")]
 pub struct Arguments {
-    /// The page; without it, all pages are listed
+    /// Page of the manual; if not given, all pages are listed
     #[arg(value_name = "PAGE", value_parser = PossibleValuesParser::new(PAGES.iter().map(|page| page.name)))]
     page: Option<String>,
 }

@@ -32,8 +32,8 @@ use crate::task::{Queries, Task};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
 ///
-/// The labels go to an append-only file of comparisons, each on the disk before the next is asked for.
-/// Run the same command again to go on where it stopped.
+/// Each label is appended to a file of comparisons, and is on the disk before the next question is asked. Run
+/// the same command again to resume.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune label --instructions sentiment
@@ -48,35 +48,35 @@ pub struct Arguments {
     /// Let the sentiment classifier that ships with the program choose
     #[arg(long, conflicts_with_all = ["terminal", "port", "instructions", "name"])]
     pub simulated: bool,
-    /// Let a program choose: it reads a line `{"query": "…", "responses": ["…", …]}` for each question, and answers
-    /// with the number of the best, from 0, on a line of its own
+    /// Let a program choose: it reads a line `{"query": "…", "responses": ["…", …]}` for each question, and
+    /// answers with the number of the best response, from 0, on a line of its own
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["simulated", "terminal", "port", "instructions", "name"])]
     pub labeler_command: Option<String>,
     /// Seconds that the program may take for an answer
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "labeler_command", value_parser = RangedU64ValueParser::<u64>::new().range(1..=86_400))]
     pub command_timeout: u64,
-    /// Ask at this terminal, one key an answer, in place of a browser
+    /// Ask at this terminal, with one key for each answer, instead of in a browser
     #[arg(long, conflicts_with = "port")]
     pub terminal: bool,
     /// The name of the person who answers at the terminal
     #[arg(long, value_name = "NAME", default_value = "me", requires = "terminal")]
     pub name: String,
-    /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
+    /// Port of the page, on this computer only; 0 takes the previous port, or any free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub port: u16,
-    /// What to choose, for people: sentiment, descriptiveness, or a text file
+    /// Instructions for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment")]
     pub instructions: PathBuf,
     /// The model whose responses are compared
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     pub model: PathBuf,
-    /// Queries, as `train-policy` takes them; without it, the story openings that ship
+    /// Queries, in a format that `train-policy` reads; the story openings for training if not given
     #[arg(long, value_name = "PATH")]
     pub queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
     #[arg(long, value_name = "FILE", requires = "simulated")]
     pub classifier: Option<PathBuf>,
-    /// Where the comparisons go; comparisons.jsonl in the run folder if not given
+    /// Output file of the comparisons; comparisons.jsonl in the run folder if not given
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -84,9 +84,9 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     comparisons: usize,
-    /// Lines of the file in which nobody could tell.
+    /// Number of lines in which a labeler could not tell which response is the best.
     undecided: usize,
-    /// Ties among a classifier's judgments that were made now.
+    /// Ties among the judgments that a classifier made in this call.
     #[serde(skip_serializing_if = "Option::is_none")]
     ties: Option<Ties>,
     left_out: LeftOut,
@@ -115,7 +115,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         .texts(&model.tokenizer, &mut left_out)?;
     Queries::Text(queries.clone()).tokens(&model, &task, &mut left_out)?;
     left_out.say("queries");
-    // Locked to the end, where there is one.
+    // The run folder, if there is one, stays locked to the end.
     let (_directory, out) = match &arguments.out {
         Some(path) => (None, path.clone()),
         None => {
@@ -161,7 +161,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }
 
-/// Has people choose, who answer while more questions are drawn.
+/// Asks people, who answer while responses for more questions are sampled.
 fn ask_people(
     session: &Session<'_>,
     name: &str,
@@ -194,7 +194,7 @@ fn ask_people(
     Ok(queue.into_inner().into_log())
 }
 
-/// Of more responses than there are keys, nobody can choose.
+/// Checks that there is a key for each response of a question.
 pub fn check_keys(settings: &Config) -> Result<()> {
     match settings.labels.responses_per_query {
         0..=9 => Ok(()),
@@ -205,10 +205,10 @@ pub fn check_keys(settings: &Config) -> Result<()> {
     }
 }
 
-/// More than anybody reads.
+/// Largest size of the instructions, in bytes: more than anybody reads.
 const LARGEST_INSTRUCTIONS_BYTES: u64 = 1 << 20;
 
-/// The instructions that ship under this name, or those in this file.
+/// Returns the instructions that ship under this name, or those of the file with this name.
 pub fn read_instructions(name: &Path) -> Result<String> {
     let shipped = name.to_str().and_then(instructions);
     let text =
@@ -219,7 +219,7 @@ pub fn read_instructions(name: &Path) -> Result<String> {
     }
 }
 
-/// Who chooses, and people by what, as a run folder remembers it.
+/// Returns what a run folder records of the labeler: its kind, and the hash of people's instructions.
 pub fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
     instructions.map_or(Ok(Input::named("labeler", "a classifier chooses")), |name| {
         let sha256 = files::sha256(read_instructions(name)?.as_bytes());
@@ -227,20 +227,21 @@ pub fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
     })
 }
 
-/// How people are to be asked.
+/// Returns the settings of the queue from which people answer.
 pub fn queue_settings(session: &Session<'_>) -> QueueSettings {
     let labels = &session.settings.labels;
     QueueSettings { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.seed }
 }
 
-/// The questions are drawn in another thread, so that this one may leave the terminal as it was.
+/// Asks at the terminal, while another thread samples responses, so that this thread may leave the terminal
+/// as it was.
 fn ask_at_terminal(labelling: &Labelling<'_>, queue: &SharedQueue, name: &str, instructions: &str) -> Result<()> {
     std::thread::scope(|scope| {
         let supply = scope.spawn(|| labelling.supply(queue));
         let screen = &mut std::io::stderr();
         let labeler = TerminalLabeler { name, instructions, queue, keys: Keys::of_standard_input(), screen };
         let asked = labeler.run(|| supply.is_finished());
-        // The person has left, so that no more questions are wanted.
+        // Once the person has left, no more questions are wanted.
         queue.with(LabelQueue::finish);
         let supplied = supply.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         asked.and(supplied)
@@ -250,7 +251,7 @@ fn ask_at_terminal(labelling: &Labelling<'_>, queue: &SharedQueue, name: &str, i
 #[cfg(feature = "web")]
 pub use crate::labels::web::LabelServer as Page;
 
-/// What stands for a page in a build without one.
+/// Placeholder of the page in a build without the feature `web`.
 #[cfg(not(feature = "web"))]
 pub struct Page;
 
@@ -263,7 +264,7 @@ impl Page {
 #[cfg(feature = "web")]
 pub fn open_page(queue: &Arc<SharedQueue>, instructions: &str, port: u16, common: &Common) -> Result<Page> {
     let page = Page::start(Arc::clone(queue), instructions, port)?;
-    // Whoever asked for quiet still needs the address.
+    // The address is needed with `--quiet`, too.
     Common { quiet: false, ..common.clone() }.say(&format!("open {}", page.url()));
     Ok(page)
 }

@@ -1,4 +1,4 @@
-//! The command line: reads arguments, calls the library, prints. No logic lives here.
+//! The command line, which reads arguments, calls the library and prints results.
 
 mod bench;
 mod common;
@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod eval;
 mod export;
+#[cfg(feature = "fetch")]
 mod fetch;
 mod guide;
 mod label;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
-use crate::platform::interrupt::outlive_file_size_limit;
+use crate::platform::signals::outlive_file_size_limit;
 pub use common::Common;
 
 /// Fine-tunes a language model from human preferences: people choose the best of several
@@ -53,6 +54,7 @@ enum Command {
     Eval(eval::Arguments),
     Report(report::Arguments),
     Export(export::Arguments),
+    #[cfg(feature = "fetch")]
     Fetch(fetch::Arguments),
     Pretrain(pretrain::Arguments),
     Sft(sft::Arguments),
@@ -64,7 +66,7 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// Runs the program and says how it went.
+/// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -90,6 +92,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Eval(arguments) => eval::run(arguments, common),
         Command::Export(arguments) => export::run(arguments, common),
         Command::Report(arguments) => report::run(arguments, common),
+        #[cfg(feature = "fetch")]
         Command::Fetch(arguments) => fetch::run(arguments, common),
         Command::Pretrain(arguments) => pretrain::run(arguments, common),
         Command::Sft(arguments) => sft::run(arguments, common),
@@ -107,7 +110,7 @@ mod tests {
     use super::*;
     use crate::guide::PAGES;
 
-    /// The words of a line of a shell, without redirections and comments.
+    /// Splits a line of a shell into words, without redirections and comments.
     fn words(line: &str) -> Vec<String> {
         let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
         for character in line.chars().chain([' ']) {
@@ -122,7 +125,7 @@ mod tests {
         words.into_iter().take_while(|word| !matches!(word.as_str(), "#" | "|" | ">" | "&&") && word != "…").collect()
     }
 
-    /// The commands of a text in Markdown that this program is to understand.
+    /// Returns the commands of this program in a text in Markdown.
     fn commands(text: &str) -> Vec<Vec<String>> {
         let (mut commands, mut set) = (Vec::new(), Vec::new());
         let mut is_shell = false;

@@ -7,7 +7,7 @@ use super::Common;
 use crate::config::{Config, Setting, preset, presets, settings};
 use crate::error::Result;
 
-/// List the presets, or show what one changes; or list all settings with their bounds
+/// List the presets, show how they differ, or list all settings with their bounds
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune presets
@@ -15,13 +15,13 @@ use crate::error::Result;
   preftune presets openai/sentiment paper/sentiment
   preftune presets --settings")]
 pub struct Arguments {
-    /// List every setting with its default, its bounds, and why it has these
+    /// List every setting with its default, its bounds and the reason for these bounds
     #[arg(long, conflicts_with = "first")]
     settings: bool,
-    /// Show what this preset changes of the defaults
+    /// Show how this preset differs from the defaults
     #[arg(value_name = "PRESET")]
     first: Option<String>,
-    /// Show instead how this one differs from the first
+    /// Show instead how this preset differs from the first
     #[arg(value_name = "OTHER")]
     second: Option<String>,
 }

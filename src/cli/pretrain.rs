@@ -20,8 +20,8 @@ use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Tex
 
 /// Train a language model on text, with its tokenizer
 ///
-/// Project Gutenberg files lose their header and footer. The last part of each text is held out
-/// and never trained on. Run the same command again to go on after an interruption.
+/// The header and footer of Project Gutenberg files are removed. The last part of each text is held out and
+/// never trained on. Run the same command again to resume after an interruption.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune pretrain books/ --out models/mine
@@ -31,13 +31,13 @@ pub struct Arguments {
     /// Text files, or folders of .txt files
     #[arg(required = true)]
     texts: Vec<PathBuf>,
-    /// Where the model goes, in Hugging Face layout
+    /// Output folder of the model, in Hugging Face layout
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A model to train further; without it a new one is begun
+    /// A model to train further; a new model if not given
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Store weights as f16: half the size
+    /// Store weights as f16, at half the size
     #[arg(long)]
     half: bool,
 }
@@ -100,7 +100,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         shown,
         sampling,
         seed: common.seed,
-        journal: directory.journal()?,
+        run_logs: directory.run_logs()?,
         interrupt: Interrupt::install()?,
         progress: common.progress(),
     };
@@ -128,7 +128,7 @@ fn print(
     common.print(&outcome, &text)
 }
 
-/// The run's tokenizer: trained once, then read, so that a resumed run has the same one.
+/// Returns the run's tokenizer, which is trained once and then read, so that a resumed run has the same one.
 fn trained_tokenizer(
     directory: &RunDirectory,
     texts: &Texts,
@@ -136,7 +136,7 @@ fn trained_tokenizer(
     common: &Common,
 ) -> Result<Tokenizer> {
     let path = &directory.path().join("tokenizer.json");
-    // Where no step was done, it may be of other texts.
+    // Before the first step, the tokenizer may be one of other texts.
     if files::exists(path)? && directory.has_work()? {
         return Tokenizer::from_json(&files::read(path)?, path);
     }

@@ -21,10 +21,10 @@ pub struct Arguments {
     /// The run folder
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The file of the page; report.html in the run folder if not given, which is written anew each time
+    /// Output file of the page; if not given, report.html in the run folder, which is replaced each time
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The curves alone, as one drawing
+    /// Output file of one SVG drawing with the curves alone
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -40,7 +40,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let own = arguments.run.join("report.html");
     let out = arguments.out.unwrap_or_else(|| own.clone());
     let report = read(&arguments.run)?;
-    // Both, before one is written.
+    // Both outputs are checked before one is written.
     let page = OutputFile::new_or_own(&out, &own)?;
     let drawing = arguments.svg.as_deref().map(OutputFile::new).transpose()?;
     page.write(report.to_html().as_bytes())?;
@@ -53,7 +53,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     common.print(&Outcome { report: out, svg }, &text)
 }
 
-/// Reads what the run left and writes its page; parts that are missing are left out.
+/// Writes the page of a run into its folder. Parts that the run does not have are left out.
 pub fn write(directory: &RunDirectory) -> Result<()> {
     let page = read(directory.path())?.to_html();
     files::write_atomically(&directory.report(), page.as_bytes())

@@ -23,19 +23,19 @@ use crate::task::Task;
   preftune sample --query \"The old captain set down his glass.\" -n 4
   preftune sample --model runs/demo-seed-1/policy/model --queries datasets/openings.txt --json")]
 pub struct Arguments {
-    /// `storyteller`, a folder in Hugging Face layout, or a model that was fetched
+    /// Model: `storyteller`, a folder in Hugging Face layout, or a model that was fetched
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
     /// A text to continue; may be repeated
     #[arg(long, value_name = "TEXT", conflicts_with = "queries")]
     query: Vec<String>,
-    /// Queries, as `train-policy` takes them; with neither, the story openings for training
+    /// Queries, in a format that `train-policy` reads; without --query and --queries, the story openings for training
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
-    /// Responses a query
+    /// Responses to each query
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     responses: u32,
-    /// Print responses whole, not only up to where they are cut
+    /// Print responses whole, not truncated
     #[arg(long)]
     whole: bool,
 }
@@ -77,19 +77,19 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         write_to_stdout(text.as_bytes())
     });
     if line_is_open && drawn.is_err() {
-        // What was drawn until then stays readable.
+        // The object is completed, so that what was printed stays readable.
         write_to_stdout(b"]}\n").ok();
     }
     left_out.say("queries");
     drawn
 }
 
-/// One response a line.
+/// Formats responses as text, one a line.
 fn lines(part: &Part<'_>, responses: &[String]) -> String {
     responses.iter().map(|response| one_line(&format!("{}{response}", part.query)) + "\n").collect()
 }
 
-/// Of one object a query, its part: that object is never whole in memory.
+/// Formats a part of the JSON object of a query, because the object is never whole in memory.
 fn json(part: &Part<'_>, responses: &[String]) -> Result<String> {
     let texts: Vec<String> = responses.iter().map(|text| Value::from(text.as_str()).to_string()).collect();
     let left_out = match part.left_out.is_empty() {
@@ -103,7 +103,7 @@ fn json(part: &Part<'_>, responses: &[String]) -> Result<String> {
     Ok(sanitize_json(&format!("{begin}{}{}", texts.join(","), if part.is_last { "]}\n" } else { "" })))
 }
 
-/// Line breaks as a sign, so that one response is one line.
+/// Replaces line breaks by a sign, so that one response is one line.
 pub fn one_line(text: &str) -> String {
     sanitize(text).replace("\n\n", " ⏎ ").replace('\n', " ⏎ ")
 }

@@ -14,13 +14,14 @@ use crate::models;
 use crate::platform::{Interrupt, files};
 use crate::run::OutputFolder;
 use crate::sanitize::sanitize_path;
+use crate::stages::ComparisonsFile;
 use crate::stages::{Supervised, fine_tune, fingerprint_of_file, fingerprint_of_question, read_comparisons};
 use crate::task::Task;
 
 /// Train a model on the responses that were chosen, without a reward
 ///
-/// Next-token training on the best response of each comparison: what a tuned model is to be better than. Run
-/// the same command again to go on after an interruption.
+/// Next-token training on the best response of each comparison is a baseline for tuned models. Run the same
+/// command again to resume after an interruption.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune sft runs/mine/comparisons.jsonl --run runs/mine/sft --out runs/mine/sft/model
@@ -29,13 +30,13 @@ pub struct Arguments {
     /// Comparisons, as `train-reward` takes them
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
-    /// The question whose answers count, of tasks of Label Studio with several pairwise questions
+    /// The question whose answers count, where Label Studio's tasks have several pairwise questions
     #[arg(long, value_name = "NAME")]
     question: Option<String>,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
-    /// Where the model goes, in Hugging Face layout
+    /// Output folder of the model, in Hugging Face layout
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -43,7 +44,8 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     examples: usize,
-    /// Mean negative log-likelihood of held-out chosen responses, nats a token; `None` if there are none.
+    /// Mean negative log-likelihood of held-out chosen responses before training, nats a token; `None` if
+    /// there are none.
     held_out_loss_before: Option<f64>,
     held_out_loss: Option<f64>,
     held_out_tokens: usize,
@@ -60,7 +62,8 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let task = Task::new(&settings.task, &model)?;
     let mut left_out = LeftOut::default();
     let question = arguments.question.as_deref();
-    let comparisons = read_comparisons((&arguments.comparisons, question), &model, &task, 1, &mut left_out)?;
+    let file = ComparisonsFile { path: &arguments.comparisons, question };
+    let comparisons = read_comparisons(file, &model, &task, 1, &mut left_out)?;
     let inputs = [models::fingerprint(&arguments.model)?, fingerprint_of_file("comparisons", &arguments.comparisons)?];
     let directory =
         common.run_directory("sft", &settings, inputs.into_iter().chain(fingerprint_of_question(question)))?;

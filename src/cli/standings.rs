@@ -1,19 +1,19 @@
-//! How contests ended, as tables and as JSON.
+//! Results of contests, as tables and as JSON.
 
 use serde::Serialize;
 
 use crate::data::LeftOut;
 use crate::eval::{Contest, Standing, TournamentResult};
 
-/// All contests of an evaluation.
+/// Results of all contests of an evaluation.
 #[derive(Serialize)]
 pub struct Standings {
     pub labeler: String,
-    /// Different ones, that the pairs are about.
+    /// Number of different queries in the pairs.
     queries: usize,
     contestants: Vec<Standing>,
     contests: Vec<Outcome>,
-    /// Of the queries.
+    /// Counts of the queries that were left out or truncated.
     left_out: LeftOut,
 }
 
@@ -59,7 +59,7 @@ impl Standings {
         }
     }
 
-    /// Two tables: who was preferred to whom, and what each contestant is.
+    /// Formats two tables: the results of the contests, and KL and score of each contestant.
     pub fn to_text(&self) -> String {
         let percent = |rate: f64| format!("{:.1}%", 100.0 * rate);
         let interval = |low: f64, high: f64| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high);
@@ -79,7 +79,7 @@ impl Standings {
         let contests = table(&heading, 2, &self.contests.iter().map(contest).collect::<Vec<_>>());
         let scored = self.contestants.iter().any(|one| one.score.is_some());
         let contestant = |one: &Standing| {
-            // The reference's own is 0, of either sign.
+            // The reference has a KL of 0 from itself, but for rounding, which may give it either sign.
             let kl = format!("{:.2}", if one.kl.abs() < 0.005 { 0.0 } else { one.kl });
             let score = one.score.map_or_else(String::new, |score| format!("{score:.2}"));
             let penalized = one.valid.map_or_else(String::new, |valid| percent(1.0 - valid));
@@ -92,7 +92,7 @@ impl Standings {
     }
 }
 
-/// Columns as wide as they must be: the first `words` begin, the others end where their heading does.
+/// Formats a table whose first `words` columns are aligned to the left and whose other columns to the right.
 fn table(heading: &[&str], words: usize, rows: &[Vec<String>]) -> String {
     let heading: Vec<String> = heading.iter().map(|name| (*name).into()).collect();
     let lines: Vec<&Vec<String>> = std::iter::once(&heading).chain(rows).collect();

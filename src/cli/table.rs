@@ -20,7 +20,7 @@ use crate::stages::{StyleExperiment, Table, Tuned};
 #[derive(Serialize)]
 struct Outcome {
     reward_models: Vec<Fit>,
-    /// Ties among the labels that were made now.
+    /// Ties among the labels that this call made.
     label_ties: Ties,
     #[serde(flatten)]
     standings: Standings,
@@ -34,7 +34,7 @@ struct Outcome {
 #[derive(Serialize)]
 struct Fit {
     labels: usize,
-    /// On comparisons of queries that it was not fitted to.
+    /// Accuracy on comparisons of queries that the reward model was not trained on.
     held_out_accuracy: Option<f64>,
     held_out_accuracy_low: Option<f64>,
     held_out_accuracy_high: Option<f64>,

@@ -1,4 +1,4 @@
-//! `preftune train`: both loops together.
+//! `preftune train`: labels, reward model and policy, in rounds.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::sanitize::sanitize_path;
 use crate::stages::{LabelSource, RoundOutcome, Rounds, Session, fingerprint_if_given, open_log, read_queries};
 use crate::task::{Queries, Task};
 
-/// Label, fit a reward model, tune, and again from the tuned policy, in rounds
+/// Label, train a reward model and tune the policy, in rounds
 ///
-/// In each round the policy as it is then continues queries, a labeler chooses, the reward model is fitted
-/// anew from the pretrained model to all labels so far, and the policy trains on. With train.rounds=1, all
-/// labels come first. Run the same command again to go on after an interruption.
+/// In each round, the current policy continues queries, a labeler chooses, the reward model is trained anew
+/// from the pretrained model on all labels so far, and the policy is trained further. With train.rounds=1,
+/// all labels come first. Run the same command again to resume after an interruption.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune train --run runs/rounds --out runs/rounds/model
@@ -34,40 +34,40 @@ use crate::task::{Queries, Task};
   preftune train --ask --go-on-after 60 --out models/taste
   preftune train --set train.rounds=20 --set train.labels=falling --out models/online")]
 pub struct Arguments {
-    /// Ask people, in a browser, in place of the sentiment classifier
+    /// Ask people, in a browser, instead of the sentiment classifier
     #[arg(long)]
     ask: bool,
-    /// Minutes after which a round goes on with the labels that there are, at least two; if not given, it
-    /// waits for all
+    /// Minutes after which a round continues with the labels that it has, at least two; if not given, it
+    /// waits for all labels
     #[arg(long, value_name = "MINUTES", requires = "ask", value_parser = clap::value_parser!(u64).range(..=MOST_MINUTES))]
     go_on_after: Option<u64>,
-    /// What to choose, for people: sentiment, descriptiveness, or a text file
+    /// Instructions for people: sentiment, descriptiveness, or a text file
     #[arg(long, value_name = "NAME|FILE", default_value = "sentiment", requires = "ask")]
     instructions: PathBuf,
-    /// The port of the page, on this computer only; 0 is the one it had before, or any that is free
+    /// Port of the page, on this computer only; 0 takes the previous port, or any free one
     #[arg(long, value_name = "PORT", default_value_t = 0, requires = "ask")]
     port: u16,
-    /// The pretrained model: where the policy starts, and what it is kept near
+    /// The pretrained model: the policy starts from it, and the KL penalty keeps the policy near it
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
-    /// Queries, as `train-policy` takes them
+    /// Queries, in a format that `train-policy` reads; the story openings for training if not given
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Judge with this classifier in place of the shipped one (see train-labeler)
     #[arg(long, value_name = "FILE", conflicts_with = "ask")]
     classifier: Option<PathBuf>,
-    /// Where the tuned model goes, in Hugging Face layout
+    /// Output folder of the tuned model, in Hugging Face layout
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
-/// Ten years.
+/// Ten years, in minutes.
 const MOST_MINUTES: u64 = 5_256_000;
 
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
-    /// Of the queries.
+    /// Counts of the queries that were left out or truncated.
     left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     reward_model: PathBuf,
@@ -117,14 +117,14 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     common.print(&Outcome { rounds, left_out, reward_model, out: arguments.out.clone() }, &text)
 }
 
-/// All rounds with the same page in front of people, which stays open between them.
+/// Runs all rounds with one page for people, which stays open between rounds.
 fn ask_people(loops: &Rounds<'_>, arguments: &Arguments, common: &Common) -> Result<(Policy, Vec<RoundOutcome>)> {
     let Session { settings, interrupt, .. } = loops.session;
     label::check_keys(settings)?;
     let instructions = label::read_instructions(&arguments.instructions)?;
     let mut queue = LabelQueue::new(open_log(&loops.directory.comparisons())?, label::queue_settings(&loops.session));
     queue.attach_stop_switch(interrupt.clone());
-    // Until the first round begins.
+    // Labelers wait until the first round begins.
     queue.begin_round(0, true);
     let queue = Arc::new(SharedQueue::new(queue));
     let page = label::open_page(&queue, &instructions, arguments.port, common)?;

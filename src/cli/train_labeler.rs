@@ -16,8 +16,7 @@ use crate::sanitize::sanitize_path;
 
 /// Train the classifier by which the simulated labeler judges
 ///
-/// A random tenth of the sentences is held out and never trained on; the accuracy on it is
-/// printed.
+/// A random tenth of the sentences is held out and never trained on; the accuracy on this tenth is printed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune train-labeler --positive pos.txt --negative neg.txt --out classifier.json
@@ -26,13 +25,13 @@ pub struct Arguments {
     /// Sentences that a labeler should like, one a line
     #[arg(long, value_name = "FILE")]
     positive: PathBuf,
-    /// Sentences that it should not, one a line
+    /// Sentences that a labeler should not like, one a line
     #[arg(long, value_name = "FILE")]
     negative: PathBuf,
-    /// Where the sentences come from, kept in the classifier
+    /// Source of the sentences, recorded in the classifier
     #[arg(long, value_name = "TEXT", default_value = "")]
     source: String,
-    /// Where the classifier goes
+    /// Output file of the classifier
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

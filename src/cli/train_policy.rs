@@ -24,7 +24,7 @@ use crate::task::{CommandScorer, Scorer};
 
 /// Tune a model towards a reward model, by PPO with a KL penalty
 ///
-/// Run the same command again to go on after an interruption.
+/// Run the same command again to resume after an interruption.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune train-reward comparisons.jsonl --out reward
@@ -35,21 +35,21 @@ pub struct Arguments {
     /// The reward model, as `train-reward` writes it
     #[arg(long, value_name = "DIR", required_unless_present = "reward_command")]
     reward: Option<PathBuf>,
-    /// A program that scores in its place: it reads a line `{"query": "…", "responses": ["…"]}` for each response,
-    /// and answers with a list of one number, such as [0.5], on a line of its own
+    /// A program that scores instead of a reward model: it reads a line `{"query": "…", "responses": ["…"]}`
+    /// for each response, and answers with a list of one number, such as [0.5], on a line of its own
     #[arg(long, value_name = "COMMAND", conflicts_with = "reward")]
     reward_command: Option<String>,
     /// Seconds that the program may take for an answer
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "reward_command", value_parser = RangedU64ValueParser::<u64>::new().range(1..=86_400))]
     command_timeout: u64,
-    /// The pretrained model: where the policy starts, and what it is kept near
+    /// The pretrained model: the policy starts from it, and the KL penalty keeps the policy near it
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
-    /// Queries: a file with one a line, or JSONL; a label file of the original; a folder of books;
-    /// without it, the story openings that ship for training
+    /// Queries: a file with one a line, or JSONL; a label file of the original; or a folder of books. If not
+    /// given, the story openings for training
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
-    /// Where the tuned model goes, in Hugging Face layout
+    /// Output folder of the tuned model, in Hugging Face layout
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

@@ -14,53 +14,54 @@ use crate::models;
 use crate::platform::{Interrupt, files};
 use crate::run::OutputFolder;
 use crate::sanitize::sanitize_path;
+use crate::stages::ComparisonsFile;
 use crate::stages::{
     fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, read_comparisons, read_queries, train_reward,
 };
 use crate::task::Task;
 
-/// Fit a reward model to comparisons
+/// Train a reward model on comparisons
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune label --simulated --out comparisons.jsonl
   preftune train-reward comparisons.jsonl --out reward")]
 pub struct Arguments {
-    /// Comparisons, as `label` writes them; pairs of TRL or Anthropic HH, tasks of Label Studio; or a label
-    /// file of the original, such as labels/sentiment once it was fetched
+    /// Comparisons, as `label` writes them; pairs of TRL or Anthropic HH; tasks of Label Studio; or a label
+    /// file of the original, such as labels/sentiment after it was fetched
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
-    /// The question whose answers count, of tasks of Label Studio with several pairwise questions
+    /// The question whose answers count, where Label Studio's tasks have several pairwise questions
     #[arg(long, value_name = "NAME")]
     question: Option<String>,
     /// The pretrained model to start from
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
-    /// Queries whose responses have mean reward 0 and variance 1, as `train-policy` takes them; the
-    /// comparisons' own if not given
+    /// Queries, in a format that `train-policy` reads, on whose responses the reward is normalized to mean 0 and
+    /// variance 1; those of the comparisons if not given
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
-    /// Where the reward model goes
+    /// Output folder of the reward model
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 #[derive(Serialize)]
 struct Outcome {
-    /// `None` where no comparison was held out.
+    /// Accuracy on held-out comparisons; `None` if none was held out.
     held_out_accuracy: Option<f64>,
-    /// The 95% interval around it.
+    /// Lower end of the 95% confidence interval of `held_out_accuracy`.
     held_out_accuracy_low: Option<f64>,
     held_out_accuracy_high: Option<f64>,
     held_out_loss: Option<f64>,
     /// Accuracy of guessing.
     chance: f64,
-    /// Whether the interval lies beside it.
+    /// True if the confidence interval excludes the accuracy of guessing.
     differs_from_guessing: bool,
     comparisons: usize,
     held_out_comparisons: usize,
-    /// Of the comparisons.
+    /// Counts of the comparisons that were left out or truncated.
     left_out: LeftOut,
-    /// Of the queries that were given.
+    /// Counts of the queries of `--queries` that were left out or truncated.
     queries_left_out: LeftOut,
     gain: f64,
     bias: f64,
@@ -75,7 +76,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let model = models::open(&arguments.model, &device)?;
     let task = Task::new(&settings.task, &model)?;
     let (mut left_out, mut queries_left_out) = (LeftOut::default(), LeftOut::default());
-    let from = (arguments.comparisons.as_path(), arguments.question.as_deref());
+    let from = ComparisonsFile { path: &arguments.comparisons, question: arguments.question.as_deref() };
     let comparisons = read_comparisons(from, &model, &task, 2, &mut left_out)?;
     let queries = match &arguments.queries {
         path @ Some(_) => {

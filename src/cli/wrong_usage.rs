@@ -1,4 +1,5 @@
-//! Arguments that are refused. They may hold anything, and are shown so that they steer no terminal.
+//! Messages about wrong arguments. Arguments may hold anything, and are shown so that they do not steer a
+//! terminal.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -17,7 +18,7 @@ pub(super) fn report(error: clap::Error) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match error.kind() {
         ErrorKind::InvalidUtf8 => return report_failure(&not_utf8(&arguments)),
-        // Only of the arguments as they are shown is the refusal, with clap's colours, harmless as well.
+        // clap's coloured message is harmless only if it is made of the arguments as they are shown.
         kind if error.use_stderr() => match refusal(arguments.iter().map(as_shown)) {
             Some(shown) if shown.kind() == kind => shown.print().ok(),
             _ => write!(std::io::stderr(), "{}", sanitize(&error.render().to_string())).ok(),
@@ -27,7 +28,7 @@ pub(super) fn report(error: clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// The argument that would have to be text.
+/// Names the argument that is not UTF-8, though it has to be text.
 fn not_utf8(arguments: &[OsString]) -> Error {
     let is_read_with_texts_up_to = |count: &usize| {
         let (texts, rest) = arguments.split_at(*count);
@@ -41,7 +42,7 @@ fn not_utf8(arguments: &[OsString]) -> Error {
     Error::usage(what, "write it as UTF-8; only paths may be anything else")
 }
 
-/// The last of these arguments, which is not UTF-8, with the option that it belongs to.
+/// Describes the last of these arguments, which is not UTF-8, with the option that it belongs to.
 fn named(arguments: &[OsString]) -> String {
     let mut last = arguments.iter().rev().map(|argument| argument.to_string_lossy());
     let (value, before) = (last.next().unwrap_or_default(), last.next().unwrap_or_default());

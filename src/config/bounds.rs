@@ -1,7 +1,7 @@
-//! Between which bounds every number and text among the settings lies, and why.
+//! The bounds of every number and text among the settings, with their reasons.
 //!
-//! A bound is far from what anybody trains with. It is there so that a slip of the finger is an error before
-//! the work, and no hour of silence, no machine without memory, and no number that is not finite.
+//! A bound is far from what anybody trains with: a typing mistake becomes an error before the work, and not an
+//! endless run, a machine out of memory or a number that is not finite.
 
 use std::fmt;
 
@@ -22,27 +22,27 @@ pub enum Range {
     Number(f64, f64),
     /// A number, neither end included.
     Inside(f64, f64),
-    /// A text of so many bytes.
+    /// A text, by its length in bytes, both ends included.
     Bytes(usize, usize),
 }
 
 /// The bounds of one setting.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bounds {
-    /// Such as `policy.kl.target`.
+    /// Key of the setting, such as `policy.kl.target`.
     #[serde(skip)]
     pub key: &'static str,
     pub range: Range,
-    /// Why not more, or less.
+    /// Reason for the bounds.
     pub why: &'static str,
 }
 
-/// Updates, steps, and steps between two of anything: as many as a count of their rows stays exact.
+/// Largest number of updates or steps, or of steps between two events; a count of their rows stays exact.
 const COUNT: u64 = 1_000_000_000_000;
 const COUNT_WHY: &str = "a longer run would not end in a lifetime";
 const OFTEN_WHY: &str = "1 is after every step, and the largest value is never";
 
-/// Rows of a batch.
+/// Largest number of rows in a batch.
 const ROWS: u64 = 65_536;
 const ROWS_WHY: &str = "a batch is kept in memory";
 const PASS_WHY: &str = "a pass holds a batch at most";
@@ -85,7 +85,7 @@ const fn learning_rate(key: &'static str) -> Bounds {
     number(key, 1e-30, 1.0, RATE_WHY)
 }
 
-/// Those of all settings that are numbers or texts, in the order of the sections.
+/// Bounds of all settings that are numbers or texts, in the order of the sections.
 pub const BOUNDS: &[Bounds] = &[
     whole("task.query_length_tokens", 1, TOKENS, TOKENS_WHY),
     bytes("task.query_end_token", 0, TOKEN_BYTES, TOKEN_WHY),
@@ -166,22 +166,22 @@ pub const BOUNDS: &[Bounds] = &[
     ),
 ];
 
-/// The bounds of the setting called `key`; `None` for one that is chosen from a list, or true or false.
+/// Returns the bounds of the setting `key`; `None` for a setting that is chosen from a list, or true or false.
 pub fn bounds_of(key: &str) -> Option<&'static Bounds> {
     BOUNDS.iter().find(|bounds| bounds.key == key)
 }
 
-/// A setting, as a list shows it.
+/// An entry in a list of settings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Setting {
     pub key: String,
-    /// As TOML.
+    /// Default value, as TOML.
     pub default: String,
     #[serde(flatten)]
     pub bounds: Option<&'static Bounds>,
 }
 
-/// All settings there are.
+/// Lists all settings.
 ///
 /// # Errors
 /// None with the defaults.
@@ -201,10 +201,10 @@ pub(super) fn check(config: &Config) -> Result<()> {
     check_by(config, Range::contains)
 }
 
-/// The same for settings that were in use before there were bounds: what counts something is not too little.
+/// Checks the settings of a run, which may be from before there were bounds: only that whole numbers are not too small.
 ///
 /// # Errors
-/// As [`check`].
+/// The errors of [`check`].
 pub(super) fn check_recorded(config: &Config) -> Result<()> {
     check_by(config, |range, value| match (range, value) {
         (Range::Whole(least, _), Value::Integer(whole)) => i128::from(*whole) >= i128::from(*least),
@@ -255,10 +255,10 @@ impl fmt::Display for Range {
     }
 }
 
-/// Characters of a value that an error shows.
+/// Largest number of characters of a value that an error shows.
 const SHOWN: usize = 60;
 
-/// A value as an error shows it: not all of a long text.
+/// Formats a value for an error, with only the start of a long text.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Float(number) => short(*number),
@@ -270,7 +270,7 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// At most so many characters of a text.
+/// Returns at most `most` characters of a text.
 pub(super) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -278,13 +278,13 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// With a power of ten where digits would be many.
+/// Formats a number, with a power of ten where it would have many digits.
 fn short(number: f64) -> String {
     let size = number.abs();
     if number == 0.0 || (1e-3..1e7).contains(&size) { number.to_string() } else { format!("{number:e}") }
 }
 
-/// Such as 1,000,000.
+/// Formats a number with grouped digits, such as 1,000,000.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let place = |(index, digit): (usize, char)| {
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
     use crate::config::presets;
 
-    /// The doc comment of each field of the sections, by its key.
+    /// Returns the doc comment of each field of the sections, by the field's key.
     fn documentation() -> Vec<(String, String)> {
         let mut section = "";
         let (mut comment, mut found) = (String::new(), Vec::new());

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-/// The value of a key such as `policy.kl.target`.
+/// Finds the value of a key such as `policy.kl.target`.
 pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     match table.get(section)? {
@@ -11,7 +11,7 @@ pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
-/// Every key of a table and of those in it, with its sections.
+/// Lists every key of a table and of the tables in it, with its sections.
 pub(super) fn keys(table: &Table) -> Vec<String> {
     let mut found = Vec::new();
     collect_keys(table, "", &mut found);
@@ -28,7 +28,7 @@ fn collect_keys(table: &Table, section: &str, keys: &mut Vec<String>) {
     }
 }
 
-/// A key inside a section; the empty section is the whole file.
+/// Joins a section and a name to a key; the empty section is the whole file.
 pub(super) fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.to_string() } else { format!("{section}.{name}") }
 }

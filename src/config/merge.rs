@@ -1,4 +1,4 @@
-//! Laying partial TOML tables over the defaults, with messages that name key and layer.
+//! Merging of partial TOML tables into the defaults, with errors that name key and layer.
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -11,23 +11,23 @@ use crate::format_version::{FormatVersion, NEWER_HINT, NEWEST_VERSION};
 
 const SET_EXAMPLE: &str = "settings look like: --set policy.learning_rate=1e-4";
 
-/// Sections in sections that a key may name: none has as many.
+/// Largest number of nested sections in a key; no setting has as many.
 const MOST_SECTIONS: usize = 8;
 
-/// Characters of a layer's name, of a key, and of what is wrong with TOML that an error shows.
+/// Largest numbers of characters that an error shows: of a layer's name or a key, and of an error in TOML.
 const SHOWN: usize = 100;
 const SHOWN_OF_TOML: usize = 400;
 
-/// Below this similarity (Jaro-Winkler, 0 to 1) a key is not worth suggesting.
+/// Least similarity (Jaro-Winkler, 0 to 1) at which a key is suggested.
 const WORTH_SUGGESTING: f64 = 0.7;
 
-/// The settings so far, as a table in which every key there is has a value.
+/// The settings so far, as a table in which every key has a value.
 pub(super) struct Settings {
     table: Table,
     known_keys: Vec<String>,
 }
 
-/// Some changes on their way into the settings.
+/// The source of changes to the settings, and the keys that it may change.
 struct Layer<'a> {
     origin: &'a str,
     known_keys: &'a [String],
@@ -40,15 +40,15 @@ impl Settings {
         Ok(Self { known_keys: keys(&table), table })
     }
 
-    /// Lays `changes` over the settings; `origin` is named in errors.
+    /// Applies `changes` to the settings; `origin` is named in errors.
     pub(super) fn change(&mut self, origin: &str, changes: Table) -> Result<()> {
         let origin = &shortened(origin, SHOWN);
         Layer { origin, known_keys: &self.known_keys }.overlay(&mut self.table, changes, "")?;
-        // Read here and not only at the end: now it is known which layer is to blame.
+        // The settings are read after each layer, so that the error names the layer that caused it.
         self.config().map(drop).map_err(|error| Error::usage(format!("{origin}: {error}"), error.hint()))
     }
 
-    /// The keys with another value there, each as `key old → new`.
+    /// Lists the keys whose value in `new` differs, each as `key old → new`.
     pub(super) fn differences(&self, new: &Self) -> Vec<String> {
         let values = self.known_keys.iter().map(|key| (key, find(&self.table, key), find(&new.table, key)));
         let differing = values.filter(|(_, old, new)| old != new);
@@ -122,7 +122,7 @@ pub(super) fn parse_layer(origin: &str, text: &str) -> Result<Table> {
     fault.map_or(Ok(table), |fault| Err(Error::usage(format!("{origin}: {fault}"), NEWER_HINT)))
 }
 
-/// The line that tells the version of the format.
+/// Returns the line with the version of the format.
 pub(super) fn version_line() -> String {
     format!("version = {NEWEST_VERSION}")
 }
@@ -143,13 +143,14 @@ pub(super) fn parse_set(set: &str) -> Result<Table> {
     Ok(table)
 }
 
-/// The key itself first, then its section: people misplace a key more often than they misspell it.
+/// Puts a key's name before its section, because people misplace a key more often than they misspell it.
 fn sort_key(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     format!("{name} {section}")
 }
 
-/// Every whole number among the settings counts something.
+/// Checks that a new value has the type of the old one, and that a whole number, which always counts something,
+/// is not negative.
 fn fits(old: &Value, new: &Value) -> bool {
     old.same_type(new) && new.as_integer().is_none_or(|count| count >= 0)
 }

@@ -22,29 +22,29 @@ pub use sections::{
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What is written, and when a response counts.
+    /// Queries, responses, and which responses are valid.
     pub task: Task,
     /// The comparisons that are collected.
     pub labels: Labels,
-    /// Fitting the reward model.
+    /// Training of the reward model.
     pub reward: Reward,
-    /// Training the policy.
+    /// Training of the policy.
     pub policy: Policy,
-    /// What stops a policy run by itself.
+    /// Limits at which a policy run stops by itself.
     pub health: Health,
-    /// Both loops together.
+    /// Rounds of labeling, reward training and policy training.
     pub train: Train,
-    /// Training a language model from text.
+    /// Training of a language model on text.
     pub pretrain: Pretrain,
-    /// Training one on the responses that were chosen.
+    /// Supervised fine-tuning on the chosen responses.
     pub sft: Sft,
-    /// Judging a policy.
+    /// Evaluation of a policy.
     pub eval: Eval,
 }
 
 impl Config {
-    /// The settings that a run was begun with, as [`Self::to_toml`] wrote them. They may be from before there
-    /// were bounds, so that numbers may be larger. `origin` is named in errors.
+    /// Reads the settings of a run, as [`Self::to_toml`] wrote them. Settings from before there were bounds may
+    /// have larger numbers. `origin` is named in errors.
     ///
     /// # Errors
     /// [`Error::Usage`] for a key that does not exist, a value of the wrong type, and a count that is too
@@ -57,10 +57,10 @@ impl Config {
         Ok(config)
     }
 
-    /// The same of a run's own file, which nobody typed.
+    /// Reads the settings from a run's own file, which this program wrote.
     ///
     /// # Errors
-    /// [`Error::Input`] in the place of [`Error::Usage`].
+    /// The errors of [`Self::recorded`], with [`Error::Input`] in place of [`Error::Usage`].
     pub fn of_run(path: &Path, text: &str) -> Result<Self> {
         Self::recorded(&path.display().to_string(), text).map_err(|error| match error {
             Error::Usage { what, hint } => Error::input(path, what, hint),
@@ -68,7 +68,7 @@ impl Config {
         })
     }
 
-    /// The defaults, changed by each layer in turn, then by each of `sets`; validated.
+    /// Returns the defaults, changed by each layer in turn and then by each of `sets`, after validating them.
     ///
     /// A layer is a name for messages ("preset quick", a path) and TOML text with the settings that
     /// differ. A set is `policy.learning_rate=1e-4`: any TOML value, or a word without quotes.
@@ -89,15 +89,15 @@ impl Config {
         Ok(config)
     }
 
-    /// What differs in `new`, each as `key old → new`.
+    /// Lists the settings that differ in `new`, each as `key old → new`.
     ///
     /// # Errors
-    /// As [`Self::to_toml`].
+    /// The errors of [`Self::to_toml`].
     pub fn differences(&self, new: &Self) -> Result<Vec<String>> {
         Ok(merge::Settings::new(self)?.differences(&merge::Settings::new(new)?))
     }
 
-    /// All settings as TOML text, with the version of the format, that [`Config::layered`] reads back.
+    /// Returns all settings as TOML text with the version of the format, which [`Config::layered`] reads back.
     ///
     /// # Errors
     /// [`Error::Failed`] for a number beyond 2⁶³, which TOML does not have.

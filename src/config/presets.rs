@@ -23,25 +23,25 @@ const PRESETS: &[(&str, &str)] = &[
 /// One preset.
 #[derive(Debug, Clone, Copy)]
 pub struct Preset {
-    /// What `--preset` takes.
+    /// Name of the preset for `--preset`.
     pub name: &'static str,
-    /// TOML: what differs from the defaults.
+    /// TOML text of the settings that differ from the defaults.
     pub text: &'static str,
 }
 
 impl Preset {
-    /// What it is for: the comment that its file begins with.
+    /// Returns the purpose of the preset: the comment that its file begins with.
     pub fn description(&self) -> String {
         let lines = self.text.lines().map_while(|line| line.strip_prefix("# "));
         lines.collect::<Vec<_>>().join(" ")
     }
 
-    /// As a layer for [`Config::layered`].
+    /// Returns the preset as a layer for [`Config::layered`].
     pub fn layer(&self) -> (String, String) {
         (format!("preset {}", self.name), self.text.to_string())
     }
 
-    /// The defaults, changed by this preset.
+    /// Returns the defaults, changed by this preset.
     ///
     /// # Errors
     /// None with the presets that ship.
@@ -50,15 +50,15 @@ impl Preset {
     }
 }
 
-/// The presets there are.
+/// Lists all presets.
 pub fn presets() -> impl Iterator<Item = Preset> {
     PRESETS.iter().map(|&(name, text)| Preset { name, text })
 }
 
-/// The preset of a name.
+/// Returns the preset of this name.
 ///
 /// # Errors
-/// [`Error::Usage`] that lists the presets there are.
+/// [`Error::Usage`] that lists all presets, for an unknown name.
 pub fn preset(name: &str) -> Result<Preset> {
     presets().find(|preset| preset.name == name).ok_or_else(|| {
         let known: Vec<&str> = presets().map(|preset| preset.name).collect();
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(all, presets().count());
     }
 
-    /// `launch.py`, as the numbers stand in it.
+    /// Compares the presets with the numbers in the original's `launch.py`.
     #[test]
     fn the_originals_numbers_come_out() {
         let numbers = |name: &str| {
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// Episodes in all, and optimizer steps of reward learning: derived in the original.
+    /// Compares the numbers of episodes and of optimizer steps of reward training, which the original derives.
     #[test]
     fn the_originals_schedules_come_out() {
         let shape = |name: &str| {

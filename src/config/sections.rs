@@ -3,31 +3,32 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is continued, and where a continuation ends.
+/// Queries and responses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Task {
-    /// Tokens of a query, at most. Original: 64. From 1 to 1,048,576.
+    /// Largest number of tokens of a query. Original: 64. From 1 to 1,048,576.
     pub query_length_tokens: usize,
-    /// What stays of a longer query. Original: its start.
+    /// Part of a longer query that is kept. Original: its start.
     pub long_queries: LongQueries,
-    /// A query ends after the last such token in it, if there is one; none if empty. Original: none
-    /// for texts of one's own; `\n` for news. A text of 0 to 256 bytes.
+    /// Token after whose last occurrence a query ends, if it occurs; empty for none. Original: none for the
+    /// user's own texts, `\n` for news. A text of 0 to 256 bytes.
     pub query_end_token: String,
-    /// What the policy, not the reward model, reads before each query. Original: none.
-    /// A text of 0 to 65,536 bytes.
+    /// Text that the policy, but not the reward model, reads before each query. Original: none. A text of 0 to
+    /// 65,536 bytes.
     pub query_prefix: String,
-    /// And after it; `\n\nTL;DR:` in the original's summarization. A text of 0 to 65,536 bytes.
+    /// Text that the policy, but not the reward model, reads after each query. Original: `\n\nTL;DR:` for
+    /// summarization. A text of 0 to 65,536 bytes.
     pub query_suffix: String,
-    /// Every response is sampled in full. Original: 24. From 1 to 1,048,576.
+    /// Number of tokens of every response, all of which are sampled. Original: 24. From 1 to 1,048,576.
     pub response_length_tokens: usize,
-    /// Divides the logits, in sampling and in log-probabilities. Original: 0.7. From 0.001 to 1000.
+    /// Divisor of the logits, in sampling and in log-probabilities. Original: 0.7. From 0.001 to 1000.
     pub temperature: f64,
-    /// The token after which a response is cut. Original: `.` A text of 1 to 256 bytes.
+    /// The token after which a response is truncated. Original: `.` A text of 1 to 256 bytes.
     pub truncate_token: String,
-    /// The first index at which that token counts. Original: 16. From 0 to 1,048,575.
+    /// The first index in a response at which the truncate token counts. Original: 16. From 0 to 1,048,575.
     pub truncate_after_tokens: usize,
-    /// The score of a response that cannot be cut. Original: −1. From -10000 to 10000.
+    /// The score of a response that cannot be truncated. Original: −1. From -10000 to 10000.
     pub penalty_score: f64,
 }
 
@@ -48,7 +49,7 @@ impl Default for Task {
     }
 }
 
-/// Which part of a query that is too long is read.
+/// The part of a too long query that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LongQueries {
@@ -58,17 +59,17 @@ pub enum LongQueries {
     KeepEnd,
 }
 
-/// How comparisons are made.
+/// Collection of comparisons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Labels {
-    /// Judgments to make. Original: 4992 used. From 2 to 1,000,000.
+    /// Number of comparisons to collect. Original: 4992 used. From 2 to 1,000,000.
     pub comparisons: usize,
-    /// Responses to choose from. Original: 4. From 2 to 256.
+    /// Number of responses to choose from. Original: 4. From 2 to 256.
     pub responses_per_query: usize,
     /// Share of the queries kept for held-out accuracy. The original held out none. Between 0 and 1.
     pub held_out_fraction: f64,
-    /// Share of the questions that people are asked a second time, for how far they agree. From 0 to 1.
+    /// Share of the questions that people are asked a second time, to measure how far they agree. From 0 to 1.
     pub repeated_fraction: f64,
 }
 
@@ -78,32 +79,31 @@ impl Default for Labels {
     }
 }
 
-/// Reward learning.
+/// Training of the reward model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reward {
-    /// Falls linearly to 0. Original: 5e-5. From 1e-30 to 1.
+    /// Learning rate at the start, which falls linearly to 0. Original: 5e-5. From 1e-30 to 1.
     pub learning_rate: f64,
-    /// The first so many comparisons of a file train, and those of other queries after them measure;
-    /// with 0, `labels.held_out_fraction` decides. Original: 4992, and no measuring.
-    /// From 0 to 1,000,000,000,000.
+    /// Number of comparisons at the start of a file that train; later ones of other queries are held out. With
+    /// 0, `labels.held_out_fraction` decides. Original: 4992, and none held out. From 0 to 1,000,000,000,000.
     pub train_comparisons: usize,
     /// Comparisons a step. Original: 32. From 1 to 65,536.
     pub batch_size: usize,
     /// Responses on which rewards are normalized. Original: 256, rounded up to 512. From 2 to 65,536.
     pub normalize_samples: usize,
-    /// Normalize before training. Original: true.
+    /// Normalization of rewards before training. Original: true.
     pub normalize_before: bool,
-    /// Normalize after training. Original: true.
+    /// Normalization of rewards after training. Original: true.
     pub normalize_after: bool,
-    /// Comparisons in one backward pass, at most: halved until it fits. Changes memory, not results.
-    /// From 1 to 65,536.
+    /// Largest number of comparisons in a micro-batch, halved until it fits the memory. Changes memory, not
+    /// results. From 1 to 65,536.
     pub micro_batch_size: usize,
-    /// As in `policy`. Original: false.
+    /// Recomputation of activations in the backward pass instead of keeping them, as in `policy`. Original: false.
     pub gradient_checkpointing: bool,
-    /// Original: 1e-5. From 1e-12 to 10.
+    /// ε of Adam. Original: 1e-5. From 1e-12 to 10.
     pub adam_epsilon: f64,
-    /// `tensorflow` or `pytorch`. Original: tensorflow.
+    /// Form of Adam: `tensorflow` or `pytorch`. Original: tensorflow.
     pub adam: AdamForm,
     /// From 1 to 1,000,000,000,000.
     pub checkpoint_every_steps: usize,
@@ -127,11 +127,11 @@ impl Default for Reward {
     }
 }
 
-/// Where epsilon stands.
+/// The place of ε in Adam's update.
 ///
-/// With ε = 1e-5 the two differ much in the first steps: measured on the original's data, the
-/// first updates move the policy six times as far with PyTorch's (The N Implementation Details
-/// of RLHF with PPO, 2023).
+/// The two forms differ much in the first steps with ε = 1e-5: measured on the original's data, the first
+/// updates move the policy six times as far with PyTorch's form (The N Implementation Details of RLHF with PPO,
+/// 2023).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdamForm {
@@ -142,41 +142,41 @@ pub enum AdamForm {
     PyTorch,
 }
 
-/// Policy learning.
+/// Training of the policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// Original: 1954 (1,000,000 episodes). From 1 to 1,000,000,000,000.
+    /// Number of updates. Original: 1954 (1,000,000 episodes). From 1 to 1,000,000,000,000.
     pub updates: usize,
     /// Episodes an update. Original: 512. From 1 to 65,536.
     pub batch_size: usize,
-    /// Parts into which an epoch is cut. Original: 1. From 1 to 65,536.
+    /// Number of minibatches into which an epoch is split. Original: 1. From 1 to 65,536.
     pub minibatches: usize,
-    /// Episodes in one backward pass, at most: halved until it fits. Changes memory, not results.
-    /// From 1 to 65,536.
+    /// Largest number of episodes in a micro-batch, halved until it fits the memory. Changes memory, not
+    /// results. From 1 to 65,536.
     pub micro_batch_size: usize,
-    /// Compute activations again in the backward pass in place of keeping them: less memory, one more
-    /// forward pass, the same results. Original: false.
+    /// Recomputation of activations in the backward pass instead of keeping them: less memory, one more forward
+    /// pass, the same results. Original: false.
     pub gradient_checkpointing: bool,
     /// Passes over the episodes of an update. Original: 4. From 1 to 100.
     pub epochs: usize,
-    /// Falls linearly to 0. Original: 1e-5. From 1e-30 to 1.
+    /// Learning rate at the start, which falls linearly to 0. Original: 1e-5. From 1e-30 to 1.
     pub learning_rate: f64,
-    /// Original: 0.1. From 0 to 1000.
+    /// Weight of the value loss. Original: 0.1. From 0 to 1000.
     pub value_coefficient: f64,
-    /// Original: 0.2. From 1e-6 to 1000000.
+    /// Clip range of the probability ratios. Original: 0.2. From 1e-6 to 1000000.
     pub clip_range: f64,
-    /// Original: 0.2. From 1e-6 to 1000000.
+    /// Clip range of the values. Original: 0.2. From 1e-6 to 1000000.
     pub clip_range_value: f64,
-    /// γ. Original: 1. From 0 to 1.
+    /// Discount γ of rewards. Original: 1. From 0 to 1.
     pub discount: f64,
-    /// λ. Original: 0.95. From 0 to 1.
+    /// λ of generalized advantage estimation. Original: 0.95. From 0 to 1.
     pub gae_lambda: f64,
-    /// Scale rewards to variance 1. Original: true.
+    /// Scaling of rewards to variance 1. Original: true.
     pub whiten_rewards: bool,
-    /// Original: 1e-5. From 1e-12 to 10.
+    /// ε of Adam. Original: 1e-5. From 1e-12 to 10.
     pub adam_epsilon: f64,
-    /// `tensorflow` or `pytorch`. Original: tensorflow.
+    /// Form of Adam: `tensorflow` or `pytorch`. Original: tensorflow.
     pub adam: AdamForm,
     /// From 1 to 1,000,000,000,000.
     pub checkpoint_every_updates: usize,
@@ -209,15 +209,15 @@ impl Default for Policy {
     }
 }
 
-/// The penalty for leaving the reference.
+/// The penalty for divergence from the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kl {
-    /// β at the start. Original: 0.15. From 0 to 1000.
+    /// KL coefficient β at the start. Original: 0.15. From 0 to 1000.
     pub coefficient: f64,
-    /// Whether β follows the KL. Original: true.
+    /// True if β adapts to the KL. Original: true.
     pub adaptive: bool,
-    /// Nats a response. Original: 6. From 1e-6 to 1000000.
+    /// Target of the KL, in nats a response. Original: 6. From 1e-6 to 1000000.
     pub target: f64,
     /// Episodes over which β adapts. Original: 10,000. From 0.2 to 1e12.
     pub horizon_episodes: f64,
@@ -229,13 +229,13 @@ impl Default for Kl {
     }
 }
 
-/// Training thin matrices beside the weights, which then stay the reference's.
+/// Training of adapters beside the weights, which stay those of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lora {
-    /// Width of the matrices; 0 trains all weights. Original: 0. From 0 to 65,536.
+    /// Rank of the adapters; 0 trains all weights. Original: 0. From 0 to 65,536.
     pub rank: usize,
-    /// Their product counts alpha / rank times. From 1e-6 to 1000000.
+    /// Scale of the adapters, which count alpha / rank times. From 1e-6 to 1000000.
     pub alpha: f64,
 }
 
@@ -245,7 +245,7 @@ impl Default for Lora {
     }
 }
 
-/// Judging.
+/// Evaluation of a policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eval {
@@ -263,7 +263,7 @@ impl Default for Eval {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pretrain {
-    /// Tokens of a tokenizer that is trained on the way. From 257 to 1,000,000.
+    /// Number of tokens of the tokenizer, which is trained first. From 257 to 1,000,000.
     pub vocabulary_size: usize,
     /// From 1 to 1,024.
     pub layers: usize,
@@ -271,7 +271,7 @@ pub struct Pretrain {
     pub width: usize,
     /// From 1 to 65,536.
     pub heads: usize,
-    /// Longest sequence. From 2 to 1,048,576.
+    /// Length of the longest sequence. From 2 to 1,048,576.
     pub context_tokens: usize,
     /// Sequences a step. From 1 to 65,536.
     pub batch_size: usize,
@@ -285,7 +285,7 @@ pub struct Pretrain {
     pub warmup_steps: usize,
     /// Share of the steps, at the end, over which the learning rate falls to 0. From 0 to 1.
     pub decay_fraction: f64,
-    /// The last part of each text, never trained on. Between 0 and 1.
+    /// Share at the end of each text that is held out. Between 0 and 1.
     pub held_out_fraction: f64,
     /// From 1 to 1,000,000,000,000.
     pub checkpoint_every_steps: usize,
@@ -322,12 +322,12 @@ pub struct Sft {
     pub epochs: usize,
     /// Responses a step. From 1 to 65,536.
     pub batch_size: usize,
-    /// Responses in one backward pass, at most: halved until it fits. Changes memory, not results.
-    /// From 1 to 65,536.
+    /// Largest number of responses in a micro-batch, halved until it fits the memory. Changes memory, not
+    /// results. From 1 to 65,536.
     pub micro_batch_size: usize,
-    /// As in `policy`.
+    /// Recomputation of activations in the backward pass instead of keeping them, as in `policy`.
     pub gradient_checkpointing: bool,
-    /// Falls linearly to 0. From 1e-30 to 1.
+    /// Learning rate at the start, which falls linearly to 0. From 1e-30 to 1.
     pub learning_rate: f64,
     /// From 0 to 1.
     pub weight_decay: f64,
@@ -352,7 +352,7 @@ impl Default for Sft {
     }
 }
 
-/// What stops a policy run by itself, before it makes anything worse.
+/// Limits at which a policy run stops by itself, before it makes the policy worse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Health {
@@ -360,13 +360,12 @@ pub struct Health {
     pub largest_kl: f64,
     /// Mean entropy of an update's responses, as a share of the first update's. From 0 to 1.
     pub smallest_entropy: f64,
-    /// Mean share of a response's pairs of tokens that came in it before. From 0 to 1.
+    /// Mean share of a response's pairs of tokens that occur earlier in the response. From 0 to 1.
     pub most_repetition: f64,
-    /// Responses at the start of a run of which one at least must have the truncate token where it counts; 0
-    /// for no limit. From 0 to 1,000,000,000,000.
+    /// Number of responses at the start of a run, at least one of which must have the truncate token where it
+    /// counts; 0 for no limit. From 0 to 1,000,000,000,000.
     pub responses_until_valid: usize,
-    /// By how much a reward model's held-out accuracy must be above that of guessing, in `train`.
-    /// From -1 to 1.
+    /// Least difference in `train` between a reward model's held-out accuracy and that of guessing. From -1 to 1.
     pub least_above_chance: f64,
 }
 
@@ -382,16 +381,16 @@ impl Default for Health {
     }
 }
 
-/// Both loops together.
+/// Rounds of labeling, reward training and policy training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Train {
-    /// How often the reward model is fitted: before the first update, and then at evenly spaced points of
-    /// training. Paper, online: 20; offline: 1. From 1 to 10,000.
+    /// Number of times that the reward model is trained: before the first update, and then at evenly spaced
+    /// points of training. Paper: 20 online, 1 offline. From 1 to 10,000.
     pub rounds: usize,
-    /// How labels come in over the rounds.
+    /// Distribution of the labels over the rounds.
     pub labels: LabelSchedule,
-    /// With `falling`, the share of the labels before the first update. Between 0 and 1.
+    /// Share of the labels that are collected before the first update, with `falling`. Between 0 and 1.
     pub first_share: f64,
 }
 
@@ -401,12 +400,12 @@ impl Default for Train {
     }
 }
 
-/// How many labels there are by which round.
+/// The distribution of labels over the rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelSchedule {
-    /// As many in each round.
+    /// An equal number in each round.
     Even,
-    /// Fewer and fewer, as the paper's online runs had them.
+    /// A falling number, as in the paper's online runs.
     Falling,
 }

@@ -1,4 +1,4 @@
-//! What the settings must satisfy before any work starts.
+//! Conditions that the settings must satisfy before any work starts.
 
 use std::fmt::Display;
 
@@ -10,7 +10,7 @@ impl Config {
     /// Checks every setting, alone and with those it depends on.
     ///
     /// # Errors
-    /// [`Error::Usage`] that names the first setting that cannot be, and what it must be.
+    /// [`Error::Usage`] that names the first impossible setting, and what it must be.
     pub fn validate(&self) -> Result<()> {
         bounds::check(self)?;
         task(&self.task)?;

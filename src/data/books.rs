@@ -5,11 +5,11 @@
 
 use super::without_byte_order_mark;
 
-/// Prose is set between these widths, in characters. Narrower lines were broken by the author
-/// (verse, title pages), wider ones by nobody.
+/// Widths of hard-wrapped prose, in characters. Narrower lines were broken by the author (verse, title pages),
+/// wider ones by nobody.
 const HARD_WRAP_COLUMNS: std::ops::RangeInclusive<usize> = 50..=120;
 
-/// How the paragraph begins that names who prepared a Project Gutenberg text.
+/// Beginnings of the paragraph that names who prepared a Project Gutenberg text.
 const PRODUCTION_CREDITS: [&str; 9] = [
     "produced by",
     "transcribed by",
@@ -22,12 +22,12 @@ const PRODUCTION_CREDITS: [&str; 9] = [
     "html version by",
 ];
 
-/// A book reduced to its own words.
+/// Reduces a book to its own words.
 ///
-/// Byte order mark, carriage returns, the Project Gutenberg header and footer, indentation and
-/// repeated spaces go; the lines of a hard-wrapped paragraph are joined by one space. Paragraphs
-/// are separated by one blank line (`"\n\n"`), and there is none at either end. Lines that were
-/// not broken for their width (verse, lists, one paragraph a line) stay lines.
+/// Byte order mark, carriage returns, the Project Gutenberg header and footer, indentation and repeated spaces
+/// are removed. The lines of a hard-wrapped paragraph are joined by one space. Paragraphs are separated by one
+/// blank line (`"\n\n"`), and there is no blank line at either end. Lines that were not broken for their width
+/// (verse, lists, one paragraph a line) stay lines.
 pub fn clean(text: &str) -> String {
     let text = without_byte_order_mark(text).replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<String> = text.lines().map(single_spaced).collect();
@@ -41,14 +41,14 @@ pub fn clean(text: &str) -> String {
     paragraphs.join("\n\n")
 }
 
-/// Cuts a cleaned book in two: what to train on, and the last `fraction` (0 to 1, by bytes).
+/// Splits a cleaned book into the part to train on and the last `fraction` (0 to 1, by bytes), which is held out.
 ///
-/// The cut moves forward to a paragraph start, unless that would lose more than half of the
-/// held-out part (then to the next character). The two parts together are the whole text.
+/// The split moves forward to the start of a paragraph, or to the next character if the held-out part would
+/// lose more than half of its text. The two parts together are the whole text.
 pub fn split_held_out(text: &str, fraction: f64) -> (&str, &str) {
     let held_out_bytes = (text.len() as f64 * fraction.clamp(0.0, 1.0)) as usize;
     let earliest = text.ceil_char_boundary(text.len() - held_out_bytes);
-    // Starting two bytes early lets a cut that already lies on a paragraph start stay there.
+    // The search starts two bytes early, so that a split that is at the start of a paragraph already stays there.
     let search_from = text.floor_char_boundary(earliest.saturating_sub(2));
     let paragraph_start = text
         .get(search_from..)
@@ -63,7 +63,7 @@ fn single_spaced(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The lines between the header and the footer, and whether there was a header.
+/// Returns the lines between the header and the footer, and whether there was a header.
 fn without_gutenberg_frame(lines: &[String]) -> (&[String], bool) {
     let footer = lines.iter().position(|line| is_footer(line));
     let lines = lines.get(..footer.unwrap_or(lines.len())).unwrap_or(lines);
@@ -81,8 +81,8 @@ fn without_gutenberg_frame(lines: &[String]) -> (&[String], bool) {
     (lines.get(body..).unwrap_or_default(), true)
 }
 
-/// `*** START OF THE/THIS PROJECT GUTENBERG EBOOK …`, or the end of the small print that stood
-/// at the head of texts before about 2004.
+/// Checks whether a line is `*** START OF THE/THIS PROJECT GUTENBERG EBOOK …`, or the end of the small print
+/// that stood at the head of texts before about 2004.
 fn is_header_end(line: &str) -> bool {
     let words = line.trim_start_matches(['*', ' ']).to_lowercase();
     line.starts_with('*')
@@ -91,7 +91,7 @@ fn is_header_end(line: &str) -> bool {
             || words.starts_with("end the small print"))
 }
 
-/// `*** END OF THE/THIS PROJECT GUTENBERG EBOOK …`, or the older `End of (the) Project
+/// Checks whether a line is `*** END OF THE/THIS PROJECT GUTENBERG EBOOK …`, or the older `End of (the) Project
 /// Gutenberg's …`, which may come a few lines earlier in the same file.
 fn is_footer(line: &str) -> bool {
     let words = line.trim_start_matches(['*', ' ']).to_lowercase();
@@ -103,14 +103,14 @@ fn is_production_credit(paragraph: &str) -> bool {
     PRODUCTION_CREDITS.iter().any(|beginning| words.starts_with(beginning))
 }
 
-/// One paragraph on one line if its lines were broken for their width, else its lines.
+/// Joins the lines of a paragraph to one if they were broken for their width, else keeps them.
 fn join_hard_wraps(block: &[String]) -> String {
     block.join(if is_hard_wrapped(block) { " " } else { "\n" })
 }
 
-/// A break was made for the width if the next word would not have fitted before it, or barely:
-/// later corrections leave wrapped texts ragged, so a tenth of the width and
-/// up to half of the breaks are forgiven.
+/// Checks whether the lines of a paragraph were broken for their width: at a break, the next word would not
+/// have fitted. Later corrections leave wrapped texts ragged, so a tenth of the width and up to half of the
+/// breaks may differ.
 fn is_hard_wrapped(block: &[String]) -> bool {
     let length = |text: &str| text.chars().count();
     let columns = block.iter().map(|line| length(line)).max().unwrap_or(0);

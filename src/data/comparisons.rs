@@ -20,34 +20,35 @@ pub(super) const TORN_HINT: &str =
 /// or `None` here, and is left out again when written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Distinguishes this judgment from the others of its file; may be empty.
+    /// Id that distinguishes this judgment from the others of its file; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// What the responses continue.
+    /// Text that the responses continue.
     pub query: String,
     /// The continuations, 2 or more, without the query.
     pub responses: Vec<String>,
     /// Index into `responses`, from 0.
     pub best: usize,
-    /// Who chose: a person's name, or the name of a simulated labeler.
+    /// Name of the person or of the simulated labeler that chose.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub labeler: String,
     /// Milliseconds from showing the comparison to the choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
-    /// When the choice was made, in seconds since 1970-01-01 UTC.
+    /// Time of the choice, in seconds since 1970-01-01 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
-    /// Which policy wrote the responses.
+    /// Name of the policy that wrote the responses.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub policy: String,
-    /// The order on the screen: `order[place]` is an index into `responses`. Empty: as listed.
+    /// The order on the screen: `order[place]` is an index into `responses`. An empty list means the order of
+    /// `responses`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order: Vec<usize>,
 }
 
 impl Comparison {
-    /// This comparison as one line of JSONL, with the version of the format, newline included.
+    /// Returns this comparison as one line of JSONL, with the version of the format, newline included.
     pub fn to_line(&self) -> String {
         // Cannot fail: serde_json refuses only keys that are not strings.
         let mut line = serde_json::to_string(&Versioned::new(self)).unwrap_or_default();
@@ -55,7 +56,7 @@ impl Comparison {
         line
     }
 
-    /// What makes it unusable, if anything.
+    /// Returns what makes this comparison unusable, if anything.
     fn fault(&self) -> Option<String> {
         if self.query.trim().is_empty() {
             return Some("the query is blank".into());
@@ -81,35 +82,35 @@ impl Comparison {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     Judged(Comparison),
-    /// Nobody could tell which is best: `best` is null in the file, and means nothing here.
+    /// A comparison of which nobody could tell the best response: `best` is null in the file, and has no meaning here.
     Undecided(Comparison),
-    /// An answer was taken back.
+    /// A line that takes back an earlier answer.
     Undone(Undone),
 }
 
-/// The line that takes back an earlier one.
+/// A line that takes back an earlier answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undone {
-    /// The id of the line that no longer counts.
+    /// The id of the answer that no longer counts.
     pub undo: String,
-    /// Who took it back, if only their own answer is meant.
+    /// Name of the labeler whose answer is taken back; empty for any labeler's.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub labeler: String,
-    /// When, in seconds since 1970-01-01 UTC.
+    /// Time of this line, in seconds since 1970-01-01 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
 }
 
 impl Undone {
-    /// True if this line can take back an answer with this id by this labeler. Of several such answers, the last that
-    /// still counts is taken back, whether it chose a response or not.
+    /// Checks whether this line can take back an answer with this id by this labeler. The last of several such
+    /// answers that still counts is taken back, whether it chose a response or not.
     pub fn takes_back(&self, id: &str, labeler: &str) -> bool {
         self.undo == id && (self.labeler.is_empty() || self.labeler == labeler)
     }
 }
 
 impl Record {
-    /// As one line of JSONL, newline included.
+    /// Returns the record as one line of JSONL, newline included.
     pub fn to_line(&self) -> String {
         let line = match self {
             Self::Judged(comparison) => return comparison.to_line(),
@@ -119,11 +120,11 @@ impl Record {
             }),
             Self::Undone(undone) => serde_json::to_string(&Versioned::new(undone)),
         };
-        // Cannot fail, as above.
+        // Cannot fail: serde_json refuses only keys that are not strings.
         line.unwrap_or_default() + "\n"
     }
 
-    /// What it answers, whether it chooses or not.
+    /// Returns the answer, whether it chooses a response or not; `None` for a line that takes one back.
     pub fn answer(&self) -> Option<&Comparison> {
         match self {
             Self::Judged(answer) | Self::Undecided(answer) => Some(answer),
@@ -131,7 +132,7 @@ impl Record {
         }
     }
 
-    /// The id of what this takes back.
+    /// Returns the id of the answer that this record takes back; `None` for an answer.
     pub fn undone(&self) -> Option<&str> {
         match self {
             Self::Undone(undone) => Some(&undone.undo),
@@ -139,7 +140,7 @@ impl Record {
         }
     }
 
-    /// What makes it unusable, if anything.
+    /// Returns what makes this record unusable, if anything.
     pub(super) fn fault(&self) -> Option<String> {
         match self {
             Self::Judged(comparison) | Self::Undecided(comparison) => comparison.fault(),
@@ -147,7 +148,7 @@ impl Record {
         }
     }
 
-    /// From the fields of an entry, whose version was looked at.
+    /// Makes a record from the fields of an entry whose version was checked.
     pub(super) fn of(mut fields: Value) -> serde_json::Result<Self> {
         if fields.get("undo").is_some() {
             return json::from_value(fields).map(Self::Undone);
@@ -166,12 +167,12 @@ impl Record {
 /// comparison at all is not an error, because a label log begins empty.
 ///
 /// # Errors
-/// As [`parse_records`].
+/// The errors of [`parse_records`].
 pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
     Ok(standing(parse_records(text, path)?))
 }
 
-/// Every line of a label log.
+/// Reads every line of a label log.
 ///
 /// # Errors
 /// The errors of [`parse_record`].
@@ -185,12 +186,12 @@ pub fn parse_records(text: &str, path: &Path) -> Result<Vec<Record>> {
         .collect()
 }
 
-/// One line of a label log, the `number`th from 1.
+/// Reads one line of a label log, the `number`th from 1.
 ///
 /// # Errors
-/// [`Error::Input`] with the line number, for a line that is none of the three: bad JSON, fewer
-/// than 2 responses, `best` or `order` out of range. So is a last line that was cut off while being written;
-/// where the line `may_be_cut_off`, the hint says that it can be deleted.
+/// [`Error::Input`] with the line number for a line that is no record: bad JSON, fewer than 2 responses, `best`
+/// or `order` out of range, or a last line that is incomplete. If the line `may_be_cut_off`, the hint says that
+/// it can be deleted.
 pub fn parse_record(line: &str, number: usize, path: &Path, may_be_cut_off: bool) -> Result<Record> {
     let line: Value = parse_json_line(line, number, path, LINE_HINT, may_be_cut_off.then_some(TORN_HINT))?;
     if let Some(fault) = FormatVersion::fault_in(&line) {
@@ -203,7 +204,8 @@ pub fn parse_record(line: &str, number: usize, path: &Path, may_be_cut_off: bool
     }
 }
 
-/// The comparisons that were decided and not taken back. What was taken back may be answered again.
+/// Returns the comparisons that were decided and not taken back. A question whose answer was taken back may be
+/// answered again.
 pub fn standing(records: Vec<Record>) -> Vec<Comparison> {
     let mut answers: Vec<Record> = Vec::new();
     for record in records {

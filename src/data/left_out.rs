@@ -1,4 +1,4 @@
-//! Texts and comparisons that were left out, cut or decided by a rule on the way from a file to tokens, counted.
+//! Counts of texts and comparisons that were left out, truncated or decided by a rule on the way from a file to tokens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::platform::Mode;
 
-/// Why something does not count as it stands in its file.
+/// The reason why a text or a comparison does not count as it stands in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -44,7 +44,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The words that a count follows.
+    /// Returns the words before the count of this reason.
     fn words(self) -> &'static str {
         match self {
             Self::BlankLines => "blank lines skipped",
@@ -87,7 +87,7 @@ impl Reason {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Cut {
     pub cut: usize,
-    /// All that were read, cut or not.
+    /// Number of all texts that were read, truncated or not.
     pub of: usize,
     pub longest_tokens: usize,
     pub to_tokens: usize,
@@ -123,7 +123,8 @@ impl Cut {
     }
 }
 
-/// What was left out, cut or decided by a rule, in numbers. As text, one line of what is not 0.
+/// Counts of what was left out, truncated or decided by a rule. The `Display` text is one line of the counts
+/// that are not 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     #[serde(flatten)]
@@ -135,14 +136,14 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    /// Counts so many more.
+    /// Adds `more` to the count of a reason.
     pub fn count(&mut self, reason: Reason, more: usize) {
         if more > 0 {
             *self.counts.entry(reason).or_default() += more;
         }
     }
 
-    /// Counts one less.
+    /// Subtracts one from the count of a reason.
     pub(super) fn uncount(&mut self, reason: Reason) {
         if let Some(count) = self.counts.get_mut(&reason) {
             *count = count.saturating_sub(1);
@@ -150,26 +151,26 @@ impl LeftOut {
         self.counts.retain(|_, count| *count > 0);
     }
 
-    /// How many for this reason.
+    /// Returns the count of a reason.
     pub fn number(&self, reason: Reason) -> usize {
         self.counts.get(&reason).copied().unwrap_or(0)
     }
 
-    /// Adds what another part of the work left out.
+    /// Adds the counts of another part of the work.
     pub fn add(&mut self, other: &Self) {
         other.counts.iter().for_each(|(&reason, &count)| self.count(reason, count));
         self.queries_cut.add(&other.queries_cut);
         self.responses_cut.add(&other.responses_cut);
     }
 
-    /// Says it on stderr, in one line, to whoever wants no progress too; nothing where nothing was left out.
+    /// Writes the counts to stderr in one line, even where progress is not shown; writes nothing where all are 0.
     pub fn say(&self, whose: &str) {
         if !self.is_empty() {
             Mode::Shown.say(&format!("{whose}: {self}"));
         }
     }
 
-    /// Whether everything counts as it stands.
+    /// Checks whether everything counts as it stands in its file.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty() && self.queries_cut.is_empty() && self.responses_cut.is_empty()
     }

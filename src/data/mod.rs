@@ -1,4 +1,4 @@
-//! What training reads: books, queries and comparisons.
+//! The data of training: books, queries and comparisons.
 //!
 //! ```text
 //! books ──clean──▶ next-token training
@@ -6,9 +6,9 @@
 //! comparisons, preferences, openai ──split──▶ reward training | held-out accuracy
 //! ```
 //!
-//! Nothing here opens a file, starts a thread or reads a clock: functions take a reader or the text, and the
-//! path it came from only for their error messages. [`left_out::LeftOut`] counts what does not count as it
-//! stands in its file.
+//! Nothing here opens a file, starts a thread or reads a clock: functions take a reader or a text, and its path
+//! only for their error messages. [`left_out::LeftOut`] counts texts and comparisons that are left out or
+//! changed.
 
 pub mod books;
 pub mod comparisons;
@@ -32,7 +32,7 @@ pub use left_out::{Cut, LeftOut, Reason};
 
 /// Reads one line of JSONL; lines count from 1.
 ///
-/// `torn_hint` is for a line that ends before its JSON does, where that may have been cut off.
+/// `torn_hint` is the hint for a line that ends before its JSON does, where the line may be incomplete.
 fn parse_json_line(line: &str, line_number: usize, path: &Path, hint: &str, torn_hint: Option<&str>) -> Result<Value> {
     json::from_slice(line.as_bytes()).map_err(|fault| {
         // serde_json ends its text with "at line 1 column …": line 1 of this line, which would
@@ -44,7 +44,7 @@ fn parse_json_line(line: &str, line_number: usize, path: &Path, hint: &str, torn
     })
 }
 
-/// Text as editors on every system see it: no byte order mark.
+/// Returns a text without the byte order mark that some editors write.
 pub(crate) fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

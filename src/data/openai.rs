@@ -13,10 +13,10 @@ use super::left_out::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Tokens of GPT-2: their ids are those below.
+/// Number of tokens of GPT-2, whose ids are all below it.
 pub const GPT2_TOKENS: u32 = 50_257;
 
-/// Fills queries and samples up to their full length: no token of GPT-2's (`encodings.py`).
+/// Id that pads queries and samples to their full length, and is no token of GPT-2 (`encodings.py`).
 pub const PADDING: u32 = 50_259;
 
 /// One judgment, as it stands in the file: queries of 64 ids, samples of 24 in the stylistic tasks,
@@ -33,18 +33,18 @@ pub struct PickBest {
 }
 
 impl PickBest {
-    /// The four samples, in order.
+    /// Returns the four samples, in order.
     pub fn samples(&self) -> [&[u32]; 4] {
         [&self.sample0, &self.sample1, &self.sample2, &self.sample3].map(Vec::as_slice)
     }
 
-    /// JSON of this judgment: an entry of the array that [`LabelReader`] reads.
+    /// Returns the JSON of this judgment: an entry of the array that [`LabelReader`] reads.
     pub fn to_json(&self) -> String {
         // Cannot fail: serde_json refuses only keys that are not strings.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// What is wrong with it, if anything.
+    /// Returns what is wrong with this judgment, if anything.
     pub fn fault(&self) -> Option<String> {
         if self.best > 3 {
             return Some(format!("best is {}, but the samples are numbered 0 to 3", self.best));
@@ -58,12 +58,12 @@ impl PickBest {
     }
 }
 
-/// The tokens without the padding around and between them.
+/// Returns the tokens without the padding around and between them.
 pub fn without_padding(ids: &[u32]) -> Vec<u32> {
     ids.iter().copied().filter(|&id| id != PADDING).collect()
 }
 
-/// Whether a file of comparisons or queries is one of the original's, even if it is damaged.
+/// Checks whether a file of comparisons or queries is one of the original's, even if it is damaged.
 pub fn is_original(entries: &mut Entries<impl BufRead>) -> bool {
     match entries.peek() {
         Some(Ok((_, entry))) => entry.get("query").is_some_and(Value::is_array) || entry.get("sample0").is_some(),
@@ -74,7 +74,7 @@ pub fn is_original(entries: &mut Entries<impl BufRead>) -> bool {
 
 const HINT: &str = "each entry is {\"query\": [ids], \"sample0\": [ids], …, \"sample3\": [ids], \"best\": 0}";
 
-/// The judgments of a label file, one after the other; none is left out.
+/// An iterator over the judgments of a label file; none is left out.
 ///
 /// An entry that is no judgment, or cannot be one, is an [`Error::Input`] with its line and its number in the
 /// file, from 1.
@@ -85,7 +85,7 @@ pub struct LabelReader<R> {
 }
 
 impl<R: BufRead> LabelReader<R> {
-    /// Reads from the first entry on.
+    /// Makes an iterator from the first entry on.
     pub fn new(entries: Entries<R>) -> Self {
         let path = entries.path().to_path_buf();
         Self { entries, path, number: 0 }
@@ -106,7 +106,7 @@ impl<R: BufRead> Iterator for LabelReader<R> {
     }
 }
 
-/// The queries of a file, each once, in order of first appearance, without padding; the others are counted.
+/// Returns the queries of a file without padding, each once, in order of first appearance, and counts repetitions.
 ///
 /// # Errors
 /// The error of the first bad judgment.

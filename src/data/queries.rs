@@ -13,25 +13,24 @@ use crate::error::{Error, Result};
 const HINT: &str =
     "queries are text, one a line, or JSONL {\"query\": \"…\"}, or a JSON array of texts or of such objects";
 
-/// What other programs call a query.
+/// Names of the field of a query in the files of other programs.
 const OTHER_NAMES: [&str; 6] = ["prompt", "text", "input", "question", "instruction", "content"];
 
-/// Reads queries: text, one a line; JSONL `{"query": "…"}`; or one JSON array of texts or of such objects. In
-/// the place of `query` there may be one of the names that others use: `prompt`, `text`, `input`, `question`,
-/// `instruction` or `content`. What begins as JSON is JSON, or refused, and never read as text.
+/// Reads queries: text, one a line; JSONL `{"query": "…"}`; or one JSON array of texts or of such objects. The
+/// field `query` may have one of the names that other programs use: `prompt`, `text`, `input`, `question`,
+/// `instruction` or `content`. A file that begins as JSON is read as JSON or refused, and never read as text.
 ///
-/// Blank lines are skipped, and counted where a line is a query. Text queries lose the spaces around them; JSON queries are kept to
-/// the letter (so they may contain line breaks) and may carry other fields.
+/// Blank lines are skipped, and counted where a line is a query. Text queries lose the spaces around them. JSON
+/// queries are kept unchanged, so they may contain line breaks, and their entries may have other fields.
 ///
 /// # Errors
-/// [`Error::Input`] when there is no query at all, and, with its line number, for a line that is
-/// not such JSON, for one whose query is blank or of which nobody knows which field is the query, and for what
-/// [`text_lines`] refuses.
+/// [`Error::Input`] when there is no query at all, and with the line number for a line that is not such JSON,
+/// whose query is blank, or whose query may be in several fields; and the errors of [`text_lines`].
 pub fn parse_queries(text: &str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<String>> {
     let first = without_byte_order_mark(text).lines().map(str::trim).find(|line| !line.is_empty());
     let queries = match first {
         Some(first) if begins_json(first) => {
-            // In an array they are white space like any other.
+            // Blank lines in an array are only white space.
             left_out.count(Reason::BlankLines, if first.starts_with('[') { 0 } else { blank_lines(text) });
             json_queries(text, path)?
         }
@@ -59,7 +58,7 @@ fn json_queries(text: &str, path: &Path) -> Result<Vec<String>> {
     Entries::new(text.as_bytes(), path).with_hint(HINT).map(query).collect()
 }
 
-/// The query of an entry, in the field of the first entry that has one.
+/// Returns the query of an entry, from the field in which the first entry has its query.
 fn field_of(entry: &Value, name: &mut Option<&'static str>) -> std::result::Result<String, String> {
     let Some(fields) = entry.as_object() else { return Err("this entry is neither a text nor an object".into()) };
     let name = match *name {
@@ -88,13 +87,12 @@ fn name_of(entry: &Value) -> std::result::Result<&'static str, String> {
     }
 }
 
-/// Queries cut from a book by the rule of the original code (`lm_tasks.py`, start and end text
-/// `.`): of the passage at each of `starts`, what follows its first `period`, at most
-/// `query_length` tokens, back to the last `period` among them.
+/// Takes queries from a book by the rule of the original code (`lm_tasks.py`, start and end text `.`): of the
+/// passage at each of `starts`, the tokens after its first `period`, at most `query_length`, up to the last
+/// `period` among them.
 ///
-/// `tokens` is the whole book; `starts` are indices into it. Passages without such a piece are
-/// skipped, so there may be fewer queries than starts. Queries have 1 to `query_length` tokens
-/// and end with `period`.
+/// `tokens` is the whole book; `starts` are indices into it. Passages without such tokens are skipped, so there
+/// may be fewer queries than starts. Queries have 1 to `query_length` tokens and end with `period`.
 pub fn queries_from_book(tokens: &[u32], period: u32, query_length: usize, starts: &[usize]) -> Vec<Vec<u32>> {
     starts.iter().filter_map(|&start| query_at(tokens.get(start..)?, period, query_length)).collect()
 }
@@ -110,16 +108,16 @@ fn query_at(passage: &[u32], period: u32, query_length: usize) -> Option<Vec<u32
 /// Openings of stories, for the demo.
 #[derive(Debug, Clone)]
 pub struct Openings {
-    /// For labels and for training the policy.
+    /// Queries for labels and for training the policy.
     pub train: Vec<String>,
-    /// For judging, and never trained on.
+    /// Queries for evaluation, never trained on.
     pub held_out: Vec<String>,
 }
 
-/// The story openings inside the program: two of five are held out.
+/// Returns the story openings inside the program, of which two in five are held out.
 ///
 /// # Errors
-/// As [`parse_queries`].
+/// The errors of [`parse_queries`].
 pub fn openings() -> Result<Openings> {
     let text = include_str!("../../datasets/openings.txt");
     let all = parse_queries(text, Path::new("datasets/openings.txt"), &mut LeftOut::default())?;

@@ -1,4 +1,4 @@
-//! Which comparisons train the reward model, and which measure it.
+//! The split of comparisons into those that train the reward model and those that are held out to measure it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -6,13 +6,13 @@ use std::hash::Hash;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Splits comparisons into `(train, held_out)` so that accuracy is measured on queries training
-/// has not seen: all comparisons of one query go to the same side. A query has two keys, such as its text and
-/// its tokens; those that share one are the same.
+/// Splits comparisons into `(train, held_out)` so that accuracy is measured on queries training has not seen:
+/// all comparisons of one query go to the same side. A query has two keys, such as its text and its tokens;
+/// queries that share a key are the same.
 ///
-/// `held_out_fraction` (0 to 1) counts distinct queries; with two queries or more, each side
-/// gets at least one; a single query trains. Both sides keep the order of the input. The same
-/// seed gives the same split, and comparisons appended later move few queries across.
+/// `held_out_fraction` (0 to 1) counts distinct queries. With two queries or more, each side gets at least one.
+/// A single query trains. Both sides keep the order of the input. The same seed gives the same split, and
+/// comparisons appended later move few queries to the other side.
 pub fn split_by_query<C, K: Hash + Eq>(
     comparisons: Vec<C>,
     keys: impl Fn(&C) -> [K; 2],
@@ -27,8 +27,8 @@ pub fn split_by_query<C, K: Hash + Eq>(
     (without_numbers(sides.0), without_numbers(sides.1))
 }
 
-/// The first `count` comparisons train, as in the original; of the rest, those of other queries
-/// measure. In the original's files about one query in eight comes more than once.
+/// Splits comparisons into `(train, held_out)`: the first `count`, as in the original, and those of the rest
+/// that have other queries. In the original's files about one query in eight comes more than once.
 pub fn split_after<C, K: Hash + Eq>(
     mut comparisons: Vec<C>,
     keys: impl Fn(&C) -> [K; 2],
@@ -42,10 +42,10 @@ pub fn split_after<C, K: Hash + Eq>(
     (comparisons, held_out)
 }
 
-/// The number of each one's query, from 0 in order of first appearance.
+/// Returns the number of each comparison's query, from 0 in order of first appearance.
 fn numbered<K: Hash + Eq>(keys: impl Iterator<Item = [K; 2]>) -> Vec<usize> {
     let mut firsts: [HashMap<K, usize>; 2] = [HashMap::new(), HashMap::new()];
-    // Of each one another that has the same query, or itself: a chain to the first of them.
+    // For each comparison the place of another with the same query, or its own: a chain to the first of them.
     let mut same: Vec<usize> = Vec::new();
     for (place, keys) in keys.enumerate() {
         same.push(place);
@@ -65,7 +65,7 @@ fn numbered<K: Hash + Eq>(keys: impl Iterator<Item = [K; 2]>) -> Vec<usize> {
     all.collect()
 }
 
-/// The first that has the same query; the chain is shorter the next time.
+/// Follows the chain to the first comparison with the same query, and shortens it for the next time.
 fn first_of(same: &mut [usize], mut place: usize) -> usize {
     while let Some(&other) = same.get(place)
         && other != place
@@ -99,7 +99,7 @@ mod tests {
     /// The number of a comparison, and its query.
     type Numbered = (usize, String);
 
-    /// Three comparisons of each of `count` queries, interleaved.
+    /// Makes three comparisons of each of `count` queries, interleaved.
     fn comparisons(count: usize) -> Vec<Numbered> {
         (0..3 * count).map(|i| (i, format!("query {}", i % count))).collect()
     }

@@ -1,10 +1,10 @@
-//! Tables (CSV and its kin), which are refused by name.
+//! Tables (CSV and similar formats), which are refused with an error that names them.
 
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Columns that hold what this program reads.
+/// Names of columns with texts that this program reads.
 const NAMES: [&str; 15] = [
     "query",
     "prompt",
@@ -25,7 +25,7 @@ const NAMES: [&str; 15] = [
 
 const HINT: &str = "save it as JSONL, one object a line, such as with Python: pandas.read_csv(…).to_json(…, orient=\"records\", lines=True)";
 
-/// Why a line is refused that is the header of a table, or stands in a file with the name of one.
+/// Returns the error for a line that is the header of a table, or is in a file whose name is that of a table.
 pub(super) fn refuse(line: &str, number: usize, path: &Path) -> Option<Error> {
     if line.starts_with(['{', '[']) {
         return None;
@@ -39,7 +39,7 @@ pub(super) fn refuse(line: &str, number: usize, path: &Path) -> Option<Error> {
     Some(Error::line(path, number, what, HINT))
 }
 
-/// The names in the header of a table of which at least one is known.
+/// Returns the names in the header of a table, if at least one is known.
 fn columns(line: &str) -> Option<Vec<String>> {
     [',', '\t', ';'].into_iter().find_map(|separator| {
         let names: Vec<String> = line.split(separator).map(|cell| cell.trim().trim_matches('"').to_owned()).collect();

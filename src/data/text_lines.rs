@@ -1,4 +1,4 @@
-//! Text files with one entry a line. What is JSON or a table is refused, and never read as text.
+//! Text files with one entry a line. JSON and tables are refused, and never read as text.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use crate::json;
 
 const HINT: &str = "give text, one entry a line, or a file that is JSON from its first line on";
 
-/// Whether a file that begins with this line is JSON, and refused where it is damaged: lines such as
-/// `[The door opened.` are text.
+/// Checks whether a file that begins with this line is JSON, intact or damaged. A line such as `[The door
+/// opened.` is text.
 pub(super) fn begins_json(first_line: &str) -> bool {
     let Some(rest) = first_line.strip_prefix('[') else { return first_line.starts_with('{') };
     let is_of_numbers = |text: &str| text.chars().all(|c| c.is_ascii_digit() || "+-.eE, []".contains(c));
     matches!(rest.trim_start().chars().next(), None | Some('{' | '[' | '"' | ']')) || is_of_numbers(rest)
 }
 
-/// The lines that are not blank, without the white space around them, each with its number from 1; blank ones
-/// are counted.
+/// Returns the lines that are not blank, without the white space around them, each with its number from 1, and
+/// counts the blank ones.
 ///
 /// # Errors
-/// [`Error::Input`] with its line for the header of a table, for a line that is JSON, and where all lines are
-/// texts in the quotes of JSON.
+/// [`Error::Input`] with the line number for the header of a table, for a line that is JSON, for a carriage
+/// return inside a line, and where all lines are texts in the quotes of JSON.
 pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<(usize, &'a str)>> {
     refuse_carriage_returns(text, path)?;
     let all = || (1..).zip(without_byte_order_mark(text).lines().map(str::trim));
@@ -47,7 +47,7 @@ pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Res
     Ok(lines)
 }
 
-/// Lines that end in a carriage return alone would be one line.
+/// Refuses lines that end in a carriage return alone, which would be read as one line.
 fn refuse_carriage_returns(text: &str, path: &Path) -> Result<()> {
     let ends_in_one = |line: &str| line.strip_suffix('\r').unwrap_or(line).contains('\r');
     match text.split('\n').position(ends_in_one) {
@@ -61,7 +61,7 @@ fn refuse_carriage_returns(text: &str, path: &Path) -> Result<()> {
     }
 }
 
-/// Lines without anything but white space.
+/// Counts the lines with nothing but white space.
 pub(super) fn blank_lines(text: &str) -> usize {
     without_byte_order_mark(text).lines().filter(|line| line.trim().is_empty()).count()
 }
@@ -83,7 +83,8 @@ pub fn refuse_json(text: &str, path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a line is an object or a list of JSON, or begins one. A list of numbers may be a footnote.
+/// Checks whether a line is an object or a list of JSON, or begins one. A list of numbers does not count,
+/// because it may be a footnote.
 fn is_json(line: &str) -> bool {
     let of_texts = |value: &Value| value.as_array().is_some_and(|all| all.iter().any(|one| !one.is_number()));
     match line.starts_with(['{', '[']) {

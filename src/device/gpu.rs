@@ -1,8 +1,8 @@
-//! Graphics adapters: which there are, and how one is opened.
+//! Graphics adapters: finding and opening them.
 
-use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
 use burn_cubecl::cubecl::environment;
+use burn_wgpu::{WgpuBackend, wgpu};
 
 use super::{Adapter, Backend, DeviceMemory, OpenDevice};
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ pub(super) fn adapters() -> Vec<Adapter> {
     found(wgpu::Backends::PRIMARY).iter().map(describe).collect()
 }
 
-/// The adapters of one API, each with the selector that reaches it.
+/// Lists the adapters of one graphics API, each with the selector that opens it.
 fn selectable(backend: Backend) -> Vec<(Adapter, DeviceKind)> {
     let backends = match backend {
         Backend::Vulkan => wgpu::Backends::VULKAN,
@@ -95,12 +95,12 @@ fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &st
         Backend::Dx12 => WgpuBackend::Dx12,
         _ => WgpuBackend::Auto,
     };
-    // Before the device is there, which may begin the store.
+    // Checked before the device is opened, which may create the store.
     let new_kernel_store = Some(environment::path()).filter(|store| !store.exists());
     let device = Device::wgpu_options().device_kind(kind.clone()).graphics_api(api).init();
     let device = match device {
         Ok(device) => device,
-        // A second opening in one process: the runtime is there already.
+        // A second opening in one process: the runtime exists already.
         Err(error) if error.to_string().contains("already") => Device::wgpu(kind),
         Err(error) => {
             return Err(Error::device(

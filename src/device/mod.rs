@@ -1,4 +1,4 @@
-//! Which backend runs, what it can hold, and the one place that reads tensors back.
+//! The choice of a backend, its memory, and the one place that reads tensors back.
 
 #[cfg(feature = "wgpu")]
 mod gpu;
@@ -19,14 +19,14 @@ use crate::platform::process_limits::address_space_left;
 pub use readback::{Readback, read_floats};
 pub use requests::{Requests, count_requests};
 
-/// What `--device` asks for: a backend and, after a colon, the number of the adapter.
+/// The value of `--device`: a backend and, after a colon, the number of the adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceRequest {
     pub backend: Backend,
     pub adapter: Option<usize>,
 }
 
-/// A backend by the name `--device` knows it under.
+/// A backend, by its name in `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// A real GPU if one answers, else [`Backend::Flex`].
@@ -84,27 +84,27 @@ impl fmt::Display for DeviceRequest {
     }
 }
 
-/// A device that was opened, and how to speak of it.
+/// A device that was opened, with its name and memory.
 #[derive(Debug, Clone)]
 pub struct OpenDevice {
     pub device: Device,
-    /// Such as `flex` or `wgpu (NVIDIA GeForce RTX 3060, Vulkan)`.
+    /// Name for messages, such as `flex` or `wgpu (NVIDIA GeForce RTX 3060, Vulkan)`.
     pub name: String,
-    /// Why `auto` took it; empty for an explicit request.
+    /// Reason why `auto` chose this device; empty for an explicit request.
     pub reason: String,
     pub device_memory: DeviceMemory,
-    /// Where the kernels that turn out to be fast will be noted, on a machine where none are yet.
+    /// Path at which the choice of the fastest kernels will be stored, on a machine where it is not stored yet.
     pub new_kernel_store: Option<PathBuf>,
 }
 
-/// What a device can hold, in bytes, as far as it says.
+/// The memory of a device, in bytes, as far as it is known.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DeviceMemory {
-    /// Memory that may be used; a GPU does not say.
+    /// Memory that may be used; `None` for a GPU, which does not report it.
     pub free: Option<u64>,
     /// True if `free` is set by a limit on the address space (`ulimit -v`), and not by the machine.
     pub is_limited: bool,
-    /// The largest single buffer; a CPU has no such limit.
+    /// Size of the largest single buffer; `None` for a CPU, which has no such limit.
     pub buffer: Option<u64>,
 }
 
@@ -117,7 +117,8 @@ const ADDRESS_SPACE_A_BYTE_IN_USE: u64 = 3;
 const LEAST_ADDRESS_SPACE: u64 = 1_800_000_000;
 
 impl DeviceMemory {
-    /// The memory of this machine, of the container that this runs in, or what is left of a limit (`ulimit -v`).
+    /// Measures the available memory of this machine, of its container, or under a limit (`ulimit -v`),
+    /// whichever is least.
     fn on_host() -> Self {
         let free = System::new().ok().map(|mut system| {
             system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
@@ -132,16 +133,16 @@ impl DeviceMemory {
     }
 }
 
-/// What this machine can hold, for work that needs no device.
+/// Returns the memory of this machine, for work that needs no device.
 pub fn host_memory() -> DeviceMemory {
     DeviceMemory::on_host()
 }
 
-/// Opens what was asked for. Only `auto` chooses; an explicit request never falls back.
+/// Opens the requested device. Only `auto` chooses; an explicit request never falls back.
 ///
 /// # Errors
-/// [`Error::Device`] with what was found; [`Error::Failed`] where a limit on the address space leaves less than
-/// threads and the allocator reserve.
+/// [`Error::Device`] when the device cannot be opened, with what was found; [`Error::Failed`] when a limit on
+/// the address space leaves less than threads and the allocator reserve.
 pub fn open(request: DeviceRequest) -> Result<OpenDevice> {
     if let Some(left) = address_space_left().filter(|&left| left < LEAST_ADDRESS_SPACE) {
         let [left, least] = [left, LEAST_ADDRESS_SPACE].map(|bytes| bytes / 1_000_000);
@@ -209,7 +210,7 @@ fn not_built(feature: &str) -> Error {
     Error::device(format!("this program was built without {feature}"), format!("build it with `--features {feature}`"))
 }
 
-/// The CPU: where tensors can be made that nothing is computed with yet.
+/// Returns the CPU as a device, for tensors with which nothing is computed yet.
 pub fn host() -> Device {
     [flex(), ndarray()].into_iter().flatten().next().unwrap_or_default()
 }
@@ -218,23 +219,23 @@ pub fn host() -> Device {
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Adapter {
     pub name: String,
-    /// Vulkan, Metal, Dx12, Gl.
+    /// Vulkan, Metal, Dx12 or Gl.
     pub graphics_api: String,
     /// discrete GPU, integrated GPU, virtual GPU, software or other.
     pub kind: String,
     pub driver: String,
-    /// Whether it computes on a CPU.
+    /// True if the adapter computes on a CPU.
     pub software: bool,
     /// The largest single buffer a kernel can read, in bytes.
     pub max_buffer_bytes: u64,
 }
 
-/// The graphics adapters of this machine.
+/// Lists the graphics adapters of this machine.
 pub fn adapters() -> Vec<Adapter> {
     gpu::adapters()
 }
 
-/// What `auto` takes on a machine with these adapters.
+/// Names the device that `auto` chooses on a machine with these adapters.
 pub fn auto_choice(adapters: &[Adapter]) -> String {
     match adapters.iter().find(|adapter| !adapter.software) {
         Some(adapter) => format!("wgpu ({}, {})", adapter.name, adapter.graphics_api),
@@ -260,7 +261,7 @@ mod gpu {
     }
 }
 
-/// Whether `device` computes on the CPU, with a backend that is made for that.
+/// Checks whether `device` is a backend for CPUs, which a graphics adapter in software is not.
 pub fn is_cpu(device: &Device) -> bool {
     let device = device.clone().without_autodiff();
     [flex(), ndarray()].into_iter().flatten().any(|cpu| cpu == device)

@@ -1,4 +1,4 @@
-//! Rows shared out over the cores of a CPU.
+//! Work on rows, split over the cores of a CPU.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,27 +9,26 @@ use burn::tensor::Device;
 
 use crate::device::is_cpu;
 
-/// As many parts as [`most_parts`] says.
+/// A number of parts that only [`most_parts`] limits.
 pub const ALL_CORES: usize = usize::MAX;
 
-/// What [`set_most_parts`] set; 0 before.
+/// The value of [`set_most_parts`]; 0 before its first call.
 static MOST_PARTS: AtomicUsize = AtomicUsize::new(0);
 
-/// From here on, the whole process cuts work on a CPU into so many parts at most, in the place of as many as
-/// there are cores; where there are fewer cores, parts share them.
+/// Sets the largest number of parts into which this process splits work on a CPU, which is the number of cores
+/// by default. If there are fewer cores than parts, the parts share them.
 ///
-/// Sums are rounded part by part, so that a run that goes on elsewhere must go on with its number of parts to
-/// come out the same to the last bit. It is one number a process, as the cores are: a process works on one
-/// run.
+/// Sums are rounded part by part, so a run that is resumed on another machine must keep its number of parts to
+/// give the same bits. One number for the whole process is enough, because a process works on one run.
 pub fn set_most_parts(parts: usize) {
     MOST_PARTS.store(parts, Ordering::Relaxed);
 }
 
-/// Does `work` on `rows` rows, cut into at most `parts` ranges that together cover them, and returns
-/// the results in order.
+/// Does `work` on `rows` rows, split into at most `parts` ranges that together cover them, and returns the
+/// results in order.
 ///
-/// The CPU backends compute most operations on one core. There each range gets cores of its own, so
-/// that everything runs in parallel; elsewhere one range holds all rows.
+/// The CPU backends compute most operations on one core, so each range gets cores of its own there. On other
+/// backends one range has all rows.
 pub fn in_parts<T: Send>(
     device: &Device,
     rows: usize,
@@ -53,13 +52,13 @@ pub fn in_parts<T: Send>(
     })
 }
 
-/// Does `work` on a thread of the pool that operations share: from outside, each operation would have to
-/// wake one and wait for it.
+/// Does `work` on a thread of the pool that operations share. On another thread, each operation would have to
+/// wake one of the pool and wait for it.
 fn inside_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())
 }
 
-/// Into how many parts [`in_parts`] cuts its work at most.
+/// Returns the largest number of parts into which [`in_parts`] splits its work.
 pub fn most_parts(device: &Device) -> usize {
     match MOST_PARTS.load(Ordering::Relaxed) {
         _ if !is_cpu(device) => 1,
@@ -68,12 +67,12 @@ pub fn most_parts(device: &Device) -> usize {
     }
 }
 
-/// Cores that this process may use.
+/// Returns the number of cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// `count` pools of threads that share the cores: what runs in one does not spread over the others.
+/// Returns `count` thread pools that share the cores; work in one pool does not spread over the others.
 fn pools(count: usize) -> Arc<Vec<rayon::ThreadPool>> {
     static POOLS: Mutex<BTreeMap<usize, Arc<Vec<rayon::ThreadPool>>>> = Mutex::new(BTreeMap::new());
     if count < 2 {

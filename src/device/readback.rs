@@ -1,4 +1,4 @@
-//! The one place that reads tensors back.
+//! The one place that reads tensors back from a device.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData, Transaction};
 use super::requests;
 use crate::error::{Error, Result};
 
-/// Tensors to be read from a device in one go.
+/// Tensors to be read from a device together.
 #[derive(Default)]
 pub struct Readback {
     transaction: Transaction,
@@ -21,7 +21,7 @@ impl Readback {
         Self { transaction: self.transaction.register(tensor) }
     }
 
-    /// Adds several.
+    /// Adds several tensors.
     #[must_use]
     pub fn with_all<const D: usize, K: Readable>(self, tensors: impl IntoIterator<Item = Tensor<D, K>>) -> Self {
         tensors.into_iter().fold(self, Self::with)
@@ -35,10 +35,10 @@ impl Readback {
         self.read()?.into_iter().map(|data| convert(data.convert::<f32>().try_into_vec::<f32>())).collect()
     }
 
-    /// The same for token ids.
+    /// Waits for the device and returns each tensor's token ids in row-major order.
     ///
     /// # Errors
-    /// As [`Self::floats`].
+    /// The errors of [`Self::floats`].
     pub fn ids(self) -> Result<Vec<Vec<i64>>> {
         self.read()?.into_iter().map(|data| convert(data.convert::<i64>().try_into_vec::<i64>())).collect()
     }
@@ -58,7 +58,7 @@ impl Readback {
 /// Reads one tensor of floats.
 ///
 /// # Errors
-/// As [`Readback::floats`].
+/// The errors of [`Readback::floats`].
 pub fn read_floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     Ok(Readback::default().with(tensor).floats()?.pop().unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! What the host asks of a device. On a graphics adapter each request has a price of its own, however
-//! little it computes.
+//! Counts of the host's requests to a device. On a graphics adapter each request takes time, however little it
+//! computes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,17 +7,17 @@ use serde::Serialize;
 
 static READBACKS: AtomicU64 = AtomicU64::new(0);
 
-/// How often something was asked.
+/// Numbers of requests to a device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Requests {
     /// Kernels sent to a graphics adapter; none on a CPU.
     pub dispatches: u64,
-    /// Reads from a device, each of which waits until all was computed that it reads.
+    /// Reads from a device, each of which waits until everything that it reads is computed.
     pub readbacks: u64,
 }
 
 impl Requests {
-    /// With `other`, so many times.
+    /// Adds `other`, multiplied by `times`.
     #[must_use]
     pub fn plus(self, other: Self, times: u64) -> Self {
         Self {
@@ -26,14 +26,14 @@ impl Requests {
         }
     }
 
-    /// An equal share of these in `parts` parts, rounded up.
+    /// Divides the numbers by `parts`, rounded up.
     #[must_use]
     pub fn each_of(self, parts: usize) -> Self {
         let parts = parts.max(1) as u64;
         Self { dispatches: self.dispatches.div_ceil(parts), readbacks: self.readbacks.div_ceil(parts) }
     }
 
-    /// What `self` asks more than `other`.
+    /// Subtracts the numbers of `other`, down to 0 at least.
     #[must_use]
     pub fn beyond(self, other: Self) -> Self {
         Self {
@@ -47,7 +47,7 @@ pub(super) fn count_readback() {
     READBACKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Does `work`, and counts what this process asks of its devices meanwhile.
+/// Does `work`, and counts the requests of this process to its devices meanwhile.
 pub fn count_requests<T>(work: impl FnOnce() -> T) -> (T, Requests) {
     let readbacks_before = READBACKS.load(Ordering::Relaxed);
     let (done, dispatches) = count_dispatches(work);

@@ -1,4 +1,4 @@
-//! Several models continue the same queries, and a labeler says, two by two, which did it better.
+//! Contests: several models continue the same queries, and a labeler compares their responses in pairs.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ use crate::random::{Stream, below, generator, uniform};
 use crate::statistics::mean;
 use crate::task::Task;
 
-/// Queries continued side by side, at most.
+/// Largest number of queries continued side by side.
 pub const QUERIES_AT_ONCE: usize = 64;
 
 /// A model that is judged.
@@ -26,40 +26,39 @@ pub const QUERIES_AT_ONCE: usize = 64;
 pub struct Contestant<'a> {
     pub name: String,
     pub model: &'a LanguageModel,
-    /// Of so many responses to each query the one is taken that the reward model gives the most; with 1,
-    /// the one there is.
+    /// Number of responses to each query, of which the one with the highest reward is taken.
     pub best_of: usize,
-    /// Another for each: with that of the opponent, it decides the random numbers of a contest, so that who
-    /// else there is changes nothing.
+    /// Number that differs for each contestant. With that of the opponent, it decides the random numbers of a contest,
+    /// so that other contestants change nothing.
     pub number: u64,
 }
 
-/// Two contestants by their place in the list: who is judged, and against whom.
+/// Indices of two contestants: the one that is judged, and its opponent.
 pub type Match = (usize, usize);
 
-/// The first against each of the others, or everybody against everybody.
+/// Pairs the first contestant with each of the others, or all contestants with each other.
 pub fn matches(contestants: usize, all_pairs: bool) -> Vec<Match> {
     let firsts = if all_pairs { contestants } else { contestants.min(1) };
     (0..firsts).flat_map(|one| (one + 1..contestants).map(move |other| (one, other))).collect()
 }
 
-/// What a contestant wrote in all its contests, in numbers.
+/// Summary of a contestant's responses in all its contests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     pub name: String,
-    /// KL from the reference, nats a response: estimated on the responses, or the most that the best of N
-    /// can have, ln N − (N − 1)/N.
+    /// KL from the reference in nats a response: an estimate on the responses or, for the best of N, its upper bound
+    /// `ln N − (N − 1)/N`.
     #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
-    /// The mean score, if there is a reward model: what it gives, or the penalty where a response cannot be cut.
+    /// Mean score, if there is a reward model: the reward, or the penalty for a response that cannot be truncated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// Share of the responses that could be cut, if they were scored.
+    /// Share of the responses that can be truncated, if they were scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
 }
 
-/// JSON has no word for a number that is not finite, and `null` is written for it.
+/// Reads `null` as NaN: JSON has no number that is not finite, and `null` is written for it.
 fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
@@ -71,30 +70,31 @@ pub struct Contest {
     pub baseline: String,
     pub win_rate: WinRate,
     pub pairs: Vec<Pair>,
-    /// The reward model's score of each response, or the penalty where it cannot be cut; empty without one.
+    /// Scores of the responses: the reward, or the penalty for a response that cannot be truncated; empty without a
+    /// reward model.
     pub candidate_scores: Vec<f64>,
     pub baseline_scores: Vec<f64>,
 }
 
-/// How contests ended.
+/// Results of a tournament.
 #[derive(Debug, Clone)]
 pub struct TournamentResult {
     pub standings: Vec<Standing>,
     pub contests: Vec<Contest>,
-    /// Different queries: where pairs are more, several share one, and are no independent evidence.
+    /// Number of different queries. If there are more pairs, several share a query and are no independent evidence.
     pub queries: usize,
 }
 
-/// What contestants continue, and how. All read the same tokens.
+/// Queries and settings of a tournament. All contestants read the same tokens.
 pub struct Tournament<'a> {
-    /// KL is measured from it.
+    /// Reference from which the KL is measured.
     pub reference: &'a LanguageModel,
-    /// Gives scores.
+    /// Scorer of the responses, if there is one.
     pub rollouts: Option<&'a Rollouts<'a>>,
-    /// From the start again if there are fewer than `pairs`.
+    /// Queries, used again from the start if there are fewer than `pairs`.
     pub queries: &'a [String],
     pub task: &'a config::Task,
-    /// Of each contest.
+    /// Number of pairs in each contest.
     pub pairs: usize,
     /// Queries continued side by side: changes memory, not results.
     pub queries_at_once: usize,
@@ -108,20 +108,20 @@ pub struct Tournament<'a> {
 struct Responses {
     texts: Vec<String>,
     scores: Vec<f64>,
-    /// Whether the response could be cut, where it was scored.
+    /// True for each response that can be truncated; empty if the responses were not scored.
     valid: Vec<bool>,
     /// `log π − log ρ` of each response.
     log_ratios: Vec<f64>,
 }
 
 impl Tournament<'_> {
-    /// Lets both contestants of each match continue the queries anew, and a labeler choose. A response is
-    /// shown once, so that nobody gets to know a contestant by meeting it again.
+    /// Lets both contestants of each match continue the queries anew, and a labeler choose. A response is shown once,
+    /// so that nobody gets to know a contestant by its responses.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a match without two contestants, and for a best of several without a reward
-    /// model; for a query a model cannot read, when the device fails or somebody interrupts, and as
-    /// [`judge_pairs`].
+    /// [`Error::Usage`] for a match without two contestants, and for a best of several without a reward model. Fails
+    /// for a query that a model cannot read, when the device fails and when the run is interrupted, and with the errors
+    /// of [`judge_pairs`].
     pub fn run(
         &self,
         contestants: &[Contestant<'_>],
@@ -166,10 +166,10 @@ impl Tournament<'_> {
         Ok(TournamentResult { standings, contests, queries })
     }
 
-    /// What is not read of the queries, each counted once.
+    /// Counts what is not read of the queries, each query once.
     ///
     /// # Errors
-    /// For a query that the reference cannot read.
+    /// Fails for a query that the reference cannot read.
     pub fn left_out(&self) -> Result<LeftOut> {
         let (task, mut left_out) = (Task::new(self.task, self.reference)?, LeftOut::default());
         for text in self.queries.iter().take(self.pairs) {
@@ -190,7 +190,7 @@ impl Tournament<'_> {
                 if self.interrupt.requested() {
                     return Err(Error::Interrupted { checkpoint: None });
                 }
-                self.continue_with(contestant, texts, (stream, number * at_once), &mut responses)?;
+                self.continue_with(contestant, texts, stream, number * at_once, &mut responses)?;
                 progress.advance(texts.len() as u64);
             }
             Ok(responses)
@@ -224,12 +224,13 @@ impl Tournament<'_> {
         &self,
         contestant: &Contestant<'_>,
         texts: &[&String],
-        (stream, first): (u64, usize),
+        stream: u64,
+        first: usize,
         drawn: &mut Responses,
     ) -> Result<()> {
         let Contestant { model, best_of, .. } = *contestant;
         let task = Task::new(self.task, model)?;
-        // What is cut is counted once, in `left_out`.
+        // Truncated queries are counted once, in `left_out`.
         let cut = &mut LeftOut::default();
         let queries = texts.iter().map(|query| task.encode_query(model, query, cut)).collect::<Result<Vec<_>>>()?;
         let sampling = Sampling { responses_per_query: best_of, ..task.sampling };
@@ -260,7 +261,7 @@ impl Tournament<'_> {
         Ok(())
     }
 
-    /// `log π − log ρ` of each response, summed over its tokens.
+    /// Returns `log π − log ρ` of each response, summed over its tokens.
     fn log_ratios(&self, contexts: &[Vec<u32>], task: &Task, sampled: &Sampled) -> Result<Vec<f64>> {
         let Self { reference, .. } = self;
         let theirs = response_log_probs(
@@ -276,20 +277,20 @@ impl Tournament<'_> {
     }
 }
 
-/// How many queries go together, of `most`, where each has so many responses: no more responses than are
-/// drawn side by side.
+/// Returns how many queries, at most `most`, go together if each has `best_of` responses: no more responses than are
+/// sampled side by side.
 pub(super) fn queries_at_once(most: usize, best_of: usize) -> usize {
     (ROWS_AT_ONCE / best_of.max(1)).clamp(1, most.max(1))
 }
 
-/// A labeler whose progress is shown, and whom an interruption stops. People have both of their own.
+/// Labeler whose progress is shown and whom an interruption stops. People have progress and interruption of their own.
 struct Watched<'a> {
     labeler: &'a mut dyn Labeler,
     interrupt: &'a Interrupt,
     progress: Mode,
 }
 
-/// Pairs that are judged between two looks at the interruption.
+/// Number of pairs judged between two checks for an interruption.
 const PAIRS_AT_ONCE: usize = 256;
 
 impl Labeler for Watched<'_> {
@@ -319,8 +320,8 @@ impl Labeler for Watched<'_> {
     }
 }
 
-/// The place of the highest score, and of equal ones any: the random numbers lie beside those of the contestants
-/// and of judging.
+/// Returns the index of the highest score, at random among equal ones. Its random numbers are separate from those of
+/// the contestants and of judging.
 fn best_at_random(scores: &[f64], seed: u64, stream: u64, query: u64) -> usize {
     let highest = Judgment::all_highest(scores);
     let place = match highest.len() {
@@ -330,18 +331,19 @@ fn best_at_random(scores: &[f64], seed: u64, stream: u64, query: u64) -> usize {
     highest.get(place).copied().unwrap_or(0)
 }
 
-/// What is continued, pair by pair.
+/// Returns the queries of the pairs, in their order.
 fn texts_of<'a>(judging: &Tournament<'a>) -> impl Iterator<Item = &'a String> + use<'a> {
     judging.queries.iter().cycle().take(judging.pairs)
 }
 
-/// Of two contestants, whichever comes first: the pairs that the lower numbers make come before.
+/// Returns a number for two contestants, whichever comes first: matches of lower-numbered contestants have lower
+/// numbers.
 fn number_of_match(one: u64, other: u64) -> u64 {
     let (low, high) = (one.min(other), one.max(other));
     high * high.saturating_sub(1) / 2 + low
 }
 
-/// Over all that each contestant wrote.
+/// Summarizes all responses of each contestant.
 fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Responses, Responses)]) -> Vec<Standing> {
     let standing = |(place, contestant): (usize, &Contestant<'_>)| {
         let of_match = |(&(one, other), (candidate, baseline)): (&Match, &'_ (Responses, Responses))| {

@@ -1,7 +1,7 @@
-//! Judging tuned models: how often each is preferred to others, and how sure that number is.
+//! Judging of tuned models: how often each is preferred to others, with confidence intervals.
 //!
-//! [`Tournament`] lets contestants continue the same queries, and shows a labeler two of them at a time, blind;
-//! [`crate::statistics`] turns the verdicts into rates with intervals.
+//! [`Tournament`] lets contestants continue the same queries and shows a labeler two responses at a time, without the
+//! names of the models; [`crate::statistics`] turns the verdicts into rates with confidence intervals.
 
 mod contest;
 mod memory;
@@ -10,6 +10,6 @@ mod win_rate;
 
 pub use crate::statistics::Interval;
 pub use contest::{Contest, Contestant, Match, Standing, Tournament, TournamentResult, matches};
-pub use memory::queries_that_fit;
+pub use memory::{TournamentSize, queries_that_fit};
 pub use pair_lines::pair_lines;
 pub use win_rate::{JudgedPair, Outcome, Pair, WinRate, judge_pairs};

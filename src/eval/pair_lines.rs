@@ -10,7 +10,7 @@ use crate::format_version::FormatVersion;
 #[derive(Serialize)]
 struct Line<'a> {
     version: FormatVersion,
-    /// Who wrote what.
+    /// Names of the models that wrote the two responses.
     models: Models<'a>,
     #[serde(flatten)]
     pair: &'a Pair,
@@ -24,7 +24,7 @@ struct Models<'a> {
     baseline: &'a str,
 }
 
-/// JSONL of all contests: query, both responses, who wrote them, the outcome, and which was shown first.
+/// Returns JSONL of all contests: query, both responses, who wrote them, the outcome, and which was shown first.
 pub fn pair_lines(contests: &[Contest]) -> String {
     let of_contest = |contest: &Contest| {
         let Contest { candidate, baseline, win_rate, pairs, .. } = contest;

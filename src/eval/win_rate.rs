@@ -1,4 +1,4 @@
-//! How often a labeler prefers one model's responses to another's.
+//! Win rate: how often a labeler prefers one model's responses to another's.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,11 @@ pub struct Pair {
     pub query: String,
     /// The response of the model that is judged.
     pub candidate: String,
-    /// The response of the model it is measured against.
+    /// The response of the model that the candidate is measured against.
     pub baseline: String,
 }
 
-/// What the labeler said of one pair, from the candidate's side.
+/// Verdict of the labeler on one pair, from the candidate's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -36,12 +36,12 @@ pub struct JudgedPair {
     pub candidate_shown_first: bool,
 }
 
-/// How often the candidate was preferred.
+/// Win rate of the candidate against the baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WinRate {
-    /// Who judged.
+    /// Name of the labeler.
     pub labeler: String,
-    /// (wins + ties / 2) / pairs, in 0..=1.
+    /// Win rate (wins + ties / 2) / pairs, in 0..=1.
     pub rate: f64,
     /// Lower end of the 95% Wilson interval around `rate`.
     pub low: f64,
@@ -51,8 +51,8 @@ pub struct WinRate {
     pub wins: usize,
     pub losses: usize,
     pub ties: usize,
-    /// How often the response shown first was preferred, a tie counting one half: far from
-    /// 0.5, the labeler looks at the position and not at the text.
+    /// Share of the pairs in which the response shown first was preferred, a tie counting one half. Far from 0.5, the
+    /// labeler looks at the position and not at the text.
     pub first_shown_rate: f64,
     /// The 95% interval around `first_shown_rate`.
     pub first_shown: Interval,
@@ -60,13 +60,13 @@ pub struct WinRate {
     pub judged: Vec<JudgedPair>,
 }
 
-/// Shows the pairs of all contests to the labeler, one contest's among those of the others, each in random
-/// order and without saying which model wrote what. The order of a pair depends on the pair alone, so that
-/// it stays when the same pair is judged again. A response against itself is a tie, and not asked.
+/// Shows the pairs of all contests to the labeler in one random order, without saying which model wrote what. The order
+/// within a pair depends on the pair alone, so that it stays the same when the pair is judged again. A pair of equal
+/// responses is a tie, and is not asked.
 ///
 /// # Errors
-/// [`Error::Usage`] when there are no pairs, [`Error::Failed`] when the labeler picks a
-/// response that it was not shown or leaves a pair out, and whatever the labeler itself fails with.
+/// [`Error::Usage`] when there are no pairs, [`Error::Failed`] when the labeler picks a response that it was not shown
+/// or leaves a pair out, and the errors of the labeler.
 pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, seed: u64) -> Result<Vec<WinRate>> {
     if contests.is_empty() || contests.iter().any(Vec::is_empty) {
         return Err(Error::usage(
@@ -75,8 +75,7 @@ pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, seed: u64)
         ));
     }
     let pairs: Vec<&Pair> = contests.iter().flatten().collect();
-    // Contests one after the other would tell people when the contestant changes. Between a response and
-    // itself there is no choice.
+    // Contests one after the other would tell people when the contestant changes. Equal responses leave no choice.
     let mut order = shuffled(pairs.len(), &mut generator(seed, Stream::Evaluation, SEQUENCE, 0));
     order.retain(|&index| pairs.get(index).is_some_and(|pair| pair.candidate != pair.baseline));
     let asked = |&index: &usize| {
@@ -102,10 +101,11 @@ pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, seed: u64)
     Ok(contests.iter().map(|pairs| count(labeler.name(), judged.by_ref().take(pairs.len()).collect())).collect())
 }
 
-/// The random numbers of judging, beside those of the contestants, which count from 0.
+/// Sequence of the random numbers of judging, separate from those of the contestants, which count from 0.
 const SEQUENCE: u64 = 1 << 32;
 
-/// As good as a coin, and the same whenever and by whom these two are judged.
+/// Decides the order of a pair by its digest, which is as random as a coin and the same whenever and by whom the pair
+/// is judged.
 fn candidate_is_shown_first(pair: &Pair) -> bool {
     let candidate_is_lower = pair.candidate <= pair.baseline;
     let [low, high] =
@@ -161,7 +161,7 @@ fn count(labeler: &str, judged: Vec<JudgedPair>) -> WinRate {
 mod tests {
     use super::*;
 
-    /// Answers by a rule over the two responses.
+    /// Labeler that answers by a rule over the two responses.
     struct Rule(fn(&[String]) -> Judgment);
 
     impl Labeler for Rule {
@@ -267,7 +267,7 @@ mod tests {
             };
             (0..count).map(pair).collect::<Vec<_>>()
         };
-        /// Notes what it is asked.
+        /// Labeler that notes what it is asked.
         struct Noting(Vec<Vec<String>>);
         impl Labeler for Noting {
             fn name(&self) -> &str {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub(super) struct Address(Uri);
 
 impl Address {
-    /// Reads an address; `source` names where it stands, for the error.
+    /// Reads an address. `source` names the place of `text`, for the error.
     pub(super) fn parse(text: &str, source: &str) -> Result<Self> {
         Self::read(text).ok_or_else(|| {
             Error::usage(
@@ -27,13 +27,13 @@ impl Address {
         (known && uri.host().is_some_and(|host| !host.is_empty())).then_some(Self(uri))
     }
 
-    /// The address of what lies below this one; a query is dropped.
+    /// Returns the address of `path` below this address, without its query.
     pub(super) fn below(&self, path: &str) -> Result<Self> {
         let base = self.0.path().trim_end_matches('/');
         Self::parse(&format!("{}{base}/{path}", self.origin_text()), "address")
     }
 
-    /// Where a redirect from here leads; `None` if that is no address.
+    /// Returns the address that a redirect from this address leads to, or `None` if `location` is no address.
     pub(super) fn join(&self, location: &str) -> Option<Self> {
         if location.starts_with("http://") || location.starts_with("https://") {
             return Self::read(location);
@@ -56,13 +56,13 @@ impl Address {
         self.scheme() == "https"
     }
 
-    /// Whether this is the same program on the same machine, as far as an address tells.
+    /// Checks whether both addresses have the same scheme, host and port.
     pub(super) fn same_origin(&self, other: &Self) -> bool {
         let origin = |address: &Self| (address.is_https(), address.host().to_ascii_lowercase(), address.port());
         origin(self) == origin(other)
     }
 
-    /// Whether what is sent here stays on this machine.
+    /// Checks whether the host of this address is this machine.
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.host().trim_start_matches('[').trim_end_matches(']');
         host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -85,7 +85,7 @@ impl Address {
     }
 }
 
-/// Without user, password and query, which may be secret.
+/// Shows an address without user, password and query, which may be secret.
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let port = self.0.port_u16().map(|port| format!(":{port}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The body of an answer, read in the thread of its request.
+//! The body of an answer, which the thread of its request reads.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -11,13 +11,13 @@ use crate::platform::Interrupt;
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// How many chunks may wait for the disk.
+/// Largest number of chunks that wait for the disk.
 pub(super) const CHUNKS_AHEAD: usize = 4;
 
-/// Some bytes, none at the end, or why there are no more.
+/// Bytes of a body, empty at its end, or the error that ended it early.
 pub(super) type Chunk = std::io::Result<Vec<u8>>;
 
-/// Sends what `reader` gives until it ends, fails, or nobody listens.
+/// Sends what `reader` gives, until it ends or fails, or until nobody receives.
 pub(super) fn pump(mut reader: impl Read, chunks: &SyncSender<Chunk>) {
     loop {
         let mut bytes = vec![0; CHUNK_BYTES];
@@ -32,7 +32,7 @@ pub(super) fn pump(mut reader: impl Read, chunks: &SyncSender<Chunk>) {
     }
 }
 
-/// The bytes still to come.
+/// The bytes of a body that are still to come.
 pub(super) struct Body {
     chunks: Receiver<Chunk>,
     interrupt: Interrupt,
@@ -44,10 +44,11 @@ impl Body {
         Self { chunks, interrupt, source: source.to_string() }
     }
 
-    /// The next bytes, or `None` at the end.
+    /// Returns the next bytes, or `None` at the end.
     ///
     /// # Errors
-    /// A lost or silent connection; the user's wish to stop.
+    /// [`FetchError::Passing`] for a lost or silent connection, [`FetchError::Interrupted`] when the user
+    /// asks to stop.
     pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
         match wait(&self.chunks, &self.interrupt)? {
             Some(Ok(bytes)) if bytes.is_empty() => Ok(None),

@@ -22,7 +22,7 @@ pub(super) const NOVELS: [(u32, &str); 10] = [
 ];
 
 impl Fetcher {
-    /// One book, by its number.
+    /// Fetches the book with this number.
     pub(super) fn fetch_book(&self, number: u32) -> Result<Fetched> {
         let title = NOVELS.iter().find(|(known, _)| *known == number).map_or("", |(_, title)| title);
         let title = format!("book {number} {title}").trim_end().to_string();
@@ -42,7 +42,7 @@ impl Fetcher {
         Ok(Fetched::new(&format!("books {number}"), file.path.clone(), None, vec![file]))
     }
 
-    /// The novels, one after the other, in one folder.
+    /// Fetches the novels one after the other, into one folder.
     pub(super) fn fetch_novels(&self) -> Result<Fetched> {
         let fetched = NOVELS.iter().map(|(number, _)| self.fetch_book(*number)).collect::<Result<Vec<_>>>()?;
         let files = fetched.into_iter().flat_map(|book| book.files).collect();
@@ -54,7 +54,7 @@ fn folder(own_cache: &Path) -> PathBuf {
     own_cache.join("books")
 }
 
-/// Text, and not a page that says why there is none.
+/// Checks that a file holds text, and not a web page that says why there is none.
 fn check(file: &Path, address: &Path) -> Result<()> {
     let hint = "try again later, or a mirror with PREFTUNE_GUTENBERG";
     let text = String::from_utf8(files::read(file)?).map_err(|_| Error::input(address, "no text in UTF-8", hint))?;

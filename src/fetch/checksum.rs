@@ -1,4 +1,4 @@
-//! What the hub says a file's content is: its ETag is a hash of it.
+//! The hash of a file's content, which the hub sends as the file's ETag.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,14 +12,14 @@ use crate::error::{Error, Result};
 /// A hash that a file should have, in lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Checksum {
-    /// Of the bytes; large files.
+    /// SHA-256 of the bytes, for large files.
     Sha256(String),
-    /// Of the bytes as a git blob; files in the repository itself.
+    /// SHA-1 of the bytes as a git blob, for files in the repository itself.
     GitBlob(String),
 }
 
 impl Checksum {
-    /// Reads an ETag; other servers have ETags that are no hashes.
+    /// Reads an ETag, or returns `None` if it is no hash, as from other servers.
     pub(super) fn of_etag(etag: &str) -> Option<Self> {
         let hash = etag.to_ascii_lowercase();
         let is_hash = hash.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -30,7 +30,7 @@ impl Checksum {
         }
     }
 
-    /// What is wrong with the file, if anything.
+    /// Says what is wrong with the file, or returns `None` if it has this hash.
     pub(super) fn complaint(&self, path: &Path) -> Result<Option<String>> {
         let (kind, expected, found) = match self {
             Self::Sha256(expected) => ("SHA-256", expected, hashed(Sha256::new(), path)?),
@@ -61,7 +61,7 @@ fn hashed(mut hasher: impl Digest, path: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
-    /// The hashes are those of `sha256sum` and `git hash-object`.
+    /// The expected hashes are the output of `sha256sum` and `git hash-object`.
     #[test]
     fn both_kinds_are_those_of_the_usual_tools() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The HTTP library, set up: timeouts, certificates, and what its errors mean.
+//! Settings of the HTTP library, and the meaning of its errors.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use super::fetch_error::FetchError;
 use crate::error::{Error, Result};
 use crate::platform::files;
 
-/// What opens connections. Redirects and refusals are left to the caller. Proxies are those of
-/// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+/// Returns the agent that opens connections. It leaves redirects and refusals to the caller. Its proxies are
+/// those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 ///
 /// `timeout` bounds each silence of a server, not a whole download. `certificates` is a PEM file of
 /// authorities to trust instead of those that come with the program.
@@ -45,7 +45,7 @@ fn read_certificates(path: &Path) -> Result<RootCerts> {
     Ok(found.into())
 }
 
-/// What an error of the library means for the next step.
+/// Sorts an error of the library by what to do next.
 pub(super) fn trouble(error: ureq::Error, address: &Address) -> FetchError {
     use ureq::Error as E;
     match error {
@@ -60,7 +60,8 @@ pub(super) fn trouble(error: ureq::Error, address: &Address) -> FetchError {
     }
 }
 
-/// The TLS library reports its errors as those of reading and writing.
+/// Checks whether an error is a refused certificate: the TLS library reports these as errors of reading and
+/// writing.
 fn certificate_refused(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::InvalidData
 }

@@ -1,4 +1,5 @@
-//! One file from a server to the disk: resumed where it was cut, checked, and placed whole.
+//! One file from a server to the disk: resumed after an interruption, checked, and shown under its name only
+//! when complete.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -15,26 +16,26 @@ use super::validator::Validator;
 use crate::error::{Error, Result};
 use crate::platform::{Mode, Progress, files, progress};
 
-/// A file to be brought here.
+/// A file to download.
 pub(super) struct Download<'a> {
-    /// What progress calls it.
+    /// Name of the file in the progress display.
     pub(super) title: &'a str,
     pub(super) address: &'a Address,
-    /// Where its bytes gather.
+    /// Path of the unfinished file.
     pub(super) partial: &'a Path,
-    /// Its length, where it is known before.
+    /// Length of the file, if it is known before the download.
     pub(super) bytes: Option<u64>,
-    /// What tells whether the bytes that are there belong to the file that the server has now.
-    /// Where the partial file's name says it, none is needed.
+    /// Record of the file's version on the server, which tells whether the unfinished file belongs to that
+    /// version. `None` if the name of the unfinished file tells it.
     pub(super) note: Option<Validator>,
     pub(super) progress: Mode,
 }
 
 impl Download<'_> {
-    /// Brings the whole file to [`Self::partial`]; what is there already is not asked for again.
+    /// Downloads the whole file to [`Self::partial`]. Bytes that are already there are not requested again.
     ///
     /// # Errors
-    /// See [`FetchError`]. What arrived stays, for the next time.
+    /// The errors of [`FetchError`]. The bytes that have arrived stay, for the next call.
     pub(super) fn run(&self, client: &Client) -> std::result::Result<(), FetchError> {
         let mut retries = Retries::new(client, ATTEMPTS);
         let mut furthest = self.bytes_there();
@@ -78,7 +79,7 @@ impl Download<'_> {
         self.store(answer, start, total)
     }
 
-    /// Where the answer's bytes begin in the file, and how long the file is.
+    /// Returns the position of the answer's bytes in the file, and the length of the file.
     fn extent(
         &self,
         answer: &Answer,
@@ -94,7 +95,7 @@ impl Download<'_> {
             let length = answer.header(CONTENT_LENGTH.as_str()).and_then(|length| length.trim().parse().ok());
             (0, length)
         };
-        // Some servers do not know If-Range and go on with another file.
+        // Some servers ignore If-Range and send the rest of another file.
         if start > 0
             && validator.is_some_and(|validator| Validator::validator(answer).is_some_and(|now| now != validator))
         {
@@ -110,7 +111,7 @@ impl Download<'_> {
     fn store(&self, mut answer: Answer, start: u64, total: Option<u64>) -> std::result::Result<(), FetchError> {
         let failed = |source| Error::file("write", self.partial, source);
         files::create_folder_of(self.partial)?;
-        // Not opened to append: Windows would not let such a file be cut.
+        // The file is not opened to append, because Windows would not let such a file be shortened.
         let mut file = File::options().create(true).write(true).truncate(false).open(self.partial).map_err(failed)?;
         file.set_len(start).and_then(|()| file.seek(SeekFrom::Start(start))).map_err(failed)?;
         if let Some(note) = self.note.as_ref().filter(|_| start == 0) {
@@ -136,7 +137,8 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Drops what is there, so that the next attempt begins anew.
+    /// Removes the unfinished file, so that the next attempt begins anew, and returns the error for this
+    /// attempt.
     fn start_over(&self, why: &str) -> FetchError {
         self.discard();
         FetchError::passing(format!("{}: the server {why}", self.address))
@@ -147,7 +149,7 @@ impl Download<'_> {
         Error::failed(what, "try again later; something between here and the server may be altering answers").into()
     }
 
-    /// Removes what arrived.
+    /// Removes the unfinished file and the record of its version.
     pub(super) fn discard(&self) {
         fs::remove_file(self.partial).ok();
         if let Some(note) = &self.note {
@@ -155,7 +157,7 @@ impl Download<'_> {
         }
     }
 
-    /// Makes the finished file visible under its name.
+    /// Moves the finished file to `destination`.
     pub(super) fn place(&self, destination: &Path) -> Result<()> {
         fs::rename(self.partial, destination).map_err(|source| Error::file("write", destination, source))?;
         if let Some(note) = &self.note {
@@ -165,7 +167,7 @@ impl Download<'_> {
     }
 }
 
-/// A file's name with something added.
+/// Returns the path with `suffix` after its name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -181,7 +183,7 @@ fn range(have: u64, validator: Option<&str>) -> Vec<(HeaderName, String)> {
     headers
 }
 
-/// Start and total of `bytes 5-9/10`; the total may be `*`.
+/// Reads start and total from a header such as `bytes 5-9/10`, in which the total may be `*`.
 fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (part, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let start = part.split_once('-')?.0.trim().parse().ok()?;

@@ -1,10 +1,10 @@
-//! Where files come from and where they go, as the environment says. The variables of the hub mean
-//! what they mean to `huggingface_hub`, so that both find the same files.
+//! The servers that files come from, as the environment names them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::folders::Environment;
 use crate::error::{Error, Result};
 use crate::platform::files;
 
@@ -12,75 +12,26 @@ const ENDPOINT: &str = "https://huggingface.co";
 const LABELS: &str = "https://openaipublic.blob.core.windows.net/lm-human-preferences/labels";
 const GUTENBERG: &str = "https://www.gutenberg.org";
 
-/// Seconds that a server may be silent, unless `HF_HUB_DOWNLOAD_TIMEOUT` says otherwise.
+/// Longest silence of a server in seconds, unless `HF_HUB_DOWNLOAD_TIMEOUT` says otherwise.
 const TIMEOUT_SECS: f64 = 30.0;
 
 /// Seconds before the second attempt, unless `PREFTUNE_RETRY_SECS` says otherwise.
 const RETRY_SECS: f64 = 1.0;
 
-/// Reads a variable of the environment.
-pub(super) struct Environment<'a>(pub(super) &'a dyn Fn(&str) -> Option<String>);
-
-/// The folders of fetched files.
-pub(super) struct Folders {
-    /// The hub's cache, shared with other programs.
-    pub(super) hub: PathBuf,
-    /// What this program alone keeps: labels and books.
-    pub(super) own: PathBuf,
-}
-
-/// Servers and how to ask them.
+/// Servers, and the settings of requests to them.
 pub(super) struct Endpoints {
     pub(super) endpoint: Address,
     pub(super) labels: Address,
     pub(super) gutenberg: Address,
     pub(super) token: Option<String>,
-    /// Whether nothing may be asked for.
+    /// True if the environment forbids all requests.
     pub(super) offline: bool,
     pub(super) timeout: Duration,
     pub(super) first_pause: Duration,
     pub(super) certificates: Option<PathBuf>,
 }
 
-/// The environment of this process.
-pub(super) const PROCESS: Environment<'static> = Environment(&|name| std::env::var(name).ok());
-
 impl Environment<'_> {
-    fn get(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.trim().is_empty())
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        let value = self.get(name)?;
-        match value.strip_prefix("~/") {
-            Some(rest) => std::env::home_dir().map(|home| home.join(rest)),
-            None => Some(value.into()),
-        }
-    }
-
-    /// The folder of everybody's caches, `~/.cache`.
-    fn caches(&self) -> Result<PathBuf> {
-        self.path("XDG_CACHE_HOME").or_else(|| std::env::home_dir().map(|home| home.join(".cache"))).ok_or_else(|| {
-            Error::usage("there is no home folder to keep files in", "set HF_HOME and PREFTUNE_HOME to folders")
-        })
-    }
-
-    fn hugging_face_home(&self) -> Result<PathBuf> {
-        self.path("HF_HOME").map_or_else(|| Ok(self.caches()?.join("huggingface")), Ok)
-    }
-
-    fn own_cache(&self) -> Result<PathBuf> {
-        let own = self.path("PREFTUNE_HOME");
-        let local = || self.path("LOCALAPPDATA").filter(|_| cfg!(windows)).map(|folder| folder.join("preftune"));
-        own.or_else(local).map_or_else(|| Ok(self.caches()?.join("preftune")), Ok)
-    }
-
-    pub(super) fn folders(&self) -> Result<Folders> {
-        let hub = self.path("HF_HUB_CACHE").or_else(|| self.path("HUGGINGFACE_HUB_CACHE"));
-        let hub = hub.map_or_else(|| Ok(self.hugging_face_home()?.join("hub")), Ok)?;
-        Ok(Folders { hub, own: self.own_cache()? })
-    }
-
     pub(super) fn places(&self) -> Result<Endpoints> {
         let address = |name, default: &str| Address::parse(&self.get(name).unwrap_or_else(|| default.into()), name);
         Ok(Endpoints {
@@ -124,24 +75,6 @@ mod tests {
 
     fn with<T>(variables: &[(&str, &str)], read: impl FnOnce(Environment<'_>) -> T) -> T {
         read(Environment(&|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())))
-    }
-
-    #[test]
-    fn the_hubs_cache_is_where_the_hubs_own_tools_look() {
-        let hub = |variables: &[(&str, &str)]| with(variables, |environment| environment.folders().unwrap().hub);
-        let home = ("HF_HOME", "/hf");
-        assert_eq!(hub(&[("XDG_CACHE_HOME", "/xdg")]), PathBuf::from("/xdg/huggingface/hub"));
-        assert_eq!(hub(&[("XDG_CACHE_HOME", "/xdg"), home]), PathBuf::from("/hf/hub"));
-        assert_eq!(hub(&[home, ("HUGGINGFACE_HUB_CACHE", "/old")]), PathBuf::from("/old"));
-        assert_eq!(hub(&[home, ("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/new")]), PathBuf::from("/new"));
-        assert_eq!(hub(&[("XDG_CACHE_HOME", "/xdg"), ("HF_HOME", "")]), PathBuf::from("/xdg/huggingface/hub"));
-    }
-
-    #[test]
-    fn labels_and_books_have_a_folder_of_their_own() {
-        let own = |variables: &[(&str, &str)]| with(variables, |environment| environment.folders().unwrap().own);
-        assert_eq!(own(&[("XDG_CACHE_HOME", "/xdg")]), PathBuf::from("/xdg/preftune"));
-        assert_eq!(own(&[("XDG_CACHE_HOME", "/xdg"), ("PREFTUNE_HOME", "/mine")]), PathBuf::from("/mine"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What can go wrong on the way, told apart by what to do next.
+//! Errors of requests and downloads, told apart by what to do next.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use ureq::http::StatusCode;
 
 use crate::error::Error;
 
-/// Why an exchange with a server did not end well.
+/// An error of a request or of a download.
 #[derive(Debug)]
 pub(super) enum FetchError {
-    /// The user asked to stop.
+    /// The user's wish to stop.
     Interrupted,
-    /// It may go well the next time: a lost connection, an overloaded server.
+    /// An error that another attempt may not meet: a lost connection, an overloaded server.
     Passing { what: String, retry_after: Option<Duration> },
-    /// The server understood and said no.
+    /// An answer that refuses the request.
     Refused { status: u16, what: String },
-    /// Trying again would not help.
+    /// An error that every further attempt would meet.
     Final(Error),
 }
 
@@ -24,7 +24,7 @@ impl FetchError {
         Self::Passing { what: what.into(), retry_after: None }
     }
 
-    /// For the person at the keyboard; `hint` says what a refusal with this status means here.
+    /// Returns the error that the user sees. `hint` gives the hint for a refusal with this status.
     pub(super) fn into_error(self, hint: impl FnOnce(u16) -> String) -> Error {
         match self {
             Self::Interrupted => Error::Interrupted { checkpoint: None },
@@ -44,7 +44,7 @@ impl From<Error> for FetchError {
     }
 }
 
-/// Such as `404 Not Found`.
+/// Returns a status with its name, such as `404 Not Found`.
 pub(super) fn status_text(status: u16) -> String {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     format!("{status} {}", reason.unwrap_or_default()).trim_end().to_string()

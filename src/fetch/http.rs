@@ -1,5 +1,5 @@
-//! One request at a time over HTTP, with redirects: who may see the token, where a redirect may
-//! lead, and how a stop is noticed while a server is silent.
+//! HTTP requests with redirects, one at a time: which server gets the token, where a redirect may lead, and
+//! how a request is interrupted while a server is silent.
 
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use super::waiting::wait;
 use crate::error::{Error, Result};
 use crate::platform::Interrupt;
 
-/// Redirects followed for one request.
+/// Largest number of redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 5;
 
-/// Whether a redirect to another server is followed.
+/// The redirects that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Redirects {
     Anywhere,
     SameOrigin,
 }
 
-/// A request's headers, beside those that every request has.
+/// Headers of a request, besides those that every request has.
 pub(super) type Headers = [(HeaderName, String)];
 
-/// What asks servers.
+/// A sender of requests.
 pub(super) struct Client {
     agent: ureq::Agent,
-    /// The hub's token with the only server that may see it.
+    /// Token of the hub, with the only server that gets it.
     token: Option<(Address, HeaderValue)>,
     pub(super) interrupt: Interrupt,
-    /// The wait before the second attempt; each later one is twice as long.
+    /// Pause before the second attempt; the pause doubles with each further attempt.
     pub(super) first_pause: Duration,
 }
 
-/// A server's answer, its body still to be read.
+/// Answer of a server, with a body that is still to be read.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -48,7 +48,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A header's value, if it is text.
+    /// Returns the value of a header, if it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -56,21 +56,21 @@ impl Answer {
 
 impl Client {
     /// # Errors
-    /// A token that cannot be sent, or that would be sent in the clear over a network;
-    /// certificates that cannot be read.
+    /// [`Error::Usage`] for a token with invalid characters or one that would be sent unencrypted over a
+    /// network; fails when the certificates cannot be read.
     pub(super) fn new(places: &Endpoints, interrupt: Interrupt) -> Result<Self> {
         let token = places.token.as_deref().map(|token| authorization(token, &places.endpoint)).transpose()?;
         let agent = connection::agent(places.timeout, places.certificates.as_deref())?;
         Ok(Self { agent, token, interrupt, first_pause: places.first_pause })
     }
 
-    /// Asks for a file, following redirects wherever they lead.
+    /// Requests a file, and follows redirects to any server.
     pub(super) fn get(&self, address: &Address, headers: &Headers) -> std::result::Result<Answer, FetchError> {
         self.follow(&Method::GET, address, headers, Redirects::Anywhere)
     }
 
-    /// Asks about a file. The answer may be a redirect to another server: what the hub says of a
-    /// file stands in it.
+    /// Requests the headers of a file. A redirect to another server is returned as the answer, because it has
+    /// the hub's headers about the file.
     pub(super) fn head(&self, address: &Address) -> std::result::Result<Answer, FetchError> {
         self.follow(&Method::HEAD, address, &[], Redirects::SameOrigin)
     }
@@ -101,7 +101,7 @@ impl Client {
         .into())
     }
 
-    /// One request in a thread of its own, so that the wait for it can be left.
+    /// Sends one request in a thread of its own, so that an interruption need not wait for the answer.
     fn exchange(
         &self,
         method: &Method,
@@ -135,7 +135,7 @@ impl Client {
     }
 
     fn request(&self, method: &Method, address: &Address, headers: &Headers) -> Result<Request<()>> {
-        // Sizes and positions are those of the file itself only where it is not compressed.
+        // Lengths and positions are those of the file itself only if it is not compressed.
         let mut request = Request::builder().method(method).uri(address.uri()).header(ACCEPT_ENCODING, "identity");
         for (name, value) in headers {
             request = request.header(name, value);
@@ -173,7 +173,7 @@ fn redirected(here: &Address, location: Option<&str>) -> std::result::Result<Add
     Ok(next)
 }
 
-/// Tells answers to go on with from refusals.
+/// Returns the answer if the request succeeded, otherwise the error for its status.
 fn accepted(answer: Answer, address: &Address) -> std::result::Result<Answer, FetchError> {
     let status = answer.status;
     let what = format!("{address}: the server answered {}", status_text(status));

@@ -18,10 +18,10 @@ use crate::lm::WeightsIndex;
 use crate::lm::files::hugging_face::{CONFIG_FILE, OPTIONAL_FILES, TOKENIZER_FILE, WEIGHTS_FILE, WEIGHTS_INDEX_FILE};
 use crate::platform;
 
-/// What the hub says of a file.
+/// Facts about a file, from the hub's headers.
 struct Remote {
     commit: String,
-    /// The name of the content, often a hash of it.
+    /// Name of the content, often a hash of it.
     etag: String,
     bytes: Option<u64>,
 }
@@ -29,8 +29,8 @@ struct Remote {
 type Outcome<T> = std::result::Result<T, FetchError>;
 
 impl Fetcher {
-    /// Brings a model's files into the hub's cache. What is there already is not asked for again;
-    /// what the cache has is good enough where the hub cannot be reached.
+    /// Downloads a model's files into the hub's cache. Files that are already there are not requested again.
+    /// If the hub cannot be reached, the cached files are used.
     pub(super) fn fetch_model(&self, target: &str, name: &HubName) -> Result<Fetched> {
         let cached = find(&self.folders.hub, name);
         if (self.places.offline || is_commit(&name.revision))
@@ -88,12 +88,12 @@ impl Fetcher {
             }
             Err(trouble) => return Err(self.refused(trouble, name, WEIGHTS_FILE)),
         }
-        // Last, so that a revision never stands for a snapshot that lacks files.
+        // The reference is written last, so that a revision never stands for a snapshot that lacks files.
         model.write_reference(&name.revision, &config.commit)?;
         Ok(Fetched::new(target, model.snapshot(&config.commit), Some(config.commit.clone()), files))
     }
 
-    /// What the hub says of a file at a revision.
+    /// Requests the hub's facts about a file at a revision.
     fn ask(&self, name: &HubName, revision: &str, file: &str) -> Outcome<Remote> {
         let address = self.places.endpoint.below(&path_of(name, revision, file))?;
         let answer = self.client.head(&address)?;
@@ -104,7 +104,7 @@ impl Fetcher {
         }
     }
 
-    /// Has the content in the cache, and shows it as a file of the commit.
+    /// Downloads a content into the cache, unless it is there, and shows it as a file of the commit.
     fn bring(&self, model: &CachedModel, name: &HubName, file: &str, remote: &Remote) -> Result<FetchedFile> {
         let blob = model.blob(&remote.etag);
         let is_there = || {
@@ -172,13 +172,13 @@ fn path_of(name: &HubName, revision: &str, file: &str) -> String {
     format!("{}/resolve/{}/{file}", name.repository, revision.replace('/', "%2F"))
 }
 
-/// Reads what the hub says; what would become a part of a path is checked first.
+/// Reads the hub's headers, and checks the ones that become parts of paths.
 fn remote(answer: &Answer, address: &str) -> Outcome<Remote> {
     let header = |name: &str| answer.header(name).map(str::trim).filter(|value| !value.is_empty());
     let commit = header("x-repo-commit");
     let etag = header("x-linked-etag").or_else(|| header(ETAG.as_str()));
     let bytes = match header("x-linked-size") {
-        // That of a redirect is the length of its own body.
+        // The Content-Length of a redirect is that of its own body.
         None if answer.status == 200 => header(CONTENT_LENGTH.as_str()),
         size => size,
     };

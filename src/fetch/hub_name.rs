@@ -1,6 +1,6 @@
 //! Names of models on the Hugging Face hub, checked before they become parts of paths.
 
-/// Names that everybody knows, and what the hub calls them now.
+/// Short names of models, and the hub's present names for them.
 const KNOWN: [(&str, &str); 5] = [
     ("gpt2", "openai-community/gpt2"),
     ("gpt2-medium", "openai-community/gpt2-medium"),
@@ -9,10 +9,10 @@ const KNOWN: [(&str, &str); 5] = [
     ("distilgpt2", "distilbert/distilgpt2"),
 ];
 
-/// A model at a revision.
+/// A model on the hub at a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HubName {
-    /// `OWNER/NAME`.
+    /// Owner and name, as `OWNER/NAME`.
     pub(super) repository: String,
     /// A branch, a tag or a commit.
     pub(super) revision: String,
@@ -29,18 +29,18 @@ impl HubName {
         valid.then(|| Self { repository: repository.into(), revision: revision.into() })
     }
 
-    /// What the hub called a known model when models had no owners.
+    /// Returns the hub's name for a known model from the time before models had owners.
     pub(super) fn legacy(&self) -> Option<&'static str> {
         KNOWN.iter().find(|(_, full)| *full == self.repository).map(|(short, _)| *short)
     }
 
-    /// The short names, for suggestions.
+    /// Returns the short names of the known models.
     pub(super) fn known() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|(short, _)| *short)
     }
 }
 
-/// With the revision, where it is not the usual one.
+/// Shows the revision only if it is not `main`.
 impl std::fmt::Display for HubName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.revision.as_str() {
@@ -50,13 +50,13 @@ impl std::fmt::Display for HubName {
     }
 }
 
-/// The hub's own rule for owners and names.
+/// Checks a name by the hub's rule for owners and models.
 fn is_name(text: &str) -> bool {
     let edges = [text.chars().next(), text.chars().last()];
     is_part(text) && text.len() <= 96 && !text.contains("--") && edges.iter().all(|&edge| edge != Some('-'))
 }
 
-/// What may be one part of a path: the name of a file and nothing that leads elsewhere.
+/// Checks whether a text can be one part of a path: a file name that does not lead to another folder.
 pub(super) fn is_part(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let edge = |c: Option<char>| c.is_some_and(|c| c != '.');
@@ -67,7 +67,7 @@ pub(super) fn is_part(text: &str) -> bool {
         && !text.contains("..")
 }
 
-/// Whether this is the name of a git commit.
+/// Checks whether a text is the name of a git commit.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

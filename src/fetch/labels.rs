@@ -1,51 +1,21 @@
-//! The choices of people that the original was trained on: best of four continuations.
+//! Labels by people that the original was trained on: best-of-4 choices.
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserializer;
 use serde::de::{self, SeqAccess, Visitor};
 
+use super::label_files::Task;
 use super::plain::PlainFile;
 use super::{Fetched, Fetcher};
 use crate::data::openai::PickBest;
 use crate::error::{Error, Result};
 use crate::json::strict;
 
-/// A copy of most of the files, as a data set of the hub.
+/// Copy of most of the files, in a data set of the hub.
 const MIRROR: &str = "datasets/vwxyzjn/lm-human-preferences/resolve/main";
-
-/// A file of labels.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Task {
-    pub(super) name: &'static str,
-    file: &'static str,
-    mirrored: bool,
-}
-
-pub(super) const TASKS: [Task; 4] = [
-    Task { name: "sentiment", file: "offline_5k.json", mirrored: true },
-    Task { name: "descriptiveness", file: "offline_5k.json", mirrored: true },
-    Task { name: "tldr", file: "online_45k.json", mirrored: false },
-    Task { name: "cnndm", file: "online_45k.json", mirrored: true },
-];
-
-impl Task {
-    /// Reads `labels/TASK`.
-    pub(super) fn parse(text: &str) -> Option<&'static Self> {
-        let name = text.strip_prefix("labels/")?;
-        TASKS.iter().find(|task| task.name == name)
-    }
-
-    fn path(&self) -> String {
-        format!("{}/{}", self.name, self.file)
-    }
-
-    pub(super) fn place(&self, own_cache: &Path) -> PathBuf {
-        own_cache.join("labels").join(self.name).join(self.file)
-    }
-}
 
 impl Fetcher {
     pub(super) fn fetch_labels(&self, target: &str, task: &Task) -> Result<Fetched> {
@@ -62,7 +32,7 @@ impl Fetcher {
     }
 }
 
-/// Reads the whole file as what it should be, one row at a time: it can have 100 MB.
+/// Checks the whole file, one row at a time because it can have 100 MB.
 fn check(file: &Path, address: &Path) -> Result<()> {
     let opened = File::open(file).map_err(|source| Error::file("read", file, source))?;
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 20, opened));
@@ -75,7 +45,7 @@ fn check(file: &Path, address: &Path) -> Result<()> {
     }
 }
 
-/// Counts rows.
+/// Visitor that checks and counts the rows of a file.
 struct Rows;
 
 impl<'de> Visitor<'de> for Rows {

@@ -1,4 +1,4 @@
-//! One process at a time fetches a file; others wait for it.
+//! A lock file, so that one process fetches a file while others wait for it.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -11,14 +11,15 @@ use crate::platform::{Interrupt, files};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Held until dropped. The file stays, as the hub's own tools leave it.
+/// A lock that is held until it is dropped. The file stays, like that of the hub's own tools.
 pub(super) struct Lock(#[expect(dead_code, reason = "holding the file is the use")] File);
 
 impl Lock {
-    /// Waits until no other process has it.
+    /// Waits until no other process has the lock, and takes it.
     ///
     /// # Errors
-    /// A file that cannot be locked; the user's wish to stop.
+    /// [`FetchError::Final`] for a file that cannot be locked, [`FetchError::Interrupted`] when the user asks
+    /// to stop.
     pub(super) fn wait(path: &Path, interrupt: &Interrupt) -> Result<Self, FetchError> {
         files::create_folder_of(path)?;
         let failed = |error| Error::file("lock", path, error);

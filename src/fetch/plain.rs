@@ -1,4 +1,4 @@
-//! Files of a server that is no hub: one address, perhaps a mirror, a check of the content.
+//! Files of servers other than the hub: one address, an optional mirror, and a check of the content.
 
 use std::path::{Path, PathBuf};
 
@@ -10,24 +10,23 @@ use super::validator::Validator;
 use super::{FetchedFile, Fetcher};
 use crate::error::{Error, Result};
 
-/// Looks whether a file is what it should be. The address is for the error: that is where a bad
-/// file is, for it is not kept.
+/// Check of a file's content. The error names `address`, because a bad file is not kept.
 pub(super) type Check = fn(file: &Path, address: &Path) -> Result<()>;
 
-/// A file to be brought here.
+/// A file to fetch.
 pub(super) struct PlainFile<'a> {
     pub(super) title: &'a str,
     pub(super) destination: PathBuf,
     pub(super) address: Address,
-    /// Asked where the first address fails.
+    /// Address to try when the first fails.
     pub(super) mirror: Option<Address>,
     pub(super) check: Check,
-    /// What to do about a refusal, by its status.
+    /// Hint for a refusal, by its status.
     pub(super) hint: &'a dyn Fn(u16) -> String,
 }
 
 impl Fetcher {
-    /// Brings the file here, unless it is.
+    /// Fetches the file, unless it is already there.
     pub(super) fn fetch_plain(&self, file: &PlainFile<'_>) -> Result<FetchedFile> {
         if file.destination.is_file() {
             return FetchedFile::at(file.destination.clone(), true);

@@ -1,4 +1,4 @@
-//! Trying again: how often, and after what pause.
+//! Further attempts after an error: their number, and the pauses between them.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::fetch_error::FetchError;
 use super::http::Client;
 use super::waiting::sleep;
 
-/// Attempts in a row that bring nothing.
+/// Largest number of attempts in a row that bring no bytes.
 pub(super) const ATTEMPTS: u32 = 5;
 
-/// The longest wait before another attempt, whatever the server asks for.
+/// Longest pause before another attempt, even if the server asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Counts attempts that brought nothing, and waits between them.
+/// Counter of attempts that brought nothing, with the pauses between them.
 pub(super) struct Retries<'a> {
     client: &'a Client,
     attempts: u32,
@@ -20,15 +20,15 @@ pub(super) struct Retries<'a> {
 }
 
 impl<'a> Retries<'a> {
-    /// Gives up after `attempts` in a row that bring nothing.
+    /// Returns a counter that gives up after `attempts` attempts in a row that bring nothing.
     pub(super) fn new(client: &'a Client, attempts: u32) -> Self {
         Self { client, attempts, in_vain: 0 }
     }
 
-    /// Waits until it is time to try again; `gained` says whether the attempt brought anything.
+    /// Waits until it is time to try again. `gained` says whether the attempt brought any bytes.
     ///
     /// # Errors
-    /// The trouble itself where another attempt would not help or there were enough of them.
+    /// Returns `trouble` if another attempt would not help or if there were enough of them.
     pub(super) fn pause(&mut self, trouble: FetchError, gained: bool) -> Result<(), FetchError> {
         let FetchError::Passing { what, retry_after } = trouble else { return Err(trouble) };
         self.in_vain = if gained { 1 } else { self.in_vain + 1 };
@@ -42,7 +42,7 @@ impl<'a> Retries<'a> {
     }
 }
 
-/// Does `work` until it succeeds, fails for good, or has failed `attempts` times.
+/// Repeats `work` until it succeeds, fails for good, or has failed `attempts` times.
 pub(super) fn retried<T>(
     client: &Client,
     attempts: u32,
@@ -57,7 +57,7 @@ pub(super) fn retried<T>(
     }
 }
 
-/// Twice as long each time, and at least what the server asked for.
+/// Returns the next pause, which is twice the one before and at least what the server asked for.
 fn pause(first: Duration, in_vain: u32, retry_after: Option<Duration>) -> Duration {
     let doubled = first.saturating_mul(1 << in_vain.saturating_sub(1).min(16));
     doubled.max(retry_after.unwrap_or_default()).min(LONGEST_PAUSE)

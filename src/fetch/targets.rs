@@ -1,13 +1,13 @@
-//! What may be fetched, as it is named on the command line.
+//! Targets of `preftune fetch`, as they are named on the command line.
 
 use super::hub_name::HubName;
-use super::labels::{TASKS, Task};
+use super::label_files::{TASKS, Task};
 use crate::error::{Error, Result};
 
 /// One thing to fetch.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
-    /// As it was named.
+    /// Name of the target on the command line.
     pub(super) name: String,
     pub(super) kind: Kind,
 }
@@ -16,16 +16,16 @@ pub struct Target {
 pub(super) enum Kind {
     Model(HubName),
     Labels(&'static Task),
-    /// The usual novels.
+    /// The novels that `books` without a number stands for.
     Novels,
     Book(u32),
 }
 
 impl Target {
-    /// Reads the words of a command line; numbers after `books` are books.
+    /// Reads the targets from the words of a command line; numbers after `books` are books.
     ///
     /// # Errors
-    /// A word that names nothing.
+    /// [`Error::Usage`] for a word that names no target.
     pub fn parse_all(words: &[String]) -> Result<Vec<Self>> {
         let mut targets = Vec::new();
         let mut words = words.iter().peekable();

@@ -1,4 +1,4 @@
-//! Which version of a file on a server the bytes of an unfinished download are of.
+//! The version of a file on a server that an unfinished download belongs to.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,24 +10,25 @@ use super::http::Answer;
 use crate::error::Result;
 use crate::platform::files;
 
-/// A small file beside the unfinished one: the address, and what the server calls this version.
+/// A small file beside the unfinished one, with the address and the server's name of the version.
 pub(super) struct Validator(pub(super) PathBuf);
 
 impl Validator {
-    /// What an answer calls its version; a weak ETag does not promise the same bytes.
+    /// Returns the version that an answer names. A weak ETag does not count, because it does not promise the
+    /// same bytes.
     pub(super) fn validator(answer: &Answer) -> Option<&str> {
         let strong = answer.header(ETAG.as_str()).filter(|etag| !etag.starts_with("W/"));
         strong.or_else(|| answer.header(LAST_MODIFIED.as_str()))
     }
 
-    /// The version noted for this address.
+    /// Returns the version that is recorded for this address.
     pub(super) fn read(&self, address: &Address) -> Option<String> {
         let text = fs::read_to_string(&self.0).ok()?;
         let (noted, validator) = text.split_once('\n')?;
         (noted == address.to_string()).then(|| validator.to_string())
     }
 
-    /// Notes an answer's version; one that cannot be named is not gone on with.
+    /// Records the version that an answer names. A download without such a name cannot be resumed.
     pub(super) fn write(&self, address: &Address, answer: &Answer) -> Result<()> {
         files::create_folder_of(&self.0)?;
         match Self::validator(answer) {

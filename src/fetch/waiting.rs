@@ -1,4 +1,4 @@
-//! Waiting that an interruption ends.
+//! Waits that an interruption ends.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::fetch_error::FetchError;
 use crate::platform::interrupt::Interrupt;
 
-/// How often a wait looks whether the user asked to stop.
+/// Time between two checks whether the user asked to stop.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// The next message, or `None` if there will be none.
+/// Waits for the next message; returns `None` if there will be none.
 pub(super) fn wait<T>(receiver: &Receiver<T>, interrupt: &Interrupt) -> std::result::Result<Option<T>, FetchError> {
     loop {
         if interrupt.requested() {

@@ -1,4 +1,4 @@
-//! How far labelers agree with themselves and with each other, from questions that were asked again.
+//! Agreement of labelers with themselves and with each other on questions that were asked more than once.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::log::{Decision, LogLine};
 
-/// Pairs of answers to the same question, and how many of them are the same.
+/// Number of pairs of answers to the same question, and of those with the same answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Agreement {
     pub pairs: usize,
@@ -14,7 +14,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Share of the pairs that are the same; `None` without a pair.
+    /// Returns the share of pairs with the same answer, or `None` if there is no pair.
     pub fn rate(&self) -> Option<f64> {
         (self.pairs > 0).then(|| self.same as f64 / self.pairs as f64)
     }
@@ -49,7 +49,7 @@ impl Agreements {
     }
 
     fn count(&mut self, one: &LogLine, other: &LogLine) {
-        // The same text may stand at two places.
+        // Two responses may have the same text: the first of them stands for both.
         let text = |choice: &LogLine| match choice.decision {
             Decision::Best { first_alike, .. } => Some(first_alike),
             Decision::CannotTell | Decision::TakenBack => None,

@@ -1,10 +1,10 @@
-//! A program of any language in the place of people.
+//! Labeler that is an external program.
 
 use super::{Judgment, Labeler};
 use crate::error::Result;
 use crate::platform::external_command::ExternalCommand;
 
-/// Asks a program for the number of the best response, from 0.
+/// Labeler that asks an external program for the index of the best response, from 0.
 pub struct CommandLabeler(pub ExternalCommand);
 
 impl Labeler for CommandLabeler {

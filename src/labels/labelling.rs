@@ -1,4 +1,4 @@
-//! Figure 1, left, up to the labels: draw responses, have a labeler choose, write down the choice.
+//! Labelling (Figure 1, left): samples responses, has a labeler choose the best, and logs the choice.
 
 use std::fmt;
 use std::path::Path;
@@ -17,37 +17,37 @@ use crate::platform::progress::{Mode, Progress};
 use crate::platform::unix_seconds;
 use crate::training::memory::Memory;
 
-/// Questions drawn and judged at once, at most; what is judged is on disk before the next are drawn.
+/// Largest number of questions made and judged together; their judgments are on disk before the next are made.
 const AT_ONCE: usize = 32;
 
-/// Questions drawn for a person at once: few, so that the first are soon there.
+/// Number of questions made together for a person: few, so that the first appear soon.
 const FOR_PEOPLE_AT_ONCE: usize = 4;
 
-/// A reward model is not fitted to fewer comparisons.
+/// Smallest number of comparisons that a reward model is trained on.
 const FEWEST: usize = 2;
 
-/// Questions that lie ready for each person.
+/// Number of questions ready in advance for each person.
 const AHEAD: usize = 12;
 
 /// A labelling run.
 pub struct Labelling<'a> {
     pub questions: Questions<'a>,
-    /// Comparisons that the log is to hold.
+    /// Number of comparisons that the log holds at the end of the run.
     pub wanted: usize,
-    /// Questions that are drawn at once, at most.
+    /// Largest number of questions made together.
     pub at_once: usize,
-    /// After so long, people's labels are enough as they are.
+    /// Time after which a run with people ends, even with fewer labels than `wanted`.
     pub label_timeout: Option<Duration>,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
 
-/// Judgments in which several responses were equally good: one of them was taken at random.
+/// Number of judgments, and of ties, in which several responses were equally good and one was taken at random.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Ties {
     pub judged: usize,
     pub tied: usize,
-    /// Of those, such in which another response is the same text as the one that was taken.
+    /// Number of ties in which another response has the same text as the one that was taken.
     pub tied_with_same_text: usize,
 }
 
@@ -59,7 +59,7 @@ impl Ties {
         self.tied_with_same_text += usize::from(is_tied && has_twin);
     }
 
-    /// Says on stderr how many there are, to whoever wants no progress too; nothing where there are none.
+    /// Prints the number of ties to stderr, even if progress is not shown; prints nothing if there are none.
     fn say(&self) {
         if self.tied > 0 {
             Mode::Shown.say(&self.to_string());
@@ -79,11 +79,10 @@ impl fmt::Display for Ties {
 }
 
 impl Labelling<'_> {
-    /// How many of these questions are drawn at once in `device_memory`, and what it takes to make `wanted`
-    /// comparisons of them.
+    /// Returns how many questions fit into `device_memory` together, and the memory that `wanted` comparisons take.
     ///
     /// # Errors
-    /// When not even one question fits.
+    /// Fails when not even one question fits.
     pub fn at_once_that_fits(
         questions: &Questions<'_>,
         wanted: usize,
@@ -93,15 +92,16 @@ impl Labelling<'_> {
         questions.that_fit(most, wanted, device_memory)
     }
 
-    /// Draws and judges until the log holds as many comparisons as are wanted. Responses are shown in random
-    /// order, so that of equally good ones none is favoured.
+    /// Makes and judges questions until the log holds as many comparisons as are wanted. The responses are shown in
+    /// random order, so that none of several equally good ones is favoured.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the log, in which every judgment is; or what went wrong.
+    /// [`Error::Interrupted`] with the path of the log, which holds every judgment so far, or any other error that
+    /// stops the run.
     pub fn run(&self, labeler: &mut dyn Labeler, log: &mut LabelLog) -> Result<Ties> {
         let mut ties = Ties::default();
         let done = self.judge_until_done(labeler, log, &mut ties);
-        // The log does not hold them: what is not said now, nobody learns after an interruption.
+        // The log does not record ties, so they are printed even if the run was interrupted.
         ties.say();
         done.map(|()| ties)
     }
@@ -116,7 +116,7 @@ impl Labelling<'_> {
             for question in &drawn {
                 match judge(question, labeler, ties) {
                     Ok(record) => judged.push(record),
-                    // What was judged before is kept.
+                    // The judgments before the error are kept.
                     Err(error) => {
                         stopped = Err(error.going_on_from(Some(log.path().to_path_buf())));
                         break;
@@ -134,11 +134,11 @@ impl Labelling<'_> {
         Ok(())
     }
 
-    /// Keeps people supplied with questions until the log holds as many comparisons as are wanted. They
-    /// answer meanwhile, in other threads.
+    /// Supplies people, who answer in other threads, with questions until the log holds as many comparisons as are
+    /// wanted.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// The errors of [`Self::run`].
     pub fn supply(&self, queue: &SharedQueue) -> Result<()> {
         let (mut numbers, done, path) = queue.with(|queue| {
             let log = queue.log();
@@ -149,7 +149,7 @@ impl Labelling<'_> {
         let mut was_told = false;
         loop {
             let is_late = self.label_timeout.is_some_and(|label_timeout| started.elapsed() >= label_timeout);
-            // Looked at and ended at once: nobody can take a label back in between.
+            // One lock for checking and ending the round: nobody can take a label back in between.
             let (labels, is_done, lacking) = queue.with(|queue| {
                 let labels = queue.log().labels();
                 let is_done = queue.is_done() || is_late && labels >= FEWEST;
@@ -191,7 +191,7 @@ impl Labelling<'_> {
     }
 }
 
-/// Shows the responses in random order, and notes which was chosen.
+/// Shows the responses in random order, and returns the record of the labeler's choice.
 fn judge(question: &Question, labeler: &mut dyn Labeler, ties: &mut Ties) -> Result<Record> {
     let shown = question.shown();
     let judgment = labeler.judge(&question.query, &shown)?;

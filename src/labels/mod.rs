@@ -1,8 +1,8 @@
-//! Who chooses: the labeler's side of Figure 1.
+//! Labelers, questions and the label log: the labeler's side of Figure 1.
 //!
-//! A [`Labeler`] is shown a query with several responses and says which is best.
-//! [`SimulatedLabeler`] is a sentiment classifier that stands in for people, who answer from a
-//! [`LabelQueue`]: at a terminal, or on a web page. What any of them decided is kept by [`LabelLog`], one line a judgment.
+//! A [`Labeler`] is shown a query with several responses and chooses the best. [`SimulatedLabeler`] is a sentiment
+//! classifier in the place of people. People answer the questions of a [`LabelQueue`] at a terminal or on a web page.
+//! [`LabelLog`] keeps one line for each judgment.
 
 pub mod agreement;
 pub mod classifier;
@@ -14,6 +14,7 @@ pub mod question;
 mod questions;
 pub mod queue;
 pub mod simulated;
+#[cfg(feature = "cli")]
 pub mod terminal;
 #[cfg(feature = "web")]
 pub mod web;
@@ -31,7 +32,8 @@ pub use simulated::SimulatedLabeler;
 
 use crate::error::Result;
 
-/// What to choose, as it ships: `sentiment` and `descriptiveness` are the paper's two styles.
+/// Returns the instructions for labelers that ship with the program, by name: `sentiment` and `descriptiveness` are the
+/// paper's two styles.
 pub fn instructions(name: &str) -> Option<&'static str> {
     match name {
         "sentiment" => Some(include_str!("../../datasets/instructions/sentiment.txt")),
@@ -40,28 +42,28 @@ pub fn instructions(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Chooses the best of several responses to a query.
+/// Labeler: a person, classifier or program that chooses the best of several responses to a query.
 pub trait Labeler {
-    /// Who judged, as it is written into every comparison.
+    /// Returns the name of the labeler, which every comparison records.
     fn name(&self) -> &str;
 
-    /// The best of `responses` (at least one) to `query`.
+    /// Chooses the best of `responses` (at least one) to `query`.
     ///
     /// # Errors
-    /// When there is nothing to choose from, or when a person stops labelling.
+    /// Fails when there is no response, and when a person stops labelling.
     fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment>;
 
-    /// The same for many queries with their responses: one judgment each, in the order given, whatever
-    /// the order in which they are looked at.
+    /// Chooses the best responses to many queries. The judgments are in the order of `asked`, in whatever order the
+    /// labeler answers.
     ///
     /// # Errors
-    /// As [`Self::judge`].
+    /// The errors of [`Self::judge`].
     fn judge_all(&mut self, asked: &[(String, Vec<String>)]) -> Result<Vec<Judgment>> {
         asked.iter().map(|(query, responses)| self.judge(query, responses)).collect()
     }
 
-    /// Whether [`Self::judge_all`] must see all questions there are, because whoever answers takes them in
-    /// any order.
+    /// Returns true if [`Self::judge_all`] must be given all questions at once, because people answer them in any
+    /// order.
     fn wants_all_at_once(&self) -> bool {
         false
     }
@@ -70,15 +72,15 @@ pub trait Labeler {
 /// A labeler's choice among responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgment {
-    /// The index of the best response; among equally good ones the first in the order given, in which none is
-    /// favoured where responses are shown in random order.
+    /// Index of the best response. Among equally good ones it is the first in the order given, which favours none if
+    /// responses are shown in random order.
     pub best: usize,
-    /// Whether another response is exactly as good.
+    /// True if another response is exactly as good.
     pub tied: bool,
 }
 
 impl Judgment {
-    /// The choice of the highest of `scores`; `None` when there are none.
+    /// Chooses the response with the highest of `scores`; returns `None` if there are none.
     ///
     /// A score that is not a number is never higher than another.
     pub fn of_highest(scores: &[f64]) -> Option<Self> {
@@ -86,7 +88,7 @@ impl Judgment {
         highest.first().map(|&best| Self { best, tied: highest.len() > 1 })
     }
 
-    /// The places of all responses with the highest score; of all, if no score is a number.
+    /// Returns the indices of all responses with the highest score, or of all responses if no score is a number.
     pub fn all_highest(scores: &[f64]) -> Vec<usize> {
         let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let as_high: Vec<usize> = (0..).zip(scores).filter(|&(_, &score)| score >= highest).map(|(at, _)| at).collect();

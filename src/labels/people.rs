@@ -12,19 +12,19 @@ use crate::platform::files;
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 
-/// Everybody who answers from this queue, each a question of their own. What was answered before, by anybody and in
-/// any order, is not asked again.
+/// Labeler made of all people who answer from one queue, each a different question. A question that was answered
+/// before, by anybody and in any order of its responses, is not asked again.
 #[derive(Debug)]
 pub struct People<'a> {
     queue: &'a SharedQueue,
-    /// What they are asked to choose: an answer to something else is none.
+    /// Instructions that people follow: an answer counts only for the instructions under which it was given.
     instructions: &'a str,
     interrupt: Interrupt,
     progress: Mode,
 }
 
 impl<'a> People<'a> {
-    /// The people who answer from this queue, until the flag is raised.
+    /// Creates the labeler of all people who answer from `queue`; it stops when `interrupt` is raised.
     pub fn at(queue: &'a SharedQueue, instructions: &'a str, interrupt: Interrupt, progress: Mode) -> Self {
         Self { queue, instructions, interrupt, progress }
     }
@@ -44,13 +44,13 @@ impl Labeler for People<'_> {
         true
     }
 
-    /// Answers may be taken back until the last is given.
+    /// Waits until the last question is answered; until then, people may take answers back.
     fn judge_all(&mut self, asked: &[Asked]) -> Result<Vec<Judgment>> {
         let all: Vec<Question> = asked.iter().map(|asked| question(asked, self.instructions)).collect();
         let mut seen = HashSet::new();
         let different: Vec<Question> = all.iter().filter(|question| seen.insert(&question.id)).cloned().collect();
         let wanted = different.len();
-        self.queue.with(|queue| queue.offer_last(&different));
+        self.queue.with(|queue| queue.set_questions(&different));
         let count = |queue: &LabelQueue| different.iter().filter(|question| answer(queue, question).is_some()).count();
         let mut progress = Progress::resumed(
             "judging",
@@ -60,7 +60,7 @@ impl Labeler for People<'_> {
             self.progress,
         );
         loop {
-            // Counted, collected and closed at once: nobody can take an answer back in between.
+            // One lock for counting, collecting and closing: nobody can take an answer back in between.
             let (done, judgments) = self.queue.with(|queue| {
                 let judgments: Option<Vec<Judgment>> = all.iter().map(|question| answer(queue, question)).collect();
                 if judgments.is_some() {
@@ -82,7 +82,8 @@ impl Labeler for People<'_> {
     }
 }
 
-/// Known by what it asks, so that its answer is found again whatever else is asked; shown in the order given.
+/// Returns the question with the responses shown in the order given. Its id is a digest of what it asks, so that its
+/// answer is found again whatever else is asked.
 fn question((query, responses): &Asked, instructions: &str) -> Question {
     let mut by_text: Vec<usize> = (0..responses.len()).collect();
     by_text.sort_by_key(|&index| responses.get(index));
@@ -98,7 +99,7 @@ fn question((query, responses): &Asked, instructions: &str) -> Question {
     }
 }
 
-/// What the log says of a question, by the place in which it is shown here. "Cannot tell" is a tie.
+/// Returns the log's answer to a question, by the place at which the response is shown; "cannot tell" is a tie.
 fn answer(queue: &LabelQueue, question: &Question) -> Option<Judgment> {
     match queue.log().answer_to(question)?.decision {
         Decision::Best { response, .. } => {

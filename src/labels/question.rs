@@ -1,4 +1,4 @@
-//! What a labeler is shown, and what becomes of the answer.
+//! Questions for labelers, and their answers.
 
 use sha2::{Digest, Sha256};
 
@@ -9,13 +9,13 @@ use crate::sanitize::sanitize;
 /// A query with several responses, of which the best is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// Distinguishes this question from the others of its log.
+    /// Identifier of the question, unique in its log.
     pub id: String,
     pub query: String,
     pub responses: Vec<String>,
     /// The order on the screen: `order[place]` is an index into `responses`.
     pub order: Vec<usize>,
-    /// Which policy wrote the responses.
+    /// Name of the policy that wrote the responses.
     pub policy: String,
 }
 
@@ -27,7 +27,7 @@ pub type Asked = (String, Vec<String>);
 pub struct QuestionDigest([u8; 16]);
 
 impl QuestionDigest {
-    /// The first half of the SHA-256 of both, each text after its length.
+    /// Returns the first half of the SHA-256 of the query and the responses, each preceded by its length.
     pub fn of(query: &str, responses: &[String]) -> Self {
         let mut sha256 = Sha256::new();
         for text in std::iter::once(query).chain(responses.iter().map(String::as_str)) {
@@ -40,39 +40,39 @@ impl QuestionDigest {
     }
 }
 
-/// What a labeler said.
+/// Answer of a labeler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// The place on the screen of the best response, from 0.
+    /// Place of the best response on the screen, from 0.
     Best(usize),
     CannotTell,
 }
 
-/// Who answered, and when.
+/// Labeler and time of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attribution {
     pub labeler: String,
     /// Milliseconds from showing the question to the answer.
     pub ms: Option<u64>,
-    /// In seconds since 1970-01-01 UTC.
+    /// Time of the answer in seconds since 1970-01-01 UTC.
     pub at: Option<u64>,
 }
 
 impl Question {
-    /// What makes two questions the same.
+    /// Returns the digest of query and responses, by which two questions are recognized as the same.
     pub fn digest(&self) -> QuestionDigest {
         QuestionDigest::of(&self.query, &self.responses)
     }
 
-    /// The responses in the order on the screen.
+    /// Returns the responses in the order on the screen.
     pub fn shown(&self) -> Vec<String> {
         self.order.iter().filter_map(|&index| self.responses.get(index)).cloned().collect()
     }
 
-    /// The answer as it goes into the log.
+    /// Returns the log record of an answer.
     ///
     /// # Errors
-    /// [`Error::Failed`] for a place where there is no response.
+    /// [`Error::Failed`] if there is no response at the chosen place.
     pub fn answered(&self, answer: Answer, attribution: Attribution) -> Result<Record> {
         let Attribution { labeler, ms, at } = attribution;
         let best = match answer {
@@ -96,7 +96,7 @@ impl From<&Comparison> for Question {
     }
 }
 
-/// Whether a labeler may be called so: 1 to 64 visible characters.
+/// Checks whether `name` may be a labeler's name: 1 to 64 visible characters, with no white space at the ends.
 pub fn is_name(name: &str) -> bool {
     let is_visible = sanitize(name) == name && !name.contains('\n');
     is_visible && name.trim() == name && (1..=64).contains(&name.chars().count())

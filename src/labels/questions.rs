@@ -1,4 +1,4 @@
-//! Draws the responses that a labeler compares, and those that rewards are normalized on.
+//! Questions of a labelling run, with responses sampled from a policy.
 
 use std::collections::HashSet;
 
@@ -12,49 +12,50 @@ use crate::random::{Stream, below, generator, shuffled, uniform};
 use crate::task::Task;
 use crate::training::memory::{Inference, Memory};
 
-/// Bytes that the log keeps in memory of a comparison, whose texts stay in the file.
+/// Bytes of memory that the log takes for one comparison, whose texts stay in the file.
 const OF_A_COMPARISON: u64 = 200;
 
-/// Draws the questions of a run. Each is known by its number, which with the seed decides the query, the
-/// responses, and their order on the screen.
+/// Questions of a labelling run. The seed and the number of a question determine its query, its responses, and their
+/// order on the screen.
 #[derive(Debug)]
 pub struct Questions<'a> {
     policy: &'a LanguageModel,
     policy_name: &'a str,
     task: Task,
     queries: &'a [String],
-    /// The queries as the policy reads them.
+    /// Tokens of the queries, as the policy reads them.
     tokens: Vec<Vec<u32>>,
     responses_per_query: usize,
     seed: u64,
 }
 
 impl<'a> Questions<'a> {
-    /// Questions about responses of `policy`, which comparisons will know as `policy_name`.
+    /// Creates questions about responses of `policy`, which the comparisons record as `policy_name`.
     ///
     /// # Errors
-    /// For a query the policy cannot read.
+    /// Fails for a query that the policy cannot read.
     pub fn new(
-        (policy, policy_name): (&'a LanguageModel, &'a str),
+        policy: &'a LanguageModel,
+        policy_name: &'a str,
         task: Task,
         queries: &'a [String],
         responses_per_query: usize,
         seed: u64,
     ) -> Result<Self> {
-        // What is cut is counted where the queries are read.
+        // Truncated queries are already counted where the queries are read.
         let cut = &mut LeftOut::default();
         let tokens = queries.iter().map(|query| task.encode_query(policy, query, cut));
         let tokens = tokens.collect::<Result<Vec<_>>>()?;
         Ok(Self { policy, policy_name, task, queries, tokens, responses_per_query, seed })
     }
 
-    /// Responses to choose from.
+    /// Returns the number of responses to choose from.
     pub fn responses_per_query(&self) -> usize {
         self.responses_per_query
     }
 
-    /// How many of `most` questions can be drawn together in `device_memory`, and what it takes to make `comparisons`
-    /// comparisons of such.
+    /// Returns how many questions, at most `most`, fit into `device_memory` together, and the memory that `comparisons`
+    /// comparisons take.
     pub(super) fn that_fit(
         &self,
         most: usize,
@@ -78,17 +79,17 @@ impl<'a> Questions<'a> {
         Ok((rows / responses, memory))
     }
 
-    /// The numbers of questions that a log does not hold, from the lowest on.
+    /// Returns the numbers of the questions that the log has no answer to, in ascending order.
     pub fn open_numbers(&self, log: &LabelLog) -> impl Iterator<Item = usize> + use<> {
         let answers = log.lines().iter().filter(|line| line.is_answer());
         let answered: HashSet<usize> = answers.filter_map(|answer| number_of(self.seed, &answer.id)).collect();
         (0..).filter(move |number| !answered.contains(number))
     }
 
-    /// The questions of these numbers.
+    /// Makes the questions with these numbers, whose responses are sampled from the policy.
     ///
     /// # Errors
-    /// As [`sample`].
+    /// The errors of [`sample`].
     pub fn draw(&self, numbers: &[usize], interrupt: &Interrupt) -> Result<Vec<Question>> {
         let query = |number: &usize| {
             below(self.tokens.len(), &mut generator(self.seed, Stream::Queries, 1 << 32, *number as u64))
@@ -113,7 +114,8 @@ impl<'a> Questions<'a> {
             .collect()
     }
 
-    /// With the policy in it, so that what another round asked under this number is something else.
+    /// Returns the id of a question. The name of an updated policy is part of it, because the same number in another
+    /// round is another question.
     fn id_of(&self, number: usize) -> String {
         let of_round =
             if self.policy_name.starts_with("update-") { format!("-{}", self.policy_name) } else { String::new() };
@@ -133,7 +135,7 @@ impl<'a> Questions<'a> {
     }
 }
 
-/// The number in an id that begins with the seed and a number.
+/// Returns the number of a question from its id, which begins with the seed and the number.
 fn number_of(seed: u64, id: &str) -> Option<usize> {
     id.strip_prefix(&format!("{seed}-"))?.split('-').next()?.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::labels::{Classifier, Judgment, Labeler};
 
-/// Prefers the response that sounds most positive, as the paper's mock labeler does.
+/// Labeler that prefers the response with the most positive sentiment, as the paper's mock labeler does.
 #[derive(Debug, Clone)]
 pub struct SimulatedLabeler {
     name: String,
@@ -13,29 +13,29 @@ pub struct SimulatedLabeler {
 }
 
 impl SimulatedLabeler {
-    /// A labeler that judges by `classifier` and signs as `name`.
+    /// Creates a labeler that judges by `classifier` and is recorded as `name`.
     pub fn new(name: impl Into<String>, classifier: Classifier) -> Self {
         Self { name: name.into(), classifier }
     }
 
-    /// A labeler whose classifier is read from JSON; `path` names the file in errors.
+    /// Creates a labeler from a classifier in JSON; `path` names the file in errors.
     ///
     /// # Errors
-    /// As [`Classifier::from_json`].
+    /// The errors of [`Classifier::from_json`].
     pub fn from_json(name: impl Into<String>, json: &[u8], path: &Path) -> Result<Self> {
         Ok(Self::new(name, Classifier::from_json(json, path)?))
     }
 
-    /// The labeler with the classifier that is inside the program.
+    /// Creates the labeler with the classifier that is part of the program.
     ///
     /// # Errors
-    /// As [`Classifier::from_json`].
+    /// The errors of [`Classifier::from_json`].
     pub fn shipped() -> Result<Self> {
         let json = include_bytes!("../../models/sentiment/classifier.json");
         Self::from_json("simulated", json, Path::new("models/sentiment/classifier.json"))
     }
 
-    /// What the labeler judges by.
+    /// Returns the classifier that the labeler judges by.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
     }
@@ -46,8 +46,7 @@ impl Labeler for SimulatedLabeler {
         &self.name
     }
 
-    /// Each response is judged alone: the query is the same for all and would only shift
-    /// every score by the same amount.
+    /// Scores each response alone: the query is the same for all and would only shift every score by the same amount.
     fn judge(&mut self, _query: &str, responses: &[String]) -> Result<Judgment> {
         let scores: Vec<f64> = responses.iter().map(|response| self.classifier.score(response)).collect();
         Judgment::of_highest(&scores).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Labelling at a terminal: one key an answer.
+//! Labelling at a terminal, with one key for each answer.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
@@ -12,19 +12,19 @@ use crate::error::{Error, Result};
 use crate::platform::unix_seconds;
 use crate::sanitize::sanitize;
 
-/// The keys, as they are shown.
+/// Help line that lists the keys.
 const KEYS: &str = "1-9 choose, 0 cannot tell, s skip, u undo, i instructions, q quit";
 
-/// Where keys come from.
+/// Source of the keys.
 pub enum Keys {
-    /// A terminal, key by key.
+    /// Terminal that is read key by key.
     Terminal(Term),
-    /// A pipe, of which each character is a key, and whose end is a wish to quit.
+    /// Pipe of which each character is a key and whose end quits.
     Pipe(Box<dyn BufRead>),
 }
 
 impl Keys {
-    /// Those of standard input: key by key where questions can be seen.
+    /// Returns the keys of standard input: key by key if stdin and stderr are terminals, otherwise from a pipe.
     pub fn of_standard_input() -> Self {
         match std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
             true => Self::Terminal(Term::stderr()),
@@ -32,7 +32,7 @@ impl Keys {
         }
     }
 
-    /// The next key; `None` at the end.
+    /// Reads the next key; returns `None` at the end of the input.
     fn next(&mut self) -> Result<Option<char>> {
         let key = match self {
             Self::Terminal(terminal) => terminal.read_key().map(|key| match key {
@@ -61,16 +61,16 @@ pub struct TerminalLabeler<'a> {
     pub instructions: &'a str,
     pub queue: &'a SharedQueue,
     pub keys: Keys,
-    /// Where questions are written.
+    /// Output to which questions are written.
     pub screen: &'a mut dyn Write,
 }
 
 impl TerminalLabeler<'_> {
-    /// Asks until there are as many labels as are wanted, the person quits, or `gone` says that nobody
-    /// draws questions any more.
+    /// Asks until there are as many labels as are wanted, the person quits, or `gone` returns true because nobody makes
+    /// questions any more.
     ///
     /// # Errors
-    /// When the log cannot be written, or keys cannot be read.
+    /// Fails when the log cannot be written or keys cannot be read.
     pub fn run(mut self, gone: impl Fn() -> bool) -> Result<()> {
         self.write(&format!("{}\n\n{KEYS}\n", sanitize(self.instructions.trim())));
         loop {
@@ -87,7 +87,7 @@ impl TerminalLabeler<'_> {
         }
     }
 
-    /// Shows a question and takes keys until it is answered; false to quit.
+    /// Shows a question and reads keys until it is answered or skipped; returns false to quit.
     fn ask(&mut self, question: &Question) -> Result<bool> {
         let shown_at = Instant::now();
         self.show(question);
@@ -145,7 +145,7 @@ impl TerminalLabeler<'_> {
         self.write(&text);
     }
 
-    /// A terminal that is gone is noticed when its keys are read.
+    /// Writes text and ignores errors: a terminal that is gone is noticed when its keys are read.
     fn write(&mut self, text: &str) {
         self.screen.write_all(text.as_bytes()).and_then(|()| self.screen.flush()).ok();
     }
@@ -155,7 +155,7 @@ fn indented(text: &str) -> String {
     sanitize(text).replace('\n', "\n  ")
 }
 
-/// How far labelling is, in a line.
+/// Describes the progress of labelling in one line.
 fn describe(standing: &Standing) -> String {
     let Standing { unit, labels, wanted, yours, .. } = standing;
     let mut line = format!("{labels} of {wanted} {unit}, {yours} yours");

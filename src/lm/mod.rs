@@ -1,8 +1,8 @@
-//! The language model that all sides share: policy, reference and reward model are each a [`Transformer`]
-//! with or without a [`ScalarHead`].
+//! The language model: policy, reference and reward model are each a [`Transformer`], with or without a
+//! [`ScalarHead`].
 //!
-//! [`network`] is its mathematics, [`kernels`] the operations it is computed with, [`files`] how it and its
-//! tokenizer lie on disk. [`sample`] draws from it.
+//! [`network`] holds the mathematics of the model, [`kernels`] the tensor operations, [`files`] the files of a
+//! model and its tokenizer. [`sample`] samples responses.
 
 pub mod files;
 pub mod kernels;
@@ -12,8 +12,8 @@ mod sampler;
 mod self_check;
 
 pub use files::{
-    ConfigFile, END_OF_TEXT, HeadsFile, HeadsKind, LanguageModel, ModelFiles, Precision, STORYTELLER, ShippedDigests,
-    TensorFile, Tokenizer, TokenizerFiles, Weights, WeightsIndex, shipped, shipped_digests,
+    ConfigFile, END_OF_TEXT, FileContent, HeadsFile, HeadsKind, LanguageModel, ModelFiles, Precision, STORYTELLER,
+    ShippedDigests, TensorFile, Tokenizer, TokenizerFiles, Weights, WeightsIndex, shipped, shipped_digests,
 };
 pub use kernels::draw;
 pub use network::{

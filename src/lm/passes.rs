@@ -1,4 +1,4 @@
-//! A batch that goes through a model in several passes, for numbers without gradients.
+//! Inference on a batch in micro-batches, without gradients.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -10,29 +10,29 @@ use crate::error::{Error, Result};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::Progress;
 
-/// So many rows at once, until somebody stops it at once.
+/// Micro-batches of inference: their size, and the interrupt that stops the work between them.
 #[derive(Debug)]
 pub struct Passes {
     pub rows_at_once: usize,
     pub interrupt: Interrupt,
     progress: Option<Mutex<Progress>>,
-    /// Whether any wish to stop ends them, and not only one to stop at once.
+    /// True if any request to stop ends the work, not only a request to stop at once.
     end_at_any_wish: bool,
 }
 
 impl Passes {
-    /// Passes that nobody stops.
+    /// Creates micro-batches of `rows_at_once` rows that nothing interrupts.
     pub fn of(rows_at_once: usize) -> Self {
         Self::until(&Interrupt::new(), rows_at_once)
     }
 
-    /// Passes that this stops.
+    /// Creates micro-batches of `rows_at_once` rows that `interrupt` stops.
     pub fn until(interrupt: &Interrupt, rows_at_once: usize) -> Self {
         Self { rows_at_once, interrupt: interrupt.clone(), progress: None, end_at_any_wish: false }
     }
 
-    /// Passes through so many rows that their progress is shown, and that whoever wants to stop meanwhile need
-    /// not wait for their end. A wish from before is for the step that follows.
+    /// Creates micro-batches that show `progress` and end at any new request to stop. A request made before
+    /// this call does not end them: it takes effect after the step that follows.
     pub fn watched(interrupt: &Interrupt, rows_at_once: usize, progress: Progress) -> Self {
         let end_at_any_wish = !interrupt.requested();
         Self { progress: Some(Mutex::new(progress)), end_at_any_wish, ..Self::until(interrupt, rows_at_once) }
@@ -56,10 +56,10 @@ impl Passes {
         }
     }
 
-    /// What `pass` gives for each part of `rows` rows, in order.
+    /// Returns the results of `pass` for each micro-batch of `rows` rows, in order.
     ///
     /// # Errors
-    /// The first of `pass`, and as [`Interrupt::check`].
+    /// The first error of `pass`, and [`Error::Interrupted`] when a request to stop ends the work.
     pub fn over<T: Send>(
         &self,
         device: &Device,

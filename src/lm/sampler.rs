@@ -1,4 +1,4 @@
-//! Drawing responses of a fixed length, token by token, from the model's own distribution.
+//! Sampling of responses of a fixed length, token by token, from the model's own distribution.
 
 use std::ops::Range;
 
@@ -14,27 +14,28 @@ use crate::device::parallel::in_parts;
 use crate::error::{Error, Result};
 use crate::platform::interrupt::Interrupt;
 
-/// Sequences decoded side by side; more rows than this go in several passes.
+/// Largest number of rows that are decoded together; more rows are several micro-batches.
 pub const ROWS_AT_ONCE: usize = 256;
 
-/// Fewer rows than this go together: each part of a batch reads all weights for each of its tokens.
+/// Smallest number of rows in a part of a batch: each part reads all weights for each of its tokens.
 const ROWS_A_PART: usize = 32;
 
-/// The rows of a model of more parameters all go together: caches do not hold it.
+/// Largest number of parameters of a model whose batches are split into parts: processor caches do not hold a
+/// larger model.
 const LARGE_MODEL_PARAMETERS: usize = 1 << 24;
 
-/// What to draw.
+/// Settings of sampling.
 #[derive(Debug, Clone, Copy)]
 pub struct Sampling {
     /// Tokens of every response: sampling never stops early (`policy.py`).
     pub response_length: usize,
-    /// Logits are divided by it.
+    /// Divisor of the logits.
     pub temperature: f64,
-    /// Responses a query; they share the reading of the query.
+    /// Responses to each query; the model reads a query once for all of them.
     pub responses_per_query: usize,
 }
 
-/// Responses in the order of the queries, those of one query side by side.
+/// Responses in the order of the queries; the responses to one query are adjacent.
 #[derive(Debug, Clone, Default)]
 pub struct Sampled {
     /// `[rows][response]`
@@ -45,12 +46,13 @@ pub struct Sampled {
     pub values: Vec<Vec<f32>>,
 }
 
-/// Draws responses to `queries`. `uniform(row)` gives a row's numbers in [0, 1), one a token:
-/// the same numbers give the same responses on every backend, up to rounding.
+/// Samples responses to `queries`. `uniform(row)` gives the random numbers of a row in [0, 1), one for each
+/// token: the same numbers give the same responses on every backend, up to rounding.
 ///
 /// # Errors
-/// [`crate::Error::Usage`] for a bad query (see [`TokenBatch::new`]), [`crate::Error::Device`]
-/// when the device fails, and as [`Interrupt::check`].
+/// [`crate::Error::Usage`] for a bad query (see [`TokenBatch::new`]), [`crate::Error::Device`] when the device
+/// fails, [`crate::Error::Failed`] for a log-probability that is not finite, and the errors of
+/// [`Interrupt::check`].
 pub fn sample(
     model: &Transformer,
     value_head: Option<&ScalarHead>,
@@ -62,10 +64,10 @@ pub fn sample(
     sample_and_tell(model, value_head, queries, sampling, uniform, interrupt, |_| Ok(()))
 }
 
-/// The same, telling `drawn` of so many more rows after each pass.
+/// Samples responses as [`sample`] does, and calls `drawn` with the number of new rows after each micro-batch.
 ///
 /// # Errors
-/// As [`sample`], and the first of `drawn`.
+/// The errors of [`sample`], and the first error of `drawn`.
 pub fn sample_and_tell(
     model: &Transformer,
     value_head: Option<&ScalarHead>,
@@ -77,7 +79,7 @@ pub fn sample_and_tell(
 ) -> Result<Sampled> {
     let uniform = &uniform;
     let config = model.config();
-    let device_memory = config.n_positions.saturating_sub(sampling.response_length);
+    let longest_query = config.n_positions.saturating_sub(sampling.response_length);
     let rows = queries.len() * sampling.responses_per_query;
     let parts = if model.num_params() > LARGE_MODEL_PARAMETERS { 1 } else { (rows / ROWS_A_PART).max(1) };
     let all_responses = sampling.responses_per_query;
@@ -92,7 +94,7 @@ pub fn sample_and_tell(
             });
             let numbers: Vec<f32> = numbers.collect();
             let queries = queries.get(part).unwrap_or_default();
-            let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, device_memory)?;
+            let batch = TokenBatch::new(queries, config.pad_token(), config.vocab_size, longest_query)?;
             sample_pass(model, value_head, &batch, &part_of_them, numbers, interrupt)
         });
         for part in parts {
@@ -103,13 +105,14 @@ pub fn sample_and_tell(
     read_back(passes, sampling.response_length)
 }
 
-/// Queries that are read together, and which of the responses to each of them are drawn.
+/// Micro-batch of sampling: a range of the queries, and a range of the responses to each of them.
 pub struct Pass {
     pub queries: Range<usize>,
     pub responses: Range<usize>,
 }
 
-/// All responses to some queries, or some of the responses to one: never more than `rows`.
+/// Splits sampling into micro-batches of at most `rows` rows: all responses to some queries, or some of the
+/// responses to one query.
 pub fn passes_of(queries: usize, responses: usize, rows: usize) -> impl Iterator<Item = Pass> {
     let (queries_at_once, responses_at_once) = ((rows / responses.max(1)).max(1), responses.clamp(1, rows.max(1)));
     let parts = |count: usize, size: usize| (0..count).step_by(size).map(move |first| first..(first + size).min(count));
@@ -118,13 +121,13 @@ pub fn passes_of(queries: usize, responses: usize, rows: usize) -> impl Iterator
     })
 }
 
-/// Responses that were drawn, still to be read.
+/// Sampled responses on the device, not read back yet.
 struct Drawn {
     /// `[rows, response]`; ids below 2²⁴ are exact in f32.
     tokens: Tensor<2>,
     /// `[rows, response]`
     log_probs: Tensor<2>,
-    /// `[rows, response]`, of a value head if there is one.
+    /// `[rows, response]`; `None` without a value head.
     values: Option<Tensor<2>>,
 }
 
@@ -175,7 +178,7 @@ fn sample_pass(
     })
 }
 
-/// A model whose weights are finite may still compute what is not.
+/// Refuses log-probabilities that are not finite, which a model with finite weights can still compute.
 fn check_finite(sampled: &Sampled) -> Result<()> {
     let log_probs = sampled.log_probs.iter().flatten();
     match log_probs.copied().find(|log_prob| !log_prob.is_finite()) {
@@ -188,7 +191,7 @@ fn check_finite(sampled: &Sampled) -> Result<()> {
     }
 }
 
-/// All passes in one read.
+/// Reads all micro-batches back in one transfer.
 fn read_back(passes: Vec<Drawn>, length: usize) -> Result<Sampled> {
     let with = |readback: Readback, pass: Drawn| readback.with(pass.tokens).with(pass.log_probs).with_all(pass.values);
     let parts = if passes.iter().any(|pass| pass.values.is_some()) { 3 } else { 2 };

@@ -1,4 +1,4 @@
-//! Whether a device computes the same with the key-value cache as without.
+//! Check that a device computes the same with the key-value cache as without it.
 
 use burn::tensor::Device;
 
@@ -13,21 +13,22 @@ use crate::error::Result;
 use crate::platform::interrupt::Interrupt;
 use crate::random::{Stream, uniform};
 
-/// Cached and uncached log-probabilities may differ by rounding, not by more.
+/// Largest difference between cached and uncached log-probabilities that rounding explains.
 const TOLERANCE: f64 = 1e-4;
 
-/// How closely they agree.
+/// Difference between log-probabilities computed with and without the key-value cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Agreement {
     pub largest_difference: f64,
     pub agrees: bool,
 }
 
-/// Samples from a small random model with the cache, over more than one bucket of it, and
-/// computes the same log-probabilities without.
+/// Samples responses from a small random model with the key-value cache, and compares their log-probabilities
+/// with those computed without it. The rows are longer than one step of 32 slots of the cache.
 ///
 /// # Errors
-/// When the device fails.
+/// [`crate::Error::Device`] when the device fails, and [`crate::Error::Failed`] for a log-probability that is
+/// not finite.
 pub fn check_cached_decoding(device: &Device) -> Result<Agreement> {
     let config =
         ModelConfig { vocab_size: 300, n_positions: 96, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 };

@@ -1,20 +1,20 @@
-//! How much may still be written where files lie.
+//! Free space on the disk, checked before work and named in errors.
 
 use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Bytes that are free on the file system of this folder, as far as it says.
+/// Returns the free bytes on the file system of this folder; `None` where they are unknown.
 fn free(folder: &Path) -> Option<u64> {
     let of_file_system = fs4::statvfs(folder).ok().filter(|stats| stats.total_space() > 0)?;
     Some(of_file_system.available_space())
 }
 
-/// Makes sure that so many bytes can be written in this folder; `what` they are is for the error.
+/// Makes sure that `needed` bytes can be written in this folder; `what` names them in the error.
 ///
 /// # Errors
-/// [`Error::Failed`] with both numbers.
+/// [`Error::Failed`] with the numbers of needed and of free bytes.
 pub fn demand(folder: &Path, needed: u64, what: &str) -> Result<()> {
     match free(folder) {
         Some(free) if free < needed => {

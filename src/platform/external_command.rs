@@ -1,4 +1,4 @@
-//! A program of any language that answers each line of JSON with a line of JSON.
+//! A program in any language that answers each line of JSON with a line of JSON.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -12,7 +12,7 @@ use super::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// How often an interruption is looked for while an answer is waited for.
+/// Time between two checks for an interruption while waiting for an answer.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A question to the program: one line of JSON.
@@ -23,7 +23,7 @@ struct Asked<'a> {
 }
 
 /// A running program that reads lines such as `{"query": "…", "responses": ["…", "…"]}` and writes one line for
-/// each, in the same order. It ends when its input does, and no later than this value.
+/// each, in the same order. The program ends when its input ends, and at the latest when this value is dropped.
 pub struct ExternalCommand {
     command: String,
     child: Child,
@@ -35,7 +35,7 @@ pub struct ExternalCommand {
 }
 
 impl ExternalCommand {
-    /// Starts the command by the shell of the system. `timeout` is how long it may take to answer.
+    /// Starts the command with the shell of the system. `timeout` is the longest time for one answer.
     ///
     /// # Errors
     /// [`Error::Failed`] when no process can be started.
@@ -49,18 +49,18 @@ impl ExternalCommand {
         let (sender, answers) = channel();
         let output = child.stdout.take().ok_or_else(|| failed(&"it has no output"))?;
         std::thread::spawn(move || {
-            // Whoever no longer listens wants no more lines.
+            // The thread ends when the receiver was dropped.
             BufReader::new(output).lines().try_for_each(|line| sender.send(line))
         });
         let input = child.stdin.take();
         Ok(Self { command: command.into(), child, input, answers, timeout, interrupt, answered: 0 })
     }
 
-    /// The answer to one question.
+    /// Asks one question and returns the answer.
     ///
     /// # Errors
     /// [`Error::Failed`] when the program ends, answers no JSON, or is silent for too long;
-    /// [`Error::Interrupted`] when somebody wants to stop meanwhile.
+    /// [`Error::Interrupted`] when a stop is requested meanwhile.
     pub fn ask(&mut self, query: &str, responses: &[String]) -> Result<Value> {
         let asked = serde_json::to_string(&Asked { query, responses });
         let line = asked.map_err(|error| Error::failed(format!("no JSON: {error}"), ""))? + "\n";
@@ -73,7 +73,7 @@ impl ExternalCommand {
         json::from_slice(answer.as_bytes()).map_err(|_| self.wrong(&answer, "one line of JSON"))
     }
 
-    /// The error for an answer that has the wrong form.
+    /// Makes the error for an answer that has the wrong form.
     pub fn wrong(&self, answer: &dyn std::fmt::Display, expected: &str) -> Error {
         Error::failed(
             format!("the command {:?} answered question {} with {answer}", self.command, self.answered),
@@ -116,7 +116,7 @@ impl ExternalCommand {
 
 impl Drop for ExternalCommand {
     fn drop(&mut self) {
-        // A program that reads to the end of its input ends by itself; any other is ended.
+        // A program that reads to the end of its input ends by itself; any other is killed.
         drop(self.input.take());
         let closed = Instant::now();
         while closed.elapsed() < Duration::from_secs(1) {
@@ -130,7 +130,7 @@ impl Drop for ExternalCommand {
     }
 }
 
-/// A shell in a process group of its own, so that Ctrl-C reaches this program alone.
+/// Makes the command of a shell in a process group of its own, so that Ctrl-C reaches this program alone.
 #[cfg(unix)]
 fn shell(command: &str) -> Command {
     use std::os::unix::process::CommandExt;

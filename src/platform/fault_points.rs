@@ -1,14 +1,15 @@
-//! The instants between two changes on the disk, where tests end the program as a crash would.
+//! Points between two changes on the disk at which tests abort the program, as a crash would.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::progress::write_line;
 
-/// Set to K, the program aborts at the K-th instant that it comes to. Without it, nothing happens there.
+/// Environment variable with the number K of the fault point at which the program aborts; without it, fault
+/// points do nothing.
 const VARIABLE: &str = "PREFTUNE_ABORT_AT_FAULT_POINT";
 
-/// Comes to an instant between two changes on the disk. What is there now must be enough to go on from.
+/// Marks a point between two changes on the disk. A run must be able to resume after a crash at this point.
 pub fn fault_point(name: &str) {
     static WANTED: OnceLock<Option<u64>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);

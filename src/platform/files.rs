@@ -13,16 +13,16 @@ use super::foreign::foreign_kind;
 use super::leftovers;
 use crate::error::{Error, Result};
 
-/// Size limit of input from a pipe or a device, in bytes: it may have no end.
+/// Size limit of input from a pipe or a device, in bytes, because such input may have no end.
 const MOST_OF_A_PIPE: u64 = 256 << 20;
 
-/// The bytes of a file, which is no pipe or device.
+/// Reads the bytes of a file; a pipe or a device is an error.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     refuse_pipe_or_device(path)?;
     fs::read(path).map_err(|source| Error::file("read", path, source))
 }
 
-/// The same of a file that has so many bytes at most, and is no pipe or device.
+/// Reads the bytes of a file of at most `most` bytes; a larger file, a pipe or a device is an error.
 pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
     read_start(open(path)?, path, most)
 }
@@ -36,18 +36,17 @@ fn read_start(file: fs::File, path: &Path, most: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// True for a pipe or a device, which can be read only once and may have no end.
+/// Checks whether the path is a pipe or a device, which can be read only once and may have no end.
 fn is_pipe_or_device(path: &Path) -> bool {
     path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
-/// Whether there is something at this path. Where the operating system does not say, that is an error: it may
-/// well be there.
+/// Checks whether this path exists. A refusal of the operating system is an error, because the path may exist.
 pub fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|source| Error::file("look for", path, source))
 }
 
-/// A file to read piece by piece, and more than once.
+/// Opens a file to read in pieces, and more than once.
 ///
 /// # Errors
 /// [`Error::Input`] for a pipe or a device, [`Error::File`] when the operating system refuses.
@@ -59,7 +58,7 @@ pub fn open(path: &Path) -> Result<fs::File> {
 /// Refuses a pipe or a device where a file is needed: opening a pipe may block, and a device may have no end.
 ///
 /// # Errors
-/// [`Error::Input`] for another thing at this path; nothing there is fine.
+/// [`Error::Input`] when the path is a pipe or a device; a path that does not exist is accepted.
 pub fn refuse_pipe_or_device(path: &Path) -> Result<()> {
     match is_pipe_or_device(path) {
         true => {
@@ -74,10 +73,10 @@ fn open_anything(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|source| Error::file("read", path, source))
 }
 
-/// A file to read once, or a pipe or a device, of which more than 256 MB is an error.
+/// A file, a pipe or a device to read once; more than 256 MB from a pipe or a device is an error.
 pub struct ReadOnce {
     file: fs::File,
-    /// Bytes that may still come; of a file any number.
+    /// Bytes that may still be read; `None` for a file, which has no limit.
     left: Option<u64>,
 }
 
@@ -99,24 +98,23 @@ fn open_once(path: &Path) -> Result<ReadOnce> {
     Ok(ReadOnce { file: open_anything(path)?, left })
 }
 
-/// A file, a pipe or a device to read once, in pieces of a size that is read at once.
+/// Opens a file, a pipe or a device to read once, with a buffer of 64 KiB.
 pub fn open_buffered(path: &Path) -> Result<BufReader<ReadOnce>> {
     Ok(BufReader::with_capacity(1 << 16, open_once(path)?))
 }
 
-/// The text of a file, a pipe or a device that has `most` bytes at most: of a longer one, or one without end, no
-/// more is read.
+/// Reads the text of a file, a pipe or a device; no more than `most` bytes are read, and more are an error.
 pub fn read_short_text(path: &Path, most: u64) -> Result<String> {
     text_of(read_start(open_anything(path)?, path, most)?, path)
 }
 
-/// The text of a file; one of another kind is named, and bytes that are not UTF-8 are an error that names line
-/// and offset.
+/// Reads the text of a file. A file of another kind is an error that names the kind, and bytes that are not
+/// UTF-8 are an error that names line and offset.
 pub fn read_text(path: &Path) -> Result<String> {
     text_of(read(path)?, path)
 }
 
-/// The same of a file, or of a pipe or a device that ends within 256 MB.
+/// Reads the text of a file, or of a pipe or a device that ends within 256 MB.
 pub fn read_text_once(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     open_once(path)?.read_to_end(&mut bytes).map_err(|source| Error::file("read", path, source))?;
@@ -143,21 +141,21 @@ fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
     })
 }
 
-/// A path as JSON, which is text: what is not UTF-8 in it becomes a replacement character.
+/// Serializes a path as text, in which bytes that are not UTF-8 become a replacement character.
 ///
 /// # Errors
-/// As the serializer.
+/// The errors of the serializer.
 pub fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-/// The paths of all that is in a folder, in the order in which the file system has it.
+/// Lists the paths of everything in a folder, in the order of the file system.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     entries.map_err(|source| Error::file("list", folder, source))
 }
 
-/// The text of a file, or of each `.txt` file in a folder, in the order of their names.
+/// Reads the text of a file, or of each `.txt` file in a folder, in the order of their names.
 pub fn read_texts(path: &Path) -> Result<Vec<String>> {
     if !path.is_dir() {
         return Ok(vec![read_text(path)?]);
@@ -172,7 +170,8 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>> {
     found.iter().map(|path| read_text(path)).collect()
 }
 
-/// How many files of a folder [`read_texts`] does not read, because they are not `.txt`; hidden ones do not count.
+/// Counts the files of a folder that [`read_texts`] does not read, because they are not `.txt`; hidden ones do
+/// not count.
 pub fn other_files(path: &Path) -> usize {
     let is_other = |path: &PathBuf| {
         let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
@@ -186,11 +185,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, false)
 }
 
-/// Writes a file piece by piece, so that it is there when all of it is; nothing is left of it if `work` fails.
+/// Writes a file in pieces. The file appears when it is complete, and nothing is left of it if `work` fails.
 pub fn write_in_pieces<T>(path: &Path, work: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let failed = |source| not_written(path, source, None);
     let mut file = leftovers::temporary_file(folder_of(path), false).map_err(failed)?;
-    // Not by the temporary file's own name, which would stand in the error.
+    // Written through the inner file, because errors of the temporary file would name its own path.
     let mut writer = BufWriter::new(file.as_file_mut());
     let done = work(&mut writer)?;
     let flushed = writer.flush();
@@ -200,7 +199,7 @@ pub fn write_in_pieces<T>(path: &Path, work: impl FnOnce(&mut dyn Write) -> Resu
     Ok(done)
 }
 
-/// As [`write_atomically`], and on Unix nobody else on this computer can read it.
+/// Writes a file as [`write_atomically`] does; on Unix no other user of this computer can read the file.
 pub fn write_privately(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, true)
 }
@@ -215,13 +214,13 @@ fn write_temporary(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
     fault_point("nothing written");
     let mut file = leftovers::temporary_file(folder_of(path), private)?;
     fault_point("temporary file created");
-    // Not by the temporary file's own name, which would stand in the error.
+    // Written through the inner file, because errors of the temporary file would name its own path.
     file.as_file_mut().write_all(bytes)?;
     fault_point("bytes written");
     publish(file, path)
 }
 
-/// Makes a temporary file durable, and gives it its name.
+/// Makes a temporary file durable, and gives it its final name.
 fn publish(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     fault_point("bytes synced");
@@ -230,17 +229,18 @@ fn publish(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The error for a file that could not be written; for a full disk it names the bytes needed, if they are known.
+/// Makes the error for a file that could not be written; for a full disk the error names the needed bytes, if
+/// they are known.
 pub fn not_written(path: &Path, source: io::Error, needed: Option<u64>) -> Error {
     Error::file("write", path, disk_space::with_numbers(source, folder_of(path), needed))
 }
 
-/// SHA-256 of bytes, in hexadecimal.
+/// Returns the SHA-256 of bytes, in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The same of a file, which may be larger than the memory.
+/// Returns the SHA-256 of a file, which may be larger than the memory.
 fn sha256_of_file(path: &Path) -> Result<String> {
     let (mut file, mut digest, mut piece) = (open(path)?, Sha256::new(), vec![0; 1 << 16]);
     loop {
@@ -253,8 +253,8 @@ fn sha256_of_file(path: &Path) -> Result<String> {
     }
 }
 
-/// SHA-256 of a file, or of the files in a folder (not in folders inside it) whose name is `wanted`, in
-/// hexadecimal.
+/// Returns the SHA-256 of a file, or of the files in a folder (not in folders inside it) whose name is
+/// `wanted`, in hexadecimal.
 pub fn digest(path: &Path, wanted: fn(&str) -> bool) -> Result<String> {
     if !path.is_dir() {
         return sha256_of_file(path);
@@ -266,7 +266,7 @@ pub fn digest(path: &Path, wanted: fn(&str) -> bool) -> Result<String> {
     Ok(sha256(digests.as_bytes()))
 }
 
-/// Creates a folder and those above it; one that is there already is fine.
+/// Creates a folder and those above it; an existing folder is accepted.
 pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::file("create", path, source))
 }
@@ -276,19 +276,19 @@ pub fn create_folder_of(path: &Path) -> Result<()> {
     create_folder(folder_of(path))
 }
 
-/// Makes the names in a folder durable: what was created, renamed or deleted there stays so.
+/// Makes the names in a folder durable: files that were created, renamed or deleted there stay so after a crash.
 #[cfg(unix)]
 pub fn sync_folder(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| Error::file("sync", path, source))
 }
 
-/// Windows cannot open a folder to sync it; its file systems log such changes themselves.
+/// Does nothing: Windows cannot open a folder to sync it, and its file systems log such changes themselves.
 #[cfg(not(unix))]
 pub fn sync_folder(_path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The folder that a file lies in.
+/// Returns the folder that a file lies in.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -1,6 +1,6 @@
-//! Files that are no text, by how they begin.
+//! Files that are not UTF-8 text, recognized by their first bytes.
 
-/// How a kind of file begins, the kind, and how to turn it into text.
+/// First bytes of a kind of file, the kind, and how to turn such a file into text.
 const KINDS: [(&[u8], &str, &str); 15] = [
     (
         b"PAR1",
@@ -23,8 +23,8 @@ const KINDS: [(&[u8], &str, &str); 15] = [
     (b"\x80\x04\x95", "a Python pickle", "save it as JSONL"),
 ];
 
-/// The kind of a file that is no UTF-8 text, with a hint, by its first bytes; `None` where nothing is known
-/// against it.
+/// Recognizes a file that is not UTF-8 text by its first bytes, and returns its kind and a hint; `None` for any
+/// other file.
 pub fn foreign_kind(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
     let known = KINDS.iter().find(|(magic, ..)| beginning.starts_with(magic));
     match known {

@@ -1,5 +1,5 @@
-//! Files that are there only while a process works: each is locked as long, so that those of a process that
-//! was killed can be told and deleted.
+//! Files that exist only while a process works. Each is locked during that time, so that the files of a killed
+//! process can be recognized and deleted.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -7,23 +7,23 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// What the names of such files, and of folders that are not finished, begin with.
+/// Prefix of the names of temporary files, lock files and unfinished folders.
 pub(crate) const PREFIX: &str = ".preftune-";
 
-/// At the end of the name of what becomes a file or a folder once it is whole.
+/// Suffix of the name of an unfinished file or folder.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
-/// At the end of the name of a file that is there to be locked.
+/// Suffix of the name of a lock file.
 pub(crate) const LOCK: &str = ".lock";
 
-/// Another process may delete a new file before it is locked, but hardly again and again.
+/// Number of attempts to lock a new file, which another process may delete before it is locked.
 const ATTEMPTS: usize = 10;
 
-/// A temporary file in this folder; private ones nobody else can read.
+/// Makes a locked temporary file in this folder; no other user can read a private one.
 pub(crate) fn temporary_file(folder: &Path, private: bool) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(UNFINISHED);
-    // Private is what temporary files are; others have the permissions of any file.
+    // Temporary files are private by default; a file that is not has the usual permissions.
     #[cfg(unix)]
     if !private {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -39,13 +39,13 @@ pub(crate) fn temporary_file(folder: &Path, private: bool) -> io::Result<NamedTe
     Err(io::Error::other("other processes delete its temporary file"))
 }
 
-/// The error of the operating system: the name of a temporary file says nothing to its reader.
+/// Returns the error of the operating system alone: the name of a temporary file says nothing to the user.
 fn without_temporary_name(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|error| error.source()?.downcast_ref::<io::Error>());
     inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
-/// The file at this path, created if need be and locked; `None` where another process has it locked.
+/// Opens and locks the file at this path, creating it if need be; `None` where another process has locked the file.
 pub(crate) fn lock_file(path: &Path) -> io::Result<Option<File>> {
     for _ in 0..ATTEMPTS {
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
@@ -59,19 +59,19 @@ pub(crate) fn lock_file(path: &Path) -> io::Result<Option<File>> {
     Ok(None)
 }
 
-/// Locks a file that was just created or opened. False where another process holds it, or deleted it before.
+/// Locks a file that was just created or opened; false where another process has locked or deleted it before.
 fn hold(file: &File, path: &Path) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => path.try_exists(),
         Err(TryLockError::WouldBlock) => Ok(false),
-        // A file system without locks: there, nothing is deleted either.
+        // A file system without locks, on which nothing is deleted either.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
-/// Deletes the files that killed processes left in this folder. Those of a process that works are locked, and
-/// stay; so does what cannot be deleted.
+/// Deletes the files that killed processes left in this folder. The files of a running process are locked, and
+/// stay, and so do files that cannot be deleted.
 pub(crate) fn sweep(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())) {
@@ -84,7 +84,7 @@ pub(crate) fn sweep(folder: &Path) {
 }
 
 fn delete_if_unlocked(path: &Path) {
-    // Held until it is deleted: whoever opened it meanwhile sees that it is gone.
+    // The lock is held until the file is deleted, so that a process that opened it meanwhile sees that it is gone.
     let locked = File::options().write(true).open(path).is_ok_and(|file| {
         let is_mine = file.try_lock().is_ok();
         if is_mine {

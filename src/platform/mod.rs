@@ -1,6 +1,8 @@
-//! What the operating system gives a program: files, the clock, a terminal, signals, other programs. A browser
-//! would do these differently, and nothing else.
+//! Services of the operating system: files, the clock, the terminal, signals, other programs. In a browser only
+//! this module would be different.
 
+#[cfg_attr(not(feature = "cli"), path = "no_bar.rs")]
+mod bar;
 pub mod disk_space;
 pub mod external_command;
 mod fault_points;
@@ -11,6 +13,8 @@ pub mod leftovers;
 mod output_file;
 pub mod process_limits;
 pub mod progress;
+#[cfg(feature = "cli")]
+pub mod signals;
 
 pub(crate) use fault_points::fault_point;
 pub use interrupt::Interrupt;
@@ -18,7 +22,7 @@ pub use output_file::{OutputFile, check_file};
 pub(crate) use output_file::{check_folder_of, followed};
 pub use progress::{Mode, Progress};
 
-/// Seconds since 1970-01-01 UTC; `None` on a clock that is set before.
+/// Returns the seconds since 1970-01-01 UTC; `None` if the clock is set to an earlier time.
 pub fn unix_seconds() -> Option<u64> {
     use std::time::{SystemTime, UNIX_EPOCH};
     SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())

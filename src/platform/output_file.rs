@@ -1,4 +1,4 @@
-//! A file that a command writes at its end: looked at before the work, written whole after it.
+//! A file that a command writes at its end: checked before the work, and written whole after the work.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{files, leftovers};
 use crate::error::{Error, Result};
 
-/// A file that is not there yet, or is of the program's own and made anew each time.
+/// A file that does not exist yet, or one of the program's own, which is replaced.
 #[derive(Debug)]
 pub struct OutputFile {
     path: PathBuf,
@@ -18,7 +18,7 @@ impl OutputFile {
     /// Makes sure that a file can be written at this path, in a folder that is made if need be.
     ///
     /// # Errors
-    /// [`Error::Usage`] when something is there, [`Error::File`] when the operating system refuses.
+    /// [`Error::Usage`] when the path exists, [`Error::File`] when the operating system refuses.
     pub fn new(path: &Path) -> Result<Self> {
         let path = path_of_file(path)?;
         refuse_existing(&path)?;
@@ -26,10 +26,11 @@ impl OutputFile {
         Ok(Self { path, is_own: false })
     }
 
-    /// The same, but at `own` there may be an earlier one, which is replaced.
+    /// Makes sure that a file can be written at this path, like [`Self::new`], but accepts an existing file if
+    /// the path is `own`.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// The errors of [`Self::new`].
     pub fn new_or_own(path: &Path, own: &Path) -> Result<Self> {
         let is_own =
             path == own || fs::canonicalize(path).ok().is_some_and(|path| fs::canonicalize(own).ok() == Some(path));
@@ -41,10 +42,10 @@ impl OutputFile {
         Ok(Self { path, is_own })
     }
 
-    /// Writes it whole.
+    /// Writes the whole file.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// The errors of [`Self::new`].
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
         if !self.is_own {
             refuse_existing(&self.path)?;
@@ -52,10 +53,10 @@ impl OutputFile {
         files::write_atomically(&self.path, bytes)
     }
 
-    /// The same in pieces, as `work` makes them; nothing is left of it if that fails.
+    /// Writes the file in pieces, as `work` makes them; nothing is left of the file if `work` fails.
     ///
     /// # Errors
-    /// As [`Self::new`], and those of `work`.
+    /// The errors of [`Self::new`] and of `work`.
     pub fn write_in_pieces<T>(&self, work: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
         if !self.is_own {
             refuse_existing(&self.path)?;
@@ -63,7 +64,7 @@ impl OutputFile {
         files::write_in_pieces(&self.path, work)
     }
 
-    /// Where it lies.
+    /// Returns the path of the file, with links followed.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -72,7 +73,7 @@ impl OutputFile {
 /// Makes sure that a file at this path can be written or added to, in a folder that is made if need be.
 ///
 /// # Errors
-/// [`Error::Usage`] when a folder is there, [`Error::File`] when the operating system refuses.
+/// [`Error::Usage`] when the path is a folder, [`Error::File`] when the operating system refuses.
 pub fn check_file(path: &Path) -> Result<()> {
     let path = path_of_file(path)?;
     match files::exists(&path)? {
@@ -101,10 +102,10 @@ fn path_of_file(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Links that lead there, so that each is followed and not replaced.
+/// Largest number of links that are followed one after another; a longer chain counts as endless.
 const MOST_LINKS: usize = 40;
 
-/// The path behind links, which need not exist.
+/// Follows links, so that a write does not replace them, to a path that need not exist.
 pub(crate) fn followed(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {
@@ -117,7 +118,7 @@ pub(crate) fn followed(path: &Path) -> Result<PathBuf> {
     Err(Error::usage(format!("{} is a link that leads to itself", path.display()), "choose another path"))
 }
 
-/// Makes the folder of a path, deletes what killed processes left there, and tries to write there.
+/// Makes the folder of a path, deletes what killed processes left in it, and tries to write in it.
 pub(crate) fn check_folder_of(path: &Path) -> Result<()> {
     files::create_folder_of(path)?;
     let folder = files::folder_of(path);

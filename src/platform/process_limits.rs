@@ -1,26 +1,26 @@
-//! What the system allows this process (`ulimit`), as far as it says; only Linux does.
+//! Limits of the operating system on this process (`ulimit`), known on Linux only.
 
 use std::fs::read_to_string;
 
-/// Files that may be open at once.
+/// Returns the number of files that may be open at once; `None` where it is unlimited or unknown.
 pub fn open_files() -> Option<u64> {
     limit("Max open files", &read_to_string("/proc/self/limits").ok()?)
 }
 
-/// Bytes of the limit on the address space that are not in use; `None` where there is no limit. What the
-/// allocator has reserved is not in use.
+/// Returns the bytes of the limit on the address space that are not in use; `None` where there is no limit.
+/// Address space that is only reserved counts as not in use.
 pub fn address_space_left() -> Option<u64> {
     let limit = limit("Max address space", &read_to_string("/proc/self/limits").ok()?)?;
     Some(limit.saturating_sub(in_use(&read_to_string("/proc/self/status").ok()?)?))
 }
 
-/// The limit in force now; `None` if it is `unlimited`.
+/// Returns the soft limit, which is in force; `None` if it is `unlimited`.
 fn limit(name: &str, limits: &str) -> Option<u64> {
     let numbers = limits.lines().find_map(|line| line.strip_prefix(name))?;
     numbers.split_whitespace().next()?.parse().ok()
 }
 
-/// Bytes.
+/// Returns the resident memory of the process, in bytes.
 fn in_use(status: &str) -> Option<u64> {
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(1024 * kilobytes.split_whitespace().next()?.parse::<u64>().ok()?)

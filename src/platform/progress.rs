@@ -1,35 +1,34 @@
-//! How far a long task is, on stderr; the only place in the library that writes there.
+//! Progress of long tasks, on stderr; no other module of the library writes to stderr.
 
 use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
-
+use super::bar::Bar;
 use crate::sanitize::{sanitize_line, sanitize_message};
 
-/// How often a line appears where a bar cannot be drawn.
+/// Time between two lines where a bar cannot be drawn.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// After so long without a count, a line says that the task goes on: a step of a large model takes minutes.
+/// Time without a count after which a line says that the task is still at work: a step of a large model takes minutes.
 const STILL_EVERY: Duration = Duration::from_secs(40);
 
-/// The unit of downloads, shown in kB, MB or GB; of these alone the total may be unknown, then 0.
+/// The unit of downloads, shown in kB, MB or GB. A total of 0 bytes means an unknown total.
 pub const BYTES: &str = "bytes";
 
-/// Whether progress is shown.
+/// The choice to show progress or to be quiet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// A bar on a terminal, a line now and then elsewhere.
+    /// A bar on a terminal, a line from time to time elsewhere.
     #[default]
     Shown,
-    /// Nothing.
+    /// No progress.
     Quiet,
 }
 
 impl Mode {
-    /// A line on stderr, unless nothing is shown.
+    /// Writes a line to stderr, unless the mode is [`Self::Quiet`].
     pub fn say(self, line: &str) {
         if self == Self::Shown {
             write_line(line);
@@ -48,17 +47,17 @@ pub struct Progress {
 
 #[derive(Debug)]
 enum Display {
-    Bar(ProgressBar),
+    Bar(Bar),
     Lines { last: Instant, watch: Watch },
     Nothing,
 }
 
-/// Says now and then that a task goes on, for as long as it lives and nothing is counted.
+/// A thread that says from time to time that a task is still at work, while nothing is counted.
 #[derive(Debug)]
 struct Watch {
-    /// When something was counted last, and what there is to say.
+    /// Time of the last count, and the text to write.
     seen: Arc<Mutex<(Instant, String)>>,
-    /// The thread ends when this goes.
+    /// Sender whose drop ends the thread.
     _alive: Sender<()>,
 }
 
@@ -88,13 +87,12 @@ impl Watch {
 impl Progress {
     /// Begins a task named `what`, of `total` units such as `updates`.
     ///
-    /// On a terminal this is a bar without colours, so that `NO_COLOR` changes nothing.
+    /// The bar on a terminal has no colours, so that `NO_COLOR` changes nothing.
     pub fn new(what: &str, total: u64, unit: &str, mode: Mode) -> Self {
         Self::resumed(what, 0, total, unit, mode)
     }
 
-    /// As [`Self::new`], for a task of which `done` units were done before; the rate and the time
-    /// left come from what follows.
+    /// Begins a task of which `done` units were done before. The rate and the time left come from the units after them.
     pub fn resumed(what: &str, done: u64, total: u64, unit: &str, mode: Mode) -> Self {
         let count = Count { what: sanitize_line(what), unit: unit.into(), done, total, done_before: done };
         let started = Instant::now();
@@ -112,7 +110,7 @@ impl Progress {
         self.reach(self.count.done.saturating_add(units));
     }
 
-    /// Counts `done` units as done: people take back what they did.
+    /// Sets the number of units that are done, which falls when people take answers back.
     pub fn reach(&mut self, done: u64) {
         self.count.done = done;
         self.redraw();
@@ -126,13 +124,13 @@ impl Progress {
         }
     }
 
-    /// Sets what stands at the end of the line, such as `loss 2.31`.
+    /// Sets the text at the end of the line, such as `loss 2.31`.
     pub fn message(&mut self, message: impl Into<String>) {
         self.message = sanitize_line(&message.into());
         self.redraw();
     }
 
-    /// Runs `work` with the bar out of the way, so that it may print.
+    /// Hides the bar while `work` runs, so that `work` may print.
     pub fn suspend<R>(&self, work: impl FnOnce() -> R) -> R {
         match &self.display {
             Display::Bar(bar) => bar.suspend(work),
@@ -140,10 +138,10 @@ impl Progress {
         }
     }
 
-    /// Ends the task; what was reached stays to be read.
+    /// Ends the task, and leaves its last count on the screen.
     pub fn finish(self) {
         match &self.display {
-            Display::Bar(bar) => bar.abandon(),
+            Display::Bar(bar) => bar.finish(),
             Display::Lines { .. } => write_line(&self.count.line(self.started.elapsed(), &self.message)),
             Display::Nothing => {}
         }
@@ -151,33 +149,26 @@ impl Progress {
 
     fn redraw(&self) {
         if let Display::Bar(bar) = &self.display {
-            bar.set_position(self.count.done);
-            bar.set_message(self.count.status(self.started.elapsed(), &self.message));
+            bar.show(self.count.done, self.count.status(self.started.elapsed(), &self.message));
         }
     }
 }
 
 fn display(count: &Count, mode: Mode, started: Instant) -> Display {
-    let bar = ProgressBar::with_draw_target(Some(count.total), ProgressDrawTarget::stderr());
-    match (mode, bar.is_hidden()) {
+    match (mode, Bar::on_terminal(&count.what, count.total)) {
         (Mode::Quiet, _) => Display::Nothing,
-        (Mode::Shown, true) => Display::Lines { last: started, watch: Watch::begin(count.to_string()) },
-        (Mode::Shown, false) => {
-            // A template that does not parse could only be a bug here; the plain bar will do then.
-            let style = ProgressStyle::with_template("{prefix} [{bar:24}] {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("=> ");
-            Display::Bar(bar.with_style(style).with_prefix(count.what.clone()).with_finish(ProgressFinish::Abandon))
-        }
+        (Mode::Shown, Some(bar)) => Display::Bar(bar),
+        (Mode::Shown, None) => Display::Lines { last: started, watch: Watch::begin(count.to_string()) },
     }
 }
 
-/// Unlike `eprintln!`, does not panic when nobody reads, and text from elsewhere does not steer the terminal.
+/// Writes a line to stderr. Unlike `eprintln!`, this does not panic when nobody reads stderr, and text from
+/// elsewhere cannot control the terminal.
 pub(super) fn write_line(line: &str) {
     writeln!(std::io::stderr(), "{}", sanitize_message(line)).ok();
 }
 
-/// What there is to say, as text.
+/// The state of a task, for its line of text.
 #[derive(Debug)]
 struct Count {
     what: String,
@@ -228,7 +219,7 @@ impl Count {
     }
 }
 
-/// Such as `12.3 MB`, in powers of 1,000 as disks and networks are measured.
+/// Formats a number of bytes, such as `12.3 MB`, in powers of 1,000 as disks and networks are measured.
 fn bytes(count: u64) -> String {
     let scaled = |unit: f64| count as f64 / unit;
     match count {
@@ -239,7 +230,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-/// Units a second, or for a slow task seconds a unit.
+/// Formats a rate in units a second, or for a slow task in seconds a unit.
 fn rate(per_sec: f64) -> String {
     match per_sec {
         100.0.. => format!("{per_sec:.0}/s"),

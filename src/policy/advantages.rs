@@ -10,18 +10,18 @@ pub struct Advantages {
     pub returns: Rows,
 }
 
-/// Generalized advantage estimation.
+/// Parameters of generalized advantage estimation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GeneralizedAdvantages {
-    /// γ
+    /// Discount γ.
     pub discount: f64,
-    /// λ
+    /// Decay λ.
     pub lambda: f64,
 }
 
 impl GeneralizedAdvantages {
-    /// `δₜ = rₜ + γ V(sₜ₊₁) − V(sₜ)`, `Âₜ = δₜ + γλ Âₜ₊₁`, with value 0 after the last token;
-    /// returns are `Â + V` (`train_policy.py`, `PPOTrainer.loss`).
+    /// Estimates `δₜ = rₜ + γ V(sₜ₊₁) − V(sₜ)`, `Âₜ = δₜ + γλ Âₜ₊₁`, with value 0 after the last token; the returns are
+    /// `Â + V` (`train_policy.py`, `PPOTrainer.loss`).
     pub fn estimate(&self, rewards: &Rows, values: &Rows) -> Advantages {
         let advantages: Rows = rewards.iter().zip(values).map(|(r, v)| self.estimate_row(r, v)).collect();
         let returned = |(a, v): (&Vec<f64>, &Vec<f64>)| a.iter().zip(v).map(|(a, v)| a + v).collect();
@@ -62,7 +62,7 @@ pub fn whiten(rows: &Rows, keep_mean: bool) -> Rows {
 mod tests {
     use super::*;
 
-    /// The definition written out: Â at t is the sum of (γλ)^k δ at t + k.
+    /// Returns the definition written out: Â at t is the sum of (γλ)^k δ at t + k.
     fn written_out(rewards: &[f64], values: &[f64], discount: f64, lambda: f64) -> Vec<f64> {
         let delta = |t: usize| rewards[t] + discount * values.get(t + 1).copied().unwrap_or(0.0) - values[t];
         (0..rewards.len())

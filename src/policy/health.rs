@@ -1,4 +1,4 @@
-//! What stops a run before it makes anything worse: the responses themselves tell.
+//! Health of a run, measured on the responses: a run stops before it gets worse.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 use crate::lm::Tokenizer;
 use crate::task::Task;
 
-/// What an update's responses show.
+/// Health of an update's responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RolloutHealth {
-    /// Nats a response.
+    /// KL from the reference in nats a response.
     pub kl: f64,
-    /// Nats a response.
+    /// Entropy in nats a response.
     pub entropy: f64,
-    /// Mean share of a response's pairs of tokens that came in it before.
+    /// Mean share of a response's token pairs that occurred in it before.
     pub repetition: f64,
 }
 
@@ -30,10 +30,10 @@ impl RolloutHealth {
         }
     }
 
-    /// Compares with the limits; `first_entropy` is that of the run's first update.
+    /// Checks the limits; `first_entropy` is the entropy of the run's first update.
     ///
     /// # Errors
-    /// [`Error::Failed`] that says which limit was passed.
+    /// [`Error::Failed`] with the limit that was exceeded.
     pub fn check(&self, limits: &Health, first_entropy: f64) -> Result<()> {
         let Self { kl, entropy, repetition } = *self;
         let least = limits.smallest_entropy * first_entropy;
@@ -67,11 +67,11 @@ impl RolloutHealth {
     }
 }
 
-/// Where none of so many responses, the first of a run, could be cut, all score the penalty, and there is nothing
-/// to learn.
+/// Stops a run in which none of the first `responses` responses could be truncated: all score the penalty, and there is
+/// nothing to learn.
 ///
 /// # Errors
-/// [`Error::Failed`] that names what decides where responses are cut, unless the limit is not reached yet.
+/// [`Error::Failed`] with the settings that decide where responses are truncated, unless the limit is not reached yet.
 pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokenizer, responses: usize) -> Result<()> {
     if limits.responses_until_valid == 0 || responses < limits.responses_until_valid {
         return Ok(());
@@ -91,7 +91,7 @@ pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokeniz
     ))
 }
 
-/// Share of a response's pairs of neighbouring tokens that came in it before.
+/// Returns the share of a response's pairs of neighbouring tokens that occurred in it before.
 pub fn repetition(response: &[u32]) -> f64 {
     let pairs: Vec<&[u32]> = response.windows(2).collect();
     let different: HashSet<&[u32]> = pairs.iter().copied().collect();

@@ -1,27 +1,27 @@
-//! The controller that keeps the policy at a chosen distance from the reference (paper,
-//! section 2.2).
+//! Controller of the KL coefficient (β), which keeps the policy at a chosen KL from the reference (paper, section 2.2).
 
 use serde::{Deserialize, Serialize};
 
-/// β and how it moves.
+/// KL coefficient (β) and its adaptation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct KlController {
-    /// β: what one nat costs.
+    /// KL coefficient (β): the cost of one nat.
     pub coefficient: f64,
-    /// Where to keep the KL, and the episodes over which β adapts; fixed without one.
+    /// Adaptation of β to a target KL; `None` for a fixed β.
     pub adaptive: Option<Adaptive>,
 }
 
 /// The adaptive part of a [`KlController`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adaptive {
-    /// Nats a response.
+    /// Target KL in nats a response.
     pub target: f64,
-    /// Episodes; the paper's K_β is batch / horizon.
+    /// Horizon in episodes; the paper's K_β is batch / horizon.
     pub horizon: f64,
 }
 
 impl KlController {
+    /// Returns the controller after so many episodes with this KL:
     /// `β ← β · (1 + clip(KL/target − 1, ±0.2) · episodes/horizon)` (`AdaptiveKLController`).
     #[must_use]
     pub fn after(self, kl: f64, episodes: usize) -> Self {

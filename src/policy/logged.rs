@@ -1,4 +1,4 @@
-//! What an update writes into the logs of a run.
+//! Rows that an update writes into the logs of a run.
 
 use serde::Serialize;
 
@@ -7,6 +7,7 @@ use super::rollout::Rollout;
 use super::shaping::mean_of_sums;
 use crate::error::Result;
 use crate::lm::Tokenizer;
+use crate::run::Metric;
 use crate::run::step_log::StepLog;
 use crate::statistics::mean;
 
@@ -20,13 +21,13 @@ struct Sample {
     kl: f64,
 }
 
-/// Samples shown an update.
+/// Number of samples logged at each update.
 const SAMPLES: usize = 3;
 
-/// Writes some of the responses down, for a person to read.
+/// Logs some of the responses for people to read.
 ///
 /// # Errors
-/// When the tokenizer fails, or the operating system refuses.
+/// Fails when the tokenizer fails, and when the operating system refuses.
 pub(super) fn log_samples(log: &mut StepLog, step: u64, rollout: &Rollout, tokenizer: &Tokenizer) -> Result<()> {
     let rows = rollout.contexts.iter().zip(&rollout.responses).zip(&rollout.scores);
     let ratios = rollout.log_probs.iter().zip(&rollout.reference_log_probs);
@@ -43,12 +44,12 @@ pub(super) fn log_samples(log: &mut StepLog, step: u64, rollout: &Rollout, token
     Ok(())
 }
 
-/// How many responses could be cut.
+/// Counts the responses that could be truncated.
 pub(super) fn count_valid(rollout: &Rollout) -> usize {
     rollout.valid.iter().filter(|&&valid| valid).count()
 }
 
-/// The numbers of an update, under the original's names.
+/// Returns the numbers of an update, under the original's names.
 pub(super) fn metrics_row(
     rollout: &Rollout,
     kl: f64,
@@ -56,17 +57,17 @@ pub(super) fn metrics_row(
     penalty: f64,
     rate: f64,
     steps: &[StepStatistics],
-) -> Vec<(&'static str, f64)> {
+) -> Vec<(Metric, f64)> {
     let score = mean(&rollout.scores).unwrap_or(f64::NAN);
     let valid = count_valid(rollout) as f64 / rollout.valid.len() as f64;
     let mut row = vec![
-        ("objective/kl", kl),
-        ("objective/kl_coef", kl_coefficient),
-        ("objective/entropy", -mean_of_sums(&rollout.log_probs)),
-        ("objective/score", score),
-        ("objective/score_total", score + penalty),
-        ("objective/valid", valid),
-        ("ppo/learning_rate", rate),
+        (Metric::Kl, kl),
+        (Metric::KlCoefficient, kl_coefficient),
+        (Metric::Entropy, -mean_of_sums(&rollout.log_probs)),
+        (Metric::Score, score),
+        (Metric::ScoreTotal, score + penalty),
+        (Metric::ValidResponses, valid),
+        (Metric::PolicyLearningRate, rate),
     ];
     row.extend(StepStatistics::mean_named(steps));
     row

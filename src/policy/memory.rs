@@ -1,4 +1,4 @@
-//! What a policy training run takes.
+//! Memory of a policy training run.
 
 use crate::config;
 use crate::device::DeviceMemory;
@@ -10,17 +10,17 @@ use crate::task::Task;
 use crate::training::Backward;
 use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 
-/// Bytes of an episode on the host, once as it was drawn and once an epoch: so many a token of the response
-/// and of the row, and what its lists need however short they are.
+/// Bytes of an episode on the host, once as sampled and once for each epoch: for each token of the response, for each
+/// token of the row, and for its lists.
 const OF_A_RESPONSE_TOKEN: usize = 56;
 const OF_A_TOKEN: usize = 4;
 const OF_AN_EPISODE: usize = 200;
 
-/// The backward pass of PPO updates that fits into `device_memory`, and what the run takes with it; reference
-/// and reward model lie beside the policy. A row is an episode, and `queries` are those to come.
+/// Returns the backward pass of PPO updates that fits into `device_memory`, with episodes as its rows, and the memory
+/// of the run. Reference and reward model are in memory beside the policy; `queries` are all queries of the run.
 ///
 /// # Errors
-/// When nothing fits, and as [`lora::check_rank`].
+/// Fails when nothing fits, and with the errors of [`lora::check_rank`].
 pub fn backward_that_fits(
     settings: &config::Policy,
     task: &Task,

@@ -1,9 +1,9 @@
 //! Figure 1, right: the policy learns to write what the reward model rates highly.
 //!
 //! ```text
-//! queries ──▶ policy draws responses (rollout) ──▶ reward model scores them (score)
-//!                ▲                                            │
-//!                │                                            ▼
+//! queries ──▶ policy samples responses (rollout) ──▶ reward model scores them (score)
+//!                ▲                                              │
+//!                │                                              ▼
 //!   PPO steps (update) ◀── advantages ◀── score − β · KL to the reference (shaping)
 //!                │
 //!                └──▶ β follows the KL (kl_controller)

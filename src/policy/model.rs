@@ -13,34 +13,35 @@ use crate::lm::network::parameters;
 use crate::lm::network::parameters::NamedTensor;
 use crate::lm::{LanguageModel, Passes, ResponseBatch, Responses, ScalarHead, Transformer};
 
-/// π in the paper, and the value function that PPO learns beside it.
+/// Policy (π in the paper), with the value function that PPO learns beside it.
 #[derive(Module, Debug)]
 pub struct Policy {
     pub transformer: Transformer,
     pub value_head: ScalarHead,
 }
 
-/// What the policy says of responses, each `[batch · response]`, row after row.
+/// Statistics of responses under the policy, each `[batch · response]`, row after row.
 pub struct ResponseStatistics {
     /// Log-probability of each token at the sampling temperature.
     pub log_probs: Tensor<1>,
     /// The value before each token.
     pub values: Tensor<1>,
-    /// Entropy of the distribution each token was drawn from; carries no gradient.
+    /// Entropy of the distribution from which each token was sampled; it carries no gradient.
     pub entropies: Tensor<1>,
 }
 
 impl Policy {
-    /// Analyzes responses (`policy.py`, `analyze_responses`).
+    /// Computes the statistics of responses (`policy.py`, `analyze_responses`).
     ///
     /// # Errors
-    /// As [`ResponseBatch::new`].
+    /// The errors of [`ResponseBatch::new`].
     pub fn analyze(&self, responses: Responses<'_>, temperature: f64) -> Result<ResponseStatistics> {
         let batch = ResponseBatch::new(responses, self.transformer.config())?;
         Ok(self.analyze_hidden(&batch, batch.hidden(&self.transformer), temperature))
     }
 
-    /// The same from the hidden states before each response token, `[batch · response, d_model]`.
+    /// Computes the statistics of responses from the hidden states before each response token,
+    /// `[batch · response, d_model]`.
     pub fn analyze_hidden(&self, batch: &ResponseBatch, hidden: Tensor<2>, temperature: f64) -> ResponseStatistics {
         let logits = self.transformer.logits(hidden.clone()) / temperature;
         ResponseStatistics {
@@ -50,10 +51,10 @@ impl Policy {
         }
     }
 
-    /// The files of this model, by name; configuration and tokenizer are those of `pretrained`.
+    /// Returns the files of this model by name; configuration and tokenizer are those of `pretrained`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// Fails when the device fails.
     pub fn to_files(&self, pretrained: &LanguageModel) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = pretrained.with_transformer(lora::merge(self.transformer.clone())).to_files(Precision::F32)?;
         let heads = write_safetensors(&self.value_head.read("value")?, Precision::F32)?;
@@ -61,19 +62,19 @@ impl Policy {
         Ok(files)
     }
 
-    /// Every weight by name; the head's as `value.weight` and `value.bias`.
+    /// Reads every weight by name; those of the head are `value.weight` and `value.bias`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// Fails when the device fails.
     pub fn read(&self) -> Result<Vec<NamedTensor>> {
         Ok([parameters::read(&lora::merge(self.transformer.clone()))?, self.value_head.read("value")?].concat())
     }
 }
 
-/// Log-probabilities of responses under a model without heads, `[batch][response]`.
+/// Returns the log-probabilities of responses under a model without heads, `[batch][response]`.
 ///
 /// # Errors
-/// As [`ResponseBatch::new`] and [`Passes::over`], and when the device fails.
+/// Fails when the device fails, and with the errors of [`ResponseBatch::new`] and [`Passes::over`].
 pub fn response_log_probs(
     model: &Transformer,
     responses: Responses<'_>,
@@ -84,10 +85,10 @@ pub fn response_log_probs(
     Ok(by_row(&Readback::default().with_all(passes).floats()?.concat(), responses.len()))
 }
 
-/// [`response_log_probs`] still to be read, `[batch · response]` of each pass.
+/// Returns [`response_log_probs`] of each micro-batch, `[batch · response]`, still on the device.
 ///
 /// # Errors
-/// As [`ResponseBatch::new`] and [`Passes::over`].
+/// The errors of [`ResponseBatch::new`] and [`Passes::over`].
 pub(super) fn log_probs_in_passes(
     model: &Transformer,
     responses: Responses<'_>,
@@ -101,7 +102,7 @@ pub(super) fn log_probs_in_passes(
     })
 }
 
-/// `[batch · response]` to `[batch][response]`.
+/// Splits numbers `[batch · response]` into rows `[batch][response]`.
 pub(super) fn by_row(numbers: &[f32], rows: usize) -> Vec<Vec<f64>> {
     let length = (numbers.len() / rows.max(1)).max(1);
     numbers.chunks(length).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()

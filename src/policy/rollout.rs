@@ -1,4 +1,4 @@
-//! A batch of episodes: queries, the responses drawn to them, and all that the update needs.
+//! Batch of episodes: queries, the responses sampled to them, and all that the update needs.
 
 use burn::module::Module;
 
@@ -13,41 +13,42 @@ use crate::platform::interrupt::Interrupt;
 use crate::task::Task;
 use crate::task::{Scorer, Scores};
 
-/// Episodes with everything known about them.
+/// Episodes: queries and responses, with their log-probabilities, values and scores.
 #[derive(Debug, Clone, Default)]
 pub struct Rollout {
-    /// What the policy continues: each query's tokens between prefix and suffix of the task.
+    /// Contexts that the policy continues: each query's tokens between prefix and suffix of the task.
     pub contexts: Vec<Vec<u32>>,
-    /// `[rows][response]`, as drawn.
+    /// Responses as sampled, `[rows][response]`.
     pub responses: Vec<Vec<u32>>,
-    /// Log-probabilities when they were drawn, `[rows][response]`.
+    /// Log-probabilities under the policy that sampled the responses, `[rows][response]`.
     pub log_probs: Rows,
-    /// Values before each token when they were drawn, `[rows][response]`.
+    /// Values before each token, by the policy that sampled the responses, `[rows][response]`.
     pub values: Rows,
     /// Log-probabilities under the reference, `[rows][response]`.
     pub reference_log_probs: Rows,
-    /// What the reward model gave, or the penalty, `[rows]`.
+    /// Scores `[rows]`: those of the reward model, or the penalty for a response that cannot be truncated.
     pub scores: Vec<f64>,
-    /// Whether a response could be cut, `[rows]`.
+    /// True for each response that can be truncated, `[rows]`.
     pub valid: Vec<bool>,
 }
 
 /// The models and rules that turn queries into a [`Rollout`].
 pub struct Rollouts<'a> {
-    /// ρ in the paper.
+    /// Reference (ρ in the paper).
     pub reference: &'a LanguageModel,
-    /// A reward model, or what else scores responses.
+    /// Reward model, or another scorer of responses.
     pub scorer: &'a dyn Scorer,
     pub task: Task,
-    /// Rows in one pass.
+    /// Rows in one micro-batch.
     pub rows_at_once: usize,
 }
 
 impl Rollouts<'_> {
-    /// Draws one response a query from `policy` and judges it.
+    /// Samples one response to each query from `policy` and scores it.
     ///
     /// # Errors
-    /// For a query the model cannot read, when the device fails, and as [`Interrupt::check`].
+    /// Fails for a query that the model cannot read and when the device fails, and with the errors of
+    /// [`Interrupt::check`].
     pub fn roll_out(
         &self,
         policy: &Policy,
@@ -67,7 +68,7 @@ impl Rollouts<'_> {
         let reference = &self.reference.transformer;
         let log_prob_passes =
             log_probs_in_passes(reference, Responses::new(&contexts, &responses), temperature, &passes)?;
-        // Both in one read: nothing in between needs the host.
+        // Scores and log-probabilities are read at once, because nothing in between needs the host.
         let (on_host, on_device) = match scores {
             Scores::OnHost(scores) => (scores, Vec::new()),
             Scores::OnDevice(passes) => (Vec::new(), passes),
@@ -89,10 +90,10 @@ impl Rollouts<'_> {
         })
     }
 
-    /// Scores of responses after cutting them, and which could be cut.
+    /// Returns the scores of responses after truncation, and which of them can be truncated.
     ///
     /// # Errors
-    /// As [`Self::roll_out`].
+    /// The errors of [`Self::roll_out`].
     pub fn score(
         &self,
         queries: &[Vec<u32>],
@@ -105,7 +106,7 @@ impl Rollouts<'_> {
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 
-    /// Responses as the reward model reads them, and which could be cut.
+    /// Truncates responses for the reward model; also returns which of them can be truncated.
     fn cut(&self, responses: &[Vec<u32>]) -> (Vec<Vec<u32>>, Vec<bool>) {
         let truncation = &self.task.truncation;
         responses.iter().map(|response| (truncation.cut(response), truncation.is_valid(response))).unzip()
@@ -120,7 +121,7 @@ fn widen_row(row: &[f32]) -> Vec<f64> {
     row.iter().map(|&x| f64::from(x)).collect()
 }
 
-/// Scores with those of responses that are not valid replaced by `penalty`.
+/// Returns the scores, with `penalty` for the responses that are not valid.
 pub fn penalize(scores: &[f64], valid: &[bool], penalty: f64) -> Vec<f64> {
     scores.iter().zip(valid).map(|(&score, &valid)| if valid { score } else { penalty }).collect()
 }

@@ -1,23 +1,23 @@
-//! The reward of each token: the score at the end, less what moving away from the reference
-//! costs (paper, section 2: `R(x, y) = r(x, y) − β log(π(y|x)/ρ(y|x))`).
+//! Reward of each token: the score at the end, minus the KL penalty (paper, section 2:
+//! `R(x, y) = r(x, y) − β log(π(y|x)/ρ(y|x))`).
 
 use crate::statistics::mean;
 
-/// One row's numbers for each response token, of all rows: `[rows][response]`.
+/// Numbers for each response token of all rows: `[rows][response]`.
 pub type Rows = Vec<Vec<f64>>;
 
-/// Rewards, and the KL they contain.
+/// Rewards with the KL penalty in them, and the KL itself.
 #[derive(Debug, Clone)]
 pub struct Shaped {
-    /// `−β (log π − log ρ)` a token, with the score added on the last: `[rows][response]`.
+    /// Rewards `[rows][response]`: `−β (log π − log ρ)` for each token, and the score added to the last.
     pub rewards: Rows,
-    /// Mean over rows of `Σ (log π − log ρ)`, nats a response.
+    /// KL in nats a response: the mean over rows of `Σ (log π − log ρ)`.
     pub kl: f64,
-    /// Mean over rows of the penalty's sum.
+    /// Mean over rows of the KL penalty's sum.
     pub penalty: f64,
 }
 
-/// Shapes scores `[rows]` with log-probabilities `[rows][response]` under policy and reference
+/// Computes the rewards from scores `[rows]` and log-probabilities `[rows][response]` under policy and reference
 /// (`train_policy.py`, `compute_rewards`). Tokens after a truncation point pay the penalty too.
 pub fn shape(scores: &[f64], log_probs: &Rows, reference: &Rows, kl_coefficient: f64) -> Shaped {
     let ratios: Rows = log_probs
@@ -36,7 +36,7 @@ pub fn shape(scores: &[f64], log_probs: &Rows, reference: &Rows, kl_coefficient:
     Shaped { rewards: rewards.collect(), kl, penalty: -kl_coefficient * kl }
 }
 
-/// Mean over rows of a row's sum; 0 without rows.
+/// Returns the mean over rows of a row's sum, or 0 if there are no rows.
 pub fn mean_of_sums(rows: &Rows) -> f64 {
     let sums: Vec<f64> = rows.iter().map(|row| row.iter().sum()).collect();
     mean(&sums).unwrap_or(0.0)

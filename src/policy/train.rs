@@ -1,7 +1,4 @@
-//! Figure 1, right, as a loop: roll out, judge, shape, update, control; until the updates are
-//! done.
-
-use std::path::PathBuf;
+//! Policy training (Figure 1, right): a loop of rollout, scores, shaping, update and KL control.
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
@@ -25,15 +22,14 @@ use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::random::{Stream, below, generator, shuffled, uniform};
 use crate::run::checkpoints::Checkpoints;
-use crate::run::journal::Journal;
-use crate::run::metrics::MetricsLog;
+use crate::run::run_logs::RunLogs;
 use crate::run::step_log::StepLog;
 use crate::statistics::mean;
 use crate::training::learning_rate::linear_to_zero;
 use crate::training::training_state;
-use crate::training::{Adam, Backward};
+use crate::training::{Adam, Backward, Checkpointing, Resumed};
 
-/// Sampling and training must agree on a log-probability this closely, or the KL is wrong.
+/// Largest difference between sampling and training in a log-probability; beyond it, the KL is wrong.
 const LARGEST_LOG_PROB_DIFFERENCE: f64 = 1e-4;
 
 const FAR_BEYOND_THE_TARGET: f64 = 1.25;
@@ -42,14 +38,14 @@ const FAR_BEYOND_THE_TARGET: f64 = 1.25;
 pub struct PolicyTraining<'a> {
     pub settings: &'a config::Policy,
     pub health: &'a config::Health,
-    /// Updates after which this call returns; the learning rate reaches 0 after those of the settings.
+    /// Number of updates after which this call returns; the learning rate reaches 0 after `settings.updates`.
     pub stop_at: usize,
     pub backward: Backward,
     pub rollouts: Rollouts<'a>,
     /// Queries to draw from, in tokens.
     pub queries: &'a [Vec<u32>],
     pub seed: u64,
-    pub journal: Journal,
+    pub run_logs: RunLogs,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
@@ -60,37 +56,38 @@ pub struct TunedPolicy {
     pub written: Written,
 }
 
-/// What a checkpoint keeps beside weights and optimizer.
+/// State that a checkpoint keeps beside weights and optimizer.
 #[derive(Serialize, Deserialize)]
 struct State {
     updates: usize,
     kl_coefficient: f64,
-    /// Of the first update's responses, nats a response.
+    /// Entropy of the first update's responses in nats a response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_entropy: Option<f64>,
-    /// Responses so far that could be cut; `None` in a run of preftune 0.1.0, which did not count them.
+    /// Number of responses so far that could be truncated; `None` in a run of preftune 0.1.0, which did not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     valid_responses: Option<usize>,
 }
 
 impl PolicyTraining<'_> {
-    /// Trains on, from the last checkpoint if there is one.
+    /// Trains up to `stop_at` updates, from the last checkpoint if there is one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the checkpoint to go on from, [`Error::Failed`] with the limit that the
-    /// responses passed, or what else went wrong.
+    /// [`Error::Interrupted`] with the checkpoint to resume from, [`Error::Failed`] with the limit that the responses
+    /// exceeded, or any other error that stops the training.
     pub fn run(self) -> Result<TunedPolicy> {
-        self.train().map_err(|error| error.going_on_from(self.journal.checkpoints.newest()))
+        self.train().map_err(|error| error.going_on_from(self.run_logs.checkpoints.newest()))
     }
 
     fn train(&self) -> Result<TunedPolicy> {
-        let (mut policy, mut optimizer, mut state) = self.start_or_resume()?;
+        let Resumed { model: mut policy, mut optimizer, mut state } = self.start_or_resume()?;
         let first_update = state.updates;
         let (left, every) = (self.stop_at.saturating_sub(state.updates), self.settings.checkpoint_every_updates);
-        // Of weights beside adapters it keeps nothing, and adapters are small.
+        // With adapters, the optimizer keeps nothing of the other weights, and adapters are small.
         let moments = if self.settings.lora.rank > 0 { 0 } else { training_state::MOMENTS_OF_ADAM };
-        self.journal.checkpoints.check_space(training_state::bytes_on_disk(&policy, moments), left, every)?;
-        let (mut metrics, mut samples) = self.journal.open_logs(state.updates as u64)?;
+        let bytes = training_state::bytes_on_disk(&policy, moments);
+        let mut checkpointing =
+            Checkpointing::begin(&self.run_logs, &self.interrupt, every, first_update, left, bytes)?;
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
         let written = loop {
@@ -98,7 +95,7 @@ impl PolicyTraining<'_> {
                 Ok(rollout) => rollout,
                 Err(error) if state.updates == first_update => return Err(error),
                 Err(error) => {
-                    return Err(self.keep_before(error, &policy, &optimizer, &state, (&mut metrics, &mut samples)));
+                    return Err(self.keep_before(error, &policy, &optimizer, &state, &checkpointing));
                 }
             };
             let kl_coefficient = state.kl_coefficient;
@@ -110,11 +107,11 @@ impl PolicyTraining<'_> {
             }
             let valid_responses = state.valid_responses.map(|before| before + count_valid(&rollout));
             if let Err(stop) = self.check_truncation(&state, valid_responses) {
-                self.log_samples(&mut samples, 1 + state.updates as u64, &rollout)?;
+                self.log_samples(&mut checkpointing.samples, 1 + state.updates as u64, &rollout)?;
                 return Err(stop);
             }
             let rate = linear_to_zero(self.settings.learning_rate, state.updates as u64, total);
-            let updated = self.update(policy, &mut optimizer, &rollout, &shaped.rewards, (state.updates, rate))?;
+            let updated = self.update(policy, &mut optimizer, &rollout, &shaped.rewards, state.updates, rate)?;
             if state.updates == first_update {
                 check_agreement(&updated)?;
             }
@@ -124,28 +121,26 @@ impl PolicyTraining<'_> {
             state.valid_responses = valid_responses;
             let step = state.updates as u64;
             let row = metrics_row(&rollout, shaped.kl, kl_coefficient, shaped.penalty, rate, &updated.steps);
-            metrics.log(step, &row)?;
-            self.log_samples(&mut samples, step, &rollout)?;
+            checkpointing.metrics.log(step, &row)?;
+            self.log_samples(&mut checkpointing.samples, step, &rollout)?;
             let score = mean(&rollout.scores).unwrap_or(f64::NAN);
             progress.message(format!("score {score:.2}, KL {:.1}, β {kl_coefficient:.3}", shaped.kl));
             progress.advance(1);
             policy = updated.policy;
-            if self.checkpoint_due(&state) {
-                let path = self.save(&policy, &optimizer, &state, (&mut metrics, &mut samples))?;
-                if self.interrupt.requested() {
-                    return Err(Error::Interrupted { checkpoint: Some(path) });
-                }
+            if state.updates < self.stop_at {
+                let due = checkpointing.due(state.updates, false);
+                checkpointing.after_step(due, state.updates, &policy, &optimizer, &state)?;
             }
         };
-        // Not before what it writes was looked at: this call is the last that would.
+        // The last checkpoint is saved only after the check of its responses, because no later update checks them.
         if state.updates > first_update {
-            self.save(&policy, &optimizer, &state, (&mut metrics, &mut samples))?;
+            checkpointing.save(state.updates, &policy, &optimizer, &state)?;
         }
         progress.finish();
         Ok(TunedPolicy { policy: lora::merge(policy.valid()), written })
     }
 
-    /// A policy that ends far beyond its target has paid for its score with its language.
+    /// Warns if the KL ends far beyond its target: such a policy has gained score at the cost of its language.
     fn tell_of_the_target(&self, kl: f64) {
         let config::Kl { adaptive, target, .. } = self.settings.kl;
         if adaptive && self.stop_at >= self.settings.updates && kl > FAR_BEYOND_THE_TARGET * target {
@@ -170,13 +165,13 @@ impl PolicyTraining<'_> {
         log_samples(log, step, rollout, &self.rollouts.reference.tokenizer)
     }
 
-    /// What these responses show is what the update before them did: where that is too much, its checkpoint
-    /// goes.
+    /// Checks the responses, which show the effect of the update before them; takes back the checkpoint of that update
+    /// if they exceed a limit.
     fn check_health(&self, rollout: &Rollout, kl: f64, state: &mut State) -> Result<()> {
         let vitals = RolloutHealth::of(rollout, kl);
         let checked = vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy));
         if checked.is_err() {
-            self.journal.checkpoints.give_up(state.updates as u64)?;
+            self.run_logs.checkpoints.give_up(state.updates as u64)?;
         }
         checked
     }
@@ -192,21 +187,22 @@ impl PolicyTraining<'_> {
         self.rollouts.roll_out(policy, queries.cloned().collect(), numbers, &self.interrupt)
     }
 
-    /// The update after so many, at this learning rate.
+    /// Takes the update that follows `updates` updates, at this learning rate.
     fn update(
         &self,
         policy: Policy,
         optimizer: &mut ModuleOptimizer,
         rollout: &Rollout,
         rewards: &Rows,
-        (updates, rate): (usize, f64),
+        updates: usize,
+        rate: f64,
     ) -> Result<Updated> {
         let temperature = self.rollouts.task.sampling.temperature;
         let settings = UpdateSettings::new(self.settings, self.backward, rate, temperature, &self.interrupt);
         update(policy, optimizer, rollout, rewards, &self.orders(updates), &settings)
     }
 
-    /// A fresh row order for each epoch.
+    /// Returns a new random row order for each epoch.
     fn orders(&self, updates: usize) -> Vec<Vec<usize>> {
         let order = |epoch: usize| {
             let mut rng = generator(self.seed, Stream::Shuffle, 1 + updates as u64, epoch as u64);
@@ -215,23 +211,20 @@ impl PolicyTraining<'_> {
         (0..self.settings.epochs).map(order).collect()
     }
 
-    fn start_or_resume(&self) -> Result<(Policy, ModuleOptimizer, State)> {
-        let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
+    fn start_or_resume(&self) -> Result<Resumed<Policy, State>> {
+        let optimizer = || Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let policy = at_the_start(self.settings, self.rollouts.reference, self.seed);
-        if let Some(checkpoint) = self.journal.checkpoints.latest()? {
-            let mut state: State = training_state::load_state(&checkpoint)?;
-            if !self.settings.kl.adaptive {
-                state.kl_coefficient = self.settings.kl.coefficient;
-            }
-            let policy = training_state::load_model(&checkpoint, policy)?.train();
-            return Ok((policy, training_state::load_optimizer(&checkpoint, optimizer)?, state));
-        }
         let kl_coefficient = self.settings.kl.coefficient;
-        Ok((
-            policy.train(),
-            optimizer,
-            State { updates: 0, kl_coefficient, first_entropy: None, valid_responses: Some(0) },
-        ))
+        let resumed: Option<Resumed<_, State>> =
+            Resumed::from_newest(&self.run_logs.checkpoints, policy.clone(), |_| optimizer())?;
+        if let Some(mut resumed) = resumed {
+            if !self.settings.kl.adaptive {
+                resumed.state.kl_coefficient = kl_coefficient;
+            }
+            return Ok(resumed);
+        }
+        let state = State { updates: 0, kl_coefficient, first_entropy: None, valid_responses: Some(0) };
+        Ok(Resumed { model: policy.train(), optimizer: optimizer(), state })
     }
 
     fn controller(&self, coefficient: f64) -> KlController {
@@ -240,48 +233,29 @@ impl PolicyTraining<'_> {
         KlController { coefficient, adaptive }
     }
 
-    fn checkpoint_due(&self, state: &State) -> bool {
-        let (done, every) = (state.updates as u64, self.settings.checkpoint_every_updates as u64);
-        state.updates < self.stop_at && (self.journal.checkpoints.is_due(done, every) || self.interrupt.requested())
-    }
-
-    /// Saves the updates before a rollout that failed, such as by an external command that ended; not when the run was
-    /// asked to abort the current step.
+    /// Saves the updates before a rollout that failed, for example because an external command ended; saves nothing if
+    /// the run was asked to abort the current step.
     fn keep_before(
         &self,
         error: Error,
         policy: &Policy,
         optimizer: &ModuleOptimizer,
         state: &State,
-        logs: (&mut MetricsLog, &mut StepLog),
+        checkpointing: &Checkpointing<'_>,
     ) -> Error {
         if self.interrupt.check().is_err() {
             return error;
         }
-        // Where that fails too, the first error says why.
-        match self.save(policy, optimizer, state, logs) {
+        // If saving fails too, the first error says why.
+        match checkpointing.save(state.updates, policy, optimizer, state) {
             Ok(path) => error.going_on_from(Some(path)),
             Err(_) => error,
         }
     }
-
-    /// The logs come first: no checkpoint is ahead of them.
-    fn save(
-        &self,
-        policy: &Policy,
-        optimizer: &ModuleOptimizer,
-        state: &State,
-        (metrics, samples): (&mut MetricsLog, &mut StepLog),
-    ) -> Result<PathBuf> {
-        metrics.sync()?;
-        samples.sync()?;
-        let files = training_state::to_files(policy, optimizer, state);
-        self.journal.checkpoints.save(state.updates as u64, files)
-    }
 }
 
-/// The policy before the first update: a copy of the reference with parameters of its own, which keeps
-/// the originals, and with adapters if the settings want them.
+/// Returns the policy before the first update: a copy of the reference with parameters of its own, and with adapters if
+/// the settings ask for them.
 fn at_the_start(settings: &config::Policy, reference: &LanguageModel, seed: u64) -> Policy {
     let device = reference.transformer.device();
     let transformer = reference.transformer.clone().fork(&device);
@@ -292,10 +266,10 @@ fn at_the_start(settings: &config::Policy, reference: &LanguageModel, seed: u64)
     }
 }
 
-/// The policy of the newest checkpoint, if there is one.
+/// Loads the policy of the newest checkpoint, if there is one.
 ///
 /// # Errors
-/// For a checkpoint of another model or of other adapters.
+/// Fails for a checkpoint of another model or of other adapters.
 pub fn latest_policy(
     settings: &config::Policy,
     reference: &LanguageModel,

@@ -1,18 +1,18 @@
-//! What a policy writes once it is tuned, in a few numbers.
+//! Summary of a tuned policy's responses.
 
 use serde::Serialize;
 
 use super::rollout::Rollout;
 use crate::statistics::mean;
 
-/// What the responses to one more batch of queries came to, after the last update.
+/// Scores of the responses to one more batch of queries, after the last update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Written {
-    /// Mean of the scores, penalties among them.
+    /// Mean score, penalties included.
     pub score: f64,
-    /// Mean of what the reward model gives the responses that could be cut; `None` without any.
+    /// Mean reward of the responses that could be truncated; `None` if there are none.
     pub score_of_valid: Option<f64>,
-    /// Share of the responses that could not be cut: they score the penalty.
+    /// Share of the responses that could not be truncated and score the penalty.
     pub penalized: f64,
 }
 
@@ -28,7 +28,7 @@ impl Written {
         }
     }
 
-    /// The same in words; `penalty` is the score of a response that could not be cut.
+    /// Describes the scores in words; `penalty` is the score of a response that could not be truncated.
     pub fn describe(&self, penalty: f64) -> String {
         match (self.score_of_valid, self.penalized) {
             (None, _) => format!(

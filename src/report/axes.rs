@@ -1,9 +1,9 @@
-//! What a line chart is drawn with: axes, lines, dots, reference lines.
+//! Elements of a line chart: axes, lines, dots, reference lines.
 
 use super::scale::{Scale, is_drawable};
 use super::text::escape;
 
-/// The drawing's own units: one unit is about one pixel in a three-column page.
+/// Width of a drawing in its own units, one of which is about a pixel in a three-column page.
 pub const WIDTH: f64 = 360.0;
 pub const HEIGHT: f64 = 214.0;
 const LEFT: f64 = 40.0;
@@ -11,10 +11,10 @@ const RIGHT: f64 = 348.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 180.0;
 
-/// The style sheet knows this many line styles; a further series starts over.
+/// Number of line styles in the style sheet; a further series begins again with the first.
 pub const LINE_STYLES: usize = 4;
 
-/// The two axes together.
+/// The two axes of a chart.
 pub struct Axes {
     pub x: Scale,
     pub y: Scale,
@@ -62,7 +62,7 @@ impl Axes {
 
     pub fn draw_reference_line(&self, name: &str, value: f64, index: usize) -> String {
         let y = self.height(value);
-        // Neighbouring lines are named at opposite ends, so that their names do not collide.
+        // The names of neighbouring lines stand at opposite ends, so that they do not overlap.
         let (x, class) = if index.is_multiple_of(2) { (RIGHT, "halo end") } else { (LEFT + 4.0, "halo") };
         let baseline = if y - TOP < 14.0 { y + 13.0 } else { y - 4.0 };
         format!(
@@ -71,7 +71,7 @@ impl Axes {
         )
     }
 
-    /// A line for each unbroken run of points, a dot for a point that stands alone.
+    /// Draws a line for each run of points without a gap, and a dot for a single point.
     pub fn draw_series(&self, points: &[(f64, f64)], index: usize) -> String {
         let style = index % LINE_STYLES;
         points
@@ -92,7 +92,7 @@ impl Axes {
     }
 }
 
-/// Whether a point has a place on a chart.
+/// Checks whether a point can be drawn on a chart.
 pub fn is_point((x, y): (f64, f64)) -> bool {
     is_drawable(x) && is_drawable(y)
 }
@@ -102,8 +102,8 @@ fn coordinates(points: &[(f64, f64)]) -> String {
     texts.join("L")
 }
 
-/// Keeps the first, lowest, highest and last point of every half unit of width: the
-/// drawing is the same and a long run stays a small file (M4, Jugel et al. 2014).
+/// Keeps the first, lowest, highest and last point of every half unit of width. The drawing looks the same,
+/// and that of a long run stays a small file (M4, Jugel et al. 2014).
 fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let column = |point: &(f64, f64)| (point.0 * 2.0).round();
     let mut kept = Vec::new();

@@ -1,10 +1,10 @@
-//! Line charts as SVG inside a `<figure>`: no script, colours from the page's style.
+//! Line charts as SVG in a `<figure>`, without a script, with colours from the page's style.
 
 use super::axes::{Axes, HEIGHT, LINE_STYLES, WIDTH, is_point};
 use super::scale::{Scale, is_drawable};
 use super::text::{escape, number};
 
-/// One line of a chart; points in the order of x. Where y is not finite the line has a gap.
+/// One line of a chart, with points in the order of x. The line has a gap where y is not finite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     pub name: String,
@@ -18,17 +18,17 @@ pub struct Chart {
     pub x_label: String,
     pub y_label: String,
     pub series: Vec<Series>,
-    /// Horizontal lines to compare with: a target, chance.
+    /// Horizontal lines to compare with, such as a target or the accuracy of guessing.
     pub reference_lines: Vec<(String, f64)>,
 }
 
 impl Chart {
-    /// Whether any series has a point to draw.
+    /// Checks whether any series has a point to draw.
     pub fn has_points(&self) -> bool {
         self.series.iter().flat_map(|series| &series.points).any(|point| is_point(*point))
     }
 
-    /// The chart as HTML. `id` must be unique on the page and fit an HTML id.
+    /// Returns the chart as HTML. `id` must be unique on the page and valid as an HTML id.
     pub fn to_figure(&self, id: &str) -> String {
         let Some(drawing) = self.draw() else {
             return format!("<figure><h3>{}</h3><p>No finite values.</p></figure>\n", escape(&self.title));
@@ -36,15 +36,15 @@ impl Chart {
         figure(id, &self.title, &self.describe(), HEIGHT, &drawing, &self.legend())
     }
 
-    /// Axes and lines as SVG, without title and legend. `None` where there is no finite value.
+    /// Draws axes and lines as SVG, without title and legend. Returns `None` if there is no finite value.
     pub(super) fn draw(&self) -> Option<String> {
         let axes = self.axes()?;
         let mut drawing = axes.draw(&self.x_label, &self.y_label);
-        // The first series is the one that matters most, so it is drawn over the others.
+        // The first series matters most, and is drawn over the others.
         for (index, series) in self.series.iter().enumerate().rev() {
             drawing.push_str(&axes.draw_series(&series.points, index));
         }
-        // Their names must stay readable.
+        // Reference lines are drawn last, so that their names stay readable.
         for (index, (name, value)) in self.drawable_references().enumerate() {
             drawing.push_str(&axes.draw_reference_line(name, *value, index));
         }
@@ -63,7 +63,7 @@ impl Chart {
         self.reference_lines.iter().filter(|(_, value)| is_drawable(*value))
     }
 
-    /// What a listener hears instead of the drawing.
+    /// Describes the chart in text, for screen readers.
     pub(super) fn describe(&self) -> String {
         let mut sentences = vec![format!("{} by {}.", self.y_label, self.x_label)];
         for series in &self.series {
@@ -94,7 +94,7 @@ impl Chart {
         items
     }
 
-    /// The number, the name and the last value of each series that has one.
+    /// Returns index, name and last value of each series that has one.
     pub(super) fn last_values(&self) -> impl Iterator<Item = (usize, &str, f64)> {
         self.series.iter().enumerate().filter_map(|(index, series)| {
             let (_, value) = series.points.iter().rev().find(|point| is_point(**point))?;
@@ -103,8 +103,8 @@ impl Chart {
     }
 }
 
-/// The frame that all drawings share. `title` and `description` are plain text, `drawing`
-/// and `caption` are markup.
+/// Returns a drawing in the frame that all drawings share. `title` and `description` are plain text,
+/// `drawing` and `caption` are markup.
 pub(super) fn figure(id: &str, title: &str, description: &str, height: f64, drawing: &str, caption: &str) -> String {
     let title = escape(title);
     format!(
@@ -116,7 +116,7 @@ pub(super) fn figure(id: &str, title: &str, description: &str, height: f64, draw
     )
 }
 
-/// Steps are whole and must not be rounded to three digits.
+/// Formats a value of x. Steps are whole numbers and must not be rounded to three digits.
 fn axis_value(x: f64) -> String {
     if x.fract() == 0.0 { format!("{x:.0}") } else { number(x) }
 }

@@ -1,13 +1,14 @@
-//! A proportion with its interval on an axis from 0 to 100%, and the verdicts behind it.
+//! A chart of a proportion with its confidence interval, on an axis from 0 to 100%, and of the verdicts
+//! behind it.
 
 use super::chart::figure;
 use super::text::{escape, percent};
 
-/// A win rate.
+/// A chart of a win rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntervalChart {
     pub title: String,
-    /// The proportion and the ends of its interval, each in 0..=1.
+    /// Win rate in 0..=1; `low` and `high` are the ends of its confidence interval.
     pub rate: f64,
     pub low: f64,
     pub high: f64,
@@ -16,20 +17,20 @@ pub struct IntervalChart {
     pub losses: usize,
     /// Proportions to compare with, in 0..=1.
     pub reference_lines: Vec<(String, f64)>,
-    /// What a reader must know to compare, as plain text.
+    /// Note that a reader needs for comparisons, as plain text.
     pub note: String,
 }
 
 const HEIGHT: f64 = 164.0;
 const LEFT: f64 = 14.0;
 const RIGHT: f64 = 346.0;
-/// Where the interval and the bar of verdicts stand, from the top.
+/// Distance of the interval from the top of the drawing.
 const INTERVAL_Y: f64 = 52.0;
 const AXIS_Y: f64 = 78.0;
 const VERDICTS_Y: f64 = 132.0;
 
 impl IntervalChart {
-    /// The chart as HTML. `id` must be unique on the page and fit an HTML id.
+    /// Returns the chart as HTML. `id` must be unique on the page and valid as an HTML id.
     pub fn to_figure(&self, id: &str) -> String {
         let description = format!(
             "{} preferred, 95% interval {} to {}. {} won, {} tied, {} lost.",

@@ -1,7 +1,7 @@
-//! One HTML file that shows a run and opens anywhere: no network, no script.
+//! Reports of runs as one HTML file that opens anywhere, without network and without scripts.
 //!
-//! [`run_report`] chooses what to show; [`Report`] is the page, or a sheet with its curves alone;
-//! [`Chart`] and [`IntervalChart`] are its drawings. The same report gives the same bytes.
+//! [`run_report`] chooses what to show. [`Report`] is the page, or a drawing of its curves alone. [`Chart`]
+//! and [`IntervalChart`] are the drawings on the page. The same report gives the same bytes.
 
 use crate::eval::Standing;
 
@@ -22,37 +22,37 @@ pub use chart::{Chart, Series};
 pub use interval_chart::IntervalChart;
 pub use run_folder::{Judgment, Verdict, check_judgments};
 pub use run_report::run_report;
-pub use run_report_input::{MetricsRow, RunReportInput};
+pub use run_report_input::RunReportInput;
 pub use text::escape;
 
-/// What the page says. Empty parts are left out of it.
+/// Content of the page. Empty parts are left out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     pub title: String,
-    /// What happened, in plain sentences.
+    /// Summary of the run in plain sentences.
     pub summary: String,
     pub key_figures: Vec<KeyFigure>,
     pub charts: Vec<Chart>,
     pub win_rates: Vec<IntervalChart>,
-    /// Who was judged, each time.
+    /// Contestants of each judgment.
     pub contestants: Vec<Contestants>,
     pub samples: Vec<SampleRow>,
-    /// The score of a response that could not be cut, where responses are cut.
+    /// Score of a response that cannot be truncated, if the task truncates responses.
     pub penalty: Option<f64>,
-    /// The configuration the run had, as TOML.
+    /// Settings of the run, as TOML.
     pub settings: String,
-    /// What the run ran on, as (name, value).
+    /// Facts about where the run ran, as (name, value).
     pub environment: Vec<(String, String)>,
 }
 
-/// Those who were judged once.
+/// Contestants of one judgment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contestants {
     pub labeler: String,
     pub standings: Vec<Standing>,
 }
 
-/// One number that a reader looks for first.
+/// A number that stands at the top of the report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyFigure {
     pub label: String,
@@ -60,8 +60,7 @@ pub struct KeyFigure {
     pub note: String,
 }
 
-/// One query, continued before and after tuning, with what the reward model gives each where it
-/// was asked.
+/// One query, continued before and after tuning, with the score of each response if there was a reward model.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SampleRow {
     pub query: String,

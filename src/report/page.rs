@@ -1,14 +1,14 @@
-//! The page around the charts.
+//! The HTML page with charts, tables and texts.
 
 use super::text::{escape, escape_lines, number, percent};
 use super::{Contestants, KeyFigure, Report, SampleRow};
 use crate::eval::Standing;
 
-/// Forbids all loading and all scripts, should text from a model ever get past the escaping.
+/// Policy that forbids all loading and all scripts, in case text from a model is ever not escaped.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 impl Report {
-    /// The page as HTML: self-contained, and the same bytes for the same report.
+    /// Returns the page as self-contained HTML, with the same bytes for the same report.
     pub fn to_html(&self) -> String {
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -93,7 +93,7 @@ fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     let row = |Standing { name, kl, score, valid }: &Standing| {
         let score = cell(is_scored, "Score", score.map(number));
         let valid = cell(is_cut, "Could be cut", valid.map(percent));
-        // The pretrained model's own KL is 0, of either sign.
+        // The pretrained model has a KL of 0 from itself, but for rounding, which may give it either sign.
         let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
         format!(
             "<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td>{score}{valid}</tr>\n",
@@ -131,7 +131,7 @@ fn samples(rows: &[SampleRow], penalty: Option<f64>) -> String {
 }
 
 fn sample(row: &SampleRow, penalty: Option<f64>) -> String {
-    // Directions are isolated: a response in a right-to-left script stays in its own cell.
+    // Text directions are isolated, so that a response in a right-to-left script stays in its cell.
     let response = |name: &str, text: &str, score: Option<f64>, class: &str| {
         let score = score.map(|score| {
             let penalty = if Some(score) == penalty { ", penalty" } else { "" };

@@ -1,11 +1,11 @@
-//! What a run left in its folder, for its report.
+//! Reads what a run left in its folder, for its report.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::run_report_input::Guessing;
-use super::{Contestants, MetricsRow, RunReportInput, SampleRow};
+use super::{Contestants, RunReportInput, SampleRow};
 use crate::config::Config;
 use crate::data::entries::Entries;
 use crate::data::preferences::{Preference, PreferenceReader};
@@ -14,42 +14,42 @@ use crate::eval::{Contest, Pair, Standing, TournamentResult, WinRate};
 use crate::format_version::{FormatVersion, NEWER_HINT, fault_of};
 use crate::json;
 use crate::platform::files;
-use crate::run::directory::STAGES;
+use crate::run::{Metric, MetricsRow, Stage};
 use crate::run::{metrics, work};
 use crate::stages::fits_of;
 use crate::statistics::mean;
 
-/// The judgment of a run, beside its metrics.
+/// Name of the file of judgments in a run folder.
 const JUDGMENT_FILE: &str = "judgment.json";
 
-/// Rows of the table of continuations before and after.
+/// Number of rows in the table of responses before and after tuning.
 const SAMPLES: usize = 24;
 
-/// What judging a run found once; `judgment.json` keeps such a one for each time, the last first.
+/// The result of judging a run once. `judgment.json` keeps a list of these, the latest first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Judgment {
     #[serde(default)]
     version: FormatVersion,
-    /// Who chose, and by what.
+    /// Description of who chose: a labeler with its instructions or classifier, or a reward model.
     by: String,
     contests: Vec<Verdict>,
-    /// Of the first contest.
+    /// Responses of the first contest.
     samples: Vec<SampleRow>,
     /// KL and score of each contestant.
     contestants: Vec<Standing>,
-    /// What it ran on, as (name, value).
+    /// Facts about where the judging ran, as (name, value).
     environment: Vec<(String, String)>,
 }
 
-/// One contest.
+/// The result of one contest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Verdict {
     pub candidate: String,
     pub baseline: String,
     pub win_rate: WinRate,
-    /// Different ones, that the pairs are about.
+    /// Number of different queries in the pairs.
     pub queries: usize,
-    /// Whether it is the tuned model against the pretrained one, in the paper's experiment.
+    /// True if the contest is that of the paper's experiment, the tuned model against the pretrained one.
     pub is_the_papers: bool,
 }
 
@@ -60,7 +60,7 @@ impl Verdict {
 }
 
 impl Judgment {
-    /// What contests found; `by` says who chose, and by what.
+    /// Returns the judgment of contests. `by` describes who chose.
     pub fn new(judged: &TournamentResult, by: String, environment: Vec<(String, String)>) -> Self {
         let sample = |contest: &Contest, (index, pair): (usize, &Pair)| SampleRow {
             query: pair.query.clone(),
@@ -84,7 +84,8 @@ impl Judgment {
         Self { version: FormatVersion, by, contests, samples, contestants, environment }
     }
 
-    /// The same of the paper's experiment, where the paper's own result stands beside the first.
+    /// Returns the judgment of the paper's experiment. The report shows the paper's own result beside the
+    /// first contest.
     pub fn of_experiment(judged: &TournamentResult, environment: Vec<(String, String)>) -> Self {
         let mut judgment = Self::new(judged, "the paper's experiment".into(), environment);
         if let Some(first) = judgment.contests.first_mut() {
@@ -93,11 +94,12 @@ impl Judgment {
         judgment
     }
 
-    /// Writes it into the folder of a run, before what was judged there already: of that, contests that the
-    /// same judge has judged again go, and all once the policy was trained on.
+    /// Writes the judgment into the folder of a run, before the older ones. A contest that the same judge has
+    /// now judged again is removed from the older ones. All older ones are removed if the policy was trained
+    /// further after them.
     ///
     /// # Errors
-    /// When what is there cannot be read, and when the operating system refuses.
+    /// Fails when the older judgments cannot be read, or when the operating system refuses to write.
     pub fn write(self, run: &Path) -> Result<()> {
         let mut before = if is_older_than_training(run) { Vec::new() } else { judgments(run)? };
         for judgment in before.iter_mut().filter(|judgment| is_same_judge(&judgment.by, &self.by)) {
@@ -116,7 +118,7 @@ impl Judgment {
     }
 }
 
-/// A judge is known by its contents, wherever its files lie.
+/// Checks whether two descriptions are of the same judge: by the contents of its files, not by their paths.
 fn is_same_judge(one: &str, other: &str) -> bool {
     let known_by = |by: &str| -> (String, Vec<String>) {
         let is_sha256 = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -127,15 +129,15 @@ fn is_same_judge(one: &str, other: &str) -> bool {
     known_by(one) == known_by(other)
 }
 
-/// Makes sure that a judgment can be added to those of a run.
+/// Checks that a judgment can be added to those of a run.
 ///
 /// # Errors
-/// When those that are there cannot be read.
+/// Fails when the judgments that are there cannot be read.
 pub fn check_judgments(run: &Path) -> Result<()> {
     judgments(run).map(drop)
 }
 
-/// What was judged of a run, the last first.
+/// Reads the judgments of a run, the latest first.
 fn judgments(run: &Path) -> Result<Vec<Judgment>> {
     let path = run.join(JUDGMENT_FILE);
     if !files::exists(&path)? {
@@ -151,10 +153,10 @@ fn judgments(run: &Path) -> Result<Vec<Judgment>> {
 }
 
 impl RunReportInput {
-    /// Reads what a run left: its settings, metrics of its own and of its stages, the judgment.
+    /// Reads what a run left: its settings, its metrics, those of its stages, and its judgments.
     ///
     /// # Errors
-    /// When the folder has nothing of all that, or a file is not what it should be.
+    /// [`Error::Input`] when the folder has none of these files, or when a file has the wrong content.
     pub fn of_run(run: &Path) -> Result<Self> {
         let parts = ["config.toml", JUDGMENT_FILE, "metrics.jsonl", "reward/metrics.jsonl", "policy/metrics.jsonl"];
         if !parts.iter().any(|part| run.join(part).exists()) {
@@ -165,18 +167,18 @@ impl RunReportInput {
         let settings_path = run.join("config.toml");
         let settings_text =
             if files::exists(&settings_path)? { files::read_text(&settings_path)? } else { String::new() };
-        // A policy that was trained by a command of its own has settings of its own.
+        // A policy that was trained by its own command has its own settings.
         let Config { policy, task, .. } = match run.join("policy/config.toml") {
             path if files::exists(&path)? => Config::of_run(&path, &files::read_text(&path)?)?,
             _ => Config::of_run(&run.join("config.toml"), &settings_text)?,
         };
         let own = metrics_of(run)?;
-        let (own_supervised, own): (Vec<_>, Vec<_>) = own.into_iter().partition(is_supervised);
-        let (own_policy, own_reward) = own.into_iter().partition(|row| row.contains_key("objective/kl"));
+        let own_of =
+            |stage: Stage| own.iter().filter(move |row| row.stage() == Some(stage)).cloned().collect::<Vec<_>>();
         let mut fits = fits_of(run)?;
         fits.retain(|(_, folder)| folder.join("metrics.jsonl").exists());
-        let last_fit = fits.last().map_or_else(|| run.join("reward"), |(_, folder)| folder.clone());
-        let reward_metrics = [metrics_of(&last_fit)?, own_reward].concat();
+        let last_fit = fits.last().map_or_else(|| run.join(Stage::Reward.folder()), |(_, folder)| folder.clone());
+        let reward_metrics = [metrics_of(&last_fit)?, own_of(Stage::Reward)].concat();
         let guessing = match guessing_of(&reward_metrics) {
             measured @ Some(_) => measured,
             None => guessing_of_comparisons(run)?,
@@ -185,10 +187,11 @@ impl RunReportInput {
         let Judgment { samples, environment, .. } = judgments.first().cloned().unwrap_or_default();
         Ok(Self {
             title: format!("preftune: {}", run.display()),
-            policy_metrics: [metrics_of(&run.join("policy"))?, own_policy].concat(),
+            policy_metrics: [metrics_of(&run.join(Stage::Policy.folder()))?, own_of(Stage::Policy)].concat(),
             reward_metrics,
             fits: fits.iter().map(last_measured).filter_map(Result::transpose).collect::<Result<_>>()?,
-            supervised_metrics: [metrics_of(&run.join("sft"))?, own_supervised].concat(),
+            supervised_metrics: [metrics_of(&run.join(Stage::Supervised.folder()))?, own_of(Stage::Supervised)]
+                .concat(),
             kl_target: policy.kl.adaptive.then_some(policy.kl.target),
             updates: policy.updates,
             guessing,
@@ -206,7 +209,7 @@ impl RunReportInput {
 
 /// Refuses a run, or a stage of one, that a newer version of the program began.
 fn refuse_newer(run: &Path) -> Result<()> {
-    for path in STAGES.map(|stage| run.join(stage).join(work::FILE)) {
+    for path in Stage::folders().map(|folder| run.join(folder).join(work::FILE)) {
         if !files::exists(&path)? {
             continue;
         }
@@ -217,18 +220,18 @@ fn refuse_newer(run: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the policy was trained on after the judgment.
+/// Checks whether the policy was trained further after the last judgment.
 fn is_older_than_training(run: &Path) -> bool {
     let changed = |file: &str| std::fs::metadata(run.join(file)).and_then(|metadata| metadata.modified()).ok();
     let trained = ["metrics.jsonl", "policy/metrics.jsonl"].into_iter().filter_map(changed).max();
     changed(JUDGMENT_FILE).zip(trained).is_some_and(|(judged, trained)| judged < trained)
 }
 
-/// The settings of the run, and those of each stage that was begun by a command of its own.
+/// Reads the settings of the run, and of each stage that its own command began.
 fn settings_of_stages(run: &Path) -> Result<String> {
     let mut texts = Vec::new();
-    for stage in STAGES {
-        let path = run.join(stage).join("config.toml");
+    for folder in Stage::folders() {
+        let path = run.join(folder).join("config.toml");
         if files::exists(&path)? {
             texts.push(format!("# {}\n\n{}", path.display(), files::read_text(&path)?));
         }
@@ -236,29 +239,26 @@ fn settings_of_stages(run: &Path) -> Result<String> {
     Ok(texts.join("\n"))
 }
 
-fn is_supervised(row: &MetricsRow) -> bool {
-    row.contains_key("train/loss") || row.contains_key("held_out/loss")
-}
-
-/// What a fit measured last, with the update before it.
+/// Returns the last held-out measurement of a reward model, with the update before its training as the step.
 fn last_measured((update, folder): &(usize, PathBuf)) -> Result<Option<MetricsRow>> {
-    let measured = metrics_of(folder)?.into_iter().rev().find(|row| row.contains_key("reward/held_out_accuracy"));
-    Ok(measured.map(|row| row.into_iter().chain([("step".into(), *update as f64)]).collect()))
+    let measured = metrics_of(folder)?.into_iter().rev().find(|row| row.get(Metric::HeldOutAccuracy).is_some());
+    Ok(measured.map(|row| row.at(*update as f64)))
 }
 
-/// What guessing comes to, as the last fit wrote it.
+/// Returns the accuracy and the loss of guessing that the last training of a reward model recorded.
 fn guessing_of(reward_metrics: &[MetricsRow]) -> Option<Guessing> {
-    let last = |name: &str| reward_metrics.iter().rev().find_map(|row| row.get(name).copied());
-    Some(Guessing { accuracy: last("reward/chance")?, loss: last("reward/loss_of_guessing")? })
+    let last = |metric| reward_metrics.iter().rev().find_map(|row| row.get(metric));
+    Some(Guessing { accuracy: last(Metric::Chance)?, loss: last(Metric::LossOfGuessing)? })
 }
 
-/// What guessing comes to on the run's comparisons, where it has any: older fits did not write it.
+/// Computes the accuracy and the loss of guessing from the run's comparisons, if it has any. Older runs did
+/// not record them.
 fn guessing_of_comparisons(run: &Path) -> Result<Option<Guessing>> {
     let path = run.join("comparisons.jsonl");
     let mut counts = Vec::new();
     if files::exists(&path)? {
         files::refuse_pipe_or_device(&path)?;
-        // An entry at a time, because a file of labels may be large.
+        // Entries are read one at a time, because a file of labels may be large.
         for preference in PreferenceReader::new(Entries::new(files::open_buffered(&path)?, &path), None) {
             match preference? {
                 Preference::Chosen(one) => counts.push(Some(one.responses.len() as f64)),
@@ -271,7 +271,7 @@ fn guessing_of_comparisons(run: &Path) -> Result<Option<Guessing>> {
     Ok(accuracy.zip(loss).map(|(accuracy, loss)| Guessing { accuracy, loss }))
 }
 
-/// Why the run or a stage of it stopped, each time, as `events.jsonl` has it.
+/// Reads from `events.jsonl` why the run or a stage stopped, each time.
 fn stops_of(run: &Path) -> Result<Vec<String>> {
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(run).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -290,7 +290,7 @@ fn stops_of(run: &Path) -> Result<Vec<String>> {
             }
             match event.get("stopped").and_then(|why| why.as_str()) {
                 Some(why) => stops.push(why.to_string()),
-                // A crash may have cut it off.
+                // A crash may have left an incomplete line.
                 None => {
                     tracing::warn!("{}:{number}: left out, because it does not say why a run stopped", path.display())
                 }
@@ -302,7 +302,7 @@ fn stops_of(run: &Path) -> Result<Vec<String>> {
 
 fn metrics_of(folder: &Path) -> Result<Vec<MetricsRow>> {
     let path = folder.join("metrics.jsonl");
-    if files::exists(&path)? { metrics::read(&path) } else { Ok(Vec::new()) }
+    if files::exists(&path)? { metrics::read_metrics(&path) } else { Ok(Vec::new()) }
 }
 
 #[cfg(test)]
@@ -363,7 +363,7 @@ mod tests {
         judgment(&["old"], "people", 70).write(run).unwrap();
         judgment(&["old"], "simulated", 91).write(run).unwrap();
         assert_eq!(kept(), expected(&[("simulated", 1, 91), ("people", 1, 70), ("people", 1, 60)]));
-        // With one more baseline: no verdict stands there twice.
+        // The judgment with one more baseline replaces both earlier ones of people, so that no contest appears twice.
         judgment(&["old", "sft", "best"], "people", 80).write(run).unwrap();
         assert_eq!(kept(), expected(&[("people", 3, 80), ("simulated", 1, 91)]));
 

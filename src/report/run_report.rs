@@ -1,4 +1,4 @@
-//! Which charts the report of a run has.
+//! The choice of charts in the report of a run.
 
 use super::reward_charts::{accuracy_by_round_chart, accuracy_chart, loss_chart};
 use super::run_report_input::{RunReportInput, has_penalties, series};
@@ -6,12 +6,13 @@ use super::summary::{key_figures, summary};
 use super::text::percent;
 use super::{Chart, IntervalChart, Report, Verdict};
 use crate::eval::WinRate;
+use crate::run::Metric;
 
-/// How often people preferred the paper's sentiment policy (5,000 labels, offline) to the
-/// model before tuning.
+/// Win rate of the paper's sentiment policy (5,000 labels, offline) against the model before tuning, judged
+/// by people.
 const PAPER_WIN_RATE: f64 = 0.88;
 
-/// The report of one run.
+/// Builds the report of one run.
 pub fn run_report(input: &RunReportInput) -> Report {
     let charts = [
         score_chart(input),
@@ -44,20 +45,21 @@ fn score_chart(input: &RunReportInput) -> Chart {
         y_label: if has_penalties(input) { "mean score with penalties" } else { "mean score" }.into(),
         series: series(
             &input.policy_metrics,
-            &[("score", "objective/score", 1.0), ("less the KL penalty", "objective/score_total", 1.0)],
+            &[("score", Metric::Score, 1.0), ("less the KL penalty", Metric::ScoreTotal, 1.0)],
         ),
         ..Chart::default()
     }
 }
 
-/// Where some responses have the penalty for their score, the share of the others.
+/// Charts the share of responses that the reward model scored, if the others have the penalty for their
+/// score.
 fn valid_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "Responses that could be cut".into(),
         x_label: "update".into(),
         y_label: "% of responses".into(),
         series: match has_penalties(input) {
-            true => series(&input.policy_metrics, &[("scored by the reward model", "objective/valid", 100.0)]),
+            true => series(&input.policy_metrics, &[("scored by the reward model", Metric::ValidResponses, 100.0)]),
             false => Vec::new(),
         },
         ..Chart::default()
@@ -69,7 +71,7 @@ fn kl_chart(input: &RunReportInput) -> Chart {
         title: "KL from the reference".into(),
         x_label: "update".into(),
         y_label: "nats a response".into(),
-        series: series(&input.policy_metrics, &[("KL", "objective/kl", 1.0)]),
+        series: series(&input.policy_metrics, &[("KL", Metric::Kl, 1.0)]),
         reference_lines: input.kl_target.map(|target| (format!("target {target}"), target)).into_iter().collect(),
     }
 }
@@ -79,7 +81,7 @@ fn kl_coefficient_chart(input: &RunReportInput) -> Chart {
         title: "KL coefficient β".into(),
         x_label: "update".into(),
         y_label: "score a nat".into(),
-        series: series(&input.policy_metrics, &[("β", "objective/kl_coef", 1.0)]),
+        series: series(&input.policy_metrics, &[("β", Metric::KlCoefficient, 1.0)]),
         ..Chart::default()
     }
 }
@@ -91,7 +93,7 @@ fn supervised_chart(input: &RunReportInput) -> Chart {
         y_label: "cross-entropy, nats a token".into(),
         series: series(
             &input.supervised_metrics,
-            &[("held out", "held_out/loss", 1.0), ("training", "train/loss", 1.0)],
+            &[("held out", Metric::HeldOutLoss, 1.0), ("training", Metric::TrainingLoss, 1.0)],
         ),
         ..Chart::default()
     }
@@ -131,11 +133,12 @@ fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::run_report_input::{Guessing, MetricsRow};
+    use super::super::run_report_input::Guessing;
     use super::*;
+    use crate::run::MetricsRow;
 
-    fn row(values: &[(&str, f64)]) -> MetricsRow {
-        values.iter().map(|(name, value)| ((*name).to_string(), *value)).collect()
+    fn row(step: f64, values: &[(Metric, f64)]) -> MetricsRow {
+        MetricsRow::new(step, values.iter().copied())
     }
 
     const GUESSING: Guessing = Guessing { accuracy: 0.25, loss: 1.386 };
@@ -143,13 +146,9 @@ mod tests {
     #[test]
     fn a_reward_model_that_may_be_guessing_is_called_so() {
         let summary = |accuracy: f64, comparisons: f64| {
-            let measured = [
-                ("step", 10.0),
-                ("reward/held_out_accuracy", accuracy),
-                ("reward/held_out_comparisons", comparisons),
-                ("reward/chance", 0.5),
-            ];
-            let input = RunReportInput { reward_metrics: vec![row(&measured)], ..RunReportInput::default() };
+            let measured =
+                [(Metric::HeldOutAccuracy, accuracy), (Metric::HeldOutComparisons, comparisons), (Metric::Chance, 0.5)];
+            let input = RunReportInput { reward_metrics: vec![row(10.0, &measured)], ..RunReportInput::default() };
             let report = run_report(&input);
             let [chart] = report.charts.as_slice() else { panic!("one chart: {:?}", report.charts) };
             assert_eq!(chart.series.len(), 3, "with the ends of the interval");
@@ -172,7 +171,7 @@ mod tests {
             policy_metrics: [1.0, 2.0]
                 .into_iter()
                 .zip(valid)
-                .map(|(step, valid)| row(&[("step", step), ("objective/score", -valid), ("objective/valid", valid)]))
+                .map(|(step, valid)| row(step, &[(Metric::Score, -valid), (Metric::ValidResponses, valid)]))
                 .collect(),
             penalty: Some(-1.0),
             ..RunReportInput::default()
@@ -191,11 +190,11 @@ mod tests {
         let input = RunReportInput {
             title: "storyteller".into(),
             policy_metrics: vec![
-                row(&[("step", 1.0), ("objective/score", 0.02), ("objective/kl", 0.0)]),
-                row(&[("step", 2.0), ("objective/score", 2.71), ("objective/kl", 5.9)]),
-                row(&[("step", 3.0), ("objective/score", f64::NAN), ("objective/kl", f64::NAN)]),
+                row(1.0, &[(Metric::Score, 0.02), (Metric::Kl, 0.0)]),
+                row(2.0, &[(Metric::Score, 2.71), (Metric::Kl, 5.9)]),
+                row(3.0, &[(Metric::Score, f64::NAN), (Metric::Kl, f64::NAN)]),
             ],
-            reward_metrics: vec![row(&[("step", 10.0), ("reward/held_out_accuracy", 0.625)])],
+            reward_metrics: vec![row(10.0, &[(Metric::HeldOutAccuracy, 0.625)])],
             guessing: Some(GUESSING),
             kl_target: Some(6.0),
             ..RunReportInput::default()
@@ -214,7 +213,7 @@ mod tests {
     #[test]
     fn accuracy_is_shown_in_percent_beside_chance() {
         let input = RunReportInput {
-            reward_metrics: vec![row(&[("step", 10.0), ("reward/held_out_accuracy", 0.5)])],
+            reward_metrics: vec![row(10.0, &[(Metric::HeldOutAccuracy, 0.5)])],
             guessing: Some(GUESSING),
             ..RunReportInput::default()
         };
@@ -226,7 +225,7 @@ mod tests {
 
     #[test]
     fn rounds_are_shown_beside_each_other_where_there_are_several() {
-        let fit = |update, accuracy| row(&[("step", update), ("reward/held_out_accuracy", accuracy)]);
+        let fit = |update, accuracy| row(update, &[(Metric::HeldOutAccuracy, accuracy)]);
         let titles = |fits: &[MetricsRow]| {
             let input = RunReportInput { fits: fits.to_vec(), ..RunReportInput::default() };
             run_report(&input).charts.into_iter().map(|chart| chart.title).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! One axis of a chart: the range it shows, where its ticks stand, and what they say.
+//! One axis of a chart: its range, its ticks and their labels.
 
 /// A linear axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,16 +8,16 @@ pub struct Scale {
     step: f64,
 }
 
-/// About as many intervals between ticks as a small chart has room for.
+/// Approximate number of intervals between ticks in a small chart.
 const INTERVALS: f64 = 4.0;
 
-/// Whether a value has a place on a chart. Beyond the range of an f32 differences overflow.
+/// Checks whether a value can be drawn. Differences of values beyond the range of an f32 may overflow.
 pub fn is_drawable(value: f64) -> bool {
     value.abs() <= f64::from(f32::MAX)
 }
 
 impl Scale {
-    /// An axis from the smallest to the largest value; `None` without a drawable value.
+    /// Returns an axis from the smallest to the largest value, or `None` without a drawable value.
     pub fn tight(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut low = f64::INFINITY;
         let mut high = f64::NEG_INFINITY;
@@ -30,30 +30,30 @@ impl Scale {
         if low > high {
             return None;
         }
-        // A constant needs room around it, and so does one that only rounding moves.
+        // Values that are constant, or that differ only by rounding, need room around them.
         let smallest = f64::from(f32::MIN_POSITIVE);
         if high - low <= smallest.max(1e-5 * low.abs().max(high.abs())) {
-            let device_memory = if low.abs() <= smallest { 1.0 } else { low.abs() / 2.0 };
-            (low, high) = (low - device_memory, high + device_memory);
+            let margin = if low.abs() <= smallest { 1.0 } else { low.abs() / 2.0 };
+            (low, high) = (low - margin, high + margin);
         }
         let step = nice_step((high - low) / INTERVALS);
         Some(Self { low, high, step: if all_whole { step.max(1.0) } else { step } })
     }
 
-    /// As [`Scale::tight`], widened so that it begins and ends at a tick.
+    /// Returns the axis of [`Scale::tight`], widened so that it begins and ends at a tick.
     pub fn rounded(values: impl Iterator<Item = f64>) -> Option<Self> {
         let Self { low, high, step } = Self::tight(values)?;
-        // Rounding below 0 is no reason for a tick there.
+        // A value below 0 only by rounding needs no tick there.
         let low = if low < 0.0 && -low < 1e-3 * step { 0.0 } else { low };
         Some(Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, step })
     }
 
-    /// Where a value lies: 0 at the low end, 1 at the high end.
+    /// Returns the position of a value: 0 at the low end, 1 at the high end.
     pub fn fraction(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
-    /// The values of the ticks, from low to high.
+    /// Returns the values of the ticks, from low to high.
     pub fn ticks(&self) -> Vec<f64> {
         // Rounding must not lose a tick that stands at an end.
         let first = (self.low / self.step - 1e-6).ceil();
@@ -61,7 +61,7 @@ impl Scale {
         (0..=(last - first) as usize).map(|index| (first + index as f64) * self.step).collect()
     }
 
-    /// A tick in as many digits as tell it from its neighbours.
+    /// Formats a tick in as many digits as distinguish it from its neighbours.
     pub fn label(&self, tick: f64) -> String {
         if tick.abs() < self.step / 2.0 {
             return "0".into();
@@ -77,7 +77,7 @@ impl Scale {
     }
 }
 
-/// The smallest of 1, 2, 5 times a power of ten that is not below `least`.
+/// Returns the smallest of 1, 2 and 5 times a power of ten that is not below `least`.
 fn nice_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0].into_iter().map(|digit| digit * power).find(|step| *step >= least).unwrap_or(10.0 * power)

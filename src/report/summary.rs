@@ -1,14 +1,15 @@
-//! What happened in a run: the sentences and the numbers at the top of its report.
+//! Sentences and numbers at the top of a run's report.
 
 use super::reward_charts::held_out_of;
 use super::run_report_input::{RunReportInput, has_penalties, points};
 use super::text::{number, percent};
-use super::{KeyFigure, MetricsRow, Verdict};
+use super::{KeyFigure, Verdict};
 use crate::eval::WinRate;
 use crate::reward::HeldOutAccuracy;
+use crate::run::{Metric, MetricsRow};
 use crate::statistics::Interval;
 
-/// What happened, in plain sentences about the parts that the run has.
+/// Summarizes the parts that the run has, in plain sentences.
 pub fn summary(input: &RunReportInput) -> String {
     let sentences = [
         reward_model_sentence(input),
@@ -43,7 +44,7 @@ fn reward_model_sentence(input: &RunReportInput) -> Option<String> {
 }
 
 fn score_sentence(input: &RunReportInput) -> Option<String> {
-    let ((first_step, first), (last_step, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
+    let ((first_step, first), (last_step, last)) = first_and_last(&input.policy_metrics, Metric::Score)?;
     let [first, last] = [first, last].map(number);
     let what = match has_penalties(input) {
         true => "the mean score of the policy's responses, penalties included,",
@@ -56,10 +57,10 @@ fn score_sentence(input: &RunReportInput) -> Option<String> {
     })
 }
 
-/// How many responses the reward model scored, where the others have the penalty.
+/// Says how many responses the reward model scored, if the others have the penalty.
 fn penalty_sentence(input: &RunReportInput) -> Option<String> {
     let ((_, first), (_, last)) =
-        has_penalties(input).then(|| first_and_last(&input.policy_metrics, "objective/valid"))??;
+        has_penalties(input).then(|| first_and_last(&input.policy_metrics, Metric::ValidResponses))??;
     let penalty = input.penalty.map_or_else(String::new, |penalty| format!(" of {}", number(penalty)));
     Some(match last {
         0.0 => format!(
@@ -74,9 +75,9 @@ fn penalty_sentence(input: &RunReportInput) -> Option<String> {
 }
 
 fn kl_sentence(input: &RunReportInput) -> Option<String> {
-    let (_, (step, kl)) = first_and_last(&input.policy_metrics, "objective/kl")?;
+    let (_, (step, kl)) = first_and_last(&input.policy_metrics, Metric::Kl)?;
     let verb = if (step as usize) < input.updates { "is" } else { "ended" };
-    // Before it learns, it is the reference, up to rounding.
+    // Before the first update, the policy is the reference, up to rounding.
     let kl = number(if kl.abs() < 0.005 { 0.0 } else { kl });
     Some(format!("The policy {verb} {kl} nats a response away from the reference it started from."))
 }
@@ -107,7 +108,7 @@ fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
     ))
 }
 
-/// The numbers that a reader looks for first, as far as the run has them.
+/// Returns the most important numbers that the run has.
 pub fn key_figures(input: &RunReportInput) -> Vec<KeyFigure> {
     [win_rate_figure(input), score_figure(input), kl_figure(input), accuracy_figure(input)]
         .into_iter()
@@ -125,8 +126,8 @@ fn win_rate_figure(input: &RunReportInput) -> Option<KeyFigure> {
 }
 
 fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
-    let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, "objective/score")?;
-    let valid = first_and_last(&input.policy_metrics, "objective/valid").filter(|_| has_penalties(input));
+    let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, Metric::Score)?;
+    let valid = first_and_last(&input.policy_metrics, Metric::ValidResponses).filter(|_| has_penalties(input));
     let penalties = valid.map_or_else(String::new, |(_, (_, valid))| {
         format!("; {} of responses could be cut, the others have the penalty", percent(valid))
     });
@@ -138,7 +139,7 @@ fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
 }
 
 fn kl_figure(input: &RunReportInput) -> Option<KeyFigure> {
-    let (_, (_, last)) = first_and_last(&input.policy_metrics, "objective/kl")?;
+    let (_, (_, last)) = first_and_last(&input.policy_metrics, Metric::Kl)?;
     let target = input.kl_target.map(|target| format!(", target {target}"));
     Some(KeyFigure {
         label: "KL, last update".into(),
@@ -163,19 +164,19 @@ fn accuracy_figure(input: &RunReportInput) -> Option<KeyFigure> {
     Some(KeyFigure { label: "Reward model accuracy".into(), value: percent(reward_model_accuracy(input)?), note })
 }
 
-/// The same with all that there is to say of it.
+/// Returns the last held-out accuracy of the reward model with what its confidence interval needs.
 fn held_out(input: &RunReportInput) -> Option<HeldOutAccuracy> {
-    input.reward_metrics.iter().rev().find(|row| row.contains_key("reward/held_out_accuracy")).and_then(held_out_of)
+    input.reward_metrics.iter().rev().find(|row| row.get(Metric::HeldOutAccuracy).is_some()).and_then(held_out_of)
 }
 
-/// On held-out comparisons after fitting, in 0..=1.
+/// Returns the accuracy on held-out comparisons after training, in 0..=1.
 fn reward_model_accuracy(input: &RunReportInput) -> Option<f64> {
-    let (_, (_, accuracy)) = first_and_last(&input.reward_metrics, "reward/held_out_accuracy")?;
+    let (_, (_, accuracy)) = first_and_last(&input.reward_metrics, Metric::HeldOutAccuracy)?;
     Some(accuracy)
 }
 
-/// The first and the last finite value of a metric, each with its step.
-fn first_and_last(rows: &[MetricsRow], metric: &str) -> Option<((f64, f64), (f64, f64))> {
+/// Returns the first and the last finite value of a metric, each with its step.
+fn first_and_last(rows: &[MetricsRow], metric: Metric) -> Option<((f64, f64), (f64, f64))> {
     let finite = || points(rows, metric).filter(|(_, value)| value.is_finite());
     Some((finite().next()?, finite().next_back()?))
 }

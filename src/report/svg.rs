@@ -6,13 +6,13 @@ use super::{Chart, Report};
 
 const COLUMNS: usize = 2;
 const MARGIN: f64 = 14.0;
-/// Above each drawing stands its title, below it its legend.
+/// Height of the title above a drawing.
 const TITLE: f64 = 26.0;
 const LEGEND: f64 = 20.0;
 const CELL_WIDTH: f64 = WIDTH + 2.0 * MARGIN;
 const CELL_HEIGHT: f64 = TITLE + HEIGHT + LEGEND + 2.0 * MARGIN;
 
-/// What the page's style has for elements of HTML.
+/// Styles that the page's style sheet has only for HTML elements.
 const STYLE: &str = "text { font: 11.5px system-ui, sans-serif; fill: var(--soft); }\n\
     .title { font-size: 15px; font-weight: 600; fill: var(--text); }\n\
     .value { font-weight: 600; fill: var(--text); }\n\
@@ -20,8 +20,8 @@ const STYLE: &str = "text { font: 11.5px system-ui, sans-serif; fill: var(--soft
     .card { fill: var(--card); stroke: var(--edge); }\n";
 
 impl Report {
-    /// The charts in two columns, in light or dark as whoever looks prefers. The same bytes for the
-    /// same report.
+    /// Returns the charts in two columns, in light or dark colours as the viewer prefers, with the same bytes
+    /// for the same report.
     pub fn to_svg(&self) -> String {
         let cells: String = self.charts.iter().enumerate().map(|(index, chart)| cell(chart, index)).collect();
         let columns = self.charts.len().clamp(1, COLUMNS) as f64;

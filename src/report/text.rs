@@ -4,9 +4,9 @@ use crate::sanitize::push_visible;
 
 /// Escapes text for HTML and SVG, as content and inside a double-quoted attribute.
 ///
-/// Newlines show as ⏎ and other control characters as their symbol. Characters that turn
-/// the reading direction around or cannot be seen show as ⟨U+202E⟩, so that a response
-/// looks like what it is and cannot rearrange the text beside it.
+/// Newlines are shown as ⏎ and other control characters as their symbols. Characters that turn the reading
+/// direction around or cannot be seen are shown as ⟨U+202E⟩, so that a response is seen as it is and cannot
+/// rearrange the text beside it.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -23,12 +23,12 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// As [`escape`], for preformatted text: lines stay lines.
+/// Escapes preformatted text as [`escape`] does, but keeps its lines.
 pub fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// A number for people: about three significant digits, an exponent only where it helps.
+/// Formats a number for people, with about three significant digits and an exponent only where it helps.
 pub fn number(value: f64) -> String {
     let magnitude = value.abs();
     if !value.is_finite() {
@@ -50,7 +50,7 @@ pub fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A proportion in 0..=1 as a percentage with one decimal, or none if it is whole.
+/// Formats a proportion in 0..=1 as a percentage with one decimal, or none if it is whole.
 pub fn percent(proportion: f64) -> String {
     let digits = format!("{:.1}", proportion * 100.0);
     format!("{}%", digits.strip_suffix(".0").unwrap_or(&digits))

@@ -1,4 +1,4 @@
-//! How often a reward model is right on comparisons that it was not fitted to.
+//! Accuracy of a reward model on held-out comparisons.
 
 use std::fmt;
 
@@ -6,36 +6,36 @@ use crate::config::Health;
 use crate::error::{Error, Result};
 use crate::statistics::{Interval, wilson_interval};
 
-/// Held-out comparisons that tell a reward model from guessing.
+/// Smallest number of held-out comparisons that can tell a reward model from guessing.
 const FEWEST_TO_JUDGE_BY: usize = 100;
 
-/// Beside guessing and with its interval: few comparisons say little.
+/// Held-out accuracy, with the number of comparisons and the accuracy of guessing: few comparisons say little.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeldOutAccuracy {
-    /// In 0..=1.
+    /// Share of comparisons in which the reward model agrees with the labeler, in 0..=1.
     pub accuracy: f64,
-    /// Those that it was measured on.
+    /// Number of held-out comparisons.
     pub comparisons: usize,
-    /// The accuracy of guessing: the mean of 1/N with N responses each that all differ.
+    /// Accuracy of guessing: the mean of 1/N over comparisons with N responses that all differ.
     pub chance: f64,
 }
 
 impl HeldOutAccuracy {
-    /// The 95% interval.
+    /// Returns the 95% Wilson interval around the accuracy.
     pub fn interval(&self) -> Interval {
         wilson_interval(self.accuracy * self.comparisons as f64, self.comparisons)
     }
 
-    /// Whether guessing may be as right as that.
+    /// Checks whether guessing may reach the same accuracy, because the interval contains it.
     pub fn may_be_guessing(&self) -> bool {
         let Interval { low, high } = self.interval();
         (low..=high).contains(&self.chance)
     }
 
-    /// Whether the model is better than guessing; few comparisons say nothing.
+    /// Checks that the model is better than guessing; too few comparisons pass in any case.
     ///
     /// # Errors
-    /// [`Error::Failed`] where its accuracy is not as far above guessing as the limit says.
+    /// [`Error::Failed`] if the accuracy is not as far above guessing as the limit requires.
     pub fn check(&self, limits: &Health) -> Result<()> {
         let least = self.chance + limits.least_above_chance;
         if self.accuracy > least || self.comparisons < FEWEST_TO_JUDGE_BY {
@@ -54,8 +54,8 @@ impl HeldOutAccuracy {
     }
 }
 
-/// Such as `56.1% (95% interval 45.3 to 66.3; guessing: 25%) on 82 comparisons of queries not trained on`, and
-/// whether that says nothing of the model.
+/// Writes `56.1% (95% interval 45.3 to 66.3; guessing: 25%) on 82 comparisons of queries not trained on`, for example,
+/// and a note if the accuracy cannot be told from guessing.
 impl fmt::Display for HeldOutAccuracy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Interval { low, high } = self.interval();

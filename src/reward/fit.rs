@@ -1,8 +1,7 @@
-//! Fits a reward model to comparisons: normalize, one epoch, normalize again (paper, section 2.1;
+//! Training of a reward model on comparisons: normalize, one epoch, normalize again (paper, section 2.1;
 //! `train_reward.py`).
 
 use burn::module::Module;
-use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::HeldOutAccuracy;
@@ -11,40 +10,42 @@ use super::model::{GainAndBias, RewardModel};
 use super::normalization::NormalizationSamples;
 use super::prepare::RewardData;
 use crate::config::Reward;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lm::Responses;
 use crate::lm::{LanguageModel, Passes, ScalarHead};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::random::{Stream, generator, shuffled};
-use crate::run::journal::Journal;
+use crate::run::Metric;
+use crate::run::run_logs::RunLogs;
 use crate::run::step_log::StepLog;
 use crate::statistics::Interval;
 use crate::training::learning_rate::linear_to_zero;
 use crate::training::training_state;
 use crate::training::{Adam, Backward};
+use crate::training::{Checkpointing, Resumed};
 
-/// Held-out accuracy is measured so many times during the epoch.
+/// Number of measurements of the held-out accuracy during the epoch.
 const MEASUREMENTS: usize = 8;
 
-/// Comparisons shown a measurement.
+/// Number of comparisons logged at each measurement.
 const SAMPLES: usize = 3;
 
 /// A reward-model training run.
 pub struct RewardTraining<'a> {
     pub settings: &'a Reward,
-    /// Its rows are comparisons.
+    /// Backward pass, whose rows are comparisons.
     pub backward: Backward,
     /// The pretrained model to start from.
     pub pretrained: &'a LanguageModel,
     pub data: &'a RewardData,
     pub seed: u64,
-    pub journal: Journal,
+    pub run_logs: RunLogs,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
 
-/// A row of `samples.jsonl`: a comparison and what the model gives its responses.
+/// Row of `samples.jsonl`: a comparison and the rewards of its responses.
 #[derive(Serialize)]
 struct Sample {
     step: u64,
@@ -54,11 +55,11 @@ struct Sample {
     best: usize,
 }
 
-/// A fitted reward model and how well it predicts choices it has not seen.
+/// Trained reward model, and how well it predicts held-out choices.
 #[derive(Debug)]
 pub struct FittedReward {
     pub model: RewardModel,
-    /// `None` where no comparison was held out.
+    /// Loss and accuracy on the held-out set; `None` if no comparison is held out.
     pub held_out: Option<RewardStep>,
     pub gain_and_bias: GainAndBias,
 }
@@ -72,18 +73,17 @@ impl RewardTraining<'_> {
     /// Trains to the end, from the last checkpoint if there is one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the checkpoint to go on from, or what went wrong.
+    /// [`crate::Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.
     pub fn run(self) -> Result<FittedReward> {
-        self.train().map_err(|error| error.going_on_from(self.journal.checkpoints.newest()))
+        self.train().map_err(|error| error.going_on_from(self.run_logs.checkpoints.newest()))
     }
 
     fn train(&self) -> Result<FittedReward> {
         let batches = self.batches();
-        let (mut model, mut optimizer, first_step) = self.start_or_resume()?;
+        let Resumed { mut model, mut optimizer, state: State { step: first_step } } = self.start_or_resume()?;
         let (left, every) = (batches.len() - first_step, self.settings.checkpoint_every_steps);
         let bytes = training_state::bytes_on_disk(&model, training_state::MOMENTS_OF_ADAM);
-        self.journal.checkpoints.check_space(bytes, left, every)?;
-        let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
+        let mut checkpointing = Checkpointing::begin(&self.run_logs, &self.interrupt, every, first_step, left, bytes)?;
         let size = self.settings.batch_size.min(self.data.train.len()) as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
         let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
@@ -96,41 +96,31 @@ impl RewardTraining<'_> {
             model = next;
             let done = step + 1;
             let mut row = vec![
-                ("reward/loss", statistics.loss),
-                ("reward/accuracy", statistics.accuracy),
-                ("reward/learning_rate", rate),
+                (Metric::RewardLoss, statistics.loss),
+                (Metric::RewardAccuracy, statistics.accuracy),
+                (Metric::RewardLearningRate, rate),
             ];
             if done % measure_every == 0 || done == batches.len() {
-                self.log_samples(&mut samples, done as u64, &model)?;
-                row.push(("reward/chance", self.data.chance()));
-                row.push(("reward/loss_of_guessing", self.data.loss_of_guessing()));
+                self.log_samples(&mut checkpointing.samples, done as u64, &model)?;
+                row.push((Metric::Chance, self.data.chance()));
+                row.push((Metric::LossOfGuessing, self.data.loss_of_guessing()));
                 if let Some(held_out) = self.judge_held_out(&model)? {
-                    row.push(("reward/held_out_loss", held_out.loss));
+                    row.push((Metric::HeldOutRewardLoss, held_out.loss));
                     let (accuracy, comparisons) = (held_out.accuracy, self.data.held_out.len());
                     let measured = HeldOutAccuracy { accuracy, comparisons, chance: self.data.chance() };
                     let Interval { low, high } = measured.interval();
-                    row.push(("reward/held_out_accuracy", held_out.accuracy));
-                    row.push(("reward/held_out_comparisons", self.data.held_out.len() as f64));
-                    row.push(("reward/held_out_accuracy_low", low));
-                    row.push(("reward/held_out_accuracy_high", high));
+                    row.push((Metric::HeldOutAccuracy, held_out.accuracy));
+                    row.push((Metric::HeldOutComparisons, self.data.held_out.len() as f64));
+                    row.push((Metric::HeldOutAccuracyLow, low));
+                    row.push((Metric::HeldOutAccuracyHigh, high));
                     let [accuracy, low, high] = [held_out.accuracy, low, high].map(|share| 100.0 * share);
                     progress.message(format!("held-out accuracy {accuracy:.1}% ({low:.1} to {high:.1})"));
                 }
             }
-            metrics.log(done as u64, &row)?;
+            checkpointing.metrics.log(done as u64, &row)?;
             progress.advance(size);
-            let interrupted = self.interrupt.requested() && done < batches.len();
-            let due = self.journal.checkpoints.is_due(done as u64, self.settings.checkpoint_every_steps as u64);
-            if interrupted || due || done == batches.len() {
-                metrics.sync()?;
-                samples.sync()?;
-                let state = State { step: done };
-                let path =
-                    self.journal.checkpoints.save(done as u64, training_state::to_files(&model, &optimizer, &state))?;
-                if interrupted {
-                    return Err(Error::Interrupted { checkpoint: Some(path) });
-                }
-            }
+            let due = checkpointing.due(done, done == batches.len());
+            checkpointing.after_step(due, done, &model, &optimizer, &State { step: done })?;
         }
         progress.finish();
         self.finish(model)
@@ -142,7 +132,7 @@ impl RewardTraining<'_> {
             model = self.normalize(model)?;
         }
         let gain_and_bias = model.gain_and_bias()?;
-        // As the policy will be rewarded: a gain of the wrong sign would show.
+        // Measured with the final gain and bias, as the policy is rewarded: a gain of the wrong sign shows here.
         let held_out = self.judge_held_out(&model)?;
         Ok(FittedReward { model, held_out, gain_and_bias })
     }
@@ -154,7 +144,7 @@ impl RewardTraining<'_> {
         (!held_out.is_empty()).then(judge).transpose()
     }
 
-    /// What the model gives a few comparisons, for a person to read: held-out ones first.
+    /// Logs the rewards of a few comparisons for people to read, held-out ones first.
     fn log_samples(&self, log: &mut StepLog, step: u64, model: &RewardModel) -> Result<()> {
         let tokenizer = &self.pretrained.tokenizer;
         let model = model.valid();
@@ -175,7 +165,7 @@ impl RewardTraining<'_> {
 
     fn normalize(&self, model: RewardModel) -> Result<RewardModel> {
         let NormalizationSamples { queries, responses } = &self.data.normalization;
-        // As many responses at once as in a step.
+        // The micro-batch has as many responses as in a training step.
         let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
         let rows_at_once = self.backward.micro_batch_size * a_comparison;
         let progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
@@ -185,24 +175,22 @@ impl RewardTraining<'_> {
         Ok(model)
     }
 
-    fn start_or_resume(&self) -> Result<(RewardModel, ModuleOptimizer, usize)> {
-        let optimizer = Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
+    fn start_or_resume(&self) -> Result<Resumed<RewardModel, State>> {
+        let optimizer = || Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let transformer = self.pretrained.transformer.clone();
         let device = transformer.device();
         let head = ScalarHead::draw(self.pretrained.config().n_embd, self.seed, &device);
         // A copy with parameters of its own: the reference keeps the originals.
         let model = RewardModel::new(transformer.fork(&device), head);
-        if let Some(checkpoint) = self.journal.checkpoints.latest()? {
-            let state: State = training_state::load_state(&checkpoint)?;
-            let model = training_state::load_model(&checkpoint, model)?.train();
-            return Ok((model, training_state::load_optimizer(&checkpoint, optimizer)?, state.step));
+        if let Some(resumed) = Resumed::from_newest(&self.run_logs.checkpoints, model.clone(), |_| optimizer())? {
+            return Ok(resumed);
         }
         let model = if self.settings.normalize_before { self.normalize(model)? } else { model };
-        Ok((model.train(), optimizer, 0))
+        Ok(Resumed { model: model.train(), optimizer: optimizer(), state: State { step: 0 } })
     }
 
-    /// Indices of one epoch in random order; a last batch that is not full is left out, unless it
-    /// is the only one: as many as [`RewardData::without_batch`] says.
+    /// Returns the batches of one epoch, as indices in random order. A last batch that is not full is left out, unless
+    /// it is the only one; [`RewardData::without_batch`] counts its comparisons.
     fn batches(&self) -> Vec<Vec<usize>> {
         let order = shuffled(self.data.train.len(), &mut generator(self.seed, Stream::Shuffle, 0, 0));
         let full = order.chunks(self.settings.batch_size).filter(|batch| batch.len() == self.settings.batch_size);

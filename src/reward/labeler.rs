@@ -8,11 +8,11 @@ use crate::lm::Responses;
 use crate::lm::{LanguageModel, Passes};
 use crate::task::Task;
 
-/// Chooses the response that a reward model gives the most.
+/// Labeler that chooses the response with the highest reward.
 #[derive(Debug)]
 pub struct RewardLabeler<'a> {
     pub reward_model: &'a RewardModel,
-    /// Whose tokens the reward model reads.
+    /// Language model whose tokens the reward model reads.
     pub model: &'a LanguageModel,
     pub task: Task,
 }
@@ -23,8 +23,8 @@ impl Labeler for RewardLabeler<'_> {
     }
 
     fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment> {
-        // Both are of this program's own making: responses were drawn no longer than the task's, and what is cut
-        // of queries is counted where they are continued.
+        // Nothing is counted here: responses are sampled no longer than the task's length, and truncated queries are
+        // counted where they are continued.
         let mut left_out = LeftOut::default();
         let query = self.task.encode_query(self.model, query, &mut left_out)?;
         let tokens = responses.iter().map(|response| self.task.encode_response(self.model, response, &mut left_out));

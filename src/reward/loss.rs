@@ -16,31 +16,32 @@ use crate::error::Result;
 use crate::lm::Passes;
 use crate::lm::Responses;
 use crate::platform::interrupt::Interrupt;
+use crate::run::Metric;
 use crate::training::finite_loss::check_finite;
 use crate::training::{Backward, GradientSquares};
 
-/// Bytes of a list beside what is in it.
+/// Bytes of a list beside its elements.
 const OF_A_LIST: usize = 40;
 
-/// A comparison in tokens: any number of responses from two.
+/// Comparison in tokens, with two or more responses.
 #[derive(Debug, Clone)]
 pub struct TokenComparison {
     pub query: Vec<u32>,
     pub responses: Vec<Vec<u32>>,
     /// Index of the response that was chosen.
     pub best: usize,
-    /// Hashes of the query before it was cut and after; comparisons that share one are about the same query.
+    /// Hashes of the query before and after truncation; comparisons that share one are about the same query.
     pub(super) query_keys: [u64; 2],
 }
 
 impl TokenComparison {
-    /// A comparison about the query of these tokens.
+    /// Creates a comparison about the query of these tokens.
     pub fn new(query: Vec<u32>, responses: Vec<Vec<u32>>, best: usize) -> Self {
         let query_keys = [hash_of(&query); 2];
         Self { query, responses, best, query_keys }
     }
 
-    /// Bytes that these take on the host, with what their lists need.
+    /// Returns the bytes that these comparisons take on the host, with the overhead of their lists.
     pub fn bytes_on_host(comparisons: &[Self]) -> u64 {
         let of_list = |tokens: &Vec<u32>| OF_A_LIST + size_of_val(tokens.as_slice());
         let of_one = |one: &Self| {
@@ -49,49 +50,49 @@ impl TokenComparison {
         comparisons.iter().map(of_one).sum::<usize>() as u64
     }
 
-    /// Whether this response is the chosen one, or the same tokens.
+    /// Checks whether this response is the chosen one or has the same tokens.
     fn is_chosen(&self, index: usize) -> bool {
         index == self.best || self.responses.get(index) == self.responses.get(self.best)
     }
 
-    /// The probability that guessing is right: it takes one of the different responses, and among those that are
-    /// the same as the chosen one, one at random. 1/N where all N differ.
+    /// Returns the probability that guessing is right, 1/N if all N responses differ. A guess takes one of the
+    /// different responses at random and, if the chosen one has copies, one of these copies at random.
     pub(super) fn chance(&self) -> f64 {
         let different: HashSet<&Vec<u32>> = self.responses.iter().collect();
         1.0 / (different.len() * self.chosen_alike()) as f64
     }
 
-    /// Responses that are the same tokens as the chosen one, itself counted.
+    /// Returns the number of responses with the same tokens as the chosen one, itself included.
     pub(super) fn chosen_alike(&self) -> usize {
         (0..self.responses.len()).filter(|&index| self.is_chosen(index)).count()
     }
 }
 
-/// For telling queries apart within one run.
+/// Returns a hash that tells queries apart within one run.
 pub(super) fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// What one step of reward training saw.
+/// Loss and accuracy of one step of reward training.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RewardStep {
-    /// Mean cross-entropy in nats; ln N is guessing.
+    /// Mean cross-entropy in nats; guessing among N responses has ln N.
     pub loss: f64,
-    /// Share of comparisons where the chosen response has the highest reward; where it shares that with others,
-    /// the comparison counts one part in so many, as a guess among them would.
+    /// Share of comparisons in which the chosen response has the highest reward; a tie of k responses for the highest
+    /// counts 1/k, as a guess among them would.
     pub accuracy: f64,
 }
 
-/// Raises a missing response's reward to nothing in the softmax.
+/// Addend to the reward of a missing response, whose probability in the softmax becomes 0.
 const MISSING: f32 = -1e9;
 
-/// One optimizer step on a batch of comparisons.
+/// Takes one optimizer step on a batch of comparisons.
 ///
 /// # Errors
-/// When a comparison cannot be read by the model, the loss is not finite, or the device fails, and as
-/// [`Interrupt::check`].
+/// Fails when the model cannot read a comparison, when the loss is not finite and when the device fails, and with the
+/// errors of [`Interrupt::check`].
 pub fn train_step(
     model: RewardModel,
     optimizer: &mut ModuleOptimizer,
@@ -104,7 +105,7 @@ pub fn train_step(
     let device = model.transformer().device();
     let micro_batch = |rows: Range<usize>| {
         interrupt.check()?;
-        // Parameters of its own, so that parts share no graph.
+        // Each micro-batch has parameters of its own, so that micro-batches share no graph.
         let model = plain.clone().train();
         let part = batch.get(rows).unwrap_or_default();
         let share = part.len() as f64 / batch.len() as f64;
@@ -120,22 +121,22 @@ pub fn train_step(
     let (gradients, seen) = backward.summed(&model, &device, batch.len(), micro_batch)?;
     let squares = GradientSquares::of(&model, &gradients);
     let (step, read) = statistics(seen, squares.sums())?;
-    check_finite(&[("reward/loss", step.loss)], "reward.learning_rate")?;
+    check_finite(&[(Metric::RewardLoss, step.loss)], "reward.learning_rate")?;
     squares.check(&read, "lower reward.learning_rate")?;
     Ok((optimizer.step(learning_rate, model, gradients), step))
 }
 
-/// What a pass over some comparisons gave: the loss `[1]`, and the rewards `[comparisons, N]`.
+/// Loss `[1]` and rewards `[comparisons, N]` of a micro-batch of comparisons.
 struct Seen<'a> {
     loss: Tensor<1>,
     rewards: Tensor<2>,
     comparisons: &'a [&'a TokenComparison],
 }
 
-/// Loss and accuracy on comparisons that are not trained on: these are the rows of `passes`.
+/// Returns loss and accuracy on comparisons that are not trained on. The rows of `passes` are comparisons.
 ///
 /// # Errors
-/// As [`train_step`].
+/// The errors of [`train_step`].
 pub fn judge(model: &RewardModel, comparisons: &[TokenComparison], passes: &Passes) -> Result<RewardStep> {
     let model = model.valid();
     let all: Vec<&TokenComparison> = comparisons.iter().collect();
@@ -148,14 +149,14 @@ pub fn judge(model: &RewardModel, comparisons: &[TokenComparison], passes: &Pass
     Ok(statistics(seen.collect::<Result<_>>()?, None)?.0)
 }
 
-/// A row for each response of each comparison: its query, and itself.
+/// Returns the queries and responses of a batch, with one row for each response.
 fn rows_of(batch: &[&TokenComparison]) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
     let queries = batch.iter().flat_map(|c| std::iter::repeat_n(c.query.clone(), c.responses.len()));
     (queries.collect(), batch.iter().flat_map(|c| c.responses.iter().cloned()).collect())
 }
 
-/// Rewards of all responses, `[rows]`, to `[batch, N]`, N being the largest number of responses in
-/// the batch.
+/// Arranges the rewards of all responses, `[rows]`, as `[batch, N]`, where N is the largest number of responses in the
+/// batch.
 fn side_by_side(rewards: Tensor<1>, batch: &[&TokenComparison]) -> Tensor<2> {
     let most = batch.iter().map(|c| c.responses.len()).max().unwrap_or(0);
     let [rows] = rewards.dims();
@@ -175,14 +176,14 @@ fn side_by_side(rewards: Tensor<1>, batch: &[&TokenComparison]) -> Tensor<2> {
     rewards.select(0, index).reshape([batch.len(), most]) + missing
 }
 
-/// Mean cross-entropy of the choices: `[batch, N]` to `[1]`.
+/// Returns the mean cross-entropy `[1]` of the choices under rewards `[batch, N]`.
 pub fn choice_loss(rewards: Tensor<2>, batch: &[&TokenComparison]) -> Tensor<1> {
     let best: Vec<i64> = batch.iter().map(|c| c.best as i64).collect();
     let best = Tensor::<2, Int>::from_data(TensorData::new(best, [batch.len(), 1]), &rewards.device());
     log_softmax(rewards, 1).gather(1, best).mean().neg()
 }
 
-/// Means over all comparisons, and the numbers of `more`, in one read.
+/// Reads the means over all comparisons and the numbers of `more` from the device at once.
 fn statistics(seen: Vec<Seen<'_>>, more: Option<Tensor<1>>) -> Result<(RewardStep, Vec<f32>)> {
     let total: usize = seen.iter().map(|part| part.comparisons.len()).sum();
     let mut readback = Readback::default();
@@ -202,14 +203,14 @@ fn statistics(seen: Vec<Seen<'_>>, more: Option<Tensor<1>>) -> Result<(RewardSte
     Ok((step, more.concat()))
 }
 
-/// How many comparisons have the highest reward where the labeler's choice is; a tie of k responses for the
-/// highest counts 1/k. The same tokens have the same reward, whatever rounding makes of it.
+/// Counts the comparisons in which the labeler's choice has the highest reward; a tie of k responses for the highest
+/// counts 1/k. Responses with the same tokens have the same reward, whatever rounding makes of it.
 fn right(batch: &[&TokenComparison], rewards: &[f32]) -> f64 {
     let most = rewards.len() / batch.len().max(1);
     let right = batch.iter().zip(rewards.chunks(most.max(1))).map(|(comparison, row)| {
         let Some(chosen) = row.get(comparison.best) else { return 0.0 };
         let others = || row.iter().enumerate().filter(|&(index, _)| !comparison.is_chosen(index));
-        // Written so that what is no number is never right.
+        // Written so that NaN is never right.
         let is_highest = !chosen.is_nan() && others().all(|(_, other)| other <= chosen);
         let as_high = comparison.chosen_alike() + others().filter(|&(_, other)| other == chosen).count();
         if is_highest { 1.0 / as_high as f64 } else { 0.0 }

@@ -1,4 +1,4 @@
-//! What fitting a reward model takes.
+//! Memory of reward training.
 
 use super::loss::TokenComparison;
 use crate::config::{Lora, Reward};
@@ -10,16 +10,16 @@ use crate::task::Task;
 use crate::training::Backward;
 use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 
-/// Bytes of a response to normalize on, on the host: so many a token, and what its lists need.
+/// Bytes on the host of a response for normalization: for each token, and for its lists.
 const OF_A_TOKEN: usize = 8;
 const OF_A_RESPONSE: usize = 150;
 
-/// The backward pass of reward steps on `comparisons` that fits into `device_memory`, its rows being
-/// comparisons, and what the run takes with it; the pretrained model, whose responses to `queries`
-/// the rewards are normalized on, lies beside the one that learns.
+/// Returns the backward pass of reward training that fits into `device_memory`, with comparisons as its rows, and the
+/// memory of the run. The pretrained model, whose responses to `queries` the rewards are normalized on, is in memory
+/// beside the reward model.
 ///
 /// # Errors
-/// When nothing fits.
+/// Fails when nothing fits.
 pub fn backward_that_fits(
     settings: &Reward,
     comparisons: &[TokenComparison],

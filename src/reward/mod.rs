@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!            ┌────────────────────────────────────────────┐
-//! queries ──▶│ language model draws N responses (collect) │
+//! queries ──▶│ language model samples N responses (lm)    │
 //!            └──────────────┬─────────────────────────────┘
 //!                           ▼
-//!              labeler chooses the best (labelling)
+//!              labeler chooses the best (labels)
 //!                           ▼
 //!   softmax over the N rewards, cross-entropy (loss, fit)
 //!                           ▼

@@ -15,19 +15,19 @@ use crate::lm::network::parameters::NamedTensor;
 use crate::lm::{HeadsFile, HeadsKind, Input, LanguageModel, ModelFiles, Passes, ScalarHead, TokenBatch, Transformer};
 use crate::task::{Scorer, Scores};
 
-/// `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last
-/// real token of query and response (`rewards.py`).
+/// Reward model: `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last real token
+/// of query and response (`rewards.py`).
 #[derive(Module, Debug)]
 pub struct RewardModel {
     transformer: Transformer,
     head: ScalarHead,
-    /// `[1]`; trained like the rest, as in the original.
+    /// Gain `[1]`, trained like the rest, as in the original.
     gain: Param<Tensor<1>>,
-    /// `[1]`
+    /// Bias `[1]`.
     bias: Param<Tensor<1>>,
 }
 
-/// What [`RewardModel::normalize`] set.
+/// Gain and bias of a reward model, which [`RewardModel::normalize`] sets.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct GainAndBias {
     pub gain: f64,
@@ -35,36 +35,36 @@ pub struct GainAndBias {
 }
 
 impl RewardModel {
-    /// A reward model on this network, with gain 1 and bias 0.
+    /// Creates a reward model on this network, with gain 1 and bias 0.
     pub fn new(transformer: Transformer, head: ScalarHead) -> Self {
         let device = transformer.device();
         Self { transformer, head, gain: scalar(1.0, &device), bias: scalar(0.0, &device) }
     }
 
-    /// Rewards `[rows]` of responses to queries; padding anywhere behind the first token is
-    /// skipped.
+    /// Returns the rewards `[rows]` of responses to queries; padding after the first token is skipped.
     ///
     /// # Errors
-    /// As [`TokenBatch::new`].
+    /// The errors of [`TokenBatch::new`].
     pub fn rewards(&self, responses: Responses<'_>) -> Result<Tensor<1>> {
         let batch = responses.rows(self.transformer.config())?;
         Ok(self.rewards_of_hidden(self.transformer.hidden_at(self.input(&batch))))
     }
 
-    /// The whole batch, where the output of each row's last token is wanted.
+    /// Returns the network's input for the whole batch, with the output of each row's last token only.
     pub fn input(&self, batch: &TokenBatch) -> Input {
         batch.input(&self.transformer.device(), |len| len - 1..len)
     }
 
-    /// Rewards `[rows]` from the network's output for each row's last token, `[rows, d_model]`.
+    /// Returns the rewards `[rows]` from the network's output for each row's last token, `[rows, d_model]`.
     pub fn rewards_of_hidden(&self, hidden: Tensor<2>) -> Tensor<1> {
         self.head.forward(hidden) * self.gain.val() + self.bias.val()
     }
 
-    /// The same on the host. Call it on a model without gradients.
+    /// Returns the rewards of responses to queries on the host. Call it on a model without gradients.
     ///
     /// # Errors
-    /// As [`Self::rewards`] and [`Passes::over`], when the device fails, and for a reward that is not finite.
+    /// [`Error::Device`] when the device fails, [`Error::Failed`] for a reward that is not finite, and the errors of
+    /// [`Self::rewards`] and [`Passes::over`].
     pub fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Vec<f32>> {
         let rewards = self.rewards_in_passes(responses, passes)?;
         let rewards = Readback::default().with_all(rewards).floats()?.concat();
@@ -78,20 +78,20 @@ impl RewardModel {
         }
     }
 
-    /// [`Self::rewards`] of each pass, still to be read.
+    /// Returns [`Self::rewards`] of each micro-batch, still on the device.
     ///
     /// # Errors
-    /// As [`Self::rewards`] and [`Passes::over`].
+    /// The errors of [`Self::rewards`] and [`Passes::over`].
     pub(crate) fn rewards_in_passes(&self, responses: Responses<'_>, passes: &Passes) -> Result<Vec<Tensor<1>>> {
         let device = self.transformer.device();
         passes.over(&device, responses.len(), |rows| self.rewards(responses.slice(rows)))
     }
 
-    /// Sets gain and bias so that rewards of these samples have mean 0 and variance 1, starting
-    /// over from gain 1 and bias 0 (`rewards.py`, `normalize`; population variance).
+    /// Sets gain and bias so that the rewards of these responses have mean 0 and variance 1, starting from gain 1 and
+    /// bias 0 (`rewards.py`, `normalize`; population variance).
     ///
     /// # Errors
-    /// As [`Self::score`]; [`Error::Failed`] when the rewards do not vary.
+    /// [`Error::Failed`] when the rewards do not vary, and the errors of [`Self::score`].
     pub fn normalize(self, responses: Responses<'_>, passes: &Passes) -> Result<(Self, GainAndBias)> {
         let plain = self.with_gain_and_bias(GainAndBias { gain: 1.0, bias: 0.0 });
         let raw = plain.valid().score(responses, passes)?;
@@ -105,17 +105,17 @@ impl RewardModel {
         Ok((plain.with_gain_and_bias(set), set))
     }
 
-    /// Gain and bias as they are now.
+    /// Reads the current gain and bias.
     ///
     /// # Errors
-    /// When the device fails.
+    /// [`Error::Device`] when the device fails.
     pub fn gain_and_bias(&self) -> Result<GainAndBias> {
         let read = Readback::default().with(self.gain.val()).with(self.bias.val()).floats()?.concat();
         let number = |index: usize| read.get(index).copied().map_or(f64::NAN, f64::from);
         Ok(GainAndBias { gain: number(0), bias: number(1) })
     }
 
-    /// The same model with another gain and bias.
+    /// Returns the model with another gain and bias.
     #[must_use]
     pub fn with_gain_and_bias(self, set: GainAndBias) -> Self {
         let replace = |param: Param<Tensor<1>>, value: f64| {
@@ -124,10 +124,10 @@ impl RewardModel {
         Self { gain: replace(self.gain, set.gain), bias: replace(self.bias, set.bias), ..self }
     }
 
-    /// A reward model from the folder that `train-reward` wrote, and the language model below its head.
+    /// Loads a reward model from the folder that `train-reward` wrote, and the language model below its head.
     ///
     /// # Errors
-    /// As [`LanguageModel::load`]; [`Error::Input`] when the folder holds no reward model.
+    /// [`Error::Input`] when the folder holds no reward model, and the errors of [`LanguageModel::load`].
     pub fn load(files: ModelFiles<'_>, device: &Device) -> Result<(Self, LanguageModel)> {
         let path = files.folder.join(HEADS_FILE);
         let (model, heads) = LanguageModel::load_with_heads(files, device, |heads| match heads {
@@ -140,7 +140,7 @@ impl RewardModel {
         Ok((reward_model, model))
     }
 
-    /// A reward model from its network and its `heads.safetensors`; `path` is named in errors.
+    /// Creates a reward model from its network and its `heads.safetensors`; `path` names the file in errors.
     ///
     /// # Errors
     /// [`Error::Input`] when the heads are not those of a reward model of this width.
@@ -158,23 +158,23 @@ impl RewardModel {
         Self::new(transformer, head).with_gain_and_bias(set)
     }
 
-    /// The network below the head.
+    /// Returns the network below the head.
     pub fn transformer(&self) -> &Transformer {
         &self.transformer
     }
 
-    /// Every weight by name; the head's as `reward.weight` and `reward.bias`.
+    /// Reads every weight by name; those of the head are `reward.weight` and `reward.bias`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// [`Error::Device`] when the device fails.
     pub fn read(&self) -> Result<Vec<NamedTensor>> {
         Ok([parameters::read(&self.transformer)?, self.head.read("reward")?].concat())
     }
 
-    /// The files of this model, by name; configuration and tokenizer are those of `pretrained`.
+    /// Returns the files of this model by name; configuration and tokenizer are those of `pretrained`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// [`Error::Device`] when the device fails.
     pub fn to_files(&self, pretrained: &LanguageModel) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = pretrained.with_transformer(self.transformer.clone()).to_files(Precision::F32)?;
         let heads = write_safetensors(&self.read_heads()?, Precision::F32)?;
@@ -182,7 +182,7 @@ impl RewardModel {
         Ok(files)
     }
 
-    /// Gain, bias and the head's weights for `heads.safetensors`.
+    /// Reads gain, bias and the head's weights for `heads.safetensors`.
     fn read_heads(&self) -> Result<Vec<NamedTensor>> {
         let GainAndBias { gain, bias } = self.gain_and_bias()?;
         let number = |name: &str, value: f64| NamedTensor {

@@ -13,17 +13,18 @@ pub struct NormalizationSamples {
     pub responses: Vec<Vec<u32>>,
 }
 
-/// Responses of the reference to random queries, whole, as the original normalizes on them.
+/// Samples responses of the reference to random queries; they are not truncated, as in the original's normalization.
 ///
 /// # Errors
-/// As [`sample`]; [`Error::Interrupted`] when somebody wants to stop.
+/// [`Error::Interrupted`] when a stop is requested, and the errors of [`sample_and_tell`].
 pub fn draw_normalization_samples(
     model: &LanguageModel,
     queries: &[Vec<u32>],
     count: usize,
     task: &Task,
     seed: u64,
-    (interrupt, progress): (&Interrupt, Mode),
+    interrupt: &Interrupt,
+    progress: Mode,
 ) -> Result<NormalizationSamples> {
     let mut rng = generator(seed, Stream::Normalization, 0, 0);
     let chosen: Vec<Vec<u32>> =

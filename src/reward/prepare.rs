@@ -1,9 +1,9 @@
-//! From comparisons to what fitting reads.
+//! Preparation of comparisons for reward training.
 
 use std::io::BufRead;
 
 use super::loss::{TokenComparison, hash_of};
-use super::normalization::{NormalizationSamples, draw_normalization_samples};
+use super::normalization::NormalizationSamples;
 use crate::config::Config;
 use crate::data::comparisons::Comparison;
 use crate::data::entries::Entries;
@@ -13,59 +13,40 @@ use crate::data::split::{split_after, split_by_query};
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::lm::{LanguageModel, Tokenizer};
-use crate::platform::interrupt::Interrupt;
-use crate::platform::progress::Mode;
 use crate::task::{Task, original_labels};
 
 /// Comparisons in tokens, and responses to normalize on.
 #[derive(Debug, Clone)]
 pub struct RewardData {
     pub train: Vec<TokenComparison>,
-    /// Comparisons of other queries, for accuracy.
+    /// Held-out comparisons, about queries that are not in `train`.
     pub held_out: Vec<TokenComparison>,
     pub normalization: NormalizationSamples,
 }
 
 impl RewardData {
-    /// Comparisons that train and others that measure, with responses of the model to `queries`.
-    ///
-    /// # Errors
-    /// For a query that the model cannot read, when the device fails, and as [`Interrupt::check`].
-    pub fn new(
-        model: &LanguageModel,
-        task: &Task,
-        (train, held_out): (Vec<TokenComparison>, Vec<TokenComparison>),
-        queries: &[Vec<u32>],
-        settings: &Config,
-        seed: u64,
-        (interrupt, progress): (&Interrupt, Mode),
-    ) -> Result<Self> {
-        let count = settings.reward.normalize_samples;
-        let normalization = draw_normalization_samples(model, queries, count, task, seed, (interrupt, progress))?;
-        Ok(Self { train, held_out, normalization })
-    }
-
-    /// Comparisons that train nothing, because they do not fill a batch of this size.
+    /// Returns the number of comparisons that are not trained on, because they do not fill a batch of this size.
     pub fn without_batch(&self, batch_size: usize) -> usize {
         if self.train.len() < batch_size { 0 } else { self.train.len() % batch_size }
     }
 
-    /// The accuracy of guessing on the comparisons that measure, or where there are none on all: the mean of
-    /// 1/N with N responses each that all differ.
+    /// Returns the accuracy of guessing on the held-out comparisons or, if there are none, on all: the mean of 1/N over
+    /// comparisons with N responses that all differ.
     pub fn chance(&self) -> f64 {
         let measured = if self.held_out.is_empty() { &self.train } else { &self.held_out };
         measured.iter().map(TokenComparison::chance).sum::<f64>() / measured.len() as f64
     }
 
-    /// The loss of guessing on all comparisons: the mean of ln N with N responses each.
+    /// Returns the loss of guessing on all comparisons: the mean of ln N over comparisons with N responses.
     pub fn loss_of_guessing(&self) -> f64 {
         let all = || self.train.iter().chain(&self.held_out);
         all().map(|one| (one.responses.len() as f64).ln()).sum::<f64>() / all().count() as f64
     }
 }
 
-/// Those that train, and those of other queries that measure, as `settings` say; what does neither is counted.
-/// Queries that are the same but for white space at their ends, or that are so after they were cut, are one.
+/// Splits comparisons into a training set and a held-out set about other queries, as `settings` say; comparisons in
+/// neither set are counted. Queries are the same if they differ only in white space at their ends, before or after
+/// truncation.
 pub fn split(
     comparisons: Vec<TokenComparison>,
     settings: &Config,
@@ -81,12 +62,12 @@ pub fn split(
     (train, held_out)
 }
 
-/// The comparisons of a file in any format that is known, in tokens of the model; the original's, which
-/// are tokens, are taken as they are. Of tasks of Label Studio, the answers to `question`. What is left out or
-/// cut is counted.
+/// Reads the comparisons of a file in any known format, in tokens of the model; the original's labels are tokens and
+/// are taken as they are. In tasks of Label Studio, only the answers to `question` count. Comparisons that are left out
+/// or truncated are counted.
 ///
 /// # Errors
-/// For the first bad entry, and as [`original_labels`].
+/// Fails at the first bad entry, and with the errors of [`original_labels`].
 pub fn token_comparisons(
     mut entries: Entries<impl BufRead>,
     question: Option<&str>,
@@ -105,7 +86,7 @@ pub fn token_comparisons(
         }
     } else {
         let mut reader = PreferenceReader::new(entries, question);
-        // Each with what was cut of it, which does not count either where the comparison is taken back.
+        // Truncations are kept with each comparison, because they do not count if the comparison is taken back.
         let mut encoded = Vec::new();
         for preference in reader.by_ref() {
             match preference? {
@@ -125,10 +106,10 @@ pub fn token_comparisons(
     Ok(that_tell_something(read.into_iter(), left_out))
 }
 
-/// Comparisons in tokens of the model; what is left out or cut is counted.
+/// Encodes comparisons in tokens of the model; what is left out or truncated is counted.
 ///
 /// # Errors
-/// When the tokenizer fails.
+/// Fails when the tokenizer fails.
 pub fn encode_comparisons(
     comparisons: &[Comparison],
     model: &LanguageModel,
@@ -140,8 +121,8 @@ pub fn encode_comparisons(
     Ok(that_tell_something(encoded.into_iter(), left_out))
 }
 
-/// Without those whose responses are all the same tokens: they would train nothing, and measure nothing. Where
-/// only some are the same as the best, the comparison trains, and for accuracy it is a tie among them.
+/// Leaves out comparisons whose responses all have the same tokens, which neither train nor measure anything. A
+/// comparison of which only some responses equal the best one trains, and counts as a tie for the accuracy.
 fn that_tell_something(
     comparisons: impl Iterator<Item = TokenComparison>,
     left_out: &mut LeftOut,
@@ -167,7 +148,7 @@ impl TokenComparison {
         Ok(Self { query, responses, best: comparison.best, query_keys })
     }
 
-    /// Padding carries nothing: a row is read at its last real token.
+    /// Converts a label of the original, without its padding: a row is read at its last real token.
     fn of_label(label: &PickBest, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Self> {
         let query = without_padding(&label.query);
         let responses = label.samples().map(without_padding);
@@ -177,7 +158,7 @@ impl TokenComparison {
     }
 }
 
-/// The same for queries that differ in white space at their ends.
+/// Returns a hash of the query that does not depend on white space at its ends.
 fn key_of(query: &[u32], tokenizer: &Tokenizer) -> Result<u64> {
     Ok(hash_of(tokenizer.decode(query)?.trim()))
 }

@@ -1,4 +1,4 @@
-//! A run is begun in its folder, or goes on there.
+//! The start of a run in its folder, new or resumed.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::platform::files;
 use crate::platform::progress::Mode;
 
-/// Settings that a run keeps to its end, and what would go wrong.
+/// Settings that a run keeps to its end, each with what would go wrong otherwise.
 const SETTLED: [(&str, &str); 6] = [
     ("held_out_fraction", "what was trained on would be measured on"),
     ("reward.train_comparisons", "what was trained on would be measured on"),
@@ -20,14 +20,15 @@ const SETTLED: [(&str, &str); 6] = [
     ("policy.lora", "the adapters that are there were trained with the first value"),
 ];
 
-/// Opens the folder of a run, which goes on with the work that it was begun for, and keeps what that is and
-/// the settings. `settled` are further settings that it keeps to its end, and what would go wrong.
+/// Opens the folder of a run, new or resumed, checks that the work is what the run was begun for, and writes
+/// work and settings into the folder. `settled` lists further settings that the run keeps to its end, each with
+/// what would go wrong otherwise.
 ///
-/// From here on, work on a CPU is cut into as many parts as when the run was begun.
+/// After this call, work on a CPU is split into as many parts as when the run was begun.
 ///
 /// # Errors
-/// [`Error::Usage`] that names the file, the seed or the setting that is another than when the run was
-/// begun; and as [`RunDirectory::open`].
+/// [`Error::Usage`] that names the input, the seed or the setting that has changed since the run was begun, and
+/// the errors of [`RunDirectory::open`] and [`RunDirectory::check_checkpoints`].
 pub fn begin(
     path: PathBuf,
     work: Work,
@@ -42,7 +43,7 @@ pub fn begin(
             work.going_on_in(directory.path(), progress)?
         }
         false => {
-            // What another command left here before it did any work.
+            // Another command may have left this file before it did any work.
             std::fs::remove_file(directory.path().join(FILE_OF_0_1)).ok();
             match work.clone().going_on_in(directory.path(), Mode::Quiet) {
                 Err(Error::Usage { .. }) => work,
@@ -57,11 +58,11 @@ pub fn begin(
     Ok(directory)
 }
 
-/// Cuts work on a CPU into as many parts as when the run in this folder was begun, if that is known: what is
-/// judged of it is then the same on any number of cores.
+/// Splits work on a CPU into as many parts as when the run in this folder was begun, if that number is known:
+/// evaluations of the run are then the same on any number of cores.
 ///
 /// # Errors
-/// As [`Work::of_run`].
+/// The errors of [`Work::of_run`].
 pub fn go_on_in_parts_of(directory: &RunDirectory) -> Result<()> {
     if let Some(work) = Work::of_run(directory.path())? {
         parallel::set_most_parts(work.parts);
@@ -69,8 +70,8 @@ pub fn go_on_in_parts_of(directory: &RunDirectory) -> Result<()> {
     Ok(())
 }
 
-/// A run may go on with other settings, to train longer, say; what is done is not done again. A run
-/// of which nothing is done, because it was refused, has no settings yet.
+/// Compares the settings with those of the run so far. A run may be resumed with other settings, for example to
+/// train longer; finished steps are not repeated. A run that was refused before any work has no settings yet.
 fn compare_settings(
     directory: &RunDirectory,
     settings: &Config,
@@ -83,7 +84,7 @@ fn compare_settings(
     }
     let before = Config::of_run(&path, &files::read_text(&path)?)?;
     let mut differences = before.differences(settings)?;
-    // An adapted coefficient goes on from where it is.
+    // An adaptive KL coefficient resumes from its last value.
     differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));
     for (setting, why) in SETTLED.iter().chain(settled) {
         if let Some(difference) = differences.iter().find(|difference| difference.contains(*setting)) {

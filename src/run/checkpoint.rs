@@ -15,7 +15,7 @@ use crate::platform::files;
 
 const MANIFEST: &str = "manifest.json";
 
-/// What `manifest.json` holds.
+/// Contents of `manifest.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Manifest {
     #[serde(default)]
@@ -47,9 +47,9 @@ impl Checkpoint {
     /// Opens the checkpoint in the folder `path` and verifies size and hash of every file.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is damaged: a file is missing, or is not what was written.
-    /// [`Error::Failed`] when the operating system does not let it be read, or a newer version wrote it: that says
-    /// nothing about it.
+    /// [`Error::Input`] when the checkpoint is damaged: a file is missing, or is not what was written.
+    /// [`Error::Failed`] when the operating system refuses to read a file, or a newer version wrote the
+    /// checkpoint: it may be intact.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest_path = path.join(MANIFEST);
         let json = read(&manifest_path)?;
@@ -66,22 +66,22 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The step after which it was written.
+    /// Returns the step after which the checkpoint was written.
     pub fn step(&self) -> u64 {
         self.manifest.step
     }
 
-    /// Its folder.
+    /// Returns the folder of the checkpoint.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it has a file of this name.
+    /// Checks whether the checkpoint has a file of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.manifest.files.contains_key(name)
     }
 
-    /// The bytes of one file, verified.
+    /// Reads one file, and verifies its size and hash.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.path.join(name);
         let listed = self.manifest.files.get(name).filter(|_| is_plain(name));
@@ -120,12 +120,12 @@ pub(super) fn write(
     files::write_atomically(&path.join(MANIFEST), &text)
 }
 
-/// A name that cannot lead out of the checkpoint's folder.
+/// Checks that a name cannot lead out of the checkpoint's folder.
 fn is_plain(name: &str) -> bool {
     Path::new(name).file_name().is_some_and(|last| last == name) && !name.contains(['/', '\\', ':'])
 }
 
-/// The bytes of a file that a checkpoint must have.
+/// Reads a file that a checkpoint must have.
 fn read(path: &Path) -> Result<Vec<u8>> {
     files::refuse_pipe_or_device(path)?;
     std::fs::read(path).map_err(|source| match source.kind() {

@@ -1,9 +1,9 @@
 //! The checkpoints of a run: folders `step-000120/` that become visible whole or not at all.
 //!
-//! A checkpoint is written in a hidden folder beside its place, each file synced, the manifest
-//! last, and then renamed. So a crash at any instant leaves the older checkpoints as they were,
-//! and one that was damaged later is noticed and passed over. Only what was found intact is ever
-//! deleted: any other checkpoint that is in the way is set aside.
+//! A checkpoint is written into a hidden folder, each file synced and the manifest last, and the folder is then
+//! renamed. A crash at any instant leaves the older checkpoints as they were, and a checkpoint that was damaged
+//! later is noticed and passed over. Only intact checkpoints are ever deleted: any other that must make room is
+//! set aside.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,17 +28,17 @@ pub struct Checkpoints {
     folder: PathBuf,
     keep: usize,
     opened: Instant,
-    /// Seconds from then to the last checkpoint: what came after is in none.
+    /// Seconds from `opened` to the last checkpoint.
     saved_s: AtomicU64,
     /// Steps whose checkpoint this process wrote, or found intact.
     intact: Mutex<BTreeSet<u64>>,
 }
 
-/// No more work than this is lost, but for the step under way.
+/// Longest time without a checkpoint, in seconds: a crash loses at most this work and the step under way.
 const LONGEST_UNSAVED_S: u64 = 300;
 
 impl Checkpoints {
-    /// Takes `folder`, creating it if need be, and tidies up what a killed process left there.
+    /// Opens `folder`, creating it if need be, and tidies up what a killed process left there.
     ///
     /// [`Self::save`] keeps the `keep` newest checkpoints, at least one. The caller holds the
     /// lock of the run.
@@ -60,11 +60,12 @@ impl Checkpoints {
         Ok(checkpoints)
     }
 
-    /// The newest intact checkpoint; warns of newer ones that are damaged. Where there is none, those that it
-    /// supersedes go, as [`Self::save`] would have them: a kill may have come between.
+    /// Opens the newest intact checkpoint, and warns of newer ones that are damaged. If none is damaged, the
+    /// checkpoints that the newest one supersedes are removed, as in [`Self::save`], because a kill may have
+    /// prevented that.
     ///
     /// # Errors
-    /// As [`latest`]: `None` is a run that has no checkpoint yet, and never one whose checkpoints are damaged.
+    /// The errors of [`latest`]: `None` means that the run has no checkpoint yet, and never that all are damaged.
     pub fn latest(&self) -> Result<Option<Checkpoint>> {
         let Latest { checkpoint, rejected } = latest(&self.folder)?;
         let path = checkpoint.as_ref().map(Checkpoint::path);
@@ -84,9 +85,9 @@ impl Checkpoints {
         Ok(checkpoint)
     }
 
-    /// Writes the checkpoint of `step` from (name, bytes) pairs, replacing one of the same step,
-    /// and returns its folder. Then deletes older ones beyond the number to keep, and sets later ones
-    /// aside: those do not belong to the work that goes on from here.
+    /// Writes the checkpoint of `step` from (name, bytes) pairs, replacing one of the same step, and returns
+    /// its folder. Then deletes older checkpoints beyond the number to keep, and sets later ones aside, which
+    /// do not belong to the work that continues from `step`.
     pub fn save(&self, step: u64, contents: impl IntoIterator<Item = Result<(String, Vec<u8>)>>) -> Result<PathBuf> {
         let path = self.folder.join(step_name(step));
         let staged = self.hidden(step, "tmp");
@@ -101,11 +102,11 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Makes sure that the checkpoints of the `steps_left` fit on the disk, one in `every` and each of
-    /// `bytes_of_one`: as many as are kept, and one that is being written, without those that are there.
+    /// Makes sure that the checkpoints of the `steps_left` fit on the disk, one in `every` steps and each of
+    /// `bytes_of_one`: as many as are kept and one that is being written, less those that exist.
     ///
     /// # Errors
-    /// As [`disk_space::demand`].
+    /// The errors of [`disk_space::demand`].
     pub fn check_space(&self, bytes_of_one: u64, steps_left: usize, every: usize) -> Result<()> {
         let missing = (self.keep + 1).saturating_sub(newest_first(&self.folder)?.len()).max(1);
         let to_come = steps_left.div_ceil(every.max(1)).min(missing) as u64;
@@ -113,18 +114,19 @@ impl Checkpoints {
         disk_space::demand(&self.folder, bytes_of_one.saturating_mul(to_come), &what)
     }
 
-    /// Whether there should be a checkpoint of this step: one in `every`, and after five minutes without.
+    /// Checks whether this step needs a checkpoint: one step in `every` does, and any step after five minutes
+    /// without a checkpoint.
     pub fn is_due(&self, step: u64, every: u64) -> bool {
         let unsaved_s = self.opened.elapsed().as_secs() - self.saved_s.load(Ordering::Relaxed);
         step.is_multiple_of(every) || unsaved_s >= LONGEST_UNSAVED_S
     }
 
-    /// The folder of the newest, intact or not; `None` where there is none.
+    /// Returns the folder of the newest checkpoint, intact or not; `None` where there is no checkpoint.
     pub fn newest(&self) -> Option<PathBuf> {
         newest_first(&self.folder).ok()?.into_iter().next().map(|(_, path)| path)
     }
 
-    /// Takes back the checkpoint of a step, unless there is no intact one before it.
+    /// Deletes the checkpoint of a step, unless there is no intact one before it.
     pub fn give_up(&self, step: u64) -> Result<()> {
         let all = newest_first(&self.folder)?;
         if all.iter().any(|(saved, path)| *saved < step && self.is_intact(*saved, path)) {
@@ -171,7 +173,7 @@ impl Checkpoints {
 
     fn delete(&self, step: u64, path: &Path) {
         fault_point("checkpoint to be deleted");
-        // Hidden first, so that a kill halfway leaves no visible checkpoint with files missing.
+        // The folder is hidden first, so that a kill halfway leaves no visible checkpoint with files missing.
         let hidden = self.hidden(step, DELETED);
         let deleted = fs::rename(path, &hidden).and_then(|()| {
             fault_point("checkpoint hidden");
@@ -187,7 +189,7 @@ impl Checkpoints {
         self.intact.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
     }
 
-    /// What cannot be read now counts as not intact.
+    /// Checks whether a checkpoint is intact; one that cannot be read now counts as not intact.
     fn is_intact(&self, step: u64, path: &Path) -> bool {
         let is_known = self.intact.lock().unwrap_or_else(PoisonError::into_inner).contains(&step);
         is_known || Checkpoint::open(path).is_ok()
@@ -197,15 +199,15 @@ impl Checkpoints {
         self.folder.join(format!(".{}.{suffix}-{}", step_name(step), std::process::id()))
     }
 
-    /// Deletes what was never finished or was being deleted, and puts back a checkpoint whose replacement
-    /// never came.
+    /// Deletes a hidden checkpoint that was never finished or was being deleted, and restores one that was
+    /// moved away but not replaced.
     fn tidy(&self, hidden: &Path, visible: &Path, suffix: &str) -> Result<()> {
         let delete = || fs::remove_dir_all(hidden).map_err(|source| Error::file("delete", hidden, source));
         match suffix.split_once('-') {
             Some(("tmp" | DELETED, _)) => delete(),
             Some(("old", _)) if is_whole(visible)? => delete(),
             Some(("old", _)) if is_whole(hidden)? && !files::exists(visible)? => rename(hidden, visible),
-            // Empty, it was being deleted.
+            // An empty folder was being deleted.
             Some(("old", _)) if fs::remove_dir(hidden).is_ok() => Ok(()),
             Some(("old", _)) => set_aside(hidden, &self.folder, "it is what is left of an earlier checkpoint"),
             _ => Ok(()),
@@ -213,7 +215,7 @@ impl Checkpoints {
     }
 }
 
-/// In the name of a checkpoint that is being deleted.
+/// Mark in the name of a checkpoint that is being deleted.
 const DELETED: &str = "deleted";
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
@@ -243,7 +245,7 @@ mod tests {
         names
     }
 
-    /// Step and policy of the newest intact checkpoint, and how many were passed over.
+    /// Returns step and policy of the newest intact checkpoint, and the number of those that were passed over.
     fn found(checkpoints: &Checkpoints) -> (Option<(u64, String)>, usize) {
         let Latest { checkpoint, rejected } = latest(&checkpoints.folder).unwrap();
         let policy = |checkpoint: &Checkpoint| String::from_utf8(checkpoint.read("policy").unwrap()).unwrap();
@@ -280,7 +282,7 @@ mod tests {
         assert_eq!(error.exit_code(), 4);
         let named = |step: &str| error.to_string().contains(&format!("{step}/manifest.json: not a manifest"));
         assert!(named("step-000010") && named("step-000020"), "{error}");
-        // Not from there either.
+        // Both stay in place until the next checkpoint is saved.
         assert_eq!(sorted_names(folder.path()), ["step-000010", "step-000020"]);
         checkpoints.save(5, contents("5")).unwrap();
         assert_eq!(sorted_names(folder.path()), ["set-aside", "step-000005"]);
@@ -289,7 +291,7 @@ mod tests {
         assert_eq!(fs::read_to_string(aside.join("step-000020/policy")).unwrap(), "20");
     }
 
-    /// A link that leads to itself is one of the errors that the operating system gives also to root.
+    /// Uses a link that leads to itself, which is an error for root, too.
     #[cfg(unix)]
     #[test]
     fn a_checkpoint_that_cannot_be_read_now_is_not_damaged() {
@@ -300,7 +302,7 @@ mod tests {
         let error = checkpoints.latest().unwrap_err();
         assert!(error.exit_code() == 1 && error.to_string().contains("step-000020/manifest.json"), "{error}");
         assert_eq!(sorted_names(folder.path()), ["step-000010", "step-000020"]);
-        // The same where only the hidden one is there, whose replacement never came.
+        // The same holds for a hidden checkpoint that was moved away but not replaced.
         fs::rename(folder.path().join("step-000020"), folder.path().join(".step-000020.old-1")).unwrap();
         assert_eq!(Checkpoints::new(folder.path(), 2).unwrap_err().exit_code(), 1);
         assert_eq!(sorted_names(folder.path()), [".step-000020.old-1", "step-000010"]);

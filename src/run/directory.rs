@@ -1,13 +1,14 @@
-//! The folder of a run: where each file lies, and the lock that keeps two processes apart.
+//! The folder of a run: the paths of its files, and the lock that lets one process at a time work in it.
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::journal::Journal;
 use super::latest::names;
+use super::run_logs::RunLogs;
 use super::set_aside::{SET_ASIDE, set_aside};
+use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::format_version::FormatVersion;
 use crate::platform::fault_point;
@@ -15,7 +16,7 @@ use crate::platform::{files, leftovers};
 
 /// A run's folder, `runs/NAME`, or the folder of one of its stages.
 ///
-/// It is locked until the last clone and the last stage of it are dropped.
+/// The folder is locked until the last clone and the last stage of this value are dropped.
 #[derive(Debug, Clone)]
 pub struct RunDirectory {
     path: PathBuf,
@@ -24,10 +25,10 @@ pub struct RunDirectory {
 
 impl RunDirectory {
     /// Makes the folder if there is none, locks it for this process, and deletes the temporary files that a
-    /// killed one left there.
+    /// killed process left there.
     ///
     /// # Errors
-    /// [`Error::Failed`] when another process works in it; [`Error::File`] when it cannot be made.
+    /// [`Error::Failed`] when another process works in the folder; [`Error::File`] when the folder cannot be made.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         files::create_folder(&path)?;
@@ -36,10 +37,10 @@ impl RunDirectory {
         Ok(Self { path, _lock: Arc::new(lock) })
     }
 
-    /// A folder inside this one for a part of the run that keeps files of its own, such as `reward`.
+    /// Opens a folder inside this one for a stage of the run with files of its own, such as `reward`.
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be made.
+    /// [`Error::File`] when the folder cannot be made.
     pub fn stage(&self, name: &str) -> Result<Self> {
         let path = self.path.join(name);
         files::create_folder(&path)?;
@@ -47,38 +48,38 @@ impl RunDirectory {
         Ok(Self { path, _lock: Arc::clone(&self._lock) })
     }
 
-    /// The folder itself.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The settings that the run was started with.
+    /// Returns the path of the file with the settings that the run was last started with.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
     }
 
-    /// What a training run writes here.
+    /// Opens the checkpoints and logs of a training run in this folder.
     ///
     /// # Errors
-    /// As [`Journal::in_folder`].
-    pub fn journal(&self) -> Result<Journal> {
-        Journal::in_folder(&self.path)
+    /// The errors of [`RunLogs::in_folder`].
+    pub fn run_logs(&self) -> Result<RunLogs> {
+        RunLogs::in_folder(&self.path)
     }
 
-    /// The judgments that the reward model learns from.
+    /// Returns the path of the comparisons that the reward model is trained on.
     pub fn comparisons(&self) -> PathBuf {
         self.path.join("comparisons.jsonl")
     }
 
-    /// Why the run stopped, each time.
+    /// Returns the path of the log with the reason of each stop.
     pub fn events(&self) -> PathBuf {
         self.path.join("events.jsonl")
     }
 
-    /// Notes why the run stops. Where that cannot be written, the error is still printed.
+    /// Logs why the run stops. A failure to write the log is ignored, because the reason is also printed.
     pub fn note_stop(&self, why: &impl std::fmt::Display) {
         let line = serde_json::json!({ "version": FormatVersion, "at": crate::platform::unix_seconds(), "stopped": why.to_string() });
-        // A line that was cut off by a crash must not swallow this one.
+        // This line must not become part of a line that a crash left incomplete.
         let is_cut = files::read(&self.events()).is_ok_and(|bytes| bytes.last().is_some_and(|&last| last != b'\n'));
         let line = format!("{}{line}\n", if is_cut { "\n" } else { "" });
         if files::refuse_pipe_or_device(&self.events()).is_ok() {
@@ -87,20 +88,20 @@ impl RunDirectory {
         }
     }
 
-    /// The folder of the checkpoints.
+    /// Returns the path of the folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
     }
 
-    /// Which models this run wrote, wherever they went.
+    /// Returns the path of the notes of the models that this run wrote, in any folder.
     pub(super) fn outputs(&self) -> PathBuf {
         self.path.join("outputs.jsonl")
     }
 
-    /// Whether anything was done here: a judgment made, a step of training kept or logged, or a model written.
+    /// Checks whether any work was done here: a comparison judged, a training step saved or logged, or a model written.
     ///
     /// # Errors
-    /// [`Error::File`] when the operating system does not say: there may well be work.
+    /// [`Error::File`] when the operating system does not say whether a file exists: there may be work.
     pub fn has_work(&self) -> Result<bool> {
         let logs = [self.comparisons(), self.path.join("metrics.jsonl"), self.outputs()];
         Ok(logs.iter().any(|log| holds_something(log))
@@ -108,9 +109,9 @@ impl RunDirectory {
             || self.has_checkpoint()?)
     }
 
-    /// Whether a step of training was kept, here or in a stage.
+    /// Checks whether this folder or a stage has a checkpoint.
     fn has_checkpoint(&self) -> Result<bool> {
-        for stage in STAGES {
+        for stage in Stage::folders() {
             let folder = self.path.join(stage).join("checkpoints");
             if files::exists(&folder)? && !names(&folder)?.is_empty() {
                 return Ok(true);
@@ -119,10 +120,10 @@ impl RunDirectory {
         Ok(false)
     }
 
-    /// Makes sure that what a model was written from is still here.
+    /// Makes sure that a run that wrote a model still has a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Input`] when the run wrote a model, and has no checkpoint: it would begin anew in its place.
+    /// [`Error::Input`] when the run wrote a model and has no checkpoint: it would begin anew and replace the model.
     pub fn check_checkpoints(&self) -> Result<()> {
         if !holds_something(&self.outputs()) || self.has_checkpoint()? {
             return Ok(());
@@ -131,10 +132,11 @@ impl RunDirectory {
         Err(Error::input(&self.checkpoints(), "this run wrote a model, and its checkpoints are gone", hint))
     }
 
-    /// Forgets what was trained here, so that it is done anew. What was set aside before is kept.
+    /// Deletes the checkpoints in this folder, so that training begins anew. Checkpoints that were set aside
+    /// before are kept.
     ///
     /// # Errors
-    /// [`Error::File`] when that cannot be deleted.
+    /// [`Error::File`] when the checkpoints cannot be deleted.
     pub fn forget_work(&self) -> Result<()> {
         let checkpoints = self.checkpoints();
         if !files::exists(&checkpoints)? {
@@ -146,30 +148,27 @@ impl RunDirectory {
                 set_aside(&checkpoint, &self.path, "it was set aside before")?;
             }
         }
-        // At once, so that a kill halfway leaves no checkpoint with files missing.
+        // All are hidden at once, so that a kill halfway leaves no visible checkpoint with files missing.
         let forgotten = self.path.join(FORGOTTEN);
         fs::rename(&checkpoints, &forgotten).map_err(|source| Error::file("delete", &checkpoints, source))?;
         fault_point("checkpoints forgotten");
         tidy(&self.path)
     }
 
-    /// The page that shows the run.
+    /// Returns the path of the page that shows the run.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
     }
 }
 
-/// Where checkpoints are, from the folder of a run.
-pub(crate) const STAGES: [&str; 4] = ["", "reward", "policy", "sft"];
-
 fn holds_something(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Checkpoints that are being deleted, all of a stage.
+/// Name of the folder with a stage's checkpoints while they are deleted.
 const FORGOTTEN: &str = ".preftune-checkpoints.tmp";
 
-/// Deletes what a process that was killed left in a folder of the run, whose lock this process holds.
+/// Deletes what a killed process left in a folder of the run, whose lock this process holds.
 fn tidy(folder: &Path) -> Result<()> {
     leftovers::sweep(folder);
     let forgotten = folder.join(FORGOTTEN);
@@ -179,7 +178,7 @@ fn tidy(folder: &Path) -> Result<()> {
     }
 }
 
-/// The operating system lets go of the lock when the process ends, however it ends.
+/// Locks a folder. The operating system releases the lock when the process ends, however it ends.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(".lock");
     files::refuse_pipe_or_device(&path)?;
@@ -233,7 +232,7 @@ mod tests {
         fs::create_dir_all(path("checkpoints/step-000008")).unwrap();
         run.forget_work().unwrap();
         assert!(!run.checkpoints().exists() && path("set-aside/step-000009").exists());
-        // Killed while they were being deleted.
+        // A process was killed while it deleted checkpoints.
         fs::create_dir_all(path(".preftune-checkpoints.tmp/step-000007")).unwrap();
         drop(run);
         RunDirectory::open(folder.path()).unwrap();

@@ -1,4 +1,4 @@
-//! Which checkpoint a run goes on from; nothing is changed here.
+//! The search for the checkpoint from which a run is resumed. Nothing is changed here.
 
 use std::path::{Path, PathBuf};
 
@@ -6,20 +6,20 @@ use super::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::platform::files;
 
-/// What [`latest`] found.
+/// Result of [`latest`].
 #[derive(Debug, Default)]
 pub struct Latest {
     /// The newest intact checkpoint; `None` where there is no checkpoint at all.
     pub checkpoint: Option<Checkpoint>,
-    /// Why each newer one was passed over, newest first.
+    /// Faults of the newer checkpoints that were passed over, newest first.
     pub rejected: Vec<Error>,
 }
 
-/// The newest intact checkpoint in a folder, which need not exist; changes nothing.
+/// Finds the newest intact checkpoint in a folder, which need not exist, and changes nothing.
 ///
 /// # Errors
-/// [`Error::Input`] when there are checkpoints and all are damaged, [`Error::Failed`] when one that is newer
-/// than any intact one cannot be read: to go on without it could give up work that is there.
+/// [`Error::Input`] when there are checkpoints and all are damaged. [`Error::Failed`] when a checkpoint that is
+/// newer than any intact one cannot be read: resuming from an older one could lose work.
 pub fn latest(folder: &Path) -> Result<Latest> {
     let mut rejected = Vec::new();
     for (_, path) in newest_first(folder)? {
@@ -45,7 +45,7 @@ fn all_are_damaged(folder: &Path, rejected: &[Error]) -> Error {
     )
 }
 
-/// False for what is damaged or missing.
+/// Checks whether a checkpoint is intact: false for a damaged or missing one.
 pub(super) fn is_whole(checkpoint: &Path) -> Result<bool> {
     match Checkpoint::open(checkpoint) {
         Ok(_) => Ok(true),
@@ -74,7 +74,7 @@ pub(super) fn newest_first(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
 
 pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     let paths = files::list(folder).map_err(|error| match error {
-        // No file that somebody gave.
+        // The action `list` would mean a bad input file (exit code 4), but nobody gave this folder as an input.
         Error::File { source, .. } => Error::file("look into", folder, source),
         other => other,
     })?;

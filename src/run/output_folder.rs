@@ -1,4 +1,5 @@
-//! The folder of a model that a run writes at its end: looked at before the work, and whole after it.
+//! The folder of the model that a run writes at its end: checked before the work, and written as a whole after
+//! the work.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,31 +14,31 @@ use crate::platform::{files, leftovers};
 /// The folder of a model, for the one process that writes it: it appears whole, or is replaced as a whole.
 #[derive(Debug)]
 pub struct OutputFolder {
-    /// As it was given, for messages.
+    /// Path as the user gave it, for messages.
     given: PathBuf,
-    /// Behind links.
+    /// Path with links followed.
     path: PathBuf,
-    /// The model before it is whole.
+    /// Folder of the new model until it is complete.
     unfinished: PathBuf,
-    /// The model that is being replaced.
+    /// Folder of the old model while it is replaced.
     replaced: PathBuf,
     lock: (PathBuf, File),
-    /// Whatever model is there, it is of this run.
+    /// True if every model in the folder is known to be this run's.
     is_own: bool,
 }
 
 impl OutputFolder {
-    /// Takes the place of a folder, mends what a killed process left of it, and makes sure that it can be
-    /// written there.
+    /// Locks the path of a folder for this process, repairs what a killed process left there, and makes sure
+    /// that the folder can be written.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there cannot be such a folder, [`Error::Failed`] when another process has it,
-    /// [`Error::File`] when the operating system refuses.
+    /// [`Error::Usage`] when no folder can be at this path, [`Error::Failed`] when another process has locked
+    /// it, [`Error::File`] when the operating system refuses.
     pub fn new(given: &Path) -> Result<Self> {
         let path = path_of_folder(given)?;
         check_folder_of(&path)?;
         refuse_mount_point(&path)?;
-        // A name may be as long as a name can be.
+        // The names beside the folder hold a hash, because the folder's own name may be as long as file systems allow.
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let id = files::sha256(name).chars().take(16).collect::<String>();
         let beside = |end: &str| files::folder_of(&path).join(format!("{}{id}{end}", leftovers::PREFIX));
@@ -55,23 +56,23 @@ impl OutputFolder {
         Ok(folder)
     }
 
-    /// The folder `model` of a stage, in which no other run writes.
+    /// Opens the folder `model` of a stage, into which no other run writes.
     ///
     /// # Errors
-    /// As [`Self::new`] and [`Self::check`].
+    /// The errors of [`Self::new`] and [`Self::check`].
     pub fn of_stage(stage: &RunDirectory) -> Result<Self> {
         let mut folder = Self::new(&stage.path().join("model"))?;
         folder.is_own = true;
         folder.check(stage).map(|()| folder)
     }
 
-    /// Makes sure that nothing is lost if this run writes there: the folder is empty or not there, or has a
-    /// model that this run wrote, which one that was trained longer replaces.
+    /// Makes sure that nothing is lost if this run writes into the folder: it is missing, empty or has a model
+    /// of this run, which the same run may replace after further training.
     ///
     /// # Errors
-    /// [`Error::Usage`] when something else is there.
+    /// [`Error::Usage`] when the folder has anything else in it.
     pub fn check(&self, run: &RunDirectory) -> Result<()> {
-        // Also when nothing is in the folder yet: they are read at the end.
+        // Also where the folder is empty: a damaged note must be an error before the work, and not after it.
         noted(run)?;
         let checkpoints = fs::canonicalize(run.checkpoints()).unwrap_or_else(|_| run.checkpoints());
         if self.path.starts_with(checkpoints) {
@@ -87,12 +88,12 @@ impl OutputFolder {
         ))
     }
 
-    /// Writes the files of the model that this run made, and keeps files of other names that were added to
-    /// the model that it replaces.
+    /// Writes the files of this run's model, and keeps files of other names that were added to the model that
+    /// is replaced.
     ///
     /// # Errors
-    /// [`Error::Usage`] when something else is there by now, [`Error::File`] when the operating system
-    /// refuses. What was there before stays.
+    /// [`Error::Usage`] when the folder has anything else in it by now, [`Error::File`] when the operating
+    /// system refuses. The folder then stays as it was.
     pub fn write(&self, contents: &[(String, Vec<u8>)], run: &RunDirectory) -> Result<()> {
         let hashes: Hashes = contents.iter().map(|(name, bytes)| (name.clone(), files::sha256(bytes))).collect();
         if self.holds(&hashes)? {
@@ -110,7 +111,7 @@ impl OutputFolder {
         written
     }
 
-    /// Writes the new folder, with what is to stay of the old one.
+    /// Writes the new folder, with the files of the old one that are kept.
     fn stage(&self, contents: &[(String, Vec<u8>)], hashes: &Hashes) -> Result<()> {
         files::create_folder(&self.unfinished)?;
         for (name, bytes) in contents {
@@ -134,7 +135,7 @@ impl OutputFolder {
 
     /// Puts the new folder into the place of the old one.
     fn publish(&self, run: &RunDirectory) -> Result<()> {
-        // Only an empty folder can be removed so.
+        // This call removes an empty folder only.
         fs::remove_dir(&self.path).ok();
         let replaces = files::exists(&self.path)?;
         if replaces {
@@ -172,7 +173,7 @@ impl OutputFolder {
         }
         let notes = run.outputs();
         if !files::exists(&notes)? {
-            // A run that was begun before there were such notes wrote what is there.
+            // A run that was begun before there were such notes: a model in the folder counts as the run's own.
             if run.has_work()? {
                 let has_model = entries.iter().any(|path| is_of_a_model(path));
                 return Ok(entries.is_empty() || (has_only_files && has_model));
@@ -185,7 +186,7 @@ impl OutputFolder {
         noted(run)?.iter().try_fold(false, |is_own, model| -> Result<bool> { Ok(is_own || self.holds(model)?) })
     }
 
-    /// Whether this model is in the folder, whatever else is.
+    /// Checks whether this model is in the folder, whatever else is there.
     fn holds(&self, model: &Hashes) -> Result<bool> {
         for (name, hash) in model {
             let path = self.path.join(name);
@@ -196,12 +197,12 @@ impl OutputFolder {
         Ok(!model.is_empty())
     }
 
-    /// All that is in the folder; nothing where there is none.
+    /// Lists everything in the folder; empty where there is no folder.
     fn entries(&self) -> Result<Vec<PathBuf>> {
         if files::exists(&self.path)? { files::list(&self.path) } else { Ok(Vec::new()) }
     }
 
-    /// Deletes a folder that was never finished, and puts back one whose replacement never came.
+    /// Deletes a new folder that was never finished, and restores an old one that was moved away but not replaced.
     fn mend(&self) -> Result<()> {
         let delete = |folder: &Path| match files::exists(folder)? {
             true => fs::remove_dir_all(folder).map_err(|source| Error::file("delete", folder, source)),
@@ -219,12 +220,12 @@ impl OutputFolder {
 
 impl Drop for OutputFolder {
     fn drop(&mut self) {
-        // Still locked: whoever opens it before that finds it locked, or gone.
+        // The file is deleted while it is locked, so that another process finds it locked or missing.
         fs::remove_file(&self.lock.0).ok();
     }
 }
 
-/// The path of a folder that is there, or that can be made.
+/// Returns the path, with links followed, of a folder that exists or can be made.
 fn path_of_folder(path: &Path) -> Result<PathBuf> {
     let path = followed(path)?;
     if path.is_dir() {
@@ -239,7 +240,7 @@ fn path_of_folder(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A file system that is mounted at a folder stays there: the folder cannot be renamed.
+/// Refuses a folder at which a file system is mounted, because such a folder cannot be renamed.
 #[cfg(unix)]
 fn refuse_mount_point(path: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
@@ -269,7 +270,7 @@ mod tests {
             .into()
     }
 
-    /// A run that is not done, and a place beside it.
+    /// Makes a run without work, and a path beside its folder.
     fn run_and_place() -> (tempfile::TempDir, RunDirectory, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDirectory::open(folder.path().join("run")).unwrap();
@@ -314,14 +315,14 @@ mod tests {
         let (_folder, run, path) = run_and_place();
         let out = OutputFolder::new(&path).unwrap();
         out.check(&run).unwrap();
-        // Another run's, meanwhile.
+        // Meanwhile another run writes its model there.
         fs::create_dir(&path).unwrap();
         model("other").iter().for_each(|(name, bytes)| fs::write(path.join(name), bytes).unwrap());
         let error = out.write(&model("1"), &run).unwrap_err();
         assert!(error.exit_code() == 2 && error.hint().contains(&run.path().display().to_string()), "{error}");
         assert_eq!(weights(&path), ["other", "other"]);
         assert!(out.check(&run).is_err());
-        // Its own, but changed by somebody, or with folders in it.
+        // The run's own model, but with folders in it, or changed by somebody.
         model("1").iter().for_each(|(name, bytes)| fs::write(path.join(name), bytes).unwrap());
         out.write(&model("1"), &run).unwrap();
         note(&model("1").into_iter().map(|(name, bytes)| (name, files::sha256(&bytes))).collect(), &run).unwrap();
@@ -381,7 +382,7 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for weights_of in ["1", "2"] {
-            // At first it leads nowhere.
+            // At first the target of the link does not exist.
             let out = OutputFolder::new(&link).unwrap();
             out.check(&run).unwrap();
             out.write(&model(weights_of), &run).unwrap();

@@ -1,4 +1,4 @@
-//! Checkpoints that are in the way, and may still be of use: moved to a folder of their own.
+//! The folder `set-aside`, for checkpoints that must make room but may still be of use.
 
 use std::fs;
 use std::path::Path;
@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 use crate::platform::fault_point;
 use crate::platform::files;
 
-/// The folder beside the checkpoints of a run.
+/// Name of the folder, beside the checkpoints of a run.
 pub(super) const SET_ASIDE: &str = "set-aside";
 
-/// Moves a checkpoint into the folder `set-aside` in `folder`, under its own name or that with a number, and
-/// says why.
+/// Moves a checkpoint into the folder `set-aside` in `folder`, under its own name or its name with a number,
+/// and warns with the reason `why`.
 ///
 /// # Errors
-/// [`Error::File`] when it cannot be moved.
+/// [`Error::File`] when the checkpoint cannot be moved.
 pub(super) fn set_aside(checkpoint: &Path, folder: &Path, why: &str) -> Result<()> {
     let aside = folder.join(SET_ASIDE);
     files::create_folder(&aside)?;

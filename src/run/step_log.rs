@@ -25,9 +25,9 @@ pub struct StepLog {
 impl StepLog {
     /// Opens a log, creating it if need be.
     ///
-    /// A run that goes on after `resume_step` repeats the later steps, so their lines are
-    /// dropped; with `None` all lines stay. A last line that was cut off by a crash is dropped;
-    /// any other line that is not a JSON object with a `step` is an error.
+    /// A run that resumes after `resume_step` repeats the later steps, so their lines are dropped. With `None`
+    /// all lines stay. A last line that a crash left incomplete is dropped. Any other line that is not a JSON
+    /// object with a `step` is an error.
     pub fn open(path: &Path, resume_step: Option<u64>) -> Result<Self> {
         files::refuse_pipe_or_device(path)?;
         if files::exists(path)? {
@@ -52,13 +52,13 @@ impl StepLog {
         Ok(())
     }
 
-    /// Makes all rows durable; to be called before the checkpoint that counts on them.
+    /// Makes all rows durable. Call this before saving the checkpoint that depends on them.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|source| Error::file("write", &self.path, source))
     }
 }
 
-/// All rows of a log; a last line that was cut off is left out.
+/// Reads all rows of a log, without a last line that is incomplete.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let bytes = files::read(path)?;
     parse(path, &bytes).map(|rows| rows.into_iter().map(|(_, row)| row).collect())
@@ -83,7 +83,7 @@ fn drop_repeated_lines(path: &Path, resume_step: Option<u64>) -> Result<()> {
     if kept == bytes { Ok(()) } else { files::write_atomically(path, &kept) }
 }
 
-/// The lines of a log, each with its row.
+/// Splits a log into its lines, each with the row read from it.
 fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], T)>> {
     let mut rows = Vec::new();
     let mut lines = bytes.split(|&byte| byte == b'\n').enumerate().peekable();
@@ -91,7 +91,7 @@ fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&
         let is_text = std::str::from_utf8(line).is_ok();
         match json::from_slice::<Step>(line).and_then(|_| json::from_slice(line)) {
             Ok(row) => rows.push((line, row)),
-            // What follows the last newline is nothing, or a line that was cut off, which is no JSON.
+            // After the last newline there is nothing, or a line that a crash left incomplete, which is no JSON.
             Err(error) if lines.peek().is_none() && !(is_text && error.is_data()) => {}
             Err(error) => {
                 let (what, hint) = match format_version::fault_of(line) {
@@ -158,7 +158,7 @@ mod tests {
         for length in first..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             let rows = steps(&path);
-            // Without its newline alone, the second line is still whole.
+            // If only its newline is missing, the second line is still complete.
             assert_eq!(rows, if length == whole.len() - 1 { vec![1, 2] } else { vec![1] });
             StepLog::open(&path, None).unwrap().append(&sample(3)).unwrap();
             assert_eq!(steps(&path), [rows, vec![3]].concat());

@@ -1,6 +1,6 @@
-//! What a run is begun for: its folder goes on with that, and with nothing else.
+//! The work for which a run is begun; a run is resumed for the same work only.
 //!
-//! What a run reads is known by its contents. Files may move, and be named from another folder.
+//! Inputs of a run are recognized by their contents, so that files may move and may be named from another folder.
 
 use std::path::Path;
 
@@ -12,44 +12,44 @@ use crate::format_version::FormatVersion;
 use crate::platform::files;
 use crate::platform::progress::Mode;
 
-/// What the run of a folder was begun for.
+/// File in the folder of a run with the [`Work`] that the run was begun for.
 pub const FILE: &str = "run.json";
 
-/// The same as preftune 0.1.0 wrote it.
+/// File with the work that a run was begun for, as preftune 0.1.0 wrote it.
 pub(super) const FILE_OF_0_1: &str = "begun-for.txt";
 
-/// The digits of a SHA-256 that are shown.
+/// Number of digits of a SHA-256 that are shown.
 const DIGITS_SHOWN: usize = 12;
 
-/// More parts than any computer has cores: such a number was not written by this program.
+/// Largest number of parts that this program writes: more than any computer has cores.
 const MOST_PARTS: usize = 1 << 16;
 
-/// Something that a run reads.
+/// An input of a run: a file, a model or a named choice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// Its place in the run, such as `model`.
+    /// Place of the input in the run, such as `model`.
     pub role: String,
-    /// As it was named; not compared.
+    /// Name that the user gave, compared only where `sha256` is `None`.
     pub name: String,
-    /// Of its contents; `None` where the name says all.
+    /// SHA-256 of the contents; `None` where the name says all.
     pub sha256: Option<String>,
-    /// The same as preftune 0.1.0 computed it, if otherwise.
+    /// SHA-256 as preftune 0.1.0 computed it, if that differs.
     #[serde(skip)]
     pub sha256_of_0_1: Option<String>,
 }
 
 impl Input {
-    /// Known by its contents.
+    /// Makes an input that is recognized by its contents.
     pub fn new(role: &str, name: impl std::fmt::Display, sha256: String) -> Self {
         Self { role: role.into(), name: name.to_string(), sha256: Some(sha256), sha256_of_0_1: None }
     }
 
-    /// Known by its name.
+    /// Makes an input that is recognized by its name.
     pub fn named(role: &str, name: &str) -> Self {
         Self { role: role.into(), name: name.into(), sha256: None, sha256_of_0_1: None }
     }
 
-    /// The name, and the contents if they are known.
+    /// Returns the name, followed by the SHA-256 of the contents if that is known.
     pub fn with_contents(&self) -> String {
         self.sha256.as_ref().map_or_else(|| self.name.clone(), |sha256| format!("{} sha256 {sha256}", self.name))
     }
@@ -69,30 +69,30 @@ impl Input {
     }
 }
 
-/// What decides what a run computes, beside its settings.
+/// Everything beside the settings that decides what a run computes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     #[serde(default)]
     version: FormatVersion,
     pub command: String,
     pub seed: u64,
-    /// Into how many parts work on a CPU is cut: sums are rounded part by part, so that a run that goes on
-    /// with fewer cores goes on with as many parts.
+    /// Number of parts into which work on a CPU is split. Sums are rounded part by part, so a run that is
+    /// resumed with fewer cores keeps its number of parts.
     pub parts: usize,
     pub inputs: Vec<Input>,
 }
 
 impl Work {
-    /// In as many parts as there are cores.
+    /// Makes the description of work that is split into as many parts as there are cores.
     pub fn new(command: &str, seed: u64, inputs: impl IntoIterator<Item = Input>) -> Self {
         let inputs = inputs.into_iter().collect();
         Self { version: FormatVersion, command: command.into(), seed, parts: crate::device::parallel::cores(), inputs }
     }
 
-    /// What the run in this folder was begun for; `None` where that was not kept.
+    /// Reads the work that the run in this folder was begun for; `None` where the folder does not say.
     ///
     /// # Errors
-    /// [`Error::Input`] when it cannot be told.
+    /// [`Error::Input`] when the file is damaged or a newer version wrote it, [`Error::File`] when it cannot be read.
     pub fn of_run(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
         if !files::exists(&path)? {
@@ -111,10 +111,11 @@ impl Work {
         files::write_atomically(&folder.join(FILE), &json)
     }
 
-    /// The same in the parts in which the run of this folder was begun.
+    /// Returns this work with the number of parts with which the run in this folder was begun.
     ///
     /// # Errors
-    /// [`Error::Usage`] that names what is another than the run was begun for, and as [`Self::of_run`].
+    /// [`Error::Usage`] that names every difference from the work that the run was begun for, and the errors of
+    /// [`Self::of_run`].
     pub(super) fn going_on_in(self, folder: &Path, progress: Mode) -> Result<Self> {
         let (differences, file, parts) = match Self::of_run(folder)? {
             Some(begun) => (self.differences(&begun), FILE, begun.parts),
@@ -174,8 +175,8 @@ impl Work {
         differences
     }
 
-    /// What differs from a file such as `train-reward\nseed 1\nstoryteller sha256 …\n…`, in which names and
-    /// contents stand in the order of the inputs.
+    /// Lists the differences from a file such as `train-reward\nseed 1\nstoryteller sha256 …\n…`, in which
+    /// names and contents stand in the order of the inputs.
     fn differences_from_0_1(&self, text: &str) -> Vec<String> {
         let mut lines = text.lines();
         let command = lines.next().unwrap_or_default();
@@ -270,7 +271,7 @@ mod tests {
         let chooses = Input::named("labeler", "a classifier chooses");
         let now = work(&[model.clone(), reward.clone(), chooses.clone()]);
         assert_eq!(now.clone().going_on_in(folder.path(), Mode::Quiet).unwrap(), now);
-        // Of a model whose contents were once hashed otherwise.
+        // A model whose contents preftune 0.1.0 hashed differently.
         let otherwise = Input { sha256_of_0_1: Some(hash), ..input("model", "tiny", "c") };
         work(&[otherwise, reward.clone(), chooses]).going_on_in(folder.path(), Mode::Quiet).unwrap();
         let refused = |now: Work| now.going_on_in(folder.path(), Mode::Quiet).unwrap_err().to_string();

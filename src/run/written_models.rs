@@ -1,4 +1,4 @@
-//! Which models a run wrote, so that it knows its own wherever they are.
+//! Notes of the models that a run wrote, by which the run recognizes them in any folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::format_version::FormatVersion;
 use crate::json;
 use crate::platform::files;
 
-/// SHA-256 of each file of a model, by its name.
+/// SHA-256 of each file of a model, by the file's name.
 pub(super) type Hashes = BTreeMap<String, String>;
 
-/// What a folder of a model consists of, whoever wrote it.
+/// Checks whether this path has the name of a file of a model.
 pub(super) fn is_of_a_model(path: &Path) -> bool {
     MODEL_FILES.iter().any(|name| path.file_name().is_some_and(|found| found == *name))
 }
@@ -32,7 +32,7 @@ const MODEL_FILES: [&str; 10] = [
     "added_tokens.json",
 ];
 
-/// A line of the notes.
+/// One line of the notes: a model that was written.
 #[derive(Serialize, Deserialize)]
 struct Note {
     #[serde(default)]
@@ -40,7 +40,7 @@ struct Note {
     files: Hashes,
 }
 
-/// What this run wrote so far, each time.
+/// Reads the hashes of each model that this run wrote so far.
 pub(super) fn noted(run: &RunDirectory) -> Result<Vec<Hashes>> {
     let path = run.outputs();
     if !files::exists(&path)? {
@@ -54,7 +54,7 @@ pub(super) fn noted(run: &RunDirectory) -> Result<Vec<Hashes>> {
     files::read_text(&path)?.lines().enumerate().map(parse).collect()
 }
 
-/// Notes what this run is about to write, so that it knows its own.
+/// Notes a model that this run is about to write, so that the run recognizes the model later.
 pub(super) fn note(hashes: &Hashes, run: &RunDirectory) -> Result<()> {
     let mut all = noted(run)?;
     if all.contains(hashes) {

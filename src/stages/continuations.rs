@@ -1,4 +1,4 @@
-//! Responses to many queries, or many to one, handed over as they are drawn.
+//! Responses to many queries, or many responses to one query, handed over as they are sampled.
 
 use crate::data::LeftOut;
 use crate::device::DeviceMemory;
@@ -11,38 +11,38 @@ use crate::random::{Stream, uniform};
 use crate::task::Task;
 use crate::training::memory::{Inference, Memory};
 
-/// Responses that are drawn before they are handed over, unless there are more to one query.
+/// Number of responses that are sampled before they are handed over, unless one query has more.
 const RESPONSES_AT_ONCE: usize = 64;
 
-/// A model, what it continues, and how often.
+/// Model, its queries, and the number of responses to each.
 pub struct Continuations<'a> {
     pub model: &'a LanguageModel,
     pub task: &'a Task,
     pub queries: &'a [String],
-    /// To each query.
+    /// Number of responses to each query.
     pub responses: usize,
     pub seed: u64,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
 
-/// Some of the responses to a query.
+/// Part of the responses to a query.
 pub struct Part<'a> {
     pub query: &'a str,
-    /// In tokens, as drawn.
+    /// Responses in tokens, as sampled.
     pub responses: &'a [Vec<u32>],
-    /// What of the query the model does not read.
+    /// Counts of what the model does not read of the query.
     pub left_out: LeftOut,
-    /// Whether they are the first to their query, and the last.
+    /// True if these are the first responses to their query; `is_last` is true for the last.
     pub is_first: bool,
     pub is_last: bool,
 }
 
 impl Continuations<'_> {
-    /// How many responses are drawn side by side in `device_memory`, and what that takes.
+    /// Returns how many responses are sampled side by side in `device_memory`, and the memory for them.
     ///
     /// # Errors
-    /// When not even one fits.
+    /// Fails when not even one response fits.
     pub fn rows_that_fit(&self, device_memory: DeviceMemory) -> Result<(usize, Memory)> {
         let longest_bytes = self.queries.iter().map(String::len).max().unwrap_or(0);
         let response = self.task.sampling.response_length;
@@ -62,12 +62,12 @@ impl Continuations<'_> {
         drawing.rows_that_fit(self.model.config(), 1, device_memory, hint)
     }
 
-    /// Draws all responses, `rows` side by side, and hands each part over before the next is drawn; `take`
-    /// says whether there are to be more.
+    /// Samples all responses, `rows` side by side, and hands each part over before the next is sampled, until `take`
+    /// returns false.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] between two parts, for a query that the model cannot read, when the device
-    /// fails, and those of `take`.
+    /// [`Error::Interrupted`] between two parts. Fails for a query that the model cannot read and when the device
+    /// fails, and with the errors of `take`.
     pub fn draw(&self, rows: usize, mut take: impl FnMut(Part<'_>) -> Result<bool>) -> Result<()> {
         let Self { queries, responses, .. } = *self;
         let total = (queries.len() as u64).saturating_mul(responses as u64);
@@ -93,8 +93,8 @@ impl Continuations<'_> {
         Ok(())
     }
 
-    /// Responses, and what of each query is left out. The same numbers whatever is drawn together: a response
-    /// has those of its place among all.
+    /// Samples the responses of one pass; also returns what is left out of each query. A response has the random
+    /// numbers of its place among all responses, whatever is sampled together.
     fn draw_pass(&self, pass: &Pass, queries: &[String]) -> Result<(Vec<Vec<u32>>, Vec<LeftOut>)> {
         let Self { model, task, .. } = *self;
         let mut cuts = vec![LeftOut::default(); queries.len()];

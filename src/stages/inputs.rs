@@ -1,5 +1,5 @@
-//! The files that stages read, by their path or by the name under which they were fetched, and how a run folder
-//! remembers them.
+//! Input files of the stages, by their path or by the name under which they were fetched, and their fingerprints in a
+//! run folder.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::reward::{TokenComparison, token_comparisons};
 use crate::run::Input;
 use crate::task::{Queries, Task};
 
-/// A file by its path, or label files by the name under which they were fetched.
+/// Returns the path of a file that is given by its path or, for label files, by the name under which it was fetched.
 ///
 /// # Errors
 /// [`Error::Input`] for the name of labels that were not fetched.
@@ -33,7 +33,7 @@ pub fn fetched_file(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Queries of a file or of a folder of books; with neither, the story openings for training.
+/// Reads the queries of a file or of a folder of books; without a path, returns the story openings for training.
 ///
 /// # Errors
 /// The errors of [`Queries::from_file`] and [`Queries::from_books`].
@@ -56,21 +56,28 @@ pub fn read_queries(
     }
 }
 
-/// The comparisons of a file, in any format that is known: `least` of them or more. Of tasks of Label Studio, the
-/// answers to `question`.
+/// A file of comparisons in any known format.
+#[derive(Debug, Clone, Copy)]
+pub struct ComparisonsFile<'a> {
+    pub path: &'a Path,
+    /// The question whose answers count, in tasks of Label Studio that ask several.
+    pub question: Option<&'a str>,
+}
+
+/// Reads the comparisons of a file, `least` of them or more.
 ///
 /// # Errors
-/// [`Error::Input`] where there are fewer, and as [`token_comparisons`].
+/// [`Error::Input`] if there are fewer, and the errors of [`token_comparisons`].
 pub fn read_comparisons(
-    (path, question): (&Path, Option<&str>),
+    file: ComparisonsFile<'_>,
     model: &LanguageModel,
     task: &Task,
     least: usize,
     left_out: &mut LeftOut,
 ) -> Result<Vec<TokenComparison>> {
-    let path = fetched_file(path)?;
+    let path = fetched_file(file.path)?;
     let entries = Entries::new(files::open_buffered(&path)?, &path);
-    let comparisons = token_comparisons(entries, question, model, task, left_out)?;
+    let comparisons = token_comparisons(entries, file.question, model, task, left_out)?;
     match comparisons.len() {
         enough if enough >= least => Ok(comparisons),
         count => {
@@ -86,15 +93,15 @@ pub fn read_comparisons(
     }
 }
 
-/// A file, or the texts of a folder, as a run folder remembers it.
+/// Returns the fingerprint of a file, or of the texts of a folder, for a run folder.
 ///
 /// # Errors
-/// When it cannot be read, or only once.
+/// Fails when the file cannot be read, or can be read only once.
 pub fn fingerprint_of_file(role: &str, path: &Path) -> Result<Input> {
     Ok(Input::new(role, path.display(), files::digest(&fetched_file(path)?, hugging_face::counted_in_0_1)?))
 }
 
-/// The same where there may be none.
+/// Returns the fingerprint of a file, or `None` if no path is given.
 ///
 /// # Errors
 /// The errors of [`fingerprint_of_file`].
@@ -102,7 +109,7 @@ pub fn fingerprint_if_given(role: &str, path: Option<&PathBuf>) -> Result<Option
     path.map(|path| fingerprint_of_file(role, path)).transpose()
 }
 
-/// The question of a file of comparisons that has several, as a run folder remembers it.
+/// Returns the fingerprint of the question that is chosen in a file of comparisons with several.
 pub fn fingerprint_of_question(question: Option<&str>) -> Option<Input> {
     question.map(|question| Input::named("question", question))
 }

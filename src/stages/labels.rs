@@ -1,4 +1,4 @@
-//! Figure 1, left, up to the labels.
+//! Labelling stage (Figure 1, left).
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use crate::labels::{Labelling, Questions, Ties};
 use crate::platform::{Mode, files};
 use crate::task::Task;
 
-/// Adds comparisons to the file until it holds as many as the settings ask for. They will know the model
-/// as `name`. The file, and the ties among the best of what was judged.
+/// Adds comparisons to the file until it holds as many as the settings ask for. The comparisons record the model as
+/// `name`. Returns the log, and the ties among the judgments.
 ///
 /// # Errors
-/// As [`Labelling::run`] and [`LabelLog::open`].
+/// The errors of [`Labelling::run`] and [`LabelLog::open`].
 pub fn label(
     session: &Session<'_>,
     name: &str,
@@ -26,19 +26,19 @@ pub fn label(
     Ok((log, ties))
 }
 
-/// The log at this path, in a folder that is made if need be.
+/// Opens the log at this path, and creates its folder if need be.
 ///
 /// # Errors
-/// As [`LabelLog::open`].
+/// The errors of [`LabelLog::open`].
 pub fn open_log(out: &Path) -> Result<LabelLog> {
     files::create_folder_of(out)?;
     LabelLog::open(out)
 }
 
-/// A run of the labels that the settings ask for.
+/// Creates a labelling run for the labels that the settings ask for.
 ///
 /// # Errors
-/// For a query the model cannot read, and when it does not fit into memory.
+/// Fails for a query that the model cannot read, and when the run does not fit into memory.
 pub fn labelling<'a>(
     session: &Session<'a>,
     name: &'a str,
@@ -47,7 +47,7 @@ pub fn labelling<'a>(
 ) -> Result<Labelling<'a>> {
     let Session { model, settings, interrupt, seed, device_memory, .. } = *session;
     let task = Task::new(&settings.task, model)?;
-    let questions = Questions::new((model, name), task, queries, settings.labels.responses_per_query, seed)?;
+    let questions = Questions::new(model, name, task, queries, settings.labels.responses_per_query, seed)?;
     let wanted = settings.labels.comparisons;
     let (at_once, memory) = Labelling::at_once_that_fits(&questions, wanted, device_memory)?;
     progress.say(&format!("memory: about {}; {at_once} questions at a time", memory.describe()));

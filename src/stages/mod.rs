@@ -1,7 +1,7 @@
-//! The stages of Figure 1, one after the other: what a command does that goes through several of them.
+//! Stages of Figure 1, which commands run one after the other.
 //!
-//! [`label`], [`train_reward`] and [`train_policy`] are one stage each, from the settings to what it leaves in its folder of
-//! a run. [`Rounds`] is the arrow between the two loops: labels and fits, while the policy trains.
+//! [`label`], [`train_reward`] and [`train_policy`] are one stage each, from the settings to the files in the folder of
+//! a run. [`Rounds`] connects the two loops: it labels and trains reward models while the policy trains.
 //! [`StyleExperiment`] is the paper's experiment, with everything it compares.
 
 mod continuations;
@@ -20,7 +20,8 @@ mod supervised;
 pub use continuations::{Continuations, Part};
 pub use export::{Exported, Format, export};
 pub use inputs::{
-    fetched_file, fingerprint_if_given, fingerprint_of_file, fingerprint_of_question, read_comparisons, read_queries,
+    ComparisonsFile, fetched_file, fingerprint_if_given, fingerprint_of_file, fingerprint_of_question,
+    read_comparisons, read_queries,
 };
 pub use labels::{label, labelling, open_log};
 pub use passes::settled;
@@ -36,14 +37,14 @@ use crate::device::DeviceMemory;
 use crate::lm::LanguageModel;
 use crate::platform::{Interrupt, Mode};
 
-/// What every stage works with.
+/// Model, settings and device that every stage works with.
 #[derive(Debug, Clone, Copy)]
 pub struct Session<'a> {
     /// The pretrained model.
     pub model: &'a LanguageModel,
     pub settings: &'a Config,
     pub seed: u64,
-    /// What the device can hold.
+    /// Memory of the device.
     pub device_memory: DeviceMemory,
     pub interrupt: &'a Interrupt,
     pub progress: Mode,

@@ -1,7 +1,7 @@
-//! Into which passes a stage cuts its batches, kept in its folder.
+//! Micro-batches of a stage, kept in its folder.
 //!
-//! Sums are rounded pass by pass. A stage that goes on while less or more memory is free must go on with the
-//! same passes to come out the same to the last bit.
+//! Sums are rounded micro-batch by micro-batch. A stage that resumes while less or more memory is free must keep its
+//! micro-batches, so that its results are the same to the last bit.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,18 +18,18 @@ const FILE: &str = "passes.json";
 struct Passes {
     #[serde(default)]
     version: FormatVersion,
-    /// Of the settings; with others, the passes are chosen anew.
+    /// Micro-batch size in the settings; if it changes, the micro-batches are chosen anew.
     wanted_micro_batch_size: usize,
     gradient_checkpointing: bool,
     micro_batch_size: usize,
     parts: usize,
 }
 
-/// The passes in which the stage of this folder was begun, or from here on those that `fit` now, where the
-/// settings want so many rows a pass.
+/// Returns the micro-batches with which the stage of this folder was begun. If there are none that fit with these
+/// settings, returns `fit`, which is kept from here on.
 ///
 /// # Errors
-/// When what was kept cannot be read, or the operating system refuses.
+/// Fails when the kept file cannot be read, and when the operating system refuses.
 pub fn settled(
     progress: Mode,
     directory: &RunDirectory,
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(settled(64, fit(16, 2)), fit(16, 2));
         // More memory is free now.
         assert_eq!(settled(64, fit(64, 4)), fit(16, 2));
-        // Less, which then holds.
+        // Less memory is free: the smaller size holds from here on.
         assert_eq!(settled(64, fit(8, 2)), fit(8, 2));
         assert_eq!(settled(64, fit(16, 2)), fit(8, 2));
         // Other settings.

@@ -1,4 +1,4 @@
-//! Figure 1, right.
+//! Policy training stage (Figure 1, right).
 
 use super::Session;
 use super::passes::settled;
@@ -8,10 +8,10 @@ use crate::run::RunDirectory;
 use crate::task::Scorer;
 use crate::task::Task;
 
-/// Tunes the pretrained model towards higher scores for so many updates, those before counted.
+/// Tunes the pretrained model towards higher scores until `stop_at` updates are done, those of earlier calls included.
 ///
 /// # Errors
-/// As [`PolicyTraining::run`]; why a run stopped itself is noted in its folder.
+/// The errors of [`PolicyTraining::run`]; the folder records why a run stopped itself.
 pub fn train_policy(
     session: &Session<'_>,
     scorer: &dyn Scorer,
@@ -32,7 +32,7 @@ pub fn train_policy(
         rollouts: Rollouts { reference: model, scorer, task, rows_at_once: backward.micro_batch_size },
         queries,
         seed,
-        journal: directory.journal()?,
+        run_logs: directory.run_logs()?,
         interrupt: interrupt.clone(),
         progress,
     };

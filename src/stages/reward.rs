@@ -1,49 +1,50 @@
-//! Figure 1, left, from the labels on.
+//! Reward training stage (Figure 1, left).
 
 use super::Session;
 use super::passes::settled;
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
+use crate::reward::draw_normalization_samples;
 use crate::reward::{
     FittedReward, HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, backward_that_fits, split,
 };
 use crate::run::{OutputFolder, RunDirectory};
 use crate::task::Task;
 
-/// One to train on, and one to measure on.
+/// Smallest number of comparisons: one to train on, and one to measure on.
 const FEWEST: usize = 2;
 
-/// What a fit came to.
+/// Result of reward training.
 #[derive(Debug)]
 pub struct RewardFit {
     pub fitted: FittedReward,
     /// Accuracy of guessing.
     pub chance: f64,
-    /// Comparisons that train.
+    /// Number of comparisons in the training set.
     pub comparisons: usize,
     pub held_out_comparisons: usize,
-    /// Comparisons that do neither, and what was cut of them.
+    /// Counts of comparisons in neither set, and of truncated ones.
     pub left_out: LeftOut,
 }
 
 impl RewardFit {
-    /// On comparisons of queries that it was not fitted to; `None` where there are none.
+    /// Returns the accuracy on the held-out set; `None` if no comparison is held out.
     pub fn held_out(&self) -> Option<HeldOutAccuracy> {
         let accuracy = self.fitted.held_out?.accuracy;
         Some(HeldOutAccuracy { accuracy, comparisons: self.held_out_comparisons, chance: self.chance })
     }
 
-    /// That accuracy in words.
+    /// Describes the held-out accuracy in words.
     pub fn describe_accuracy(&self) -> String {
         self.held_out().map_or_else(|| "not measured: no query was held out".into(), |held_out| held_out.to_string())
     }
 }
 
-/// Fits a reward model from the pretrained one, and writes it to `out`. What was left out of the comparisons
-/// before is said together with what is left out here.
+/// Trains a reward model from the pretrained one, and writes it to `out`. What was left out of the comparisons before
+/// is reported together with what is left out here.
 ///
 /// # Errors
-/// [`crate::Error::Interrupted`] with the checkpoint to go on from, or what went wrong.
+/// [`crate::Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.
 pub fn train_reward(
     session: &Session<'_>,
     comparisons: Vec<TokenComparison>,
@@ -61,10 +62,12 @@ pub fn train_reward(
     let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, device_memory)?;
     let backward = settled(progress, directory, settings.reward.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
-    // Its folder tells that the fit has begun.
-    let journal = directory.journal()?;
-    let sides = split(comparisons, settings, seed, &mut left_out);
-    let data = RewardData::new(model, &task, sides, queries, settings, seed, (interrupt, progress))?;
+    // From here on, the folder shows that training has begun.
+    let run_logs = directory.run_logs()?;
+    let (train, held_out) = split(comparisons, settings, seed, &mut left_out);
+    let samples = settings.reward.normalize_samples;
+    let normalization = draw_normalization_samples(model, queries, samples, &task, seed, interrupt, progress)?;
+    let data = RewardData { train, held_out, normalization };
     left_out.count(Reason::NoFullBatch, data.without_batch(settings.reward.batch_size));
     left_out.say("comparisons");
     let training = RewardTraining {
@@ -73,7 +76,7 @@ pub fn train_reward(
         pretrained: model,
         data: &data,
         seed,
-        journal,
+        run_logs,
         interrupt: interrupt.clone(),
         progress,
     };
@@ -88,7 +91,7 @@ pub fn train_reward(
     })
 }
 
-/// What there is too little of, and why.
+/// Adds the reasons to a statement of what there is too little of.
 pub fn with_reasons(what: String, left_out: &LeftOut) -> String {
     if left_out.is_empty() { what } else { format!("{what} ({left_out})") }
 }

@@ -1,5 +1,5 @@
-//! The arrow between the two loops: in each round people or a classifier label what the policy writes
-//! then, the reward model is fitted anew from the pretrained model to all labels, and the policy trains on.
+//! Rounds of labels and updates: in each, people or a classifier label responses of the current policy, a reward model
+//! is trained from the pretrained model on all labels, and the policy trains on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,27 +20,28 @@ use crate::lm::network::lora;
 use crate::platform::files;
 use crate::policy::{Policy, TunedPolicy, Written, latest_policy};
 use crate::reward::encode_comparisons;
+use crate::run::Stage;
 use crate::run::checkpoints::latest;
 use crate::run::{OutputFolder, RunDirectory};
 use crate::task::{Queries, Task};
 
-/// What the folder of a fit is called, up to the number of updates before it.
+/// Name of a reward model's folder, up to the number of updates before it.
 const STAGE_OF_FIT: &str = "reward-at-";
 
-/// Who chooses in every round.
+/// Source of the labels in every round.
 pub enum LabelSource<'a> {
-    /// At once.
+    /// Labeler that answers at once.
     Labeler(&'a mut dyn Labeler),
-    /// In their own time.
+    /// People who answer in their own time.
     People {
         queue: Arc<SharedQueue>,
-        /// After so long, a round goes on with the labels that there are.
+        /// Time after which a round continues with the labels that there are.
         label_timeout: Option<Duration>,
     },
 }
 
 impl LabelSource<'_> {
-    /// The first lines of the log, which the queue of people has open.
+    /// Reads the first lines of the log, which the queue of people has open.
     fn records(&self, path: &Path, lines: usize) -> Result<Vec<Record>> {
         match self {
             Self::Labeler(_) => open_log(path)?.records(lines),
@@ -56,31 +57,31 @@ impl LabelSource<'_> {
     }
 }
 
-/// What a round came to.
+/// Result of a round.
 #[derive(Debug, Serialize)]
 pub struct RoundOutcome {
     pub round: usize,
     pub comparisons: usize,
     pub held_out_accuracy: Option<f64>,
-    /// The 95% interval around it.
+    /// Lower end of the 95% interval around `held_out_accuracy`.
     pub held_out_accuracy_low: Option<f64>,
     pub held_out_accuracy_high: Option<f64>,
     pub held_out_comparisons: usize,
     /// Accuracy of guessing.
     pub chance: f64,
     pub left_out: LeftOut,
-    /// Ties among a classifier's judgments that were made now.
+    /// Ties among the judgments that a classifier made in this call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_ties: Option<Ties>,
     pub updates: usize,
     #[serde(flatten)]
     pub written: Written,
-    /// Where it lies.
+    /// Path of the reward model.
     #[serde(serialize_with = "files::serialize_path")]
     pub reward_model: PathBuf,
 }
 
-/// Both loops together, in the folder of a run.
+/// Run of both loops of Figure 1, in its folder.
 pub struct Rounds<'a> {
     pub session: Session<'a>,
     pub queries: &'a [String],
@@ -88,15 +89,15 @@ pub struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// All rounds that are not done; the policy, and what each of them came to. Where a labeler stopped the
-    /// run, that is noted in its folder.
+    /// Runs all rounds that are not done; returns the policy, and the outcome of each round. The folder records it if a
+    /// labeler stopped the run.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with what there is to go on from, [`Error::Failed`] with the limit that was
-    /// passed, or what else went wrong.
+    /// [`Error::Interrupted`] with the folder to resume from, [`Error::Failed`] with the limit that was exceeded, or
+    /// any other error that stops the run.
     pub fn run(&self, label_source: &mut LabelSource<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
         let outcome = self.run_those_left(label_source);
-        // A stop during the final step still counts: the page has said so.
+        // A stop during the final step still counts, because the page has confirmed it.
         let outcome = outcome.and_then(|done| self.session.interrupt.check().map(|()| done));
         let outcome = outcome.map_err(|error| error.going_on_from(Some(self.directory.path().to_path_buf())));
         if let (Some(name), Err(Error::Interrupted { .. })) = (label_source.stopped_by(), &outcome) {
@@ -111,10 +112,10 @@ impl Rounds<'_> {
         let Config { train, labels, policy, .. } = self.session.settings;
         lora::check_rank(policy.lora.rank, self.session.model.config())?;
         let rounds = rounds(train, labels.comparisons, policy.updates)?;
-        let stage = self.directory.stage("policy")?;
+        let stage = self.directory.stage(Stage::Policy.folder())?;
         let mut done = latest(&stage.checkpoints())?.checkpoint.map_or(0, |checkpoint| checkpoint.step() as usize);
         let count = rounds.len();
-        // The last round is looked at again where all are done: it gives the policy.
+        // If all rounds are done, the last one is opened again, because it returns the policy.
         let open = |(number, round): &(usize, Round)| round.updates > done || number + 1 == count;
         let open: Vec<(usize, Round)> = rounds.into_iter().enumerate().filter(open).collect();
         let mut outcomes = Vec::new();
@@ -142,15 +143,15 @@ impl Rounds<'_> {
         Ok((policy, outcomes))
     }
 
-    /// Of a run that was begun with rounds that lay elsewhere, the one that goes on does so with the newest
-    /// reward model in it.
+    /// Returns the round, beginning at its newest reward model: a run that was begun with another schedule has its
+    /// reward models at other updates.
     fn with_fit_that_is_there(&self, round: Round, done: usize) -> Result<Round> {
         let mut fits = fits_of(self.directory.path())?.into_iter().map(|(update, _)| update);
         let newest = fits.rfind(|update| (round.first_update..round.updates).contains(update) && *update <= done);
         Ok(Round { first_update: newest.unwrap_or(round.first_update), ..round })
     }
 
-    /// One round, before which `done` updates are done.
+    /// Runs one round, before which `done` updates are done.
     fn run_round(
         &self,
         number: usize,
@@ -166,7 +167,7 @@ impl Rounds<'_> {
         let mut left_out = LeftOut::default();
         let comparisons = encode_comparisons(&texts, model, &task, &mut left_out)?;
         drop(texts);
-        // What is cut of them is counted where they are read.
+        // Truncated queries are counted where they are read.
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut LeftOut::default())?;
         let reward_model = stage.path().join("model");
         let out = OutputFolder::of_stage(&stage)?;
@@ -179,7 +180,7 @@ impl Rounds<'_> {
             stage.forget_work()?;
             return Err(stop);
         }
-        let stage = self.directory.stage("policy")?;
+        let stage = self.directory.stage(Stage::Policy.folder())?;
         let TunedPolicy { policy, written } =
             train_policy(&self.session, &fitted.model, &tokens, round.updates, &stage)?;
         let interval = held_out.map(|held_out| held_out.interval());
@@ -200,7 +201,7 @@ impl Rounds<'_> {
         Ok((policy, outcome))
     }
 
-    /// The labels that a round's reward model is fitted to, and the ties of a classifier that made them now.
+    /// Returns the labels on which a round's reward model is trained, and the ties of a classifier that made them now.
     fn comparisons(
         &self,
         stage: &RunDirectory,
@@ -234,7 +235,7 @@ impl Rounds<'_> {
         Ok((settled, ties))
     }
 
-    /// Has the labels of a round made that are missing; how many lines the log has then, and a classifier's ties.
+    /// Has the missing labels of a round made; returns the number of lines in the log, and a classifier's ties.
     fn label(
         &self,
         round: Round,
@@ -243,14 +244,14 @@ impl Rounds<'_> {
         done: usize,
     ) -> Result<(usize, Option<Ties>)> {
         let Session { model, settings, seed, interrupt, device_memory, progress } = self.session;
-        let checkpoints = self.directory.stage("policy")?.journal()?.checkpoints;
+        let checkpoints = self.directory.stage(Stage::Policy.folder())?.run_logs()?.checkpoints;
         let policy = latest_policy(&settings.policy, model, seed, &checkpoints)?;
         let name = if policy.is_some() { format!("update-{done}") } else { "pretrained".into() };
         let sampler = policy.map_or_else(|| model.clone(), |policy| model.with_transformer(policy.transformer));
         let task = Task::new(&settings.task, &sampler)?;
         let count = settings.labels.responses_per_query;
         let labelling = |label_timeout| -> Result<Labelling<'_>> {
-            let questions = Questions::new((&sampler, &name), task.clone(), self.queries, count, seed)?;
+            let questions = Questions::new(&sampler, &name, task.clone(), self.queries, count, seed)?;
             let (at_once, memory) = Labelling::at_once_that_fits(&questions, round.labels, device_memory)?;
             progress.say(&format!("memory: about {}; {at_once} questions at a time", memory.describe()));
             let (wanted, interrupt) = (round.labels, interrupt.clone());
@@ -275,12 +276,12 @@ impl Rounds<'_> {
     }
 }
 
-/// The folder of the reward model that is fitted before this update.
+/// Returns the folder name of the reward model that is trained before this update.
 fn stage_of_fit(first_update: usize) -> String {
     format!("{STAGE_OF_FIT}{first_update:06}")
 }
 
-/// Before which updates a run in rounds fitted its reward models, and where; the last comes last.
+/// Lists the reward models of a run in rounds, oldest first: the number of updates before each, and its folder.
 ///
 /// # Errors
 /// [`Error::File`] when the folder of the run cannot be read.

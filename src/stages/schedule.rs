@@ -1,26 +1,26 @@
-//! The arrow between the two loops: when labels come in, and when the reward model is fitted to them
-//! anew (paper, section 2.2, "online data collection").
+//! Schedule of the rounds: when labels come in, and when a new reward model is trained on them (paper, section 2.2,
+//! "online data collection").
 
 use crate::config::{LabelSchedule, Train};
 use crate::error::{Error, Result};
 
-/// Labels, a fit of the reward model from the pretrained weights, then updates of the policy.
+/// Round: labels, a reward model trained from the pretrained weights, then updates of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Round {
-    /// Labels there are before the fit, those of earlier rounds included.
+    /// Number of labels before the reward model is trained, those of earlier rounds included.
     pub labels: usize,
-    /// Updates there are when the round begins, and when it ends.
+    /// Number of updates when the round begins; `updates` is the number when it ends.
     pub first_update: usize,
     pub updates: usize,
 }
 
-/// The rounds of a run of so many labels and updates in all.
+/// Returns the rounds of a run with `labels` labels and `updates` updates in all.
 ///
-/// The fits are evenly spaced over the updates. With [`LabelSchedule::Falling`], after a share `x` of the
-/// updates there are `l₀ + (l − l₀)(1 − (1 − x)²)` labels, of `l` in all and `l₀` at the start.
+/// Reward models are trained at even distances over the updates. With [`LabelSchedule::Falling`], after a share `x` of
+/// the updates there are `l₀ + (l − l₀)(1 − (1 − x)²)` labels, of `l` in all and `l₀` at the start.
 ///
 /// # Errors
-/// [`Error::Usage`] for a round without an update, and for a first one with fewer than two labels.
+/// [`Error::Usage`] for a round without an update, and for a first round with fewer than two labels.
 pub fn rounds(train: &Train, labels: usize, updates: usize) -> Result<Vec<Round>> {
     let count = train.rounds;
     if count > updates {

@@ -1,4 +1,5 @@
-//! Which labels a fit of a run in rounds learns from: noted when it begins, so that it goes on with the same.
+//! Labels of a reward model in a run in rounds, noted when its training begins, so that the training resumes with the
+//! same labels.
 
 use std::path::Path;
 
@@ -9,15 +10,15 @@ use crate::format_version;
 use crate::format_version::FormatVersion;
 use crate::platform::files;
 
-/// Holds how many lines of the log a fit reads.
+/// File with the number of lines of the log that a reward model is trained on.
 const LINES_OF_LABELS: &str = "lines-of-labels.json";
 
-/// The same as preftune 0.1.0 wrote it: a number.
+/// File of preftune 0.1.0 with the same number as text.
 const LINES_OF_LABELS_OF_0_1: &str = "lines-of-labels.txt";
 
 const DELETE: &str = "delete it, so that the labels that there are now count";
 
-/// What [`LINES_OF_LABELS`] holds.
+/// Contents of [`LINES_OF_LABELS`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct LinesOfLabels {
     #[serde(default)]
@@ -26,20 +27,20 @@ pub(super) struct LinesOfLabels {
 }
 
 impl LinesOfLabels {
-    /// Notes how many lines there are.
+    /// Writes the number of lines.
     ///
     /// # Errors
-    /// When the operating system refuses.
+    /// Fails when the operating system refuses.
     pub(super) fn write(lines: usize, fit: &Path) -> Result<()> {
         let json = serde_json::to_vec(&Self { version: FormatVersion, lines })
             .map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
         files::write_atomically(&fit.join(LINES_OF_LABELS), &json)
     }
 
-    /// How many lines the fit in this folder reads.
+    /// Reads the number of lines for the reward model in this folder.
     ///
     /// # Errors
-    /// [`Error::Input`] when it cannot be told.
+    /// [`Error::Input`] when the file does not hold the number.
     pub(super) fn read(fit: &Path) -> Result<usize> {
         let path = fit.join(LINES_OF_LABELS);
         if !files::exists(&path)? {
@@ -51,11 +52,11 @@ impl LinesOfLabels {
     }
 }
 
-/// Whether the fit in this folder has begun, so that its labels are what they are, even if somebody takes one
-/// back.
+/// Checks whether the training in this folder has begun, so that its labels stay what they are, even if somebody takes
+/// one back.
 ///
 /// # Errors
-/// When the operating system does not say.
+/// Fails when the operating system refuses to tell.
 pub(super) fn are_labels_settled(fit: &Path) -> Result<bool> {
     let is_noted = files::exists(&fit.join(LINES_OF_LABELS))? || files::exists(&fit.join(LINES_OF_LABELS_OF_0_1))?;
     Ok(is_noted && files::exists(&fit.join("checkpoints"))?)

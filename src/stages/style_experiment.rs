@@ -1,11 +1,12 @@
-//! The paper's stylistic experiment: the pretrained model is labelled and tuned, on all of the labels or on
-//! the first of them, and compared.
+//! Stylistic experiment of the paper: the pretrained model is labelled, tuned on all of the labels or on the first of
+//! them, and compared.
 
 use super::{RewardFit, Session, fine_tune, label, train_policy, train_reward};
 use crate::data::LeftOut;
 use crate::data::entries::Entries;
 use crate::data::queries::Openings;
 use crate::error::{Error, Result};
+use crate::eval::TournamentSize;
 use crate::eval::{Contestant, Tournament, TournamentResult, matches, queries_that_fit};
 use crate::labels::Labeler;
 use crate::labels::Ties;
@@ -14,14 +15,15 @@ use crate::lm::{LanguageModel, Precision, ROWS_AT_ONCE, STORYTELLER};
 use crate::platform::files;
 use crate::policy::Rollouts;
 use crate::reward::{TokenComparison, token_comparisons};
+use crate::run::Stage;
 use crate::run::{OutputFolder, RunDirectory};
 use crate::task::{Queries, Task};
 
-/// The parts of the labels that make "fewer" in [`StyleExperiment::table`]: the first quarter, and the first
-/// sixteenth.
+/// Divisors of the number of labels for the models on fewer labels in [`StyleExperiment::table`]: the first quarter,
+/// and the first sixteenth.
 const PARTS: [usize; 2] = [4, 16];
 
-/// As many as a labeler chooses from.
+/// Number of responses of which the best is taken, as many as a labeler chooses from.
 const BEST_OF: usize = 4;
 
 /// The experiment, in the folder of a run.
@@ -34,17 +36,17 @@ pub struct StyleExperiment<'a> {
 /// The labels of the experiment.
 #[derive(Debug)]
 pub struct Labels {
-    /// In the order in which they were made.
+    /// Comparisons in the order in which they were made.
     pub comparisons: Vec<TokenComparison>,
     pub left_out: LeftOut,
-    /// Of the judgments that were made now.
+    /// Ties among the judgments that were made now.
     pub ties: Ties,
 }
 
-/// What the pretrained model became by some of the labels.
+/// Model tuned on some of the labels, with its reward model.
 #[derive(Debug)]
 pub struct Tuned {
-    /// Labels, those held out included.
+    /// Number of labels, those held out included.
     pub labels: usize,
     pub fit: RewardFit,
     pub model: LanguageModel,
@@ -53,7 +55,7 @@ pub struct Tuned {
 /// The paper's first table.
 #[derive(Debug)]
 pub struct Table {
-    /// On all labels, then on fewer and fewer.
+    /// Models tuned on all labels, then on fewer and fewer.
     pub tuned: Vec<Tuned>,
     /// Ties among the labels that were made now.
     pub label_ties: Ties,
@@ -61,10 +63,10 @@ pub struct Table {
 }
 
 impl StyleExperiment<'_> {
-    /// As many labels as the settings ask for.
+    /// Makes as many labels as the settings ask for.
     ///
     /// # Errors
-    /// As [`label`].
+    /// The errors of [`label`].
     pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Labels> {
         let Session { model, settings, .. } = self.session;
         lora::check_rank(settings.policy.lora.rank, model.config())?;
@@ -77,15 +79,15 @@ impl StyleExperiment<'_> {
         Ok(Labels { comparisons, left_out, ties })
     }
 
-    /// A reward model from these labels, and the model tuned towards it; `suffix` is at the end of the
-    /// names of the folders of both.
+    /// Trains a reward model on these labels and tunes the model towards it; the folder names of both end with
+    /// `suffix`.
     ///
     /// # Errors
-    /// As [`train_reward`] and [`train_policy`].
+    /// The errors of [`train_reward`] and [`train_policy`].
     pub fn tune_on(&self, labels: &[TokenComparison], left_out: LeftOut, suffix: &str) -> Result<Tuned> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
-        // The comparisons are of the same queries, and count what is cut of them.
+        // Truncated queries are already counted with the comparisons, which are about the same queries.
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut LeftOut::default())?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
@@ -98,23 +100,23 @@ impl StyleExperiment<'_> {
         Ok(Tuned { labels: labels.len(), fit, model: model.with_transformer(policy.transformer) })
     }
 
-    /// The model trained on the chosen responses of these labels.
+    /// Trains the model on the chosen responses of these labels.
     ///
     /// # Errors
-    /// As [`fine_tune`].
+    /// The errors of [`fine_tune`].
     pub fn supervised_on(&self, labels: &[TokenComparison]) -> Result<LanguageModel> {
-        let stage = self.directory.stage("sft")?;
+        let stage = self.directory.stage(Stage::Supervised.folder())?;
         let out = OutputFolder::of_stage(&stage)?;
         let model = fine_tune(&self.session, labels.to_vec(), LeftOut::default(), &stage)?.trained.model;
         out.write(&model.to_files(Precision::F32)?, &stage)?;
         Ok(model)
     }
 
-    /// The model tuned on all labels against the pretrained one, supervised training on the same labels, the
-    /// best of several by the reward model, and models tuned on fewer labels.
+    /// Compares the model tuned on all labels with the pretrained one, with supervised training on the same labels,
+    /// with the best of several by the reward model, and with models tuned on fewer labels.
     ///
     /// # Errors
-    /// [`Error::Usage`] for too few labels to take a part of, and as the stages.
+    /// [`Error::Usage`] for too few labels to take a part of, and the errors of the stages.
     pub fn table(&self, labeler: &mut dyn Labeler) -> Result<Table> {
         let least = 2 * PARTS.into_iter().max().unwrap_or(1);
         let wanted = self.session.settings.labels.comparisons;
@@ -144,11 +146,11 @@ impl StyleExperiment<'_> {
         Ok(Table { tuned, label_ties: ties, judged })
     }
 
-    /// The first of the contestants against each of the others, on openings that training never used,
-    /// scored by the reward model of `tuned`.
+    /// Judges the first contestant against each of the others on openings that training never used, scored by the
+    /// reward model of `tuned`.
     ///
     /// # Errors
-    /// As [`Tournament::run`].
+    /// The errors of [`Tournament::run`].
     pub fn judge(
         &self,
         tuned: &Tuned,
@@ -159,9 +161,13 @@ impl StyleExperiment<'_> {
         let task = Task::new(&settings.task, model)?;
         let queries = &self.queries.held_out;
         let matches = matches(contestants.len(), false);
-        let models = (1 + contestants.len(), contestants.iter().map(|one| one.best_of).max().unwrap_or(1));
-        let pairs = (matches.len(), settings.eval.pairs);
-        let (queries_at_once, _) = queries_that_fit(model, &task, queries, models, pairs, device_memory)?;
+        let size = TournamentSize {
+            models: 1 + contestants.len(),
+            best_of: contestants.iter().map(|one| one.best_of).max().unwrap_or(1),
+            matches: matches.len(),
+            pairs: settings.eval.pairs,
+        };
+        let (queries_at_once, _) = queries_that_fit(model, &task, queries, size, device_memory)?;
         let rollouts = Rollouts {
             reference: model,
             scorer: &tuned.fit.fitted.model,

@@ -1,4 +1,4 @@
-//! Beside Figure 1: the model is trained on the responses that were chosen, in the place of a reward.
+//! Supervised fine-tuning, beside Figure 1: the model is trained on the chosen responses, in the place of a reward.
 
 use super::Session;
 use super::passes::settled;
@@ -12,23 +12,23 @@ use crate::task::Task;
 use crate::training::Backward;
 use crate::training::memory::{BatchShape, TrainingMemory};
 
-/// What supervised fine-tuning came to.
+/// Result of supervised fine-tuning.
 #[derive(Debug)]
 pub struct Supervised {
     pub trained: Trained,
-    /// How the pretrained model predicts what was held out, if anything was.
+    /// Prediction of the held-out set by the pretrained model, if there is one.
     pub before: Option<HeldOut>,
-    /// Chosen responses that were trained on.
+    /// Number of chosen responses in the training set.
     pub examples: usize,
-    /// Comparisons that gave no example.
+    /// Counts of comparisons that gave no example.
     pub left_out: LeftOut,
 }
 
-/// Trains the pretrained model on the chosen responses; those that would measure the reward model measure
-/// it, too. What was left out of the comparisons before is said together with what is left out here.
+/// Trains the pretrained model on the chosen responses; the held-out set is the one that measures the reward model.
+/// What was left out of the comparisons before is reported together with what is left out here.
 ///
 /// # Errors
-/// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
+/// [`Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.
 pub fn fine_tune(
     session: &Session<'_>,
     comparisons: Vec<TokenComparison>,
@@ -81,7 +81,7 @@ pub fn fine_tune(
         shown,
         sampling: task.sampling,
         seed,
-        journal: directory.journal()?,
+        run_logs: directory.run_logs()?,
         interrupt: interrupt.clone(),
         progress,
     };

@@ -1,4 +1,4 @@
-//! The responses that were chosen, as examples: the supervised counterpart of learning from a reward.
+//! Chosen responses as examples: the supervised counterpart of learning from a reward.
 
 use super::examples::{Example, Examples};
 use super::held_out::HeldOutExamples;
@@ -11,14 +11,14 @@ use crate::random::{Stream, generator, shuffled};
 use crate::reward::TokenComparison;
 use crate::task::Task;
 
-/// Of each comparison, the response that was chosen, after what the policy reads.
+/// Examples of supervised fine-tuning: the chosen response of each comparison, after the context that the policy reads.
 #[derive(Debug, Clone)]
 pub struct Chosen {
     examples: Vec<Example>,
     passes: usize,
 }
 
-/// Tokens.
+/// Lengths in tokens of the longest context and the longest continuation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Longest {
     pub context: usize,
@@ -26,7 +26,7 @@ pub struct Longest {
 }
 
 impl Longest {
-    /// The longest of either.
+    /// Returns the larger length of both contexts and of both continuations.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         let (context, continuation) = (self.context.max(other.context), self.continuation.max(other.continuation));
@@ -35,7 +35,7 @@ impl Longest {
 }
 
 impl Chosen {
-    /// For one pass. Responses without tokens teach nothing; they are left out, and counted.
+    /// Creates the examples of one pass. Responses without tokens teach nothing; they are left out and counted.
     pub fn of(comparisons: &[TokenComparison], task: &Task, left_out: &mut LeftOut) -> Self {
         let example = |one: &TokenComparison| {
             let continuation = one.responses.get(one.best).filter(|response| !response.is_empty())?.clone();
@@ -46,42 +46,42 @@ impl Chosen {
         Self { examples, passes: 1 }
     }
 
-    /// For so many passes, each in an order of its own.
+    /// Sets the number of passes, each of which has an order of its own.
     #[must_use]
     pub fn repeated(self, passes: usize) -> Self {
         Self { passes, ..self }
     }
 
-    /// Different ones.
+    /// Returns the number of different examples.
     pub fn len(&self) -> usize {
         self.examples.len()
     }
 
-    /// In all passes.
+    /// Returns the number of examples in all passes.
     pub fn in_all(&self) -> usize {
         self.passes * self.examples.len()
     }
 
-    /// Whether there are none.
+    /// Checks whether there are no examples.
     pub fn is_empty(&self) -> bool {
         self.examples.is_empty()
     }
 
-    /// What the first of them continues.
+    /// Returns the context of the first example.
     pub fn first_context(&self) -> Option<&Vec<u32>> {
         self.examples.first().map(|example| &example.context)
     }
 
-    /// The longest context, and the longest response.
+    /// Returns the lengths of the longest context and the longest response.
     pub fn longest(&self) -> Longest {
         let length = |one: &Example| Longest { context: one.context.len(), continuation: one.continuation.len() };
         self.examples.iter().map(length).fold(Longest::default(), Longest::max)
     }
 
-    /// To measure on.
+    /// Returns the examples as a held-out set.
     ///
     /// # Errors
-    /// When the tokenizer fails.
+    /// Fails when the tokenizer fails.
     pub fn held_out(self, model: &LanguageModel) -> Result<HeldOutExamples> {
         let texts = self.examples.iter().map(|example| model.tokenizer.decode(&example.continuation));
         let bytes = texts.map(|text| text.map(|text| text.len())).sum::<Result<usize>>()?;
@@ -90,7 +90,7 @@ impl Chosen {
 }
 
 impl Examples for Chosen {
-    /// At the end of the last pass fewer.
+    /// Returns the examples of a step, fewer than `size` at the end of the last pass.
     fn of_step(&self, seed: u64, step: usize, size: usize) -> Vec<Example> {
         let count = self.examples.len();
         let end = ((step + 1) * size).min(self.passes * count);
@@ -108,7 +108,7 @@ impl Examples for Chosen {
 }
 
 impl Sft {
-    /// How it is trained on these.
+    /// Returns the schedule of supervised fine-tuning on these responses.
     pub fn schedule(&self, chosen: &Chosen) -> Schedule {
         Schedule {
             steps: chosen.in_all().div_ceil(self.batch_size),

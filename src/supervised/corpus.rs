@@ -7,7 +7,7 @@ use crate::lm::{END_OF_TEXT, Tokenizer};
 use crate::platform::{Mode, Progress};
 use crate::random::{Stream, below, generator, shuffled};
 
-/// Cleaned text, split into what is trained on and what is held out.
+/// Cleaned texts, split into a training set and a held-out set.
 #[derive(Debug, Clone)]
 pub struct Texts {
     pub train: Vec<String>,
@@ -39,10 +39,10 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Tokenizes `texts`; windows will be `context` tokens long.
+    /// Tokenizes `texts` for windows of `context` tokens.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the text is shorter than one window.
+    /// [`Error::Usage`] when the text is shorter than two windows.
     pub fn new(texts: &[String], tokenizer: &Tokenizer, context: usize, progress: Mode) -> Result<Self> {
         let mut tokens = Vec::new();
         let mut progress = Progress::new("tokenizing", texts.len() as u64, "texts", progress);
@@ -61,23 +61,23 @@ impl Corpus {
         Ok(Self { tokens, context })
     }
 
-    /// Tokens to train on.
+    /// Returns the number of tokens to train on.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there is nothing to train on.
+    /// Checks whether there is nothing to train on.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// Windows in one pass over the text.
+    /// Returns the number of windows in one pass over the text.
     pub fn windows(&self) -> usize {
         // One window less than fits, so that each pass can begin at another offset.
         (self.tokens.len() - 1) / self.context - 1
     }
 
-    /// Where the windows of one step start: in an order and from an offset that each pass draws anew.
+    /// Returns the starts of the windows of one step; each pass draws a new order and a new offset.
     pub fn starts(&self, seed: u64, step: usize, size: usize) -> Vec<usize> {
         let windows = self.windows();
         let mut starts = Vec::with_capacity(size);
@@ -96,7 +96,7 @@ impl Corpus {
 }
 
 impl Examples for Corpus {
-    /// Windows, of which all tokens but the first are predicted.
+    /// Returns the windows of a step, of which all tokens but the first are predicted.
     fn of_step(&self, seed: u64, step: usize, size: usize) -> Vec<Example> {
         let window = |start: usize| {
             let tokens = |from: usize, to: usize| self.tokens.get(from..to).unwrap_or_default().to_vec();

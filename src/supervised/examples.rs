@@ -1,21 +1,22 @@
-//! What next-token training reads: tokens, and those after them that are to be predicted.
+//! Examples of next-token training: tokens that are read, and the tokens after them that are predicted.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::Result;
 use crate::lm::{Input, ModelConfig, TokenBatch};
 
-/// Tokens that are read, and what follows them: of the latter, each is to be predicted.
+/// Tokens that are read, and the tokens after them, each of which is predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// At least one token.
+    /// Context of at least one token.
     pub context: Vec<u32>,
     pub continuation: Vec<u32>,
 }
 
-/// Where the examples of a training come from.
+/// Source of the examples of a training run.
 pub trait Examples: Sync {
-    /// The examples of a step, from 0 on, `size` or fewer: each pass over all of them has an order of its own.
+    /// Returns the examples of a step, counted from 0: `size` or fewer. Each pass over all examples has an order of its
+    /// own.
     fn of_step(&self, seed: u64, step: usize, size: usize) -> Vec<Example>;
 }
 
@@ -23,16 +24,17 @@ pub trait Examples: Sync {
 #[derive(Debug)]
 pub struct ExampleBatch {
     batch: TokenBatch,
-    /// Of each row, where its continuation begins.
+    /// Start of the continuation in each row.
     begins: Vec<usize>,
     targets: Vec<i64>,
 }
 
 impl ExampleBatch {
-    /// The last token of each is only predicted, so that a row is one token shorter than its example.
+    /// Creates a batch. The last token of each example is only predicted, so that a row is one token shorter than its
+    /// example.
     ///
     /// # Errors
-    /// As [`TokenBatch::new`].
+    /// The errors of [`TokenBatch::new`].
     pub fn new(examples: &[Example], config: &ModelConfig) -> Result<Self> {
         let row = |example: &Example| {
             let mut row = [example.context.as_slice(), &example.continuation].concat();
@@ -48,18 +50,18 @@ impl ExampleBatch {
         })
     }
 
-    /// Tokens to predict.
+    /// Returns the number of tokens to predict.
     pub fn predicted(&self) -> usize {
         self.targets.len()
     }
 
-    /// What the network reads; the output is wanted from which each continuation's token is predicted.
+    /// Returns the network's input, with the outputs from which the continuations' tokens are predicted.
     pub fn input(&self, device: &Device) -> Input {
         let begin = |row: usize| self.begins.get(row).map_or(0, |begin| begin - 1);
         self.batch.input_of_rows(device, |row, length| begin(row)..length)
     }
 
-    /// The continuations' tokens, row after row: `[predicted, 1]`.
+    /// Returns the continuations' tokens, row after row: `[predicted, 1]`.
     pub fn targets(&self, device: &Device) -> Tensor<2, Int> {
         Tensor::from_data(TensorData::new(self.targets.clone(), [self.targets.len(), 1]), device)
     }

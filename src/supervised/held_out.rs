@@ -1,4 +1,4 @@
-//! How well a model predicts what it was not trained on.
+//! Prediction of the held-out set.
 
 use crate::device::read_floats;
 use crate::error::Result;
@@ -14,32 +14,32 @@ const LOGITS_AT_ONCE: usize = 1 << 22;
 /// Tokens read at once.
 const TOKENS_AT_ONCE: usize = 4096;
 
-/// Prediction of what was held out, each token once.
+/// Loss on the held-out set, in which each token is predicted once.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct HeldOut {
     /// Mean negative log-likelihood, nats a token.
     pub loss: f64,
-    /// exp(loss), a token.
+    /// Perplexity of a token, exp(loss).
     pub perplexity: f64,
     pub bits_per_byte: f64,
     pub tokens: usize,
     pub bytes: usize,
 }
 
-/// What is held out.
+/// Held-out set of examples.
 #[derive(Debug, Clone, Default)]
 pub struct HeldOutExamples {
     pub examples: Vec<Example>,
-    /// Of the text that is predicted.
+    /// Bytes of the text that is predicted.
     pub bytes: usize,
 }
 
 impl HeldOutExamples {
-    /// Each text in windows of `context` tokens that advance by half of it: every token is predicted once,
-    /// but for the first half of a context with at least that much before it.
+    /// Splits each text into windows of `context` tokens that advance by half a window. Every token is predicted once,
+    /// with at least half a window before it except at the start of a text.
     ///
     /// # Errors
-    /// When the tokenizer fails.
+    /// Fails when the tokenizer fails.
     pub fn of_texts(texts: &[String], tokenizer: &Tokenizer, context: usize) -> Result<Self> {
         let mut examples = Vec::new();
         for text in texts {
@@ -49,10 +49,10 @@ impl HeldOutExamples {
         Ok(Self { examples, bytes: texts.iter().map(String::len).sum() })
     }
 
-    /// How well the model predicts them; `None` if there are none.
+    /// Measures how well the model predicts the examples; returns `None` if there are none.
     ///
     /// # Errors
-    /// When the model cannot read one, or the device fails.
+    /// Fails when the model cannot read an example, and when the device fails.
     pub fn evaluate(&self, model: &LanguageModel, progress: Mode) -> Result<Option<HeldOut>> {
         let length = |example: &Example| example.context.len() + example.continuation.len();
         let Some(longest) = self.examples.iter().map(length).max() else { return Ok(None) };
@@ -90,7 +90,7 @@ fn split_windows(ids: &[u32], context: usize) -> Vec<Example> {
     windows
 }
 
-/// Of each continuation's token, row after row.
+/// Returns the log-probability of each continuation's token, row after row.
 fn log_probs(model: &LanguageModel, examples: &[Example]) -> Result<Vec<f32>> {
     let batch = ExampleBatch::new(examples, model.config())?;
     let device = model.transformer.device();

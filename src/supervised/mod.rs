@@ -1,5 +1,5 @@
-//! Next-token training, one loop: `pretrain` makes a language model from text, `sft` trains one on the
-//! responses that were chosen.
+//! Next-token training, one loop for two commands: `pretrain` trains a language model on text, `sft` trains one on
+//! chosen responses.
 
 mod chosen;
 mod corpus;

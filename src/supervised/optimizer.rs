@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use crate::lm::Transformer;
 use crate::training::host_state::WithHostState;
 
-/// An optimizer for this very model: parameters are known by their ids.
+/// Returns an optimizer for this model only, because it knows the parameters by their ids.
 pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer {
     let mut matrices = BlockMatrices::default();
     model.visit(&mut matrices);
@@ -24,7 +24,7 @@ pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer
     everything.with_group(ParamGroup::from_ids(matrices.ids), WithHostState(muon), None)
 }
 
-/// AdamW with β₂ 0.999, for a model that is trained already.
+/// Returns AdamW with β₂ 0.999, for a model that is trained already.
 pub fn adamw(_: &Transformer, weight_decay: f64) -> ModuleOptimizer {
     let adamw = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay as f32).build();
     WithHostState(adamw).into()

@@ -1,4 +1,4 @@
-//! A language model from text.
+//! Pretraining of a language model on text.
 
 use burn::tensor::Device;
 
@@ -13,11 +13,11 @@ use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 
 use super::train::Schedule;
 
-/// Length of a sample.
+/// Length of a sample in tokens.
 const SAMPLE_TOKENS: usize = 128;
 
 impl Pretrain {
-    /// How it is trained.
+    /// Returns the schedule of pretraining.
     pub fn schedule(&self) -> Schedule {
         Schedule {
             steps: self.steps,
@@ -30,7 +30,7 @@ impl Pretrain {
         }
     }
 
-    /// The shape of a model of this size.
+    /// Returns the shape of a model of this size.
     pub fn shape(&self, tokenizer: &Tokenizer) -> ModelConfig {
         ModelConfig {
             vocab_size: tokenizer.vocab_size(),
@@ -42,11 +42,11 @@ impl Pretrain {
         }
     }
 
-    /// The backward pass on a model of this shape that fits into `device_memory`, and what the run takes with it; what
-    /// it began from lies beside the model that learns.
+    /// Returns the backward pass on a model of this shape that fits into `device_memory`, and the memory of the run.
+    /// The model that training started from is in memory beside the one that is trained.
     ///
     /// # Errors
-    /// When nothing fits.
+    /// Fails when nothing fits.
     pub fn backward_that_fits(
         &self,
         config: &ModelConfig,
@@ -61,20 +61,20 @@ impl Pretrain {
         training.backward_that_fits(config, 1, device_memory)
     }
 
-    /// A model of this size, whose weights the seed draws.
+    /// Creates a model of this size, with random weights from the seed.
     ///
     /// # Errors
-    /// When the device fails.
+    /// Fails when the device fails.
     pub fn new_model(&self, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<LanguageModel> {
         let config = self.shape(&tokenizer);
         let transformer = parameters::draw(Transformer::zeros(&config, device), config.n_layer, seed)?;
         Ok(LanguageModel { transformer, tokenizer, origin: None })
     }
 
-    /// A model that is trained further must read as much.
+    /// Checks that a model to be trained further reads as many tokens as the settings ask for.
     ///
     /// # Errors
-    /// [`Error::Usage`] when it reads less.
+    /// [`Error::Usage`] when the model reads fewer.
     pub fn check_context(&self, model: &LanguageModel) -> Result<()> {
         match model.config().n_positions {
             most if self.context_tokens > most => Err(Error::usage(
@@ -85,10 +85,10 @@ impl Pretrain {
         }
     }
 
-    /// What the model writes on its own, for a person to read: what it continues, and how.
+    /// Returns the context and the sampling of the samples that people read.
     ///
     /// # Errors
-    /// When the tokenizer fails.
+    /// Fails when the tokenizer fails.
     pub fn shown(&self, tokenizer: &Tokenizer) -> Result<(Vec<u32>, Sampling)> {
         let response_length = self.context_tokens.min(SAMPLE_TOKENS).saturating_sub(1);
         let sampling = Sampling { response_length, temperature: 0.7, responses_per_query: 1 };

@@ -1,4 +1,4 @@
-//! Next-token training: cross-entropy over examples, whatever they are.
+//! Next-token training: cross-entropy over any examples.
 
 use std::ops::Range;
 
@@ -16,30 +16,30 @@ use crate::lm::{LanguageModel, Sampling, Transformer, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::random::{Stream, uniform};
-use crate::run::journal::Journal;
-use crate::run::metrics::MetricsLog;
-use crate::run::step_log::StepLog;
+use crate::run::Metric;
+use crate::run::run_logs::RunLogs;
 use crate::training::finite_loss::check_finite;
 use crate::training::learning_rate::warmup_stable_decay;
 use crate::training::training_state;
 use crate::training::{Backward, GradientSquares};
+use crate::training::{Checkpointing, Due, Resumed};
 
-/// Losses are read from the device once in so many steps: each read makes a GPU wait.
+/// Number of steps between reads of the losses from the device: each read makes a GPU wait.
 const STEPS_BETWEEN_READS: usize = 10;
 
-/// A loss of so many times that of guessing is not on its way down.
+/// Multiple of the loss of guessing from which training has diverged.
 const DIVERGED: f64 = 2.0;
 
-/// How long, how fast, and how often it is looked at.
+/// Steps, learning rate, checkpoints and evaluations of a training run.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     pub steps: usize,
     /// Examples a step.
     pub batch_size: usize,
     pub learning_rate: f64,
-    /// Steps over which the rate rises at the start.
+    /// Steps over which the learning rate rises at the start.
     pub warmup_steps: usize,
-    /// Share of the steps, at the end, over which it falls to 0.
+    /// Share of the steps, at the end, over which the learning rate falls to 0.
     pub decay_fraction: f64,
     pub checkpoint_every_steps: usize,
     pub evaluate_every_steps: usize,
@@ -55,7 +55,7 @@ impl Schedule {
 
 /// A next-token training run.
 pub struct NextTokenTraining<'a> {
-    /// For progress.
+    /// Name of the run in the progress.
     pub name: &'static str,
     pub schedule: Schedule,
     pub examples: &'a dyn Examples,
@@ -64,11 +64,11 @@ pub struct NextTokenTraining<'a> {
     pub optimizer: fn(&Transformer, f64) -> ModuleOptimizer,
     pub weight_decay: f64,
     pub backward: Backward,
-    /// What the model continues now and then, for a person to read.
+    /// Context that the model continues now and then, for people to read.
     pub shown: Vec<u32>,
     pub sampling: Sampling,
     pub seed: u64,
-    pub journal: Journal,
+    pub run_logs: RunLogs,
     pub interrupt: Interrupt,
     pub progress: Mode,
 }
@@ -84,12 +84,12 @@ struct Sample {
 struct State {
     step: usize,
     seed: u64,
-    /// Of the steps that are in no row of the metrics yet.
+    /// Losses of the steps that are in no row of the metrics yet.
     #[serde(default)]
     losses: Vec<f32>,
 }
 
-/// The trained model and how it predicts what was held out, if anything was.
+/// Trained model, and its prediction of the held-out set, if there is one.
 #[derive(Debug)]
 pub struct Trained {
     pub model: LanguageModel,
@@ -100,14 +100,16 @@ impl NextTokenTraining<'_> {
     /// Trains to the end, from the last checkpoint if there is one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the checkpoint it left, or what went wrong.
+    /// [`Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.
     pub fn run(self) -> Result<Trained> {
-        let (mut model, mut optimizer, State { step: first_step, mut losses, .. }) = self.start_or_resume()?;
-        let (mut metrics, mut samples) = self.journal.open_logs(first_step as u64)?;
+        let Resumed { mut model, mut optimizer, state } = self.start_or_resume()?;
+        let State { step: first_step, mut losses, .. } = state;
         let Schedule { steps, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
-        // Of AdamW's weights it keeps two numbers, of Muon's one.
+        // The optimizer keeps two numbers for each weight of AdamW, and one for each weight of Muon.
         let bytes = training_state::bytes_on_disk(&model, 1);
-        self.journal.checkpoints.check_space(bytes, steps.saturating_sub(first_step), checkpoint_every_steps)?;
+        let left = steps.saturating_sub(first_step);
+        let mut checkpointing =
+            Checkpointing::begin(&self.run_logs, &self.interrupt, checkpoint_every_steps, first_step, left, bytes)?;
         let mut progress = Progress::resumed(self.name, first_step as u64, steps as u64, "steps", self.progress);
         let mut unread = Vec::new();
         let mut trained = None;
@@ -119,43 +121,36 @@ impl NextTokenTraining<'_> {
             let done = step + 1;
             progress.advance(1);
             let planned = done % checkpoint_every_steps == 0 || done == steps;
-            let interrupted = self.interrupt.requested();
-            let due = self.journal.checkpoints.is_due(done as u64, checkpoint_every_steps as u64);
-            let checkpoint_due = interrupted || due || planned;
-            // When somebody stops the run changes no row: what is not in one yet goes into the checkpoint.
+            // A stop changes no row: losses that are in no row yet go into the checkpoint.
             let row_due = planned || losses.len() + unread.len() >= STEPS_BETWEEN_READS;
-            // Read before a checkpoint too, so that none holds what is not finite.
-            if row_due || checkpoint_due {
+            // Losses are also read before a checkpoint, so that no checkpoint holds a number that is not finite.
+            let due = checkpointing.due(done, done == steps);
+            if row_due || due != Due::Nothing {
                 losses.extend(read_losses(std::mem::take(&mut unread))?);
             }
             if row_due {
                 let loss = mean(&std::mem::take(&mut losses));
                 if done == steps {
-                    self.check_divergence("train/loss", loss)?;
+                    self.check_divergence(Metric::TrainingLoss, loss)?;
                 }
                 progress.message(format!("loss {loss:.3}"));
-                metrics.log(done as u64, &[("train/loss", loss), ("train/learning_rate", rate)])?;
+                checkpointing
+                    .metrics
+                    .log(done as u64, &[(Metric::TrainingLoss, loss), (Metric::TrainingLearningRate, rate)])?;
             }
-            // Before the checkpoint of the same step, with which its rows would be taken for done.
+            // Evaluated before the checkpoint of the same step, because a run that resumes from it would not evaluate
+            // again.
             if done % evaluate_every_steps == 0 || done == steps {
                 progress.message("measuring on what is held out");
                 let mode = if done == steps { self.progress } else { Mode::Quiet };
-                let evaluated = self.evaluate(&model, done, mode, &mut metrics, &mut samples)?;
+                let evaluated = self.evaluate(&model, done, mode, &mut checkpointing)?;
                 progress.message(evaluated.held_out.map_or_else(String::new, |HeldOut { bits_per_byte, .. }| {
                     format!("held out {bits_per_byte:.3} bits per byte")
                 }));
                 trained = Some(evaluated).filter(|_| done == steps);
             }
-            if checkpoint_due {
-                metrics.sync()?;
-                samples.sync()?;
-                let state = State { step: done, seed: self.seed, losses: losses.clone() };
-                let files = training_state::to_files(&model, &optimizer, &state);
-                let path = self.journal.checkpoints.save(done as u64, files)?;
-                if interrupted {
-                    return Err(Error::Interrupted { checkpoint: Some(path) });
-                }
-            }
+            let state = State { step: done, seed: self.seed, losses: losses.clone() };
+            checkpointing.after_step(due, done, &model, &optimizer, &state)?;
         }
         progress.finish();
         if let Some(trained) = trained {
@@ -166,32 +161,25 @@ impl NextTokenTraining<'_> {
         Ok(Trained { model, held_out })
     }
 
-    fn start_or_resume(&self) -> Result<(Transformer, ModuleOptimizer, State)> {
+    fn start_or_resume(&self) -> Result<Resumed<Transformer, State>> {
         let start = self.start.transformer.clone();
         let optimizer = |model: &Transformer| (self.optimizer)(model, self.weight_decay);
-        match self.journal.checkpoints.latest()? {
-            Some(checkpoint) => {
-                let state: State = training_state::load_state(&checkpoint)?;
-                let model = training_state::load_model(&checkpoint, start)?.train();
-                let optimizer = training_state::load_optimizer(&checkpoint, optimizer(&model))?;
-                Ok((model, optimizer, state))
-            }
-            None => {
-                let model = start.train();
-                let optimizer = optimizer(&model);
-                Ok((model, optimizer, State { step: 0, seed: self.seed, losses: Vec::new() }))
-            }
+        if let Some(resumed) = Resumed::from_newest(&self.run_logs.checkpoints, start.clone(), optimizer)? {
+            return Ok(resumed);
         }
+        let model = start.train();
+        let optimizer = optimizer(&model);
+        Ok(Resumed { model, optimizer, state: State { step: 0, seed: self.seed, losses: Vec::new() } })
     }
 
-    /// Mean cross-entropy `[1]` in nats a token, and its gradients.
+    /// Returns the mean cross-entropy `[1]` in nats a token, and its gradients.
     fn loss_and_gradients(&self, model: &Transformer, step: usize) -> Result<(Tensor<1>, GradientsParams)> {
         let device = model.device();
         let plain = model.valid();
         let examples = self.examples.of_step(self.seed, step, self.schedule.batch_size);
         let predicted: usize = examples.iter().map(|example| example.continuation.len()).sum();
         let pass = |rows: Range<usize>| {
-            // Parameters of its own, so that parts share no graph.
+            // Each micro-batch has parameters of its own, so that micro-batches share no graph.
             let model = plain.clone().train();
             let batch = ExampleBatch::new(examples.get(rows).unwrap_or_default(), self.start.config())?;
             let share = batch.predicted() as f64 / predicted as f64;
@@ -205,15 +193,16 @@ impl NextTokenTraining<'_> {
         Ok((Tensor::cat(losses, 0).sum(), gradients))
     }
 
-    /// A model that has diverged learns nothing more, and is of no use to anybody.
-    fn check_divergence(&self, name: &str, loss: f64) -> Result<()> {
+    /// Checks that training has not diverged: a diverged model learns nothing more and is of no use.
+    fn check_divergence(&self, metric: Metric, loss: f64) -> Result<()> {
         let guessing = (self.start.config().vocab_size as f64).ln();
         if loss <= DIVERGED * guessing {
             return Ok(());
         }
         Err(Error::failed(
             format!(
-                "training has diverged: {name} is {loss:.3} nats a token, and guessing among {} tokens costs {guessing:.3}",
+                "training has diverged: {} is {loss:.3} nats a token, and guessing among {} tokens costs {guessing:.3}",
+                metric.name(),
                 self.start.config().vocab_size
             ),
             "lower the learning rate, and begin again with another --run folder: the checkpoints in this one may \
@@ -221,38 +210,38 @@ impl NextTokenTraining<'_> {
         ))
     }
 
-    /// Measures on what is held out, and writes something down for a person to read.
+    /// Measures the loss on the held-out set, and logs a sample for people to read.
     fn evaluate(
         &self,
         model: &Transformer,
         step: usize,
         progress: Mode,
-        metrics: &mut MetricsLog,
-        samples: &mut StepLog,
+        checkpointing: &mut Checkpointing<'_>,
     ) -> Result<Trained> {
         let model = self.start.with_transformer(model.valid());
         let held_out = self.held_out.evaluate(&model, progress)?;
         if let Some(HeldOut { loss, bits_per_byte, .. }) = held_out {
-            self.check_divergence("held_out/loss", loss)?;
-            metrics.log(step as u64, &[("held_out/loss", loss), ("held_out/bits_per_byte", bits_per_byte)])?;
+            self.check_divergence(Metric::HeldOutLoss, loss)?;
+            let row = [(Metric::HeldOutLoss, loss), (Metric::HeldOutBitsPerByte, bits_per_byte)];
+            checkpointing.metrics.log(step as u64, &row)?;
         }
         let numbers =
             |row: usize| uniform(self.seed, Stream::Sampling, step as u64, row as u64, self.sampling.response_length);
         let shown = std::slice::from_ref(&self.shown);
         let drawn = sample(&model.transformer, None, shown, &self.sampling, numbers, &Interrupt::new())?;
-        samples.append(&Sample { step, text: model.tokenizer.decode(&drawn.responses.concat())? })?;
+        checkpointing.samples.append(&Sample { step, text: model.tokenizer.decode(&drawn.responses.concat())? })?;
         Ok(Trained { model, held_out })
     }
 }
 
-/// The losses of steps, all in one read, whose gradients could be learned from.
+/// Reads the losses of all steps at once, and checks that losses and gradients are finite.
 fn read_losses(steps: Vec<(Tensor<1>, GradientSquares)>) -> Result<Vec<f32>> {
     let (losses, squares): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
     let readback = Readback::default().with(Tensor::cat(losses, 0));
     let readback = readback.with_all(squares.iter().filter_map(GradientSquares::sums));
     let mut read = readback.floats()?.into_iter();
     let losses = read.next().unwrap_or_default();
-    check_finite(&[("train/loss", mean(&losses))], "the learning rate")?;
+    check_finite(&[(Metric::TrainingLoss, mean(&losses))], "the learning rate")?;
     let with_sums = squares.iter().filter(|squares| squares.sums().is_some());
     with_sums.zip(read).try_for_each(|(squares, read)| squares.check(&read, "lower the learning rate"))?;
     Ok(losses)

@@ -9,14 +9,15 @@ use crate::error::Result;
 use crate::lm::{Passes, Responses, Tokenizer};
 use crate::platform::external_command::ExternalCommand;
 
-/// Asks a program for the scores of the responses to a query: a list of numbers, one a response.
+/// Scorer that asks a program for the scores of the responses to a query: a list of numbers, one for each
+/// response.
 pub struct CommandScorer {
     program: Mutex<ExternalCommand>,
     tokenizer: Tokenizer,
 }
 
 impl CommandScorer {
-    /// `tokenizer` is that of the policy.
+    /// Creates a scorer; `tokenizer` is that of the policy.
     pub fn new(program: ExternalCommand, tokenizer: &Tokenizer) -> Self {
         Self { program: Mutex::new(program), tokenizer: tokenizer.clone() }
     }

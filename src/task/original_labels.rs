@@ -1,4 +1,4 @@
-//! The original's label files and one model's text: they hold token ids of GPT-2.
+//! Label files of the original, which hold token ids of GPT-2, and text in the tokens of one model.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::data::openai::{GPT2_TOKENS, LabelReader, PADDING, PickBest, without_p
 use crate::error::{Error, Result};
 use crate::lm::files::{END_OF_TEXT, Tokenizer};
 
-/// A label file of the original, for a model whose tokens are GPT-2's.
+/// Reads a label file of the original, for a model whose tokens are GPT-2's.
 ///
 /// # Errors
 /// [`Error::Input`] for another tokenizer.
@@ -18,7 +18,7 @@ pub fn original_labels<R: BufRead>(entries: Entries<R>, tokenizer: &Tokenizer) -
     Ok(LabelReader::new(entries))
 }
 
-/// Some of GPT-2's tokens. Any byte-level BPE may have its first ones, which are bytes, where GPT-2 has them.
+/// Some of GPT-2's tokens. The first ones are bytes, which any byte-level BPE may have in the same places.
 const OF_GPT2: [(u32, &str); 8] = [
     (13, "."),
     (198, "\n"),
@@ -48,12 +48,12 @@ fn demand_gpt2(tokenizer: &Tokenizer, path: &Path, what: &str) -> Result<()> {
     ))
 }
 
-/// The `number`th judgment of a file, from 1, as text, with the file's name and its number as id. Text may come
-/// back as other tokens where the samples were not what the tokenizer makes of their text
+/// Returns the `number`th label of a file, from 1, as text, with the file's name and its number as id. The text
+/// may encode to other tokens where the samples were not what the tokenizer makes of their text
 /// ([`is_changed_as_text`]).
 ///
 /// # Errors
-/// When the tokenizer fails.
+/// The errors of [`Tokenizer::decode`].
 pub fn label_to_comparison(label: &PickBest, number: usize, path: &Path, tokenizer: &Tokenizer) -> Result<Comparison> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let text = |ids: &[u32]| tokenizer.decode(&without_padding(ids));
@@ -66,11 +66,11 @@ pub fn label_to_comparison(label: &PickBest, number: usize, path: &Path, tokeniz
     })
 }
 
-/// True if the text of the query or of a sample encodes to other tokens: some sampled tokens are not those that the
-/// tokenizer makes of their text, and a truncated character leaves no text.
+/// Checks whether the text of the query or of a sample encodes to other tokens: some sampled tokens are not
+/// those that the tokenizer makes of their text, and an incomplete character decodes to U+FFFD.
 ///
 /// # Errors
-/// When the tokenizer fails.
+/// [`Error::Failed`] when the tokenizer fails.
 pub fn is_changed_as_text(label: &PickBest, tokenizer: &Tokenizer) -> Result<bool> {
     for ids in label.samples().into_iter().chain([label.query.as_slice()]) {
         let ids = without_padding(ids);
@@ -81,11 +81,11 @@ pub fn is_changed_as_text(label: &PickBest, tokenizer: &Tokenizer) -> Result<boo
     Ok(false)
 }
 
-/// Comparisons as the original's labels, one after the other: first each is measured, then each is filled up to
-/// the longest query and the longest response of all.
+/// Encoder of comparisons as the original's labels, one after the other: first each is measured, then each is
+/// filled up to the longest query and the longest response of all.
 pub struct LabelEncoder<'a> {
     tokenizer: &'a Tokenizer,
-    /// Named in errors.
+    /// Path that is named in errors.
     path: &'a Path,
     longest_query: usize,
     longest_sample: usize,
@@ -101,7 +101,7 @@ impl<'a> LabelEncoder<'a> {
         Ok(Self { tokenizer, path, longest_query: 0, longest_sample: 0 })
     }
 
-    /// Takes note of how long the `number`th comparison is, from 1.
+    /// Notes the lengths of the `number`th comparison, from 1.
     ///
     /// # Errors
     /// [`Error::Input`] for another number of responses than four.
@@ -113,7 +113,7 @@ impl<'a> LabelEncoder<'a> {
         Ok(())
     }
 
-    /// The `number`th comparison, which was measured.
+    /// Encodes the `number`th comparison, which was measured before.
     ///
     /// # Errors
     /// The errors of [`Self::measure`], and [`Error::Input`] for a comparison longer than any that was measured.

@@ -22,11 +22,11 @@ pub enum Queries {
 }
 
 impl Queries {
-    /// Those of a file: text, JSON, or a label file of the original, of which each query counts once;
-    /// `path` is named in errors.
+    /// Reads the queries of a file: text, JSON, or a label file of the original, of which each query counts
+    /// once; `path` is named in errors.
     ///
     /// # Errors
-    /// As [`parse_queries`] and [`original_labels`].
+    /// The errors of [`parse_queries`] and [`original_labels`].
     pub fn from_file(text: &str, path: &Path, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Self> {
         let mut entries = Entries::new(text.as_bytes(), path);
         match is_original(&mut entries) {
@@ -35,11 +35,11 @@ impl Queries {
         }
     }
 
-    /// The passages of books that the original would take (`queries_from_book`): one at every so many
-    /// tokens as a query may have.
+    /// Takes the passages of books that the original would take (`queries_from_book`): one every
+    /// `task.query_length` tokens.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is none.
+    /// [`Error::Usage`] when the books have no such passage.
     pub fn from_books(books: &[String], model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Self> {
         let mut queries = Vec::new();
         for book in books {
@@ -59,11 +59,10 @@ impl Queries {
         Ok(Self::Tokens(queries))
     }
 
-    /// As a person reads them. Tokens that their text is not made of are others when it is read again; how
-    /// many queries have some is counted.
+    /// Returns the queries as text. Queries whose text encodes to other tokens are counted in `left_out`.
     ///
     /// # Errors
-    /// When the tokenizer fails.
+    /// [`Error::Failed`] when the tokenizer fails.
     pub fn texts(self, tokenizer: &Tokenizer, left_out: &mut LeftOut) -> Result<Vec<String>> {
         match self {
             Self::Text(texts) => Ok(texts),
@@ -77,10 +76,10 @@ impl Queries {
         }
     }
 
-    /// As the model reads them; what is cut is counted.
+    /// Returns the queries in tokens of the model; truncation is counted in `left_out`.
     ///
     /// # Errors
-    /// As [`Task::encode_query`].
+    /// The errors of [`Task::encode_query`].
     pub fn tokens(self, model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Vec<Vec<u32>>> {
         match self {
             Self::Text(texts) => texts.iter().map(|text| task.encode_query(model, text, left_out)).collect(),

@@ -1,4 +1,4 @@
-//! What scores responses in the policy loop: a reward model, a function of texts, a weighted sum of several.
+//! Scorers of responses in the policy loop: a reward model, a function of texts, a weighted sum of several.
 
 use burn::tensor::Tensor;
 
@@ -6,19 +6,19 @@ use crate::device::Readback;
 use crate::error::{Error, Result};
 use crate::lm::{Passes, Responses, Tokenizer};
 
-/// A score a response.
+/// Scores, one for each response.
 #[derive(Debug)]
 pub enum Scores {
     OnHost(Vec<f64>),
-    /// `[rows]` of each pass, still to be read, so that one read may bring them with other tensors.
+    /// `[rows]` of each micro-batch, still on the device, so that one read may bring them with other tensors.
     OnDevice(Vec<Tensor<1>>),
 }
 
 impl Scores {
-    /// The scores, `[rows]`.
+    /// Reads the scores, `[rows]`.
     ///
     /// # Errors
-    /// When the device fails, and for a score that is not finite.
+    /// [`Error::Device`] when the device fails, [`Error::Failed`] for a score that is not finite.
     pub fn read(self) -> Result<Vec<f64>> {
         let scores = match self {
             Self::OnHost(scores) => scores,
@@ -37,24 +37,26 @@ impl Scores {
     }
 }
 
-/// Scores responses: higher is better. The policy's reward is this score less β times the KL.
+/// Scorer of responses: higher is better. The policy's reward is the score minus β times the KL divergence.
 pub trait Scorer {
-    /// The scores of these responses, one each. Queries come without prefix and suffix of the task, responses
-    /// truncated by its rule: as the reward model reads them.
+    /// Scores each of these responses. Queries come without the task's prefix and suffix, and responses are
+    /// truncated by its rule, as the reward model reads both.
     ///
     /// # Errors
-    /// When the responses cannot be scored, and as [`crate::platform::interrupt::Interrupt::check`].
+    /// Fails when the responses cannot be scored, and with the errors of
+    /// [`crate::platform::interrupt::Interrupt::check`].
     fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Scores>;
 }
 
-/// A function of (query, response) texts as a [`Scorer`].
+/// Function of (query, response) texts as a [`Scorer`].
 pub struct TextScorer<F> {
     tokenizer: Tokenizer,
     score: F,
 }
 
 impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> TextScorer<F> {
-    /// `score` gives one number for each pair of texts; `tokenizer` is that of the policy.
+    /// Creates a scorer from `score`, which gives one number for each pair of texts; `tokenizer` is that of the
+    /// policy.
     pub fn new(tokenizer: &Tokenizer, score: F) -> Self {
         Self { tokenizer: tokenizer.clone(), score }
     }
@@ -75,7 +77,7 @@ impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> Scorer for TextScorer<F> {
     }
 }
 
-/// The sum of several scores, each times its weight.
+/// Sum of several scores, each times its weight.
 pub struct WeightedSum<'a>(pub Vec<(f64, &'a dyn Scorer)>);
 
 impl Scorer for WeightedSum<'_> {

@@ -1,4 +1,4 @@
-//! What is continued, and where a continuation ends, in tokens of one model (`lm_tasks.py`).
+//! The task in tokens of one model: queries, and the truncation of responses (`lm_tasks.py`).
 
 use crate::config;
 use crate::config::LongQueries;
@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 use crate::lm::Sampling;
 use crate::lm::files::hugging_face::LanguageModel;
 
-/// Where responses are cut.
+/// Truncation of responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncation {
-    /// The token to cut after, such as the period's.
+    /// Token after which a response is truncated, such as the period's.
     pub token: u32,
-    /// The first index at which it counts.
+    /// First index at which the token counts.
     pub after: usize,
     pub pad_token: u32,
 }
@@ -21,30 +21,30 @@ pub struct Truncation {
 #[derive(Debug, Clone)]
 pub struct Task {
     pub truncation: Truncation,
-    /// One response a query.
+    /// Sampling of one response to each query.
     pub sampling: Sampling,
-    /// The score of a response that cannot be cut.
+    /// Score of a response without the truncation token.
     pub penalty_score: f64,
-    /// Tokens of a query, at most.
+    /// Largest number of tokens of a query.
     pub query_length: usize,
     pub long_queries: LongQueries,
-    /// A query ends after the last of these tokens in it, if there is one.
+    /// Token after which a query ends: its last occurrence counts, if there is one.
     pub query_end: Option<u32>,
-    /// What the policy reads before and after a query; the reward model does not (`policy.py`,
+    /// Tokens that the policy reads before and after a query, but the reward model does not (`policy.py`,
     /// `embed_queries`).
     pub query_prefix: Vec<u32>,
     pub query_suffix: Vec<u32>,
 }
 
 impl Truncation {
-    /// The response up to the first `token` at index ≥ `after`, the rest replaced by padding.
+    /// Truncates a response after the first `token` at index ≥ `after`, and replaces the rest by padding.
     pub fn cut(&self, response: &[u32]) -> Vec<u32> {
         let end = self.end(response).unwrap_or(response.len());
         let keep = |(index, &id): (usize, &u32)| if index < end { id } else { self.pad_token };
         response.iter().enumerate().map(keep).collect()
     }
 
-    /// Whether there is such a token.
+    /// Checks whether a response has `token` at an index ≥ `after`.
     pub fn is_valid(&self, response: &[u32]) -> bool {
         self.end(response).is_some()
     }
@@ -56,10 +56,10 @@ impl Truncation {
 }
 
 impl Task {
-    /// The task in this model's tokens.
+    /// Encodes the settings of a task in this model's tokens.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the model has no such truncate token, or is too short for the task.
+    /// [`Error::Usage`] when the model has no such truncation token or query end, or is too short for the task.
     pub fn new(settings: &config::Task, model: &LanguageModel) -> Result<Self> {
         let token = |setting: &str, text: &str| {
             model.tokenizer.token(text).ok_or_else(|| {
@@ -101,24 +101,24 @@ impl Task {
         })
     }
 
-    /// Tokens of a row that the policy reads, with the longest query and its response.
+    /// Returns the number of tokens that the policy reads with the longest query and its response.
     pub fn longest_row(&self, longest_query: usize) -> usize {
         let around = self.query_prefix.len() + self.query_suffix.len();
         around + longest_query + self.sampling.response_length
     }
 
-    /// What the policy continues: the query between prefix and suffix.
+    /// Returns the tokens that the policy continues: the query between prefix and suffix.
     pub fn context(&self, query: &[u32]) -> Vec<u32> {
         [&self.query_prefix, query, &self.query_suffix].concat()
     }
 
-    /// The same for each of them.
+    /// Returns [`Self::context`] for each of `queries`.
     pub fn contexts(&self, queries: &[Vec<u32>]) -> Vec<Vec<u32>> {
         queries.iter().map(|query| self.context(query)).collect()
     }
 
-    /// A query's tokens, `query_length` of them at most; what is cut is counted. As it follows no text, with the
-    /// space before it that some tokenizers add.
+    /// Encodes a query and truncates it to `query_length` tokens; truncation is counted in `left_out`. A query
+    /// follows no text, so it gets the space that some tokenizers add before text.
     ///
     /// # Errors
     /// [`Error::Usage`] for a query without text.
@@ -135,24 +135,25 @@ impl Task {
         Ok(ids)
     }
 
-    /// A response's tokens as it continues a query, at most as many as are sampled; what is cut is counted.
+    /// Encodes a response as it continues a query, and truncates it to the sampled length; truncation is
+    /// counted in `left_out`.
     ///
     /// # Errors
-    /// When the tokenizer fails.
+    /// [`Error::Failed`] when the tokenizer fails.
     pub fn encode_response(&self, model: &LanguageModel, response: &str, left_out: &mut LeftOut) -> Result<Vec<u32>> {
         let mut ids = model.tokenizer.encode(response)?;
         left_out.responses_cut.count(ids.len(), self.sampling.response_length);
         left_out.count(Reason::EmptyResponses, usize::from(ids.is_empty()));
         ids.truncate(self.sampling.response_length);
-        // Many are kept, and what was cut of them need not be.
+        // Many responses are kept, without memory for their truncated tokens.
         ids.shrink_to_fit();
         Ok(ids)
     }
 
-    /// A response's text, up to where it is cut.
+    /// Decodes a response, up to where it is truncated.
     ///
     /// # Errors
-    /// When the tokenizer fails.
+    /// [`Error::Failed`] when the tokenizer fails.
     pub fn decode_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
         let cut = self.truncation.cut(response);
         let real: Vec<u32> = cut.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
@@ -160,7 +161,7 @@ impl Task {
     }
 }
 
-/// At most `length` tokens, up to the last `end` among them if there is one.
+/// Truncates a query to `length` tokens, and then after the last `end` among them, if there is one.
 fn cut_query(mut ids: Vec<u32>, length: usize, long_queries: LongQueries, end: Option<u32>) -> Vec<u32> {
     match long_queries {
         LongQueries::KeepStart => ids.truncate(length),

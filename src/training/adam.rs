@@ -1,4 +1,5 @@
-//! The optimizer of both loops: Adam (Kingma and Ba, 2015) in the form TensorFlow has it.
+//! The optimizer of reward and policy training: Adam (Kingma and Ba, 2015), in the form of TensorFlow or of
+//! PyTorch.
 
 use burn::optim::{AdaptiveMomentumState, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
@@ -15,12 +16,12 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// An optimizer for any module.
+    /// Creates an optimizer for any module.
     pub fn optimizer(form: AdamForm, epsilon: f64) -> ModuleOptimizer {
         WithHostState(Self { form, epsilon }).into()
     }
 
-    /// What gives this form after `time` steps.
+    /// Returns the step size and ε of step `time`, counted from 1, in this form of Adam.
     fn scales(&self, rate: f64, time: usize) -> AdamScales {
         let time = i32::try_from(time).unwrap_or(i32::MAX);
         let root = (1.0 - BETA_2.powi(time)).sqrt();

@@ -1,8 +1,8 @@
-//! Records of weights and of optimizer states whose bytes depend on nothing but what they record.
+//! Records of weights and of optimizer states whose bytes depend only on what they record.
 //!
 //! Burn gives each parameter a random id, and writes the states of an optimizer in the order of a hash table:
 //! the same training would leave other bytes each time. Here a parameter's id follows from its path in the
-//! module, and tensors lie in the order of their names. Burn reads such records like its own.
+//! module, and tensors are in the order of their names. Burn reads such records as it reads its own.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use burn::store::burn_pack::{Reader, Tensor, Writer};
 use burn::tensor::{Bytes, DType};
 use sha2::{Digest, Sha256};
 
-/// The record of a module: each tensor is named by its path.
+/// Makes the record of a module canonical; each tensor is named by its path.
 ///
 /// # Errors
-/// When it is no record, or a number in it is not finite.
+/// [`RecordError`] when the bytes are no record, or a number in them is not finite.
 pub fn of_model(record: Bytes) -> Result<Bytes, RecordError> {
     let mut tensors = Reader::from_bytes(record)?.into_tensors()?;
     for tensor in &mut tensors {
@@ -24,10 +24,11 @@ pub fn of_model(record: Bytes) -> Result<Bytes, RecordError> {
     Ok(Writer::new(tensors).into_bytes()?)
 }
 
-/// The record of an optimizer: names begin with the id of a parameter, whose path the metadata hold.
+/// Makes the record of an optimizer canonical; names begin with the id of a parameter, whose path is in the
+/// metadata.
 ///
 /// # Errors
-/// As [`of_model`].
+/// The errors of [`of_model`].
 pub fn of_optimizer(record: Bytes) -> Result<Bytes, RecordError> {
     let reader = Reader::from_bytes(record)?;
     let (paths, scalars) = (reader.metadata().clone(), reader.scalars().clone());
@@ -54,18 +55,18 @@ pub fn of_optimizer(record: Bytes) -> Result<Bytes, RecordError> {
     Ok(writer.into_bytes()?)
 }
 
-/// Looks at every number of a module's record.
+/// Checks that every number of a module's record is finite.
 ///
 /// # Errors
-/// When it is no record, or a number in it is not finite.
+/// [`RecordError`] when the bytes are no record, or a number in them is not finite.
 pub fn check_model(record: Bytes) -> Result<(), RecordError> {
     Reader::from_bytes(record)?.into_tensors()?.iter().try_for_each(|tensor| check_tensor(tensor, &tensor.name))
 }
 
-/// The same of an optimizer's record, whose tensors must each belong to a parameter.
+/// Checks that every number of an optimizer's record is finite, and that each tensor belongs to a parameter.
 ///
 /// # Errors
-/// As [`check_model`].
+/// The errors of [`check_model`], and [`RecordError`] for a tensor without a parameter.
 pub fn check_optimizer(record: Bytes) -> Result<(), RecordError> {
     let reader = Reader::from_bytes(record)?;
     let paths = reader.metadata().clone();
@@ -79,13 +80,13 @@ pub fn check_optimizer(record: Bytes) -> Result<(), RecordError> {
     })
 }
 
-/// A parameter is known by its path.
+/// Derives the id of a parameter from its path.
 fn id_of(path: &str) -> u64 {
     let digest = Sha256::digest(path.as_bytes());
     digest.first_chunk().map_or(0, |first: &[u8; 8]| u64::from_le_bytes(*first))
 }
 
-/// A tensor of an optimizer with the path of its parameter in the place of the id.
+/// Names a tensor of an optimizer by the path of its parameter in the place of the id.
 fn described(name: &str, paths: &BTreeMap<String, String>) -> String {
     let of_parameter = name.split_once('.').and_then(|(id, field)| Some(format!("{field} of {}", paths.get(id)?)));
     of_parameter.unwrap_or_else(|| name.to_string())
@@ -98,7 +99,7 @@ fn check_tensor(tensor: &Tensor, name: &str) -> Result<(), RecordError> {
     let bytes = tensor.to_bytes()?;
     let (numbers, _) = bytes.as_chunks::<4>();
     let is_finite = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes).is_finite();
-    // Without an early end, so that many are looked at together.
+    // The loop has no early end, so that many numbers are checked together.
     if numbers.iter().fold(true, |all, number| all & is_finite(number)) {
         return Ok(());
     }
@@ -117,7 +118,7 @@ mod tests {
         Tensor::new(name.into(), DType::F32, vec![values.len()], Some(id), Bytes::from_bytes_vec(bytes))
     }
 
-    /// The state of two parameters with these ids, written in this order.
+    /// Returns the state of two parameters with these ids, written in this order.
     fn optimizer(ids: [u64; 2], reversed: bool, last: f32) -> Bytes {
         let [a, b] = ids;
         let mut tensors =

@@ -1,17 +1,18 @@
-//! A number that is not finite stops the run.
+//! Check of losses: a number that is not finite stops the run.
 
 use crate::error::{Error, Result};
+use crate::run::Metric;
 
 /// Checks (name, value) pairs, such as the losses of a step.
 ///
 /// # Errors
 /// [`Error::Failed`] with the first that is NaN or infinite; the hint names `learning_rate`, the
 /// key of the setting to lower.
-pub fn check_finite(values: &[(&str, f64)], learning_rate: &str) -> Result<()> {
+pub fn check_finite(values: &[(Metric, f64)], learning_rate: &str) -> Result<()> {
     match values.iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
-        Some((name, value)) => Err(Error::failed(
-            format!("{name} is {value}"),
+        Some((metric, value)) => Err(Error::failed(
+            format!("{} is {value}", metric.name()),
             format!("lower {learning_rate} and run again: it goes on from the last checkpoint"),
         )),
     }
@@ -23,9 +24,10 @@ mod tests {
 
     #[test]
     fn the_first_number_that_is_not_finite_is_named() {
-        check_finite(&[("loss", 0.0), ("kl", -1e300)], "policy.learning_rate").unwrap();
-        let error = check_finite(&[("loss", 1.0), ("kl", f64::NAN)], "policy.learning_rate").unwrap_err();
-        assert_eq!((error.to_string().as_str(), error.exit_code()), ("kl is NaN", 1));
+        check_finite(&[(Metric::TotalLoss, 0.0), (Metric::Kl, -1e300)], "policy.learning_rate").unwrap();
+        let error =
+            check_finite(&[(Metric::TotalLoss, 1.0), (Metric::Kl, f64::NAN)], "policy.learning_rate").unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("objective/kl is NaN", 1));
         assert!(error.hint().contains("lower policy.learning_rate"));
     }
 }

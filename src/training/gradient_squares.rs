@@ -1,4 +1,4 @@
-//! Gradients that an optimizer can step with.
+//! Check of gradients before an optimizer steps with them.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -6,21 +6,21 @@ use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
 
-/// The sum of the squares of each parameter's gradient, on the device until somebody reads it with what is
-/// read anyway.
+/// Sum of the squares of each parameter's gradient, on the device until it is read back together with other
+/// tensors.
 ///
-/// Adam keeps an average of squares: a gradient that is finite, but whose square is not, stops a parameter
-/// from learning for ever and leaves a state that is not finite.
+/// Adam keeps an average of squares: a finite gradient whose square is not finite makes Adam's state infinite,
+/// and its parameter never learns again.
 #[derive(Debug)]
 pub struct GradientSquares {
-    /// Of the parameters that have a gradient.
+    /// Paths of the parameters that have a gradient.
     paths: Vec<String>,
     /// `[paths]`
     sums: Option<Tensor<1>>,
 }
 
 impl GradientSquares {
-    /// Those of `gradients`, which are for `module`.
+    /// Computes the sums for `gradients`, which are those of `module`.
     pub fn of<M: Module>(module: &M, gradients: &GradientsParams) -> Self {
         let mut visitor = Squares { gradients, path: Vec::new(), paths: Vec::new(), sums: Vec::new() };
         module.visit(&mut visitor);
@@ -28,12 +28,12 @@ impl GradientSquares {
         Self { paths, sums: (!sums.is_empty()).then(|| Tensor::cat(sums, 0)) }
     }
 
-    /// What is to be read, if anything.
+    /// Returns the tensor to read back, if there are gradients.
     pub fn sums(&self) -> Option<Tensor<1>> {
         self.sums.clone()
     }
 
-    /// Checks what was read.
+    /// Checks the sums that were read back.
     ///
     /// # Errors
     /// [`Error::Failed`] that names the first parameter whose gradient, or its square, is not finite; `hint`

@@ -12,31 +12,30 @@ use crate::error::Result;
 use crate::lm::network::Input;
 use crate::lm::network::Transformer;
 
-/// How a loss is taken back through the network.
+/// Settings of the backward pass through the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backward {
-    /// Rows in one pass: changes memory, not results.
+    /// Rows in a micro-batch: changes memory, not results.
     pub micro_batch_size: usize,
-    /// Parts of a batch that are worked on side by side on a CPU, each with gradients of its own and
-    /// its share of the cores, at most. As above.
+    /// Largest number of parts of a batch that a CPU computes side by side, each with gradients of its own and
+    /// its share of the cores: changes memory, not results.
     pub parts: usize,
-    /// Keep each block's input and compute the rest of the block again: one more forward pass, and
-    /// activations of one block instead of all.
+    /// Gradient checkpointing: keeps each block's input and computes the rest of the block again, which takes
+    /// one more forward pass, and memory for the activations of one block instead of all.
     pub gradient_checkpointing: bool,
 }
 
 impl Backward {
-    /// Passes of this many rows, on all cores, with all activations kept.
+    /// Returns micro-batches of `rows` rows, on all cores, with all activations kept.
     pub const fn in_passes_of(rows: usize) -> Self {
         Self { micro_batch_size: rows, parts: ALL_CORES, gradient_checkpointing: false }
     }
 
-    /// Gradients for `module`, whose network is `network`, of a loss of the network's output
-    /// where it is wanted, `[wanted, d_model]`. `loss` gives the loss `[1]` and what else is wanted of
-    /// the pass.
+    /// Computes gradients for `module`, whose network is `network`. `loss` takes the network's output at the
+    /// wanted places, `[wanted, d_model]`, and returns the loss `[1]` and other results of the micro-batch.
     ///
     /// # Errors
-    /// Those of `loss`.
+    /// The errors of `loss`.
     pub fn gradients<M: Module, T>(
         &self,
         module: &M,
@@ -56,11 +55,11 @@ impl Backward {
         Ok((gradients, kept))
     }
 
-    /// The sum of the gradients that `pass` gives for each micro-batch of `rows` rows, and all that it
-    /// gives beside them, in order.
+    /// Sums the gradients that `pass` returns for each micro-batch of `rows` rows, and collects its other
+    /// results in order.
     ///
     /// # Errors
-    /// The first of `pass`.
+    /// The first error of `pass`.
     pub fn summed<M: Module + Sync, T: Send>(
         &self,
         module: &M,
@@ -70,7 +69,7 @@ impl Backward {
     ) -> Result<(GradientsParams, Vec<T>)> {
         let size = self.micro_batch_size;
         let parts = in_parts(device, rows, self.parts, |part| {
-            // Summed as they come: all side by side would take a copy of the model each.
+            // Gradients are summed one after the other: each takes as much memory as the model.
             let mut sum = GradientsAccumulator::new();
             let mut all = Vec::new();
             for first in part.clone().step_by(size) {
@@ -91,12 +90,13 @@ impl Backward {
     }
 }
 
-/// The begin of a graph.
+/// Begins a graph.
 fn begin(input: Tensor<2>) -> Tensor<2> {
     input.autodiff().require_grad()
 }
 
-/// Each block has a graph of its own, begun by its input and ended by the gradient of its output.
+/// Computes gradients with a graph for each block, which begins at the block's input and ends with the gradient
+/// of its output.
 fn block_by_block<M: Module, T>(
     module: &M,
     network: &Transformer,
@@ -131,7 +131,7 @@ fn block_by_block<M: Module, T>(
     Ok((gradients, kept))
 }
 
-/// A number whose gradient for `output` is the one given: `[rows, d_model]`, both.
+/// Returns a number whose gradient with respect to `output` is `gradient`; both are `[rows, d_model]`.
 fn meeting(output: Tensor<2>, gradient: Option<Tensor<2>>) -> Tensor<1> {
     match gradient {
         Some(gradient) => (output * Tensor::from_inner(gradient)).sum(),

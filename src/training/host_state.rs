@@ -1,15 +1,15 @@
-//! Optimizers whose state a checkpoint gives back on the CPU.
+//! Optimizers whose state is restored from a checkpoint on the CPU.
 //!
-//! Burn rebuilds a recorded state on its default device, which is a GPU wherever that backend is
-//! compiled in: without a graphics driver it panics, whatever device the run is on. The first step
-//! moves the state to the device of its parameter either way.
+//! Burn restores a recorded state on its default device, which is a GPU wherever that backend is compiled in:
+//! without a graphics driver it panics, whatever device the run is on. In any case, the first step moves the
+//! state to the device of its parameter.
 
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
 use crate::device;
 
-/// An optimizer that differs from the one inside in where its state is rebuilt, and in nothing else.
+/// Optimizer whose state is restored on the CPU, and that otherwise does the same as the optimizer inside.
 #[derive(Debug, Clone)]
 pub struct WithHostState<O>(pub O);
 
@@ -23,7 +23,7 @@ impl<S: RecordState> RecordState for HostState<S> {
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, _default: &Device) -> Option<Self> {
-        // A record's numbers are parts of one buffer, which would stay until the last of them is replaced.
+        // All tensors of a record share one buffer, which would stay until the last of them is replaced.
         let mut copied = StateSink::default();
         S::state_unflatten(prefix, source, &device::host())?.state_flatten(prefix, &mut copied);
         let mut source = StateSource::new(copied.scalars.into_iter().collect());

@@ -1,18 +1,18 @@
 //! Learning rates over the course of a training.
 
-/// `base · (1 − done/total)`: from `base` at the start to 0 after `total`.
+/// Returns `base · (1 − done/total)`: from `base` at the start to 0 after `total`.
 ///
-/// `done` and `total` are in one unit, comparisons or updates, whole or in part. As in the
-/// original (`train_reward.py`, `train_policy.py`).
+/// `done` and `total` have one unit, comparisons or updates. The original does the same (`train_reward.py`,
+/// `train_policy.py`).
 pub fn linear_to_zero(base: f64, done: u64, total: u64) -> f64 {
     if done >= total { 0.0 } else { base * (1.0 - done as f64 / total as f64) }
 }
 
-/// Rises linearly over the first `warmup` steps, stays at `base`, and falls linearly to 0 over the
-/// last `decay` of `total` steps; steps count from 0.
+/// Returns a rate that rises linearly over the first `warmup` steps, stays at `base`, and falls linearly to 0
+/// over the last `decay` of `total` steps; steps count from 0.
 ///
-/// While it stays at `base` the end can still be moved: a run goes on with more steps as if it had
-/// been planned so.
+/// While the rate stays at `base`, the end can still be moved: a run that resumes with more steps is the same
+/// as one planned so from the start.
 pub fn warmup_stable_decay(base: f64, step: u64, warmup: u64, decay: u64, total: u64) -> f64 {
     let rise = (step + 1) as f64 / (warmup + 1) as f64;
     let fall = total.saturating_sub(step) as f64 / decay.max(1) as f64;

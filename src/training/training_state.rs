@@ -1,5 +1,5 @@
-//! What a training run needs to go on as if it had never stopped: weights, optimizer, and the
-//! loop's own numbers.
+//! State from which a training run resumes as if it had never stopped: weights, optimizer, and the loop's own
+//! numbers.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
@@ -19,10 +19,9 @@ const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
 const STATE: &str = "state.json";
 
-/// The files of a checkpoint, each made when it is asked for: together they are three times the
-/// model. `state` holds the loop's own numbers: step, coefficients, seeds. [`Error::Failed`] in the
-/// place of one that cannot be serialized, or that holds a number that is not finite: nothing could go on
-/// from that.
+/// Returns the files of a checkpoint, each made on demand: together they are three times the size of the model.
+/// `state` holds the loop's own numbers: step, coefficients, seeds. A file that cannot be serialized, or that
+/// holds a number that is not finite, is [`Error::Failed`]: nothing could resume from it.
 pub fn to_files<M: Module>(
     model: &M,
     optimizer: &ModuleOptimizer,
@@ -43,15 +42,15 @@ pub fn to_files<M: Module>(
     std::iter::once_with(model).chain(std::iter::once_with(optimizer)).chain(std::iter::once_with(state))
 }
 
-/// Numbers that Adam keeps of a weight.
+/// Numbers that Adam keeps for each weight.
 pub const MOMENTS_OF_ADAM: u64 = 2;
 
-/// About the bytes of these files, where the optimizer keeps so many numbers of each weight.
+/// Estimates the bytes of a checkpoint's files, where the optimizer keeps `moments` numbers for each weight.
 pub fn bytes_on_disk<M: Module>(model: &M, moments: u64) -> u64 {
     size_of::<f32>() as u64 * model.num_params() as u64 * (1 + moments)
 }
 
-/// JSON has no word for a number that is not finite: it would be read back as something else.
+/// Serializes the loop's own numbers. Refuses numbers that are not finite, which JSON cannot express.
 fn state_to_json(state: &impl Serialize) -> Result<Vec<u8>> {
     let value = serde_json::to_value(Versioned::new(state)).map_err(|error| unwritable(STATE, error))?;
     let missing = value.as_object().and_then(|fields| fields.iter().find(|(_, value)| holds_null(value)));
@@ -78,7 +77,7 @@ fn unwritable(file: &str, error: impl std::fmt::Display) -> Error {
     )
 }
 
-/// The weights of a checkpoint, put into a model of the same shape.
+/// Loads the weights of a checkpoint into a model of the same shape.
 ///
 /// # Errors
 /// [`Error::Input`] when the checkpoint is of another model, or a weight in it is not finite.
@@ -89,8 +88,8 @@ pub fn load_model<M: Module>(checkpoint: &Checkpoint, model: M) -> Result<M> {
     Ok(model.map(&mut Copied))
 }
 
-/// Each tensor in a buffer of its own: a record's are parts of one, which would stay until the last of
-/// them is replaced.
+/// Mapper that copies each tensor to a buffer of its own: all tensors of a record share one buffer, which would
+/// stay until the last of them is replaced.
 struct Copied;
 
 impl ModuleMapper for Copied {
@@ -99,7 +98,7 @@ impl ModuleMapper for Copied {
     }
 }
 
-/// The optimizer's state of a checkpoint; `optimizer` must be made for the loaded model.
+/// Loads the optimizer's state of a checkpoint; `optimizer` must be made for the loaded model.
 ///
 /// # Errors
 /// [`Error::Input`] when the checkpoint is of another optimizer, or a number in it is not finite.
@@ -108,17 +107,17 @@ pub fn load_optimizer(checkpoint: &Checkpoint, optimizer: ModuleOptimizer) -> Re
     let record = OptimizerRecord::from_bytes(bytes).map_err(|error| mismatch(checkpoint, &error))?;
     let recorded = record.len();
     let optimizer = optimizer.load_record(record);
-    // What does not fit is passed over, and the optimizer would begin anew there.
+    // Burn skips tensors that do not fit, and the optimizer would begin anew for their parameters.
     match optimizer.to_record().len() {
         loaded if loaded == recorded => Ok(optimizer),
         loaded => Err(mismatch(checkpoint, &format!("{loaded} of {recorded} tensors are of this optimizer"))),
     }
 }
 
-/// The loop's own numbers of a checkpoint.
+/// Loads the loop's own numbers of a checkpoint.
 ///
 /// # Errors
-/// [`Error::Input`] when they are not what this loop keeps.
+/// [`Error::Input`] when the numbers are not those that this loop keeps.
 pub fn load_state<S: DeserializeOwned>(checkpoint: &Checkpoint) -> Result<S> {
     let json = checkpoint.read(STATE)?;
     match format_version::fault_of(&json) {
@@ -127,7 +126,7 @@ pub fn load_state<S: DeserializeOwned>(checkpoint: &Checkpoint) -> Result<S> {
     }
 }
 
-/// A record that passes a check.
+/// Reads a record of a checkpoint and checks it.
 fn record_bytes(
     checkpoint: &Checkpoint,
     name: &str,

@@ -1,4 +1,4 @@
-//! One binary, so that Burn is linked once.
+//! Integration tests in one binary, so that Burn is linked once.
 
 mod cli;
 mod fetch;

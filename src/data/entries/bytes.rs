@@ -1,4 +1,4 @@
-//! The bytes of a file, read on piece by piece, with the place where they stand.
+//! The bytes of a file, read piece by piece, with their line and offset.
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 /// Size limit of one entry: a file without line ends, or without an end, would fill the memory.
 const LARGEST_ENTRY_BYTES: usize = 256 << 20;
 
-/// What is left of a file, and where it begins.
+/// The rest of a file, with the line and offset where it begins.
 pub(super) struct Bytes<R> {
     reader: R,
     path: PathBuf,
-    /// From 1.
+    /// Line number, from 1.
     pub(super) line: usize,
     pub(super) offset: usize,
 }
@@ -22,7 +22,7 @@ impl<R: BufRead> Bytes<R> {
         Self { reader, path: path.into(), line: 1, offset: 0 }
     }
 
-    /// What can be looked at without reading on; empty at the end.
+    /// Returns the next bytes without consuming them; empty at the end of the file.
     pub(super) fn buffered(&mut self) -> Result<&[u8]> {
         self.reader.fill_buf().map_err(|source| Error::file("read", &self.path, source))
     }
@@ -44,7 +44,7 @@ impl<R: BufRead> Bytes<R> {
         Ok(())
     }
 
-    /// Adds a line with its end to `text`; whether there was one.
+    /// Adds the next line with its end to `text`; false at the end of the file.
     pub(super) fn read_line(&mut self, text: &mut Vec<u8>) -> Result<bool> {
         let mut part = self.reader.by_ref().take(LARGEST_ENTRY_BYTES as u64);
         let read = part.read_until(b'\n', text).map_err(|source| Error::file("read", &self.path, source))?;
@@ -65,8 +65,8 @@ impl<R: BufRead> Bytes<R> {
         }
     }
 
-    /// Adds to `text` what one JSON value takes, if it is one: up to the end of its brackets or quotes, or else
-    /// to what ends an entry.
+    /// Adds the bytes of the next JSON value to `text`: up to the end of its brackets or quotes, or else up to
+    /// the comma or bracket that ends an entry.
     pub(super) fn read_value(&mut self, text: &mut Vec<u8>) -> Result<()> {
         let (mut scan, first_line) = (Scan::default(), self.line);
         loop {
@@ -93,7 +93,7 @@ impl<R: BufRead> Bytes<R> {
     }
 }
 
-/// How far into a value the reading is.
+/// The state of reading a JSON value.
 #[derive(Default)]
 struct Scan {
     depth: usize,

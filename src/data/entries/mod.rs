@@ -21,17 +21,18 @@ const HINT: &str = "each entry is one JSON object; correct it or delete it";
 /// An entry, and the line on which it begins, from 1.
 pub type Entry = (usize, Value);
 
-/// Every entry of a file, up to the first that is no JSON. At any time one entry is in memory.
+/// An iterator over the entries of a file, with one entry in memory at a time. After a bad line of JSONL the
+/// next line is read; a bad entry of an array ends the iterator.
 pub struct Entries<R> {
     bytes: Bytes<R>,
     path: PathBuf,
     layout: Option<Layout>,
-    /// What to do about a bad entry; if none is given, that depends on where it stands.
+    /// Hint for a bad entry; with `None` the hint depends on the entry's place.
     hint: Option<&'static str>,
     peeked: Option<Option<Result<Entry>>>,
     /// The entry that was read last, as it stands in the file.
     text: Vec<u8>,
-    /// Whether an entry of the array was read.
+    /// True after the first entry of an array was read.
     begun: bool,
     ended: bool,
 }
@@ -58,18 +59,18 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// The same with another hint at what to do about a bad entry.
+    /// Sets the hint for a bad entry.
     #[must_use]
     pub(super) fn with_hint(self, hint: &'static str) -> Self {
         Self { hint: Some(hint), ..self }
     }
 
-    /// The path that errors name.
+    /// Returns the path that errors name.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The first entry, which is still to come.
+    /// Reads the next entry without consuming it.
     pub(super) fn peek(&mut self) -> Option<&Result<Entry>> {
         if self.peeked.is_none() {
             self.peeked = Some(self.read_next());
@@ -77,7 +78,7 @@ impl<R: BufRead> Entries<R> {
         self.peeked.as_ref().and_then(Option::as_ref)
     }
 
-    /// Whether the file is one array, of which the entry that was read last has this in it.
+    /// Checks whether the file is one array, and the entry that was read last contains this text.
     pub(super) fn is_array_with(&self, what: &str) -> bool {
         let has = |text: &[u8]| text.windows(what.len()).any(|part| part == what.as_bytes());
         self.layout == Some(Layout::Array) && has(&self.text)
@@ -95,7 +96,7 @@ impl<R: BufRead> Entries<R> {
             Layout::Lines => self.read_line(),
             Layout::Array => self.read_of_array(),
         });
-        // A bad line is one bad line; after a bad entry of an array nobody knows where the next begins.
+        // The line after a bad line can be read; after a bad entry of an array it is unknown where the next one begins.
         self.ended = match &read {
             Ok(Some(_)) => false,
             Ok(None) => true,
@@ -120,7 +121,7 @@ impl<R: BufRead> Entries<R> {
         Ok(*self.layout.insert(if is_array { Layout::Array } else { Layout::Lines }))
     }
 
-    /// The next line that is not blank.
+    /// Reads the next line that is not blank.
     fn read_line(&mut self) -> Result<Option<Entry>> {
         loop {
             let line = self.bytes.line;
@@ -141,7 +142,7 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// The next entry of the array, or its end.
+    /// Reads the next entry of the array; `None` at the array's end.
     fn read_of_array(&mut self) -> Result<Option<Entry>> {
         self.bytes.skip_white_space()?;
         match (self.bytes.peek()?, self.begun) {
@@ -201,7 +202,7 @@ mod tests {
     use serde_json::json;
     use std::io::{BufReader, Read};
 
-    /// Read in pieces of three bytes, so that every value lies across several.
+    /// Reads entries in pieces of three bytes, so that every value extends over several.
     fn read(text: &str) -> Vec<Result<Entry>> {
         Entries::new(BufReader::with_capacity(3, text.as_bytes()), Path::new("e.json")).collect()
     }

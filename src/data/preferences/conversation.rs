@@ -1,4 +1,4 @@
-//! Messages as text, in the way of Anthropic's transcripts: a model that knows no roles continues them.
+//! Conversations as text in the form of Anthropic's transcripts, which a model that knows no roles can continue.
 
 use serde::Deserialize;
 
@@ -9,13 +9,13 @@ pub(super) struct Message {
     pub(super) content: String,
 }
 
-/// What an answer of the assistant follows.
+/// Heading before an answer of the assistant.
 pub(super) const ASSISTANT: &str = "\n\nAssistant:";
 
-/// What the other side's turn begins with.
+/// Heading before a turn of the user.
 pub(super) const HUMAN: &str = "\n\nHuman:";
 
-/// A conversation, from the first message to the last.
+/// Formats a conversation, from the first message to the last.
 pub(super) fn transcript(messages: &[Message]) -> String {
     messages.iter().map(|message| format!("{} {}", heading(&message.role), message.content)).collect()
 }

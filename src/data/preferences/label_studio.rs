@@ -27,7 +27,7 @@ struct Annotation {
     completed_by: Value,
     #[serde(default)]
     was_cancelled: bool,
-    /// Seconds.
+    /// Duration of the annotation, in seconds.
     lead_time: Option<f64>,
     #[serde(default)]
     result: Vec<Region>,
@@ -43,7 +43,7 @@ impl Annotation {
 struct Region {
     #[serde(rename = "type", default)]
     kind: String,
-    /// The question that this answers.
+    /// Name of the question that this region answers.
     #[serde(default)]
     from_name: String,
     #[serde(default)]
@@ -52,26 +52,26 @@ struct Region {
     value: Value,
 }
 
-/// What a task may call the text that was answered.
+/// Names of the field of the query in a task.
 const QUERY_FIELDS: [&str; 4] = ["prompt", "query", "question", "text"];
 
-/// The tasks of a project, of whose answers those to one question count.
+/// The tasks of a project, in which the answers to one question count.
 #[derive(Debug)]
 pub(super) struct LabelStudio {
     question: Option<String>,
-    /// Whether the question was named by whoever reads the file.
+    /// True if the user named the question.
     is_named: bool,
     /// The questions that were answered so far.
     answered: BTreeSet<String>,
 }
 
 impl LabelStudio {
-    /// Answers to this question, or to the only one that there is.
+    /// Makes a reader of the answers to this question, or to the only question of the file.
     pub(super) fn about(question: Option<&str>) -> Self {
         Self { question: question.map(String::from), is_named: question.is_some(), answered: BTreeSet::new() }
     }
 
-    /// One comparison an annotation that was not cancelled; the others are counted.
+    /// Makes a comparison of each annotation that answers the question and was not cancelled, and counts the others.
     pub(super) fn comparisons(&mut self, entry: Value, left_out: &mut LeftOut) -> Result<Vec<Comparison>, String> {
         let task: Task = json::from_value(entry).map_err(|fault| fault.to_string())?;
         let count = |value: &Value| value.as_array().map_or(0, Vec::len);
@@ -93,7 +93,7 @@ impl LabelStudio {
         Ok(found)
     }
 
-    /// What is wrong with the name of the question, once the whole file was read: nobody answered it, but others.
+    /// Returns the fault of a named question that the whole file does not answer, although it answers others.
     pub(super) fn fault(&self) -> Option<String> {
         let question = self.question.as_ref()?;
         if self.answered.is_empty() || self.answered.contains(question) {
@@ -103,7 +103,7 @@ impl LabelStudio {
         Some(format!("there is no question {question:?}; there are {}", answered.join(", ")))
     }
 
-    /// The answer to the question that counts.
+    /// Returns the annotation's answer to the question that counts.
     fn choice<'a>(&mut self, annotation: &'a Annotation) -> Result<Option<&'a Region>, String> {
         let mut names: Vec<&str> = annotation.choices().map(|choice| choice.from_name.as_str()).collect();
         names.sort_unstable();
@@ -163,14 +163,14 @@ fn comparison(data: &Map<String, Value>, annotation: &Annotation, choice: &Regio
     })
 }
 
-/// Seconds in milliseconds; `None` where negative or absurd.
+/// Converts seconds to milliseconds; `None` for a negative or absurd number.
 fn milliseconds(seconds: f64) -> Option<u64> {
     const LONGEST: f64 = 1e15;
     let time = seconds * 1000.0;
     (0.0..LONGEST).contains(&time).then_some(time as u64)
 }
 
-/// People write answers; a response follows its query directly.
+/// Adds the space between a query and a response, if neither has it: people write answers without the space.
 fn continuing(query: &str, response: &str) -> String {
     let apart = query.ends_with(char::is_whitespace) || response.starts_with(char::is_whitespace);
     if apart { response.into() } else { format!(" {response}") }

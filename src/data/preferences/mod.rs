@@ -7,8 +7,8 @@
 //! | Anthropic HH | `{"chosen", "rejected"}`, transcripts of `Human:` and `Assistant:` |
 //! | Label Studio | a task with `data` and `annotations` of the `Pairwise` tag |
 //!
-//! Each may be JSONL or one JSON array; the first entry decides for the whole file. The original's
-//! best-of-4 files hold token ids and are read by [`super::openai`].
+//! Each format may be JSONL or one JSON array; the first entry decides the format of the whole file. The
+//! original's best-of-4 files hold token ids and are read by [`super::openai`].
 
 mod conversation;
 mod label_studio;
@@ -31,7 +31,7 @@ use standing::Standing;
 
 pub use pairs::to_trl;
 
-/// What an entry is written as.
+/// The format of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Comparisons,
@@ -68,17 +68,17 @@ impl Format {
     }
 }
 
-/// What a file of preferences says next.
+/// The next item of a file of preferences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Preference {
-    /// The next comparison. Where the file gives it no id, that is the file's name and the line, and of the second
-    /// entry of a line and those after it its number there, too.
+    /// The next comparison. Without an id in the file, its id is the file's name and the line, followed from
+    /// the second entry of a line on by the entry's number in that line.
     Chosen(Comparison),
-    /// The comparison of this number, from 0 in the order in which they came, was taken back.
+    /// The number of a comparison that was taken back, from 0 in order of appearance.
     TakenBack(usize),
 }
 
-/// Reads a file in any of these formats, an entry at a time.
+/// A reader of a file in any format of this module, an entry at a time.
 pub struct PreferenceReader<R> {
     entries: Entries<R>,
     name: String,
@@ -89,12 +89,13 @@ pub struct PreferenceReader<R> {
     standing: Standing,
     read: VecDeque<Preference>,
     left_out: LeftOut,
-    /// The line of the last entry, and how many began in it.
+    /// The line of the last entry, and the number of entries that began in that line so far.
     line: (usize, usize),
 }
 
 impl<R: BufRead> PreferenceReader<R> {
-    /// Reads what the entries hold; of tasks of Label Studio with several questions, the answers to `question`.
+    /// Makes a reader of these entries. In tasks of Label Studio with several questions, the answers to
+    /// `question` count.
     pub fn new(entries: Entries<R>, question: Option<&str>) -> Self {
         let name = entries.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self {
@@ -110,7 +111,7 @@ impl<R: BufRead> PreferenceReader<R> {
         }
     }
 
-    /// What was left out of all that was read so far.
+    /// Returns the counts of what was left out so far.
     pub fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
@@ -149,7 +150,7 @@ impl<R: BufRead> PreferenceReader<R> {
         Ok(())
     }
 
-    /// What only the whole file tells.
+    /// Returns the fault that shows only after the whole file was read.
     fn fault_of_all(&self) -> Option<Error> {
         let what = self.label_studio.fault()?;
         Some(Error::input(self.entries.path(), what, "name one of these with --question"))
@@ -158,7 +159,7 @@ impl<R: BufRead> PreferenceReader<R> {
     fn take(&mut self, record: Record) {
         match record {
             Record::Judged(mut comparison) => {
-                // By the id in the file, which a line that takes it back names.
+                // Noted under the id in the file, which is what a line that takes the comparison back names.
                 self.standing.judged(&comparison, &mut self.left_out);
                 if comparison.id.is_empty() {
                     comparison.id = match self.line {
@@ -193,18 +194,18 @@ impl<R: BufRead> Iterator for PreferenceReader<R> {
     }
 }
 
-/// What a file holds, up to its first bad entry.
+/// The contents of a file of preferences, up to its first bad entry.
 #[derive(Debug)]
 pub struct Preferences {
-    /// Where the file gives a comparison no id, it is the file's name and the line.
+    /// The comparisons; one without an id in the file has the file's name and the line as its id.
     pub comparisons: Vec<Comparison>,
     pub left_out: LeftOut,
-    /// What is wrong with the entry after these, if anything.
+    /// Error of the entry after the comparisons, if it is bad.
     pub fault: Option<Error>,
 }
 
 impl Preferences {
-    /// Reads all of it into memory.
+    /// Reads a whole file into memory.
     pub fn read(mut reader: PreferenceReader<impl BufRead>) -> Self {
         let mut comparisons = Vec::new();
         let read = reader.by_ref().map(|read| {
@@ -218,12 +219,12 @@ impl Preferences {
         Self { comparisons: comparisons.into_iter().flatten().collect(), left_out: reader.left_out.clone(), fault }
     }
 
-    /// Entries in which nobody chose, or whose responses are the same text.
+    /// Counts the entries in which nobody chose, or whose responses are the same text.
     pub fn undecided(&self) -> usize {
         self.left_out.number(Reason::Undecided) + self.left_out.number(Reason::SameResponses)
     }
 
-    /// The comparisons of a file without a bad entry.
+    /// Returns the comparisons of a file without a bad entry.
     ///
     /// # Errors
     /// [`Error::Input`] with the line of the first bad entry.
@@ -232,7 +233,7 @@ impl Preferences {
     }
 }
 
-/// Opens nothing: reads text that is in memory. `path` is named in errors.
+/// Reads preferences from a text in memory; `path` is named in errors.
 pub fn read_text(text: &str, path: &Path) -> Preferences {
     Preferences::read(PreferenceReader::new(Entries::new(text.as_bytes(), path), None))
 }
@@ -289,7 +290,8 @@ mod tests {
         assert_eq!(ids, ["pairs.jsonl:1", "pairs.jsonl:1:2", "pairs.jsonl:2"]);
     }
 
-    /// As the label log counts: lines that take back name the ids in the file, and of several answers the last.
+    /// Checks the rules of the label log: a line that takes an answer back names the id in the file, and means
+    /// the last of several answers.
     #[test]
     fn what_was_taken_back_does_not_count_where_ids_are_missing_or_double_either() {
         let line = |query: &str, rest: &str| {

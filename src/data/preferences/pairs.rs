@@ -19,7 +19,7 @@ struct Pair {
     score_rejected: Option<f64>,
 }
 
-/// Fields that would change what a pair says, and that nothing here reads.
+/// Fields that would change the meaning of a pair, and are not read.
 const WITH_A_MEANING: [&str; 3] = ["margin", "weight", "label"];
 
 enum Content {
@@ -39,7 +39,7 @@ impl Content {
         }
     }
 
-    /// A text is what the user said.
+    /// Returns the messages; a text becomes one message of the user.
     fn into_messages(self) -> Vec<Message> {
         match self {
             Self::Text(content) => vec![Message { role: "user".into(), content }],
@@ -48,7 +48,8 @@ impl Content {
     }
 }
 
-/// The chosen response comes first. A pair of the same responses decides nothing, and is counted.
+/// Makes the record of a pair, with the chosen response first. A pair of the same responses has no record, and
+/// is counted.
 pub(super) fn record(entry: Value, left_out: &mut LeftOut) -> Result<Option<Record>, String> {
     let has_meaning = |value: &Value| value.is_number() || value.is_boolean();
     if let Some(field) = WITH_A_MEANING.iter().find(|field| entry.get(field).is_some_and(has_meaning)) {
@@ -70,7 +71,7 @@ pub(super) fn record(entry: Value, left_out: &mut LeftOut) -> Result<Option<Reco
     Ok(is_decided.then_some(Record::Judged(comparison)))
 }
 
-/// The comparison, and whether its texts repeated the prompt, which was taken off.
+/// Makes the comparison of a pair, and tells whether the texts repeated the prompt, which is then removed.
 fn comparison(pair: Pair) -> Result<(Comparison, bool), String> {
     let prompt = pair.prompt.filter(|prompt| !prompt.is_null());
     let prompt = prompt.map(|prompt| Content::read(prompt, "prompt")).transpose()?;
@@ -98,8 +99,8 @@ fn comparison(pair: Pair) -> Result<(Comparison, bool), String> {
     Ok((Comparison { query, responses: responses.into(), ..Comparison::default() }, repeats_prompt))
 }
 
-/// The prompt is what both texts begin with: in a transcript up to an answer of the assistant, else up to
-/// where they part, with a space before that left to the responses (TRL's `extract_prompt`).
+/// Splits off the prompt, with which both texts begin: in a transcript up to an answer of the assistant, else
+/// up to the first difference, with a space before it left to the responses (TRL's `extract_prompt`).
 fn of_texts(chosen: &str, rejected: &str) -> Result<(String, [String; 2]), String> {
     let pairs = chosen.char_indices().zip(rejected.chars());
     let parted = pairs.take_while(|((_, one), other)| one == other).last();
@@ -117,12 +118,12 @@ fn of_texts(chosen: &str, rejected: &str) -> Result<(String, [String; 2]), Strin
     Ok((common.get(..prompt).unwrap_or_default().into(), [after(chosen), after(rejected)]))
 }
 
-/// Messages that both begin with belong to the prompt.
+/// Adds the messages with which both conversations begin to the prompt.
 fn of_messages(prompt: Option<Content>, chosen: Vec<Message>, rejected: Vec<Message>) -> (String, [String; 2]) {
     let common = chosen.iter().zip(&rejected).take_while(|(one, other)| one == other).count();
     let shared = chosen.get(..common).unwrap_or_default();
     let mut before = prompt.map(Content::into_messages).unwrap_or_default();
-    // Also after a message of the system, which a prompt that is a text leaves out.
+    // Messages of the system are ignored here, because a prompt that is a text leaves them out.
     let spoken = |all: &[Message]| -> Vec<(String, String)> {
         let all = all.iter().filter(|message| message.role != "system");
         all.map(|message| (message.role.clone(), message.content.trim().to_string())).collect()
@@ -132,15 +133,15 @@ fn of_messages(prompt: Option<Content>, chosen: Vec<Message>, rejected: Vec<Mess
     }
     let query = transcript(&before) + &transcript(shared);
     let [chosen, rejected] = [chosen, rejected].map(|all| transcript(all.get(common..).unwrap_or_default()));
-    // Both continue what an answer begins with, as text would.
+    // The heading of an answer belongs to the query, as in a text.
     match (chosen.strip_prefix(ASSISTANT), rejected.strip_prefix(ASSISTANT)) {
         (Some(chosen), Some(rejected)) => (query + ASSISTANT, [chosen.into(), rejected.into()]),
         _ => (query, [chosen, rejected]),
     }
 }
 
-/// The best response with each of the others, as TRL's standard preference type: one line a pair. Another that
-/// is the same text makes none.
+/// Formats the pairs of the best response with each of the others, as TRL's standard preference type, one line
+/// a pair. A response with the same text as the best makes no pair.
 pub fn to_trl(comparison: &Comparison) -> String {
     let Some(chosen) = comparison.responses.get(comparison.best) else { return String::new() };
     let others = comparison.responses.iter().filter(|response| *response != chosen);

@@ -1,4 +1,4 @@
-//! Which comparisons of a file stand, where later lines take earlier ones back.
+//! The comparisons of a file that still count, where later lines take earlier ones back.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,18 +6,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::data::comparisons::{Comparison, Undone};
 use crate::data::left_out::{LeftOut, Reason};
 
-/// The answers that stand, by the hashes of their ids, so that a long file takes little memory.
+/// The answers that still count, by the hashes of their ids, so that a long file takes little memory.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     answers: HashMap<u64, Vec<Answer>>,
-    /// Comparisons so far, whether they stand or not.
+    /// Number of comparisons so far, whether they still count or not.
     comparisons: usize,
 }
 
 #[derive(Debug)]
 struct Answer {
     labeler: u64,
-    /// Of its comparison; `None` where nobody could tell.
+    /// Number of the answer's comparison; `None` where nobody could tell the best response.
     number: Option<usize>,
 }
 
@@ -45,8 +45,8 @@ impl Standing {
         answers.push(Answer { labeler: hash(&answer.labeler), number: None });
     }
 
-    /// The number of the comparison that no longer stands, if it was one: the last with this id, and by this
-    /// labeler if one is named.
+    /// Takes back the last answer with this id, and by this labeler if one is named. Returns the number of its
+    /// comparison, if it chose a response.
     pub(super) fn undone(&mut self, undone: &Undone, left_out: &mut LeftOut) -> Option<usize> {
         let labeler = (!undone.labeler.is_empty()).then(|| hash(&undone.labeler));
         let answers = self.answers.get_mut(&hash(&undone.undo));

@@ -7,22 +7,22 @@ use super::Classifier;
 use super::ngrams::ngrams;
 use crate::error::{Error, Result};
 
-/// How far AdaGrad moves a weight on its first step.
+/// Learning rate of AdaGrad, which is the size of a weight's first step.
 const LEARNING_RATE: f64 = 0.1;
 
-/// What the fit may be told; the defaults made the shipped model.
+/// Settings for training a classifier; the defaults made the shipped model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitSettings {
-    /// An n-gram counts if this many sentences have it.
+    /// Smallest number of sentences with an n-gram for the n-gram to count.
     pub minimum_count: usize,
-    /// Added to every count before the log-count ratio is taken (α in the paper). Above the
-    /// paper's 1, because a rare name must not outweigh a common word of praise.
+    /// Number added to every count before the log-count ratio is taken (α in the paper). It is above the paper's 1,
+    /// because a rare name must not outweigh a common word of praise.
     pub smoothing: f64,
     /// Strength of the penalty ½·l2·‖w‖² against the summed loss.
     pub l2: f64,
-    /// The share of the fitted weights in the result; the rest is naive Bayes (β in the paper).
+    /// Share of the trained weights in the result (β in the paper); the rest is naive Bayes.
     pub interpolation: f64,
-    /// Passes over all sentences; the loss has settled long before the default is reached.
+    /// Number of passes over all sentences; the loss has settled long before the default is reached.
     pub iterations: usize,
 }
 
@@ -32,20 +32,20 @@ impl Default for FitSettings {
     }
 }
 
-/// A sentence as the indices of the n-grams it has.
+/// Sentence as the indices of its n-grams.
 struct Example {
     features: Vec<usize>,
     positive: bool,
 }
 
 impl Classifier {
-    /// Learns to tell `positive` from `negative` sentences.
+    /// Trains a classifier to tell `positive` from `negative` sentences.
     ///
-    /// No randomness is involved: the same sentences give the same classifier, in any
-    /// order up to rounding. `progress` is told the passes done and the passes in all.
+    /// Training uses no random numbers: the same sentences give the same classifier, in any order up to rounding.
+    /// `progress` receives the number of passes done and the number of all passes.
     ///
     /// # Errors
-    /// When no n-gram is frequent enough to learn from.
+    /// [`Error::Usage`] if no n-gram is frequent enough to learn from.
     pub fn fit(
         positive: &[&str],
         negative: &[&str],
@@ -75,7 +75,7 @@ impl Classifier {
     }
 }
 
-/// In how many (negative, positive) sentences each frequent n-gram is.
+/// Counts, for each frequent n-gram, the (negative, positive) sentences that have it.
 fn count(sentences: &[(BTreeSet<String>, bool)], minimum: usize) -> BTreeMap<&str, (usize, usize)> {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (ngrams, positive) in sentences {
@@ -88,8 +88,8 @@ fn count(sentences: &[(BTreeSet<String>, bool)], minimum: usize) -> BTreeMap<&st
     counts
 }
 
-/// r = log((p / ‖p‖₁) / (q / ‖q‖₁)) with p and q the smoothed counts in positive and
-/// negative sentences (section 2 of the paper).
+/// Returns r = log((p / ‖p‖₁) / (q / ‖q‖₁)), where p and q are the smoothed counts in positive and negative sentences
+/// (section 2 of the paper).
 fn log_count_ratios(counts: &BTreeMap<&str, (usize, usize)>, smoothing: f64) -> Vec<f64> {
     let smoothed = |count: usize| count as f64 + smoothing;
     let all_negative: f64 = counts.values().map(|&(negative, _)| smoothed(negative)).sum();
@@ -113,7 +113,7 @@ fn index(sentences: &[(BTreeSet<String>, bool)], counts: &BTreeMap<&str, (usize,
         .collect()
 }
 
-/// w′ = (1 − β)·w̄ + β·w with w̄ the mean magnitude (section 2.3 of the paper).
+/// Returns w′ = (1 − β)·w̄ + β·w, where w̄ is the mean magnitude (section 2.3 of the paper).
 fn interpolate(weights: &[f64], share: f64) -> impl Iterator<Item = f64> {
     let mean_magnitude = weights.iter().map(|w| w.abs()).sum::<f64>() / weights.len() as f64;
     weights.iter().map(move |weight| (1.0 - share) * mean_magnitude + share * weight)
@@ -137,8 +137,8 @@ impl Regression {
         }
     }
 
-    /// One step down the gradient of the loss summed over `examples`; a feature has the
-    /// value of its ratio where it is present.
+    /// Takes one step down the gradient of the loss summed over `examples`; a feature that is present has the value of
+    /// its ratio.
     fn step(&mut self, examples: &[Example], ratios: &[f64], l2: f64) {
         let mut gradients: Vec<f64> = self.weights.iter().map(|weight| l2 * weight).collect();
         let mut bias_gradient = 0.0;

@@ -1,4 +1,4 @@
-//! Training on nine tenths of the sentences and measuring on the tenth never seen.
+//! Training of a classifier, and its accuracy on held-out sentences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,22 +15,22 @@ use crate::training::memory::Memory;
 /// Sentences of known sentiment, one an entry.
 #[derive(Debug, Clone, Copy)]
 pub struct LabeledSentences<'a> {
-    /// What they are and under which licence, as the classifier's file will name them.
+    /// Name and licence of the sentences, as the classifier's file records them.
     pub source: &'a str,
     pub positive: &'a [&'a str],
     pub negative: &'a [&'a str],
 }
 
-/// How often a classifier is right on sentences that it was not trained on.
+/// Accuracy of a classifier on held-out sentences.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeldOut {
     /// The share of right answers, 0 to 1.
     pub accuracy: f64,
-    /// Lower end of the 95% Wilson interval around it.
+    /// Lower end of the 95% Wilson interval around `accuracy`.
     pub low: f64,
-    /// Upper end of the 95% Wilson interval around it.
+    /// Upper end of the 95% Wilson interval around `accuracy`.
     pub high: f64,
-    /// The number of sentences measured on.
+    /// Number of held-out sentences.
     pub examples: usize,
 }
 
@@ -48,24 +48,24 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Bytes on the host for each byte of the sentences: every word and pair of words of each, and sentences are
-/// read whole.
+/// Bytes on the host for each byte of the sentences, which are read whole and held as words and pairs of words.
 const OF_A_BYTE: u64 = 25;
 
-/// What training on sentences of so many bytes takes.
+/// Returns the memory that training on sentences of `bytes` bytes takes.
 ///
 /// # Errors
-/// When it does not fit into `device_memory`.
+/// Fails when the sentences do not fit into `device_memory`.
 pub fn memory_that_fits(bytes: u64, device_memory: DeviceMemory) -> Result<Memory> {
     let memory = Memory { kept: bytes.saturating_mul(OF_A_BYTE), ..Memory::default() };
     memory.that_fits(device_memory, "give fewer sentences")
 }
 
-/// Fits a classifier with the default settings on all but a random `held_out_fraction` of
-/// `sentences` and measures it on those. `progress` is told the passes done and in all.
+/// Trains a classifier with the default settings on all but a random `held_out_fraction` of `sentences`, and measures
+/// its accuracy on those. `progress` receives the number of passes done and the number of all passes.
 ///
 /// # Errors
-/// When there are no sentences of one sentiment, when the fraction leaves one of the two sides empty, or as [`Classifier::fit`].
+/// [`Error::Usage`] if there are no sentences of one sentiment or the held-out set is empty, and the errors of
+/// [`Classifier::fit`].
 pub fn train_with_held_out(
     sentences: LabeledSentences,
     held_out_fraction: f64,
@@ -102,16 +102,17 @@ pub fn train_with_held_out(
 }
 
 impl LabeledSentences<'_> {
-    /// Sentences that are among both kinds, so that they teach nothing: each is counted once.
+    /// Returns the number of sentences that are both positive and negative and therefore teach nothing; copies count
+    /// once.
     pub fn of_both_kinds(&self) -> usize {
         let words = |lines: &[&str]| lines.iter().map(|line| words_only(line)).collect::<BTreeSet<String>>();
         words(self.positive).intersection(&words(self.negative)).count()
     }
 }
 
-/// Deals the sentences at random into a part to train on and a part held out.
+/// Splits the sentences at random into a training set and a held-out set.
 ///
-/// Copies of a sentence go to the same part, or the measure would reward memory.
+/// Copies of a sentence go to the same set; otherwise the accuracy would reward memorized sentences.
 fn split<'a>(sentences: LabeledSentences<'a>, held_out_fraction: f64, seed: u64) -> (Part<'a>, Part<'a>) {
     let mut copies: BTreeMap<String, Vec<(&str, bool)>> = BTreeMap::new();
     for (lines, positive) in [(sentences.positive, true), (sentences.negative, false)] {

@@ -1,7 +1,7 @@
-//! How positive a text sounds: a linear model over words and word pairs.
+//! Sentiment classifier: a linear model over words and word pairs.
 //!
-//! It is what the simulated labeler judges by, in the place of the paper's sentiment
-//! classifier (section 3.1), and small enough to ship and to read.
+//! The simulated labeler judges by it, in the place of the paper's sentiment classifier (section 3.1). It is small
+//! enough to ship and to read.
 
 mod fit;
 mod held_out;
@@ -20,31 +20,31 @@ use crate::json;
 pub use fit::FitSettings;
 pub use held_out::{HeldOut, LabeledSentences, memory_that_fits, train_with_held_out};
 
-/// Words an n-gram may have; the file names them, so that it explains itself.
+/// Sizes of n-grams in words; the file records them, so that it explains itself.
 const NGRAM_SIZES: [usize; 2] = [1, 2];
 
-/// A weight beyond this was not fitted, and the sum of many could overflow.
+/// Largest valid weight: training gives none beyond it, and the sum of many could overflow.
 const LARGEST_WEIGHT: f64 = 1e6;
 
-/// Decimals of a weight: what differs in later ones is rounding of the machine.
+/// Scale that rounds a weight to four decimals: later ones differ from machine to machine.
 const WEIGHT_SCALE: f64 = 1e4;
 
 const RETRAIN: &str = "train the labeler again to replace the file";
 
-/// Scores the sentiment of a text.
+/// Classifier of the sentiment of a text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classifier {
     #[serde(default)]
     version: FormatVersion,
     ngram_sizes: [usize; 2],
-    /// Where the weights come from; `None` for a classifier fitted without a held-out part.
+    /// Origin of the weights; `None` for a classifier trained without a held-out set.
     pub provenance: Option<Provenance>,
     bias: f64,
     weights: BTreeMap<String, f64>,
 }
 
-/// What a classifier was trained on and how well it did.
+/// Training sentences of a classifier, and its accuracy on held-out ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
@@ -52,7 +52,7 @@ pub struct Provenance {
     pub source: String,
     /// The seed that chose the sentences held out.
     pub seed: u64,
-    /// The share of right answers on them, 0 to 1.
+    /// Share of right answers on the held-out sentences, 0 to 1.
     pub held_out_accuracy: f64,
     pub held_out_examples: usize,
 }
@@ -72,16 +72,17 @@ impl Classifier {
         }
     }
 
-    /// The log-odds that `text` is positive: above 0 for positive, below for negative.
+    /// Returns the log-odds that `text` is positive: above 0 for positive, below for negative.
     ///
-    /// Each n-gram counts once however often it is repeated.
+    /// Each n-gram counts once, however often it is repeated.
     pub fn score(&self, text: &str) -> f64 {
         let weights = ngrams::ngrams(text);
         let known = weights.iter().filter_map(|ngram| self.weights.get(ngram));
         self.bias + known.sum::<f64>()
     }
 
-    /// The share of sentences on the right side of 0, of which one at 0 counts half; `None` when there are none.
+    /// Returns the share of sentences on the right side of 0, where a score of 0 counts half; `None` if there are no
+    /// sentences.
     pub fn accuracy(&self, positive: &[&str], negative: &[&str]) -> Option<f64> {
         let right = |score: f64| match score {
             0.0 => 0.5,
@@ -93,26 +94,26 @@ impl Classifier {
         (all > 0).then(|| right / all as f64)
     }
 
-    /// Every n-gram with its weight in log-odds, in alphabetical order.
+    /// Returns every n-gram with its weight in log-odds, in alphabetical order.
     pub fn weights(&self) -> impl Iterator<Item = (&str, f64)> {
         self.weights.iter().map(|(ngram, weight)| (ngram.as_str(), *weight))
     }
 
-    /// The classifier as a JSON file, one weight a line in alphabetical order.
+    /// Returns the classifier as a JSON file, one weight a line in alphabetical order.
     ///
     /// # Errors
-    /// When a number is not finite, which no fit gives.
+    /// [`Error::Failed`] if the classifier cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| Error::failed(format!("cannot write the classifier as JSON: {error}"), ""))?;
         Ok(json + "\n")
     }
 
-    /// Reads what [`Classifier::to_json`] wrote; `path` names the file in errors.
+    /// Reads the JSON of [`Classifier::to_json`]; `path` names the file in errors.
     ///
     /// # Errors
-    /// When the bytes are no such file: not JSON, an unknown field, n-grams of other sizes,
-    /// no weight, or a number out of range.
+    /// [`Error::Input`] if the bytes are no such file: not JSON, an unknown field, n-grams of other sizes, no weight,
+    /// or a number out of range.
     pub fn from_json(json: &[u8], path: &Path) -> Result<Self> {
         let classifier: Self = json::from_slice(json).map_err(|error| match format_version::fault_of(json) {
             Some(fault) => Error::input(path, fault, format_version::NEWER_HINT),
@@ -124,7 +125,7 @@ impl Classifier {
         }
     }
 
-    /// What makes the numbers unusable, if anything does.
+    /// Returns what makes the numbers unusable, if anything does.
     fn defect(&self) -> Option<String> {
         if self.ngram_sizes != NGRAM_SIZES {
             let sizes = self.ngram_sizes;

@@ -1,10 +1,9 @@
-//! What the classifier sees of a text: the words and word pairs in it.
+//! Words and word pairs of a text, which are the features of the classifier.
 
 use std::collections::BTreeSet;
 
-/// The words that tell reviews apart by person and tense and not by mood. A story is told
-/// in the past and in the first or third person, so that these would decide too much.
-/// Sorted, for binary search.
+/// Words that tell reviews apart by person and tense, not by sentiment. A story is told in the past tense and in the
+/// first or third person, so that these words would decide too much. They are sorted for binary search.
 #[rustfmt::skip]
 const FUNCTION_WORDS: &[&str] = &[
     "a", "about", "above", "across", "after", "again", "against", "all", "along", "although", "am", "among", "an",
@@ -21,9 +20,9 @@ const FUNCTION_WORDS: &[&str] = &[
     "why", "will", "with", "within", "without", "would", "yet", "you", "your", "yours", "yourself",
 ];
 
-/// The distinct words and pairs of neighbouring words in `text`, pairs with a space between.
+/// Returns the distinct words and pairs of neighbouring words in `text`, with a space between the words of a pair.
 ///
-/// Left out are function words, numbers, and pairs of them; `not good` stays.
+/// Function words, numbers, and pairs made only of them are left out; `not good` stays.
 pub fn ngrams(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for phrase in phrases(text) {
@@ -37,15 +36,15 @@ pub fn ngrams(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// `text` without case and punctuation: equal for two copies of a sentence.
+/// Returns the words of `text` without case and punctuation, which are equal for two copies of a sentence.
 pub fn words_only(text: &str) -> String {
     phrases(text).concat().join(" ")
 }
 
-/// The lower-case words of `text`, cut where punctuation separates them.
+/// Splits `text` at its punctuation into phrases of lower-case words.
 ///
-/// Ordinary text and text with a space around every token give the same words. A hyphen
-/// parts words but not phrases.
+/// Ordinary text and text with a space around every token give the same words. A hyphen separates words but not
+/// phrases.
 fn phrases(text: &str) -> Vec<Vec<String>> {
     text.to_lowercase()
         .replace(['\u{2018}', '\u{2019}'], "'")
@@ -62,8 +61,8 @@ fn phrases(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// `don't` is `do not`, as the narrator of a novel would say; of `she'll` and `king's` the
-/// first part counts.
+/// Splits a contraction into words: `don't` gives `do` and `not`, as the narrator of a novel would write; `she'll` and
+/// `king's` give their first part.
 fn without_contraction(token: &str) -> impl Iterator<Item = &str> {
     let token = token.trim_matches('\'');
     let (word, negation) = match token {

@@ -1,4 +1,4 @@
-//! The lines of a log, and which of the answers among them stand.
+//! Index of the lines of a log and of the answers that were not taken back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub(super) struct Index {
     lines: Vec<LogLine>,
     /// The places in `lines` of the answers that were not taken back.
     answers: Vec<usize>,
-    /// How many of these choose a response.
+    /// Number of the `answers` that choose a response.
     labels: usize,
     labelers: HashSet<Arc<str>>,
 }
@@ -42,27 +42,27 @@ impl Index {
         &self.lines
     }
 
-    /// How many [`Self::choices`] there are.
+    /// Returns the number of [`Self::choices`].
     pub(super) fn labels(&self) -> usize {
         self.labels
     }
 
-    /// The answers that were not taken back, oldest first.
+    /// Returns the answers that were not taken back, oldest first.
     fn answers(&self) -> impl DoubleEndedIterator<Item = &LogLine> + Clone {
         self.answers.iter().filter_map(|&answer| self.lines.get(answer))
     }
 
-    /// The answers that choose a response and were not taken back, oldest first.
+    /// Returns the answers that choose a response and were not taken back, oldest first.
     pub(super) fn choices(&self) -> impl Iterator<Item = &LogLine> + Clone {
         self.answers().filter(|answer| answer.is_choice())
     }
 
-    /// The answers of a labeler that were not taken back, the last first.
+    /// Returns the answers of a labeler that were not taken back, the last first.
     pub(super) fn answers_of(&self, labeler: &str) -> impl Iterator<Item = &LogLine> {
         self.answers().rev().filter(move |answer| *answer.labeler == *labeler)
     }
 
-    /// The last answer to a question that was not taken back.
+    /// Returns the last answer to a question that was not taken back.
     pub(super) fn answer_to(&self, question: &Question) -> Option<&LogLine> {
         let digest = question.digest();
         self.answers().rev().find(|answer| *answer.id == *question.id && answer.question == digest)

@@ -1,4 +1,4 @@
-//! What is remembered of a line of the log, whose texts stay in the file.
+//! Line of a label log as it is kept in memory; its texts stay in the file.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub enum Decision {
     Best {
         /// Index into the responses, from 0.
         response: u32,
-        /// The first response with the same text.
+        /// Index of the first response with the same text as the chosen one.
         first_alike: u32,
     },
     CannotTell,
@@ -35,7 +35,8 @@ pub enum Decision {
 }
 
 impl LogLine {
-    /// The line that says this, at this place in the file. `names` holds each labeler once.
+    /// Creates the line of `record`, which begins after `offset` bytes of the file. `names` holds each labeler's name
+    /// once.
     pub(super) fn new(record: &Record, offset: u64, names: &mut HashSet<Arc<str>>) -> Self {
         match record {
             Record::Judged(answer) => Self::of_answer(answer, best(answer), offset, names),
@@ -62,12 +63,12 @@ impl LogLine {
         }
     }
 
-    /// True for an answer to a question, whether it chooses a response or not.
+    /// Returns true for an answer to a question, whether it chooses a response or not.
     pub fn is_answer(&self) -> bool {
         self.decision != Decision::TakenBack
     }
 
-    /// True for an answer that chooses a response.
+    /// Returns true for an answer that chooses a response.
     pub fn is_choice(&self) -> bool {
         matches!(self.decision, Decision::Best { .. })
     }
@@ -76,7 +77,7 @@ impl LogLine {
 fn best(answer: &Comparison) -> Decision {
     let chosen = answer.responses.get(answer.best);
     let first = answer.responses.iter().position(|response| Some(response) == chosen).unwrap_or(answer.best);
-    // A file with so many responses in a line does not fit into memory.
+    // A line with more responses than `u32::MAX` does not fit into memory.
     let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
     Decision::Best { response: number(answer.best), first_alike: number(first) }
 }

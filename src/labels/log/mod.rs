@@ -18,31 +18,30 @@ use index::Index;
 
 pub use line::{Decision, LogLine};
 
-/// A JSONL file of comparisons, open for one writer. Its texts stay in the file, and are read from there again
-/// when they are asked for, so that a long log takes little memory.
+/// JSONL file of comparisons, open for one writer. Its texts stay in the file and are read again when needed, so that a
+/// long log takes little memory.
 ///
-/// Labelling resumes by leaving out what [`LabelLog::lines`] already holds.
+/// Labelling resumes by skipping the questions that [`LabelLog::lines`] already holds.
 #[derive(Debug)]
 pub struct LabelLog {
     path: PathBuf,
     file: File,
     length_bytes: u64,
-    /// True if the file may still hold lines that were refused, after its `length_bytes`.
+    /// True if the file may still hold refused lines after the first `length_bytes` bytes.
     was_refused: bool,
     index: Index,
 }
 
 impl LabelLog {
-    /// Opens the log at `path`, or creates it in a folder that exists, and reads it.
+    /// Opens and reads the log at `path`, or creates it in a folder that exists.
     ///
-    /// A last line that was cut off while being written is moved to `<name>.torn` beside
-    /// the log; the rest is read.
+    /// A last line that was only partly written is moved to `<name>.torn` beside the log; the rest is read.
     ///
     /// # Errors
-    /// When another program writes to this log, when a complete line is no comparison, when it is not a file
-    /// that can be read again, such as a pipe, or when the operating system refuses.
+    /// Fails when another program writes to this log, when a complete line is not a comparison, when `path` is not a
+    /// file that can be read again (a pipe, for example), and when the operating system refuses.
     pub fn open(path: &Path) -> Result<Self> {
-        // Behind such a name may lie the file that the results are printed to.
+        // Such a name may stand for the file to which the results are printed.
         if ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"].iter().any(|place| path.starts_with(place)) {
             return Err(no_file(path));
         }
@@ -66,39 +65,39 @@ impl LabelLog {
         Ok(log)
     }
 
-    /// All lines, oldest first.
+    /// Returns all lines, oldest first.
     pub fn lines(&self) -> &[LogLine] {
         self.index.lines()
     }
 
-    /// The number of [`Self::choices`].
+    /// Returns the number of [`Self::choices`].
     pub fn labels(&self) -> usize {
         self.index.labels()
     }
 
-    /// The answers that choose a response and were not taken back, oldest first.
+    /// Returns the answers that choose a response and were not taken back, oldest first.
     pub fn choices(&self) -> impl Iterator<Item = &LogLine> + Clone {
         self.index.choices()
     }
 
-    /// The answers of a labeler that were not taken back, the last first.
+    /// Returns the answers of a labeler that were not taken back, the last first.
     pub fn answers_of(&self, labeler: &str) -> impl Iterator<Item = &LogLine> {
         self.index.answers_of(labeler)
     }
 
-    /// The last answer to a question that was not taken back.
+    /// Returns the last answer to a question that was not taken back.
     pub fn answer_to(&self, question: &Question) -> Option<&LogLine> {
         self.index.answer_to(question)
     }
 
-    /// The first `lines` lines with their texts; all of them, if there are fewer.
+    /// Reads the first `lines` lines with their texts, or all lines if there are fewer.
     ///
     /// # Errors
-    /// When the file cannot be read again.
+    /// Fails when the file cannot be read again.
     pub fn records(&self, lines: usize) -> Result<Vec<Record>> {
         let mut records = Vec::new();
         if lines > 0 {
-            // Beyond its length there may be lines that were refused.
+            // The file may hold refused lines after `length_bytes` bytes.
             read_lines(&self.file, self.length_bytes, &self.path, |record, _| {
                 records.push(record);
                 records.len() < lines
@@ -107,7 +106,7 @@ impl LabelLog {
         Ok(records)
     }
 
-    /// The comparisons that were decided and not taken back, with their texts, oldest first.
+    /// Reads the comparisons that were decided and not taken back, with their texts, oldest first.
     ///
     /// # Errors
     /// The errors of [`Self::records`].
@@ -115,10 +114,10 @@ impl LabelLog {
         Ok(standing(self.records(usize::MAX)?))
     }
 
-    /// The question of an answer, with its texts.
+    /// Reads the question of an answer, with its texts.
     ///
     /// # Errors
-    /// When the file cannot be read again, or no longer holds it there.
+    /// [`Error::File`] if the file cannot be read again; [`Error::Input`] if it no longer holds the question there.
     pub fn question(&self, answer: &LogLine) -> Result<Question> {
         let mut bytes = Vec::new();
         let mut reader = BufReader::new(&self.file);
@@ -133,10 +132,10 @@ impl LabelLog {
         })
     }
 
-    /// Makes sure that the file is as this program has written it, and still lies where it was opened.
+    /// Checks that the file is as this program wrote it, and still lies where it was opened.
     ///
     /// # Errors
-    /// [`Error::Failed`] if another program changed, replaced or deleted it.
+    /// [`Error::Failed`] if another program changed, replaced or deleted the file.
     pub fn check(&self) -> Result<()> {
         let failed = |source| Error::file("look at", &self.path, source);
         let metadata = self.file.metadata().map_err(failed)?;
@@ -148,24 +147,24 @@ impl LabelLog {
         Err(Error::failed(what, "look at the file, and run the same command again when nothing else writes to it"))
     }
 
-    /// Where the log is.
+    /// Returns the path of the log.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes one line; when this returns, it is on the disk.
+    /// Appends one line, which is on the disk when this call returns.
     ///
     /// # Errors
-    /// As [`LabelLog::append_many`].
+    /// The errors of [`LabelLog::append_many`].
     pub fn append(&mut self, record: Record) -> Result<()> {
         self.append_many(vec![record])
     }
 
-    /// Writes several lines and waits for the disk once.
+    /// Appends several lines and waits for the disk once.
     ///
     /// # Errors
-    /// When a comparison could not be read back (`best` out of range, say) or the operating
-    /// system refuses, as on a full disk. Then none of them is in the log.
+    /// Fails when a record could not be read back (`best` is out of range, for example) and when the operating system
+    /// refuses (the disk is full, for example). The log then holds none of the lines.
     pub fn append_many(&mut self, records: Vec<Record>) -> Result<()> {
         let lines: String = records.iter().map(Record::to_line).collect();
         parse_records(&lines, &self.path).map_err(|error| {
@@ -182,15 +181,15 @@ impl LabelLog {
 
     fn write(&mut self, lines: &[u8]) -> Result<()> {
         self.check()?;
-        // What was read meanwhile moved the place where the file is written.
+        // Reading moves the position in the file at which it is written.
         let at_end = self.end_file().and_then(|()| self.file.seek(SeekFrom::Start(self.length_bytes)));
         let written = at_end.and_then(|_| self.file.write_all(lines)).and_then(|()| {
             fault_point("labels appended");
             self.file.sync_data()
         });
         if let Err(source) = written {
-            // What was written of these lines must not stay: they were refused, and the next line would be
-            // glued to half a one. If even this fails, it is tried again before anything else is written.
+            // Part of a refused line must not stay in the file, because the next line would be appended to it. If
+            // truncating fails as well, it is tried again before the next write.
             self.was_refused = self.truncate().is_err();
             return Err(not_written(&self.path, source, Some(lines.len() as u64)));
         }
@@ -200,7 +199,7 @@ impl LabelLog {
         Ok(())
     }
 
-    /// Ends the file after its last complete line, if more is there.
+    /// Truncates the file after its last complete line, if it is longer.
     fn end_file(&self) -> std::io::Result<()> {
         match self.file.metadata()?.len() > self.length_bytes {
             true => self.file.set_len(self.length_bytes),
@@ -208,13 +207,13 @@ impl LabelLog {
         }
     }
 
-    /// The same, on the disk when this returns.
+    /// Truncates the file after its last complete line, and waits for the disk.
     fn truncate(&self) -> std::io::Result<()> {
         self.end_file()?;
         self.file.sync_data()
     }
 
-    /// Keeps a last line that lacks nothing but its newline, and moves any other away.
+    /// Keeps a last line that lacks only its newline, and moves any other away.
     fn repair(&mut self, last_line: &[u8]) -> Result<()> {
         let last = std::str::from_utf8(last_line).ok().and_then(|line| parse_records(line, &self.path).ok());
         match last {
@@ -236,14 +235,14 @@ fn no_file(path: &Path) -> Error {
     Error::usage(what, "name a file")
 }
 
-/// True if the file of these metadata lies at this path.
+/// Checks whether the file with this metadata lies at `path`.
 #[cfg(unix)]
 fn is_at(metadata: &Metadata, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (metadata.dev(), metadata.ino()))
 }
 
-/// Elsewhere, a locked file stays where it is.
+/// Returns true, because a locked file stays where it is on systems other than Unix.
 #[cfg(not(unix))]
 fn is_at(_metadata: &Metadata, _path: &Path) -> bool {
     true
@@ -260,8 +259,9 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     }
 }
 
-/// Does `work` with each record of the first `length_bytes` and the bytes before its line, until it says no. The
-/// bytes of the complete lines that were read, and those after the last complete line.
+/// Calls `work` with each record in the first `length_bytes` bytes and the number of bytes before its line, until
+/// `work` returns false. Returns the number of bytes in the complete lines that were read, and the bytes after the last
+/// complete line.
 fn read_lines(
     mut file: &File,
     length_bytes: u64,
@@ -288,7 +288,7 @@ fn read_lines(
     }
 }
 
-/// The text of a line without its end; that of the first is without a byte order mark.
+/// Returns the text of a line without its end, and without a byte order mark in the first line.
 fn text_of<'a>(line: &'a [u8], number: usize, path: &Path) -> Result<&'a str> {
     let text = std::str::from_utf8(line)
         .map_err(|_| Error::line(path, number, "not UTF-8 text", "correct the line or delete it"))?;
@@ -296,7 +296,7 @@ fn text_of<'a>(line: &'a [u8], number: usize, path: &Path) -> Result<&'a str> {
     Ok(if number == 1 { without_byte_order_mark(text) } else { text })
 }
 
-/// Adds the line to `<name>.torn`, after those of earlier accidents.
+/// Appends the line to `<name>.torn`, after earlier torn lines.
 fn keep_torn_line(line: &[u8], log_path: &Path) -> Result<()> {
     let mut path = OsString::from(log_path);
     path.push(".torn");
@@ -309,7 +309,7 @@ fn keep_torn_line(line: &[u8], log_path: &Path) -> Result<()> {
     sync_name(&path)
 }
 
-/// Makes the name of a new file last: its contents alone do not survive a power cut.
+/// Syncs the folder of a new file; otherwise a power failure may lose the file's name.
 fn sync_name(path: &Path) -> Result<()> {
     sync_folder(folder_of(path))
 }

@@ -102,8 +102,8 @@ fn a_complete_bad_line_is_an_error_with_its_number() {
     }
 }
 
-/// As editors and other programs leave files: with a byte order mark, a blank line, both ends of lines, and
-/// no end of the last one.
+/// Editors and other programs leave files with a byte order mark, a blank line, both kinds of line ends, and no end of
+/// the last line.
 #[test]
 fn each_question_is_found_again_in_a_log_that_was_reopened() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,7 +134,7 @@ fn a_log_that_another_program_changed_says_so_and_no_other_question_is_given() {
     assert!(error.to_string().contains("another program changed it"), "{error}");
 }
 
-/// As editors save a file, and as other programs add to one.
+/// Editors replace a file when they save it, and other programs append to it.
 #[cfg(unix)]
 #[test]
 fn nothing_is_acknowledged_in_a_log_that_another_program_changed_replaced_or_deleted() {

@@ -1,64 +1,68 @@
-//! The queue of questions for several labelers; every answer is durable.
+//! Queue of questions for several labelers; every answer is on the disk when it is acknowledged.
 //!
-//! Questions are drawn ahead of time and put into the queue; any number of labelers take them, each under a name,
-//! at a terminal or on a web page.
+//! Questions are made in advance and put into the queue. Any number of labelers take them, each under a name, at a
+//! terminal or on a web page.
 
+mod fixed_set;
+mod labelers;
+mod open_ended;
 mod repeats;
 mod shared;
 mod standing;
+mod supply;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::log::{Decision, LabelLog, LogLine};
-use super::question::{Answer, Attribution, Question, QuestionDigest};
-
+use super::question::{Answer, Attribution, Question};
 use crate::data::comparisons::{Record, Undone};
 use crate::error::{Error, Result};
 use crate::platform::interrupt::Interrupt;
 
+use fixed_set::FixedSet;
+use labelers::Labelers;
+use open_ended::OpenEnded;
+use supply::Supply;
+
 pub use shared::SharedQueue;
 pub use standing::Standing;
 
-/// A page that waits asks more often.
+/// Time without a request after which a labeler counts as gone; a page that waits asks more often.
 const STILL_ASKS: Duration = Duration::from_secs(2);
 
-/// How labelling goes.
+/// Settings of a label queue.
 #[derive(Debug, Clone)]
 pub struct QueueSettings {
-    /// Answers that choose, until labelling is done.
+    /// Number of answers that choose a response at which labelling is done.
     pub wanted: usize,
-    /// Share of the questions that were asked before.
+    /// Share of the questions that are repeated.
     pub repeated: f64,
     pub seed: u64,
 }
 
-/// What a labeler does next.
+/// Next task of a labeler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextTask {
     Answer(Question),
-    /// Until questions are drawn.
+    /// Wait until the next questions are made.
     Wait,
-    /// Until the model has learned from the labels that there are: another round follows.
+    /// Wait for another round, while the model learns from the labels so far.
     Later,
-    /// There are as many labels as are wanted; the policy is trained with them.
+    /// End of the questions: there are as many labels as are wanted, and the policy is trained with them.
     Training,
     /// The run stopped before its end.
     Stopped,
-    /// Nothing more is asked.
+    /// End of all questions.
     Done,
 }
 
-/// Questions, the labelers in front of them, and the log behind.
+/// Questions, the labelers who answer them, and the log of the answers.
 #[derive(Debug)]
 pub struct LabelQueue {
-    plan: QueueSettings,
     log: LabelLog,
-    waiting: VecDeque<Question>,
-    labelers: BTreeMap<String, LabelerState>,
-    /// Of the last questions, the ids: no others come.
-    last: Option<HashSet<String>>,
-    /// What labelers hear when there are as many labels as are wanted.
+    supply: Supply,
+    labelers: Labelers,
+    /// Task of the labelers once there are as many labels as are wanted.
     then: NextTask,
     /// True if answers can no longer be taken back.
     closed: bool,
@@ -67,24 +71,13 @@ pub struct LabelQueue {
     stopped: bool,
 }
 
-/// The state of one labeler.
-#[derive(Debug, Default)]
-struct LabelerState {
-    before: Option<Question>,
-    skipped: HashSet<QuestionDigest>,
-    /// When it was asked last what is next, and whether the answer was that nothing is.
-    asked: Option<(Instant, bool)>,
-}
-
 impl LabelQueue {
-    /// An empty queue.
-    pub fn new(log: LabelLog, plan: QueueSettings) -> Self {
+    /// Creates an empty queue, for which questions are made until there are enough labels.
+    pub fn new(log: LabelLog, settings: QueueSettings) -> Self {
         Self {
-            plan,
             log,
-            waiting: VecDeque::new(),
-            labelers: BTreeMap::new(),
-            last: None,
+            supply: Supply::OpenEnded(OpenEnded::new(settings)),
+            labelers: Labelers::new(),
             then: NextTask::Done,
             closed: false,
             stop_switch: None,
@@ -93,21 +86,31 @@ impl LabelQueue {
         }
     }
 
-    /// Begins a round, at whose end there are `wanted` labels in all: what was drawn before is from an
-    /// older policy and goes away.
+    /// Creates a queue for a fixed set of questions; labelers wait until [`Self::set_questions`] adds them.
+    pub fn of_fixed_set(log: LabelLog) -> Self {
+        let nothing = QueueSettings { wanted: 0, repeated: 0.0, seed: 0 };
+        let mut queue = Self::new(log, nothing);
+        queue.set_questions(&[]);
+        queue
+    }
+
+    /// Begins a round that ends with `wanted` labels in all. Questions from before are dropped, because an older policy
+    /// wrote their responses.
     pub fn begin_round(&mut self, wanted: usize, another_round: bool) {
-        self.plan.wanted = wanted;
+        if let Supply::OpenEnded(open) = &mut self.supply {
+            open.settings.wanted = wanted;
+            open.waiting.clear();
+        }
         self.then = if another_round { NextTask::Later } else { NextTask::Training };
-        self.waiting.clear();
         self.labelers.values_mut().for_each(|place| place.before = None);
     }
 
     /// Ends the round with the labels that there are.
     pub fn end_round(&mut self) {
-        self.plan.wanted = self.labels();
+        self.supply.end(&self.log, &self.labelers);
     }
 
-    /// Lets nobody take an answer back any more.
+    /// Ends the round and refuses to take answers back from now on.
     pub fn close(&mut self) {
         self.end_round();
         self.closed = true;
@@ -120,18 +123,18 @@ impl LabelQueue {
         self.stop_switch = None;
     }
 
-    /// Tells everybody that the run stopped before its end.
+    /// Tells all labelers that the run stopped before its end.
     pub fn stop(&mut self) {
         self.stopped = true;
         self.stop_switch = None;
     }
 
-    /// Lets every labeler stop the run that this flag stops.
+    /// Lets every labeler stop the run that the flag `run` interrupts.
     pub fn attach_stop_switch(&mut self, run: Interrupt) {
         self.stop_switch = Some(run);
     }
 
-    /// Stops the run at once, if there is one.
+    /// Stops the run at once, if there is one, and records the labeler who stopped it.
     pub fn stop_run(&mut self, labeler: &str) {
         if let Some(run) = &self.stop_switch {
             run.request_at_once();
@@ -140,66 +143,53 @@ impl LabelQueue {
         }
     }
 
-    /// Who stopped the run.
+    /// Returns the name of the labeler who stopped the run.
     pub fn stopped_by(&self) -> Option<&str> {
         self.stopped_by.as_deref()
     }
 
-    /// What was answered.
+    /// Returns the log of the answers.
     pub fn log(&self) -> &LabelLog {
         &self.log
     }
 
-    /// The log, when everybody has left.
+    /// Returns the log and ends the queue.
     pub fn into_log(self) -> LabelLog {
         self.log
     }
 
-    /// Whether there are as many labels as are wanted.
+    /// Checks whether there are as many labels as are wanted.
     pub fn is_done(&self) -> bool {
-        let are_drawn = self.last.as_ref().is_none_or(|last| !last.is_empty());
-        are_drawn && self.labels() >= self.plan.wanted
+        self.supply.is_done(&self.log, &self.labelers)
     }
 
-    /// Answers that count: those that choose, and of questions that were the last ones all.
-    fn labels(&self) -> usize {
-        if self.last.is_none() {
-            return self.log.labels();
-        }
-        let before = self.labelers.values().filter_map(|place| place.before.as_ref());
-        let open: HashSet<&str> = self.waiting.iter().chain(before).map(|question| question.id.as_str()).collect();
-        self.plan.wanted.saturating_sub(open.len())
-    }
-
-    /// Questions to be drawn, so that every labeler has `ahead` to come: no more than labels are wanted.
+    /// Returns the number of questions to make so that every labeler has `ahead` questions ready; no more than the
+    /// labels still wanted, and 0 for a fixed set.
     pub fn lacks(&self, ahead: usize) -> usize {
-        let open =
-            |place: &LabelerState| self.waiting.iter().filter(|one| !place.skipped.contains(&one.digest())).count();
-        let fewest = self.labelers.values().map(open).min().unwrap_or(self.waiting.len());
-        let skipped = self.waiting.len() - fewest;
-        let left = self.plan.wanted.saturating_sub(self.log.labels()) + skipped;
-        (ahead * self.labelers.len().max(1)).min(left).saturating_sub(fewest)
+        match &self.supply {
+            Supply::OpenEnded(open) => open.lacks(ahead, &self.log, &self.labelers),
+            Supply::FixedSet(_) => 0,
+        }
     }
 
-    /// Adds questions.
+    /// Adds questions to the queue, but not to a fixed set.
     pub fn offer(&mut self, questions: impl IntoIterator<Item = Question>) {
-        self.waiting.extend(questions);
+        if let Supply::OpenEnded(open) = &mut self.supply {
+            open.waiting.extend(questions);
+        }
     }
 
-    /// Adds the last questions, which differ in their ids: each is asked until somebody has
-    /// answered it, whoever took it before or skipped it. What the log has an answer to is not asked. With
-    /// none, labelers wait until they are drawn.
-    pub fn offer_last(&mut self, questions: &[Question]) {
-        self.plan.wanted = questions.len();
-        self.last = Some(questions.iter().map(|question| question.id.clone()).collect());
-        self.waiting = questions.iter().filter(|question| self.log.answer_to(question).is_none()).cloned().collect();
-        self.labelers.values_mut().for_each(|place| place.before = None);
+    /// Makes these questions, whose ids differ, the fixed set of the queue. Each is asked until somebody has answered
+    /// it; a question with an answer in the log is not asked. If there are none, labelers wait.
+    pub fn set_questions(&mut self, questions: &[Question]) {
+        self.supply = Supply::FixedSet(FixedSet::new(questions, &self.log));
+        self.labelers.values_mut().for_each(|state| state.before = None);
     }
 
-    /// The question before this labeler: the same one until it is answered or skipped.
+    /// Returns the labeler's next task; a question stays the same until it is answered or skipped.
     ///
     /// # Errors
-    /// When the log cannot be read again for a question that is repeated.
+    /// Fails when the log cannot be read again for a repeated question.
     pub fn next(&mut self, labeler: &str) -> Result<NextTask> {
         let next = self.find_next(labeler)?;
         let is_the_end = matches!(next, NextTask::Stopped | NextTask::Done);
@@ -207,7 +197,7 @@ impl LabelQueue {
         Ok(next)
     }
 
-    /// Whether those who still ask know that nothing more comes.
+    /// Checks whether all labelers who still ask know that no more questions follow.
     pub fn has_told_everybody(&self) -> bool {
         let asked = self.labelers.values().filter_map(|place| place.asked);
         asked.filter(|(at, _)| at.elapsed() < STILL_ASKS).all(|(_, was_told)| was_told)
@@ -224,17 +214,15 @@ impl LabelQueue {
         if self.is_done() {
             return Ok(self.then.clone());
         }
-        let question = self.to_repeat(labeler)?.or_else(|| self.take_from_waiting(labeler));
-        let question = question.or_else(|| self.last.is_some().then(|| self.take_what_is_left(labeler)).flatten());
-        let Some(question) = question else { return Ok(NextTask::Wait) };
+        let Some(question) = self.supply.take(labeler, &self.log, &self.labelers)? else { return Ok(NextTask::Wait) };
         self.labelers.entry(labeler.into()).or_default().before = Some(question.clone());
         Ok(NextTask::Answer(question))
     }
 
-    /// Takes an answer; when this returns, it is on the disk. The same answer that comes twice counts once.
+    /// Records an answer, which is on the disk when this call returns. The same answer that comes twice counts once.
     ///
     /// # Errors
-    /// When this question is not before this labeler, and as [`LabelLog::append`].
+    /// [`Error::Usage`] if this is not the labeler's current question, and the errors of [`LabelLog::append`].
     pub fn answer(&mut self, id: &str, answer: Answer, attribution: Attribution) -> Result<()> {
         let labeler = attribution.labeler.clone();
         let Some(question) = self.before(&labeler, id) else {
@@ -247,44 +235,37 @@ impl LabelQueue {
         };
         self.log.append(question.answered(answer, attribution)?)?;
         self.clear(&labeler);
-        if self.last.is_some() {
-            self.labelers.values_mut().for_each(|place| drop(place.before.take_if(|before| before.id == id)));
-            self.waiting.retain(|waiting| waiting.id != id);
-        }
+        self.supply.note_answer(id, &mut self.labelers);
         Ok(())
     }
 
-    /// Leaves a question to others.
+    /// Leaves a question to other labelers.
     ///
     /// # Errors
-    /// When this question is not before this labeler.
+    /// [`Error::Usage`] if this is not the labeler's current question.
     pub fn skip(&mut self, labeler: &str, id: &str) -> Result<()> {
         let question = self.before(labeler, id).ok_or_else(|| self.not_before(labeler, id))?;
         self.clear(labeler);
         self.labelers.entry(labeler.into()).or_default().skipped.insert(question.digest());
-        if self.last.is_some() || !self.was_asked(&question) {
-            self.waiting.push_back(question);
-        }
+        self.supply.put_back(question, &self.log);
         Ok(())
     }
 
-    /// Takes this labeler's last answer back and puts its question before them again.
+    /// Takes the labeler's last answer back and asks its question again.
     ///
     /// # Errors
-    /// [`Error::Usage`] if they have not answered anything, and as [`LabelLog::append`].
+    /// [`Error::Usage`] if there is nothing to take back or the queue is closed, and the errors of
+    /// [`LabelLog::append`].
     pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<()> {
         if self.closed {
             return Err(Error::usage("the last answer was given, and what was answered holds", "close the page"));
         }
-        let is_asked = |answer: &&LogLine| self.last.as_ref().is_none_or(|last| last.contains(&*answer.id));
-        let last = self.log.answers_of(labeler).find(is_asked);
+        let last = self.log.answers_of(labeler).find(|answer| self.supply.asks(answer));
         let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
         let last = self.log.question(last)?;
         self.log.append(Record::Undone(Undone { undo: last.id.clone(), labeler: labeler.into(), at }))?;
-        if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last)
-            && (self.last.is_some() || !self.was_asked(&put_off))
-        {
-            self.waiting.push_front(put_off);
+        if let Some(put_off) = self.labelers.entry(labeler.into()).or_default().before.replace(last) {
+            self.supply.put_back_first(put_off, &self.log);
         }
         Ok(())
     }
@@ -298,22 +279,6 @@ impl LabelQueue {
         self.labelers.entry(labeler.into()).or_default().before = None;
     }
 
-    fn take_from_waiting(&mut self, labeler: &str) -> Option<Question> {
-        let skipped = &self.labelers.get(labeler)?.skipped;
-        let place = self.waiting.iter().position(|question| !skipped.contains(&question.digest()))?;
-        self.waiting.remove(place)
-    }
-
-    /// One that this labeler skipped, or that another has before them and may have left: of these, one that
-    /// the fewest have.
-    fn take_what_is_left(&mut self, labeler: &str) -> Option<Question> {
-        let others = self.labelers.iter().filter(|(name, _)| *name != labeler);
-        let before: Vec<&Question> = others.filter_map(|(_, place)| place.before.as_ref()).collect();
-        let holders = |question: &&&Question| before.iter().filter(|other| other.id == question.id).count();
-        let left = before.iter().min_by_key(holders).map(|question| (*question).clone());
-        self.waiting.pop_front().or(left)
-    }
-
     fn not_before(&self, labeler: &str, id: &str) -> Error {
         let others = self.labelers.keys().filter(|other| *other != labeler);
         let what = match others.into_iter().any(|other| self.log.answers_of(other).any(|answer| *answer.id == *id)) {
@@ -322,24 +287,9 @@ impl LabelQueue {
         };
         Error::usage(what, "ask for the next question")
     }
-
-    /// Now and then, one that was answered before.
-    fn to_repeat(&self, labeler: &str) -> Result<Option<Question>> {
-        let QueueSettings { repeated, seed, .. } = self.plan;
-        match self.labelers.get(labeler) {
-            Some(place) => repeats::draw(&self.log, labeler, &place.skipped, repeated, seed),
-            None => Ok(None),
-        }
-    }
-
-    /// Whether a question was answered before, so that it is one that is asked again.
-    fn was_asked(&self, question: &Question) -> bool {
-        let digest = question.digest();
-        self.log.choices().any(|choice| choice.question == digest)
-    }
 }
 
-/// True if the log has this answer to the question.
+/// Checks whether a line of the log is this answer to the question.
 fn is_same_answer(line: &LogLine, question: &Question, answer: Answer) -> bool {
     match (line.decision, answer) {
         (Decision::Best { response, .. }, Answer::Best(place)) => {

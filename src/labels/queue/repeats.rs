@@ -1,4 +1,4 @@
-//! Which questions are asked a second time, for how far labelers agree with themselves and each other.
+//! Repeated questions, by which the agreement of labelers with themselves and with each other is measured.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,14 +7,14 @@ use crate::labels::log::{LabelLog, LogLine};
 use crate::labels::question::{Question, QuestionDigest};
 use crate::random::{Stream, below, generator, shuffled, uniform};
 
-/// A labeler does not see a question again before this many others.
+/// Smallest number of other questions between two showings of a question to the same labeler.
 const APART: usize = 5;
 
-/// For a `share` of the questions, one that was answered: by another labeler, or by this one a while ago,
-/// and in another order. No labeler answers one more than twice.
+/// Returns a question to repeat, for a `share` of the questions: another labeler answered it, or this one a while ago,
+/// and its responses are shown in another order. No labeler answers a question more than twice.
 ///
 /// # Errors
-/// When the log cannot be read again.
+/// Fails when the log cannot be read again.
 pub(super) fn draw(
     log: &LabelLog,
     labeler: &str,

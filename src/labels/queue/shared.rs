@@ -1,4 +1,4 @@
-//! A queue that several threads share: those that take answers, and the one that draws questions.
+//! Queue that several threads share: those that take answers, and the one that makes questions.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,21 +17,21 @@ impl SharedQueue {
         Self { queue: Mutex::new(queue), touched: Condvar::new() }
     }
 
-    /// Does `work` while no other thread uses the queue.
+    /// Runs `work` on the queue while no other thread uses it.
     pub fn with<T>(&self, work: impl FnOnce(&mut LabelQueue) -> T) -> T {
-        // A panic elsewhere leaves the queue as it was before or after an answer: each is one write.
+        // A thread that panicked left the queue as it was before or after an answer, because each answer is one write.
         let result = work(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner));
         self.touched.notify_all();
         result
     }
 
-    /// Returns when another thread has used the queue, or after this long.
+    /// Waits until another thread has used the queue, or until `at_most` has passed.
     pub fn wait(&self, at_most: Duration) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.touched.wait_timeout(queue, at_most));
     }
 
-    /// Ends the sharing.
+    /// Returns the queue without its lock.
     pub fn into_inner(self) -> LabelQueue {
         self.queue.into_inner().unwrap_or_else(PoisonError::into_inner)
     }

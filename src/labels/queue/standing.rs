@@ -1,43 +1,46 @@
-//! How far labelling is, as it is shown beside the questions.
+//! Progress of labelling, as it is shown beside the questions.
 
 use serde::Serialize;
 
 use super::LabelQueue;
+use super::supply::Supply;
 use crate::labels::agreement::{Agreement, Agreements};
 
-/// How far labelling is, for one labeler.
+/// Progress of labelling, for one labeler.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Standing {
-    /// `labels`, of which a reward model learns, or `pairs` that are judged.
+    /// Unit of the progress: `labels`, on which a reward model is trained, or `pairs`, which are judged.
     pub unit: &'static str,
     pub labels: usize,
     pub wanted: usize,
     pub yours: usize,
-    /// Median over the labeler's answers.
+    /// Median time of the labeler's choices in seconds.
     pub seconds_a_label: Option<f64>,
     pub agreement_with_self: Agreement,
     pub agreement_of_all: Agreement,
-    /// Whether there is a run to stop.
+    /// True if labelers can stop the run.
     pub stop_switch: bool,
 }
 
 impl LabelQueue {
-    /// How far this labeler and all of them are.
+    /// Returns the progress of one labeler and of all labelers.
     pub fn standing(&self, labeler: &str) -> Standing {
         let yours = self.log.choices().filter(|choice| *choice.labeler == *labeler);
         let mut ms: Vec<u64> = yours.clone().filter_map(|choice| choice.ms).collect();
-        // Among the last questions, "cannot tell" counts like any answer.
-        let yours = match &self.last {
-            Some(last) => self.log.answers_of(labeler).filter(|answer| last.contains(&*answer.id)).count(),
-            None => yours.count(),
+        // In a fixed set, "cannot tell" counts like any answer.
+        let (unit, yours) = match &self.supply {
+            Supply::FixedSet(set) => {
+                ("pairs", self.log.answers_of(labeler).filter(|answer| set.contains(&answer.id)).count())
+            }
+            Supply::OpenEnded(_) => ("labels", yours.count()),
         };
         ms.sort_unstable();
         let agreements = Agreements::of(self.log.choices());
         Standing {
-            unit: if self.last.is_some() { "pairs" } else { "labels" },
-            // Two people may have answered at once.
-            labels: self.labels().min(self.plan.wanted),
-            wanted: self.plan.wanted,
+            unit,
+            // Two people may have answered at the same time, so that there is one label too many.
+            labels: self.supply.labels(&self.log, &self.labelers).min(self.supply.wanted()),
+            wanted: self.supply.wanted(),
             yours,
             seconds_a_label: ms.get(ms.len() / 2).map(|&ms| ms as f64 / 1000.0),
             agreement_with_self: agreements.with_self.get(labeler).copied().unwrap_or_default(),

@@ -43,13 +43,13 @@ impl Sitting {
 #[test]
 fn the_last_questions_are_answered_whoever_took_or_skipped_them() {
     let mut sitting = sitting(3, 0.0, 0);
-    sitting.queue.offer_last(&[0, 1, 2].map(question));
+    sitting.queue.set_questions(&[0, 1, 2].map(question));
     assert_eq!(sitting.id("ada"), "1-0");
     assert_eq!(sitting.id("bob"), "1-1");
     sitting.queue.skip("bob", "1-1").unwrap();
     assert_eq!(sitting.answer("bob", Answer::CannotTell), "1-2");
     assert_eq!(sitting.queue.standing("bob").labels, 1);
-    // Skipped, but nobody else takes it; then what Ada has before her, who is gone.
+    // Bob skipped 1-1, but nobody else takes it; Ada has 1-0 before her, but she is gone.
     assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-1");
     assert_eq!(sitting.id("bob"), "1-0");
     sitting.queue.skip("bob", "1-0").unwrap();
@@ -65,16 +65,16 @@ fn the_last_questions_are_answered_whoever_took_or_skipped_them() {
 fn what_another_judging_asked_is_not_taken_back() {
     let mut sitting = sitting(9, 0.0, 1);
     sitting.answer("ada", Answer::Best(0));
-    sitting.queue.offer_last(&[1, 2].map(question));
+    sitting.queue.set_questions(&[1, 2].map(question));
     assert!(sitting.queue.undo("ada", None).is_err(), "an answer to another question");
     assert_eq!(sitting.answer("ada", Answer::CannotTell), "1-1");
     sitting.queue.undo("ada", None).unwrap();
     assert_eq!((sitting.queue.standing("ada").labels, sitting.queue.standing("ada").yours), (0, 0));
     assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
-    sitting.queue.offer_last(&[]);
+    sitting.queue.set_questions(&[]);
     assert_eq!(sitting.queue.next("bob").unwrap(), NextTask::Wait);
     let offered_again = [1, 2].map(question);
-    sitting.queue.offer_last(&offered_again);
+    sitting.queue.set_questions(&offered_again);
     assert_eq!(sitting.answer("bob", Answer::Best(1)), "1-2");
     assert!(sitting.queue.is_done());
 }
@@ -82,7 +82,7 @@ fn what_another_judging_asked_is_not_taken_back() {
 #[test]
 fn those_who_come_last_share_what_is_left() {
     let mut sitting = sitting(2, 0.0, 0);
-    sitting.queue.offer_last(&[0, 1].map(question));
+    sitting.queue.set_questions(&[0, 1].map(question));
     let taken = ["ada", "bob", "cem", "dan"].map(|labeler| sitting.id(labeler));
     assert_eq!(taken, ["1-0", "1-1", "1-0", "1-1"]);
 }
@@ -113,7 +113,8 @@ fn labelers_never_have_the_same_question_and_each_keeps_theirs_until_it_is_answe
     let refused = sitting.queue.answer("1-0", Answer::Best(0), attribution).unwrap_err();
     assert!(refused.to_string().contains("no longer before you"), "{refused}");
     sitting.answer("bob", Answer::Best(0));
-    // A second click, or an answer sent again because its confirmation was lost; but not another answer.
+    // A second click, or an answer sent again because its confirmation was lost, counts once. Another answer is
+    // refused.
     let again = || Attribution { labeler: "bob".into(), ..Attribution::default() };
     sitting.queue.answer("1-1", Answer::Best(0), again()).unwrap();
     assert!(sitting.queue.answer("1-1", Answer::Best(1), again()).is_err());

@@ -1,4 +1,4 @@
-//! What the page asks for.
+//! Requests of the page, and the replies to them.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -38,13 +38,13 @@ pub(super) struct Skipped {
 pub(super) struct Answered {
     labeler: String,
     id: String,
-    /// The place on the screen, from 0; null where the labeler cannot tell, and never missing.
+    /// Place of the response on the screen, from 0; null if the labeler cannot tell. The field is never missing.
     #[serde(deserialize_with = "Option::deserialize")]
     choice: Option<usize>,
     ms: u32,
 }
 
-/// An object with named fields: a structure alone would be read from a list of its values, too.
+/// JSON object with named fields; a structure alone would also be read from a list of its values.
 pub(super) struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -67,17 +67,17 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
     }
 }
 
-/// What the page shows next.
+/// View that the page shows next.
 #[derive(Serialize)]
 struct View {
-    /// `question`, `wait`, `later`, `training`, `stopped` or `done`
+    /// Name of the state: `question`, `wait`, `later`, `training`, `stopped` or `done`.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     question: Option<Shown>,
     standing: Standing,
 }
 
-/// A question, without what the labeler is not to know.
+/// Question without the facts that are hidden from the labeler.
 #[derive(Serialize)]
 struct Shown {
     id: String,
@@ -118,8 +118,8 @@ pub(super) async fn stop(State(app): State<Arc<AppState>>, Json(Object(asked)): 
     })
 }
 
-/// Does `work` for a labeler, and gives what is before them then. An answer is on the disk by that time:
-/// the thread waits for it, and so do the others, who would have to wait for the queue anyway.
+/// Runs `work` for a labeler, and returns the labeler's next view. An answer is on the disk by then: this thread waits
+/// for the disk, as do the others, which would have to wait for the queue anyway.
 fn at_queue(app: &AppState, labeler: &str, work: impl FnOnce(&mut LabelQueue) -> Result<()>) -> Response {
     if !is_name(labeler) {
         return refusal(StatusCode::BAD_REQUEST, "a name is 1 to 64 visible characters");

@@ -1,8 +1,8 @@
-//! Connections that are open, and which ends when there are too many or one takes too long.
+//! Open connections, and the choice of those that end when there are too many or one takes too long.
 //!
-//! Every program on this computer can connect. A connection that has not shown the token has a place for
-//! two seconds and one request, and gives it up to those that come after it; those that have shown it have
-//! places of their own.
+//! Every program on this computer can connect. A connection that has not shown the token has a place for two seconds
+//! and one request, and gives it up to those that come after it. Connections that have shown the token have places of
+//! their own.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,24 +20,24 @@ use tokio::task::AbortHandle;
 
 const MOST_WITH_TOKEN: usize = 64;
 
-/// Of the files that a process may have open, the share for connections without the token: labels and
-/// checkpoints need some, too.
+/// Divisor of the number of files that a process may open: the quotient limits the connections without the token.
+/// Labels and checkpoints need files, too.
 const SHARE_WITHOUT_TOKEN: usize = 4;
 const MOST_WITHOUT_TOKEN: usize = 512;
 const FEWEST_WITHOUT_TOKEN: usize = 4;
 
-/// Where the system does not say how many files a process may have open, the fewest that are usual.
+/// Smallest usual limit on the open files of a process, for systems that do not tell their limit.
 const USUAL_DESCRIPTORS: usize = 256;
 
-/// From connecting until the token is shown.
+/// Longest time from connecting until the token is shown.
 const LONGEST_WITHOUT_TOKEN: Duration = Duration::from_secs(2);
 
-/// From one request to the next: labelers think for a while.
+/// Longest time from one request to the next: labelers think for a while.
 const LONGEST_BETWEEN_REQUESTS: Duration = Duration::from_secs(120);
 
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 
-/// Browsers send the cookies of all servers on this computer.
+/// Largest size of a request's head: browsers send the cookies of all servers on this computer.
 const LONGEST_HEAD_BYTES: usize = 64 << 10;
 
 /// All connections.
@@ -57,12 +57,12 @@ struct Places {
 
 #[derive(Debug)]
 struct Connection {
-    /// When it came or, once it has shown the token, when its last request began.
+    /// Time when the connection came or, once it has shown the token, when its last request began.
     since: Instant,
     task: AbortHandle,
 }
 
-/// The connection that a request comes by.
+/// Connection of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Via {
     id: u64,
@@ -106,10 +106,10 @@ impl Connections {
         let connection =
             http1::Builder::new().max_buf_size(LONGEST_HEAD_BYTES).serve_connection(TokioIo::new(stream), service);
         let connections = Arc::clone(self);
-        // Held until the task has its place: it may end at once.
+        // The lock is held until the task has its place, because the task may end at once.
         let mut places = self.lock();
         let task = tokio::spawn(async move {
-            // A client that breaks off is its own affair.
+            // The error of a client that disconnects does not matter here.
             connection.await.ok();
             let mut places = connections.lock();
             places.without_token.remove(&id);
@@ -119,14 +119,14 @@ impl Connections {
         places.end_oldest();
     }
 
-    /// Has half as many places for connections without the token from now on.
+    /// Limits the connections without the token to half of those that are open now.
     pub(super) fn make_do_with_fewer(&self) {
         let mut places = self.lock();
         places.most_without_token = (places.without_token.len() / 2).max(FEWEST_WITHOUT_TOKEN);
         places.end_oldest();
     }
 
-    /// Ends connections that take too long, for ever.
+    /// Ends connections that take too long, in an endless loop.
     pub(super) async fn end_late_ones(self: Arc<Self>) {
         loop {
             tokio::time::sleep(CHECK_EVERY).await;
@@ -142,7 +142,7 @@ impl Connections {
 }
 
 impl Places {
-    /// Ends the oldest connections without the token that are too many.
+    /// Ends the oldest connections without the token that exceed the limit.
     fn end_oldest(&mut self) {
         while self.without_token.len() > self.most_without_token {
             end(self.without_token.pop_first().map(|(_, oldest)| oldest));

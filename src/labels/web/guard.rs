@@ -1,4 +1,4 @@
-//! Who may come in.
+//! Access control of the page.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::SLOWEST_REQUEST;
 use super::connections::Via;
 
-/// What every response says. Nothing but this server's own style, script and answers is loaded.
+/// Headers of every response. They allow the page to load only this server's own style, script and replies.
 const HEADERS: [(&str, &str); 8] = [
     (
         "content-security-policy",
@@ -30,17 +30,17 @@ const HEADERS: [(&str, &str); 8] = [
     ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
 ];
 
-/// What a request must show.
+/// Properties that a request must have.
 #[derive(Debug)]
 pub(super) struct Guard {
-    /// `127.0.0.1:PORT` and `localhost:PORT`.
+    /// Accepted hosts: `127.0.0.1:PORT` and `localhost:PORT`.
     hosts: [String; 2],
     token: String,
-    /// Cookies do not tell ports apart.
+    /// Name of the cookie, with the port in it, because cookies do not tell ports apart.
     cookie: String,
 }
 
-/// What a request came in by.
+/// Means by which a request was admitted.
 enum Entry {
     WithToken,
     WithCookie,
@@ -52,7 +52,7 @@ impl Guard {
         Self { hosts, token: token.into(), cookie: format!("preftune-{port}") }
     }
 
-    /// What lets a request in, or the status and the reason of its refusal.
+    /// Returns the means by which a request is admitted, or the status and the reason of its refusal.
     fn check(&self, request: &Request) -> Result<Entry, (StatusCode, &'static str)> {
         if let Some(fault) = self.fault(request.method(), request.headers()) {
             return Err(fault);
@@ -67,7 +67,7 @@ impl Guard {
         }
     }
 
-    /// What is wrong with a request, if anything.
+    /// Returns what is wrong with a request, if anything.
     fn fault(&self, method: &Method, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
         let host = only(headers, HOST);
         if !host.is_some_and(|host| self.hosts.iter().any(|own| own == host)) {
@@ -92,19 +92,19 @@ impl Guard {
         values.into_iter().any(|(name, value)| name == self.cookie && self.is_token(value))
     }
 
-    /// Takes as long whatever was guessed rightly.
+    /// Checks the token in a time that does not depend on how much of it was guessed.
     fn is_token(&self, text: &str) -> bool {
         Sha256::digest(text) == Sha256::digest(&self.token)
     }
 
-    /// Exchanges the token of the address for a cookie, so that it does not stay there.
+    /// Exchanges the token in the address for a cookie, so that the token does not stay in the address.
     fn sign_in(&self) -> Response {
         let cookie = format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie, self.token);
         (StatusCode::SEE_OTHER, [(LOCATION, "/".to_string()), (SET_COOKIE, cookie)]).into_response()
     }
 }
 
-/// Lets a request in, or says why not and ends its connection.
+/// Admits a request, or refuses it with a reason and ends its connection.
 pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let mut response = match guard.check(&request) {
         Err((status, what)) => last(refuse(request.uri().path(), status, what)),
@@ -127,13 +127,14 @@ pub(super) async fn admit(State(guard): State<Arc<Guard>>, request: Request, nex
     response
 }
 
-/// The same response, as the last one of its connection.
+/// Marks the response as the last one of its connection.
 fn last(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// A refusal as whoever asked for this path can read it: people open the page itself.
+/// Returns a refusal that the requester of this path can read: plain text for people, who open the page itself, and
+/// JSON otherwise.
 fn refuse(path: &str, status: StatusCode, what: &'static str) -> Response {
     match (path, status) {
         ("/", StatusCode::UNAUTHORIZED) => (status, what).into_response(),
@@ -141,7 +142,7 @@ fn refuse(path: &str, status: StatusCode, what: &'static str) -> Response {
     }
 }
 
-/// A header that must not come twice.
+/// Returns the value of a header, or `None` if the header is missing or comes twice.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;

@@ -1,7 +1,7 @@
-//! Labelling in a browser: a page on this computer, for as many people as like.
+//! Labelling in a browser: a page on this computer for any number of people.
 //!
-//! Other pages that a browser has open must not answer, or read, anything here: the server listens on the
-//! loopback address only, wants the token that was printed at the start, and looks at `Host` and `Origin`.
+//! Other pages that a browser has open must not answer or read anything here. The server therefore listens on the
+//! loopback address only, requires the token that was printed at the start, and checks `Host` and `Origin`.
 
 mod api;
 mod connections;
@@ -29,30 +29,30 @@ use connections::Connections;
 use guard::Guard;
 use saved_session::Kept;
 
-/// No request is longer.
+/// Largest size of a request's body.
 const LONGEST_BODY_BYTES: usize = 64 << 10;
 
-/// A client that takes longer to send its request is left.
+/// Longest time that a request may take before it is refused.
 const SLOWEST_REQUEST: Duration = Duration::from_secs(10);
 
 const TOKEN_DIGITS: usize = 32;
 
-/// Connections that may wait to be accepted: one that finds no place there tries again after a second.
+/// Number of connections that may wait to be accepted; a client that finds no place tries again after a second.
 const BACKLOG: u32 = 4096;
 
-/// Connections accepted before those that are open are served again.
+/// Number of connections accepted before the open ones are served again.
 const ACCEPTED_AT_ONCE: usize = 16;
 
-/// Until a file descriptor is free, where there are too few.
+/// Time to wait for a free file descriptor.
 const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(10);
 
-/// For a last answer to reach the browser.
+/// Time for a last reply to reach the browser.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// Until those who ask have heard of the end: pages that are not looked at ask once a second.
+/// Longest time until all open pages know of the end: a page in the background asks once a second.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(3);
 
-/// A page that is being served.
+/// Server of the labelling page.
 #[derive(Debug)]
 pub struct LabelServer {
     address: SocketAddr,
@@ -61,7 +61,7 @@ pub struct LabelServer {
     runtime: Runtime,
 }
 
-/// What the handlers share.
+/// State that all handlers share.
 #[derive(Debug)]
 struct AppState {
     queue: Arc<SharedQueue>,
@@ -69,11 +69,11 @@ struct AppState {
 }
 
 impl LabelServer {
-    /// Serves the page on a port of the loopback address; 0 is the one that this log's page had before, or
-    /// any that is free.
+    /// Serves the page on a port of the loopback address. Port 0 is the port that this log's page had before or, if it
+    /// is taken, any free port.
     ///
     /// # Errors
-    /// When the port is taken, and when the system gives no random token.
+    /// [`Error::Failed`] if the port is taken or the system gives no random token.
     pub fn start(queue: Arc<SharedQueue>, instructions: &str, port: u16) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Error::failed(format!("cannot start a server: {error}"), ""))?;
@@ -81,7 +81,8 @@ impl LabelServer {
         let inside = runtime.enter();
         let log = queue.with(|queue| queue.log().path().to_path_buf());
         let kept = Kept::beside(&log).filter(|kept| [0, kept.port].contains(&port));
-        // On another port an open page would not find it, and whoever has the old one may know the token.
+        // The old token is used only with the old port: on another port an open page would not find the server, and the
+        // program that has the old port may know the token.
         let as_before = kept.and_then(|kept| Some((listen(kept.port).ok()?, kept.token)));
         let ((address, listener), token) = match as_before {
             Some(as_before) => as_before,
@@ -99,12 +100,12 @@ impl LabelServer {
         Ok(Self { address, token, queue, runtime })
     }
 
-    /// The address to open, which carries the token.
+    /// Returns the address to open, which contains the token.
     pub fn url(&self) -> String {
         format!("http://{}/?token={}", self.address, self.token)
     }
 
-    /// Ends when every open page has heard that nothing more comes, and requests under way are answered.
+    /// Stops the server when every open page knows that no more questions follow and pending requests are answered.
     pub fn stop(self) {
         let started = Instant::now();
         while !self.queue.with(|queue| queue.has_told_everybody()) && started.elapsed() < LONGEST_FAREWELL {
@@ -121,14 +122,15 @@ fn taken(port: u16, error: &std::io::Error) -> Error {
 
 fn listen(port: u16) -> std::io::Result<(SocketAddr, TcpListener)> {
     let socket = TcpSocket::new_v4()?;
-    // So that a page goes on at once when the program runs again; on Windows this would share the port.
+    // The address is reused, so that an open page continues at once when the program runs again. On Windows this would
+    // share the port.
     socket.set_reuseaddr(cfg!(not(windows)))?;
     socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
     let listener = socket.listen(BACKLOG)?;
     Ok((listener.local_addr()?, listener))
 }
 
-/// 128 bits, as hexadecimal digits.
+/// Returns 128 random bits as hexadecimal digits.
 fn random_token() -> Result<String> {
     let mut bytes = [0; TOKEN_DIGITS / 2];
     getrandom::fill(&mut bytes).map_err(|error| Error::failed(format!("no random numbers: {error}"), ""))?;

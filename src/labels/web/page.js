@@ -7,7 +7,7 @@ let question = null;
 let shownAt = 0;
 let busy = false;
 let timer = 0;
-// What the page shows: a state of `notices`, or "" where it could not be asked.
+// State that the page shows: a key of `notices`, or "" after a failed request.
 let state = "";
 
 const post = async (path, body) => {
@@ -15,10 +15,11 @@ const post = async (path, body) => {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ labeler, ...body }),
-    // A connection that hangs is one that is lost.
+    // A connection that hangs counts as lost.
     signal: AbortSignal.timeout(15000),
   });
-  // Where many connect at once, one may end before it was served. An answer that comes twice counts once.
+  // One of many connections may end before it is served, so the request is sent again. An answer that comes twice
+  // counts once.
   const again = (error) => {
     if (error.name !== "TypeError" || !["/api/next", "/api/answer"].includes(path)) throw error;
     return send();
@@ -52,7 +53,7 @@ const choice = (text, place) => {
   key.textContent = place + 1;
   const response = document.createElement("span");
   response.className = "response";
-  // A new paragraph at the start as a sign, not as a gap.
+  // Line breaks at the start are shown as a sign, not as a gap.
   response.textContent = text.replace(/^\s*\n\s*/, "⏎ ").trim();
   const button = document.createElement("button");
   button.type = "button";
@@ -64,7 +65,7 @@ const choice = (text, place) => {
   return item;
 };
 
-// One timer: what it asks for is also what any other request brings.
+// One timer is enough, because the reply to any other request brings the same.
 const askAgain = (ms) => { timer = setTimeout(() => request("/api/next", {}), ms); };
 
 const notices = {
@@ -81,18 +82,19 @@ const show = (view) => {
   question = view.question ?? null;
   element("question").hidden = !question;
   element("undo").hidden = ["training", "stopped", "done"].includes(view.state);
-  // Said once, so that it is read out once, and what else was said stays.
+  // A notice is set only once, so that it is read out once and other messages stay.
   if (view.state !== state || question) say(notices[view.state]);
   state = view.state;
-  // Soon enough to hear of the end, for which the server waits half a second.
+  // The page asks often enough to learn of the end before the server stops.
   if (["wait", "later", "training"].includes(view.state)) askAgain(400);
-  // The same command may go on.
+  // The same command may resume the run.
   if (view.state === "stopped") askAgain(2000);
   if (!question) return;
   element("query").textContent = question.query;
   element("responses").replaceChildren(...question.responses.map(choice));
   shownAt = performance.now();
-  // Keyboards and screen readers begin at the new text. A new element is read out even if the old had the focus.
+  // The focus moves to the new text, for keyboards and screen readers. A new element is read out even if the old had
+  // the focus.
   const heading = element("query-heading").cloneNode(true);
   element("query-heading").replaceWith(heading);
   heading.focus({ preventScroll: true });
@@ -107,7 +109,7 @@ const fail = (error) => {
   state = "";
 };
 
-// One request at a time: a second key must not answer the next question. False if another was under way.
+// One request at a time: a second key must not answer the next question. Returns false if another is under way.
 const request = async (path, body, confirmation = "") => {
   if (busy) return false;
   busy = true;
@@ -119,7 +121,7 @@ const request = async (path, body, confirmation = "") => {
     if (view.state === "question") say(confirmation);
   } catch (error) {
     if (error.status !== 409) return fail(error), true;
-    // Something else is before this labeler.
+    // The labeler's current question is another one.
     await post("/api/next", {}).then((view) => { show(view); say(`Not saved: ${error.message}.`); }, fail);
   } finally {
     busy = false;

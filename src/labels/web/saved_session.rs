@@ -1,5 +1,5 @@
-//! Port and token of a page, kept beside the log of its labels: a page that is open in a browser goes on
-//! when the same command runs again.
+//! Port and token of a page, kept beside its label log, so that an open page continues when the same command runs
+//! again.
 
 use std::path::{Path, PathBuf};
 
@@ -20,17 +20,17 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What was kept beside this log; `None` if there is nothing of use.
+    /// Reads the port and token kept beside this log; returns `None` if there is nothing of use.
     pub fn beside(log: &Path) -> Option<Self> {
         let kept: Self = json::from_slice(&files::read(&path(log)).ok()?).ok()?;
         let is_token = kept.token.len() == TOKEN_DIGITS && kept.token.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_token.then_some(kept)
     }
 
-    /// Keeps it, on Unix for this user's eyes only.
+    /// Writes the port and token beside this log, readable on Unix by this user only.
     ///
     /// # Errors
-    /// When the operating system refuses.
+    /// Fails when the operating system refuses.
     pub fn write_beside(&self, log: &Path) -> Result<()> {
         let json = serde_json::to_vec(self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
         files::write_privately(&path(log), &json)

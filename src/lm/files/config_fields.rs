@@ -1,12 +1,12 @@
-//! The fields of a GPT-2's `config.json`, as `GPT2Config` and `PretrainedConfig` of `transformers` have
-//! them, from its first versions to 5: which change what is computed, and which do not.
+//! Fields of a GPT-2's `config.json`, as `GPT2Config` and `PretrainedConfig` of `transformers` define them,
+//! from its first versions to 5: fields that change the computation, and fields that do not.
 
 use serde_json::{Value, json};
 
 use super::messages::shown_value;
 use crate::lm::network::ModelConfig;
 
-/// What is wrong with a field, and what to do.
+/// Fault of a field, with a hint.
 #[derive(Debug)]
 pub(super) struct Complaint {
     pub what: String,
@@ -25,8 +25,7 @@ impl Complaint {
 
 type Checked = Result<(), Complaint>;
 
-/// The tanh approximation of GELU, under the names that `transformers` has for it: they differ in
-/// rounding.
+/// Names that `transformers` has for the tanh approximation of GELU; its variants differ in rounding.
 const ACTIVATIONS: [&str; 5] = ["gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_python_tanh"];
 
 /// Architectures that are a GPT-2 with a language model's head, with or without a value head.
@@ -41,13 +40,13 @@ const ARCHITECTURES: [&str; 6] = [
 
 /// Fields that change nothing that is computed here, whatever their value.
 const WITHOUT_EFFECT: &[&[&str]] = &[
-    // Tokens with a meaning. Texts are cut by the task's own setting; `transformers` reads these again
-    // from what is written.
+    // Special tokens. The task's own setting truncates texts here; `transformers` reads these fields in the
+    // file that is written.
     &["bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "unk_token_id"],
     &["cls_token_id", "mask_token_id", "eos_token_ids", "bos_token", "eos_token", "pad_token", "unk_token"],
     // Sizes of early versions: the shape of the token embedding is compared with `vocab_size`.
     &["n_special", "vocab_size_or_config_json_file"],
-    // How weights were drawn and stored. They are read as they are stored, and computed with in f32.
+    // Initialization and storage of weights. All stored types that are read are computed with in f32.
     &["initializer_range", "dtype", "torch_dtype", "use_bfloat16", "torchscript", "reorder_and_upcast_attn"],
     // How `transformers` computes the same.
     &[
@@ -58,9 +57,9 @@ const WITHOUT_EFFECT: &[&[&str]] = &[
         "experts_implementation",
     ],
     &["is_decoder", "xla_device", "tf_legacy_loss", "keys_to_ignore_at_inference", "use_flash_attention_2"],
-    // How it was trained. Training here has no dropout, and its own batches and loss.
+    // How the model was trained. Training here has no dropout, and its own batches and loss.
     &["dropout", "attention_dropout", "hidden_dropout_prob", "block_size", "loss_type"],
-    // What it returns.
+    // What `transformers` returns.
     &["output_hidden_states", "output_attentions", "output_past", "return_dict", "tie_last_hidden_states"],
     // Heads other than the language model's; their tensors are refused where they are in the file.
     &["summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"],
@@ -71,7 +70,7 @@ const WITHOUT_EFFECT: &[&[&str]] = &[
     &["transformers_version", "name_or_path", "tokenizer_class", "prefix", "task_specific_params"],
     &["pretrained_config_archive_map", "custom_pipelines", "model_max_length", "unsloth_fixed", "unsloth_version"],
     &["optimum_version", "transformers.js_config"],
-    // How `transformers` generates: here `task` says it.
+    // How `transformers` generates. The settings of `task` define it here.
     &["assistant_confidence_threshold", "assistant_lookbehind", "bad_words_ids", "begin_suppress_tokens"],
     &["diversity_penalty", "do_sample", "early_stopping", "encoder_no_repeat_ngram_size"],
     &["encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff", "exponential_decay_length_penalty"],
@@ -84,7 +83,7 @@ const WITHOUT_EFFECT: &[&[&str]] = &[
     &["target_lookbehind", "temperature", "top_k", "top_p", "typical_p"],
 ];
 
-/// Whether the file is of a GPT-2.
+/// Checks whether the file belongs to a GPT-2.
 pub(super) fn check_kind(model_type: Value) -> Checked {
     match model_type {
         Value::Null => Ok(()),
@@ -96,7 +95,7 @@ pub(super) fn check_kind(model_type: Value) -> Checked {
     }
 }
 
-/// The number that is added to variances.
+/// Reads the number that is added to variances.
 pub(super) fn epsilon(value: &Value) -> Result<f64, Complaint> {
     let is_usable = |number: &f64| (*number as f32).is_finite() && *number as f32 > 0.0;
     value.as_f64().filter(is_usable).ok_or_else(|| {
@@ -106,8 +105,8 @@ pub(super) fn epsilon(value: &Value) -> Result<f64, Complaint> {
     })
 }
 
-/// Refuses a field that asks for something that is not computed here, or that is not known. Those of
-/// [`check_kind`], [`epsilon`] and the sizes are looked at there.
+/// Refuses an unknown field, and a field that asks for a computation that does not exist here. [`check_kind`]
+/// and [`epsilon`] check their own fields, and sizes are checked when they are read.
 pub(super) fn check(name: &str, value: &Value, config: &ModelConfig) -> Checked {
     let inner = 4 * config.n_embd as u64;
     let among = |known: &[&str]| value.as_str().is_some_and(|value| known.contains(&value));
@@ -176,8 +175,8 @@ fn check_architectures(value: &Value) -> Checked {
     }
 }
 
-/// A field without a value asks for nothing, and those with an underscore before their name are notes
-/// of the program that wrote them (`_name_or_path`, `_num_labels`, `_commit_hash`).
+/// Refuses an unknown field, unless it has no value or an underscore before its name, which marks notes of the
+/// program that wrote the file (`_name_or_path`, `_num_labels`, `_commit_hash`).
 fn check_unknown(name: &str, value: &Value) -> Checked {
     let is_known = WITHOUT_EFFECT.iter().any(|names| names.contains(&name));
     match is_known || value.is_null() || name.starts_with('_') {

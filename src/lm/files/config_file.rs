@@ -1,6 +1,5 @@
-//! `config.json`, read by a list of what is understood: a field is applied, or known to change nothing
-//! that is computed here, or refused by its name. What this program does not change is written again as
-//! it was.
+//! `config.json`, read by a list of known fields: a field is applied, or known to change no computation, or
+//! refused by name. Fields that this program does not change are written again as they were.
 
 use std::path::Path;
 
@@ -15,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::json;
 use crate::lm::network::ModelConfig;
 
-/// The names of the sizes, each with those that say the same (`GPT2Config.attribute_map` in
-/// `transformers`, and `n_ctx` of its early versions).
+/// Names of the sizes, each with its synonyms (`GPT2Config.attribute_map` in `transformers`, and `n_ctx` of its
+/// early versions).
 const SIZES: [(&str, &[&str]); 5] = [
     ("vocab_size", &[]),
     ("n_positions", &["max_position_embeddings", "n_ctx"]),
@@ -25,18 +24,18 @@ const SIZES: [(&str, &[&str]); 5] = [
     ("n_head", &["num_attention_heads"]),
 ];
 
-/// Ids and places are counted with 32 bits; no model comes near it.
+/// Largest size, since ids and positions have 32 bits; no model comes near it.
 const LARGEST_SIZE: u64 = 1 << 31;
 
-/// A class of `transformers` that is a GPT-2 with the head of a language model.
+/// Class of `transformers` for a GPT-2 with the head of a language model.
 const ARCHITECTURE: &str = "GPT2LMHeadModel";
 
-/// A `config.json` that was read.
+/// Contents of a `config.json`.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
-    /// What it says of the network.
+    /// Sizes of the network.
     pub config: ModelConfig,
-    /// Whether the output head is the token embedding; `None` where it is not said.
+    /// True if the output head is the token embedding; `None` if the file does not say it.
     pub ties_embeddings: Option<bool>,
     bytes: Vec<u8>,
     fields: JsonObject,
@@ -46,8 +45,8 @@ impl ConfigFile {
     /// Reads a `config.json`; `path` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the field, when the file is not JSON, its sizes do not fit together, it
-    /// asks for something that is not computed here, or holds a field that is not known.
+    /// [`Error::Input`], naming the field, when the file is not JSON, when its sizes do not fit together, when
+    /// it asks for a computation that does not exist here, and for an unknown field.
     pub fn read(bytes: &[u8], path: &Path) -> Result<Self> {
         let fields: JsonObject = json::from_slice(bytes).map_err(|error| {
             let hint = "take the config.json that came with the model";
@@ -79,10 +78,10 @@ impl ConfigFile {
         Ok(Self { config, ties_embeddings, bytes: bytes.into(), fields })
     }
 
-    /// The same for weights that this program wrote: all else stays as it was read.
+    /// Returns the `config.json` for weights that this program writes; all other fields stay as they were read.
     ///
     /// # Errors
-    /// [`Error::Failed`] if it cannot be expressed as JSON.
+    /// [`Error::Failed`] if the fields cannot be expressed as JSON.
     pub fn to_json(&self, precision: Precision) -> Result<Vec<u8>> {
         let written = match precision {
             Precision::F32 => "float32",
@@ -115,12 +114,12 @@ fn value(fields: &JsonObject, name: &str) -> Option<Value> {
     fields.get(name).map(parsed)
 }
 
-/// The value of a text that is JSON; of numbers that nothing can hold, the text itself.
+/// Parses JSON text; a number too large for every type becomes its text.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
-/// A size under its own name or one of `others`; all that are there must agree.
+/// Reads a size under its own name or one of `others`; all names that the file has must agree.
 fn read_size(fields: &JsonObject, name: &str, others: &[&str]) -> std::result::Result<usize, Complaint> {
     let mut found: Option<(&str, usize)> = None;
     for &name in std::iter::once(&name).chain(others) {

@@ -7,7 +7,7 @@ use super::tensor_file::read_safetensors;
 use crate::error::{Error, Result};
 use crate::lm::network::parameters::NamedTensor;
 
-/// Whose heads a file holds.
+/// Kind of the model whose heads a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadsKind {
     /// `reward.weight`, `reward.bias`, `reward.gain` and `reward.offset`.
@@ -25,7 +25,7 @@ impl HeadsKind {
     }
 }
 
-/// The numbers of a `heads.safetensors`: all that its kind has, and nothing else.
+/// Tensors of a `heads.safetensors`: exactly those of its kind.
 #[derive(Debug)]
 pub struct HeadsFile {
     pub kind: HeadsKind,
@@ -36,7 +36,7 @@ impl HeadsFile {
     /// Reads the heads of a model of this width; `path` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the tensor that is missing, not known, of another shape, or not finite.
+    /// [`Error::Input`] naming the tensor that is missing, unknown, of another shape, or not finite.
     pub fn read(bytes: &[u8], width: usize, path: &Path) -> Result<Self> {
         let hint = "take heads.safetensors and the model from one folder that preftune wrote";
         let tensors = read_safetensors(bytes, path)?;
@@ -63,12 +63,12 @@ impl HeadsFile {
         }
     }
 
-    /// The numbers of a tensor of this kind.
+    /// Returns the numbers of a tensor of this kind.
     pub fn values(&self, name: &str) -> &[f32] {
         self.tensors.get(name).map(|tensor| tensor.values.as_slice()).unwrap_or_default()
     }
 
-    /// The number of a tensor that has one.
+    /// Returns the number of a tensor that holds only one.
     pub fn number(&self, name: &str) -> f32 {
         self.values(name).first().copied().unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use super::config_file::ConfigFile;
 use super::heads_file::{HeadsFile, HeadsKind};
 use super::tensor_file::{Precision, write_safetensors};
 pub use super::tokenizer::{ADDED_TOKENS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
-use super::tokenizer::{END_OF_TEXT, Tokenizer, TokenizerSettings};
+use super::tokenizer::{END_OF_TEXT, FileContent, Tokenizer, TokenizerSettings};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::lm::network::ModelConfig;
@@ -21,28 +21,28 @@ use crate::lm::network::parameters;
 
 pub const CONFIG_FILE: &str = "config.json";
 pub const WEIGHTS_FILE: &str = "model.safetensors";
-/// Says which part holds which tensor, where the weights are in several.
+/// Index that names the shard of each tensor, for weights in several shards.
 pub const WEIGHTS_INDEX_FILE: &str = "model.safetensors.index.json";
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 pub const VOCABULARY_FILE: &str = "vocab.json";
 pub const MERGES_FILE: &str = "merges.txt";
 pub const HEADS_FILE: &str = "heads.safetensors";
 
-/// How `transformers` generates; nothing here depends on it.
+/// Settings with which `transformers` generates; nothing here depends on them.
 pub const GENERATION_FILE: &str = "generation_config.json";
 
 /// Files that a model may have or lack.
 pub const OPTIONAL_FILES: [&str; 4] = [ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, GENERATION_FILE];
 
-/// Whether a file of a model's folder is the model's, so that what is computed depends on it: others may
-/// come and go.
+/// Checks whether a file of a model's folder belongs to the model, so that results depend on it; other files
+/// may come and go.
 pub fn is_file_of_model(name: &str) -> bool {
     [CONFIG_FILE, WEIGHTS_INDEX_FILE].contains(&name)
         || TOKENIZER_FILES.contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
 }
 
-/// Whether preftune 0.1.0 counted this file when it told whether a model or a folder of books had changed.
+/// Checks whether preftune 0.1.0 counted a file in the digest of a model or of a folder of books.
 pub fn counted_in_0_1(name: &str) -> bool {
     [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, HEADS_FILE].contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "txt")
@@ -50,47 +50,48 @@ pub fn counted_in_0_1(name: &str) -> bool {
 
 /// The files of one model.
 pub struct ModelFiles<'a> {
-    /// Where they came from, for error messages.
+    /// Folder of the files, for error messages.
     pub folder: PathBuf,
     pub config: &'a [u8],
     pub weights: Weights<'a>,
     pub tokenizer: TokenizerFiles<'a>,
-    /// `heads.safetensors`, if it is there.
+    /// Content of `heads.safetensors`, if there is one.
     pub heads: Option<Vec<u8>>,
-    /// Name and content of those of [`TOKENIZER_FILES`] and [`GENERATION_FILE`] that are there: what is
-    /// made of the model is written with them, as they came.
+    /// Names and contents of the existing files among [`TOKENIZER_FILES`] and [`GENERATION_FILE`]; models that
+    /// are made from this one are written with the same files.
     pub companions: Vec<(String, Vec<u8>)>,
 }
 
-/// All files that say how text becomes tokens.
+/// All files that define how text becomes tokens.
 pub const TOKENIZER_FILES: [&str; 6] =
     [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE];
 
-/// Bytes of one of them, at most: GPT-2's has 1.4 MB, the largest public ones 35 MB.
+/// Largest size of a tokenizer file in bytes: GPT-2's has 1.4 MB, the largest public ones 35 MB.
 pub const LARGEST_TOKENIZER_FILE: u64 = 64 << 20;
 
-/// Those of one tokenizer, by name. It is published in two forms, `tokenizer.json`, or `vocab.json` with
-/// `merges.txt`; where both are there, the first counts, as for `transformers`.
+/// Files of one tokenizer, by name. A tokenizer is published as `tokenizer.json`, or as `vocab.json` with
+/// `merges.txt`; if both are there, `tokenizer.json` counts, as for `transformers`.
 #[derive(Debug, Clone, Default)]
 pub struct TokenizerFiles<'a>(BTreeMap<&'static str, Cow<'a, [u8]>>);
 
 impl<'a> TokenizerFiles<'a> {
-    /// A `tokenizer.json` alone.
+    /// Takes a `tokenizer.json` alone.
     pub fn json(bytes: &'a [u8]) -> Self {
         Self(BTreeMap::from([(TOKENIZER_FILE, bytes.into())]))
     }
 
-    /// Those of [`TOKENIZER_FILES`] that `read` finds.
+    /// Collects those of [`TOKENIZER_FILES`] that `read` finds.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// The errors of `read`.
     pub fn found(read: impl Fn(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
         let file = |name| Ok(read(name)?.map(|bytes| (name, bytes.into())));
         let files: Vec<Option<_>> = TOKENIZER_FILES.into_iter().map(file).collect::<Result<_>>()?;
         Ok(Self(files.into_iter().flatten().collect()))
     }
 
-    /// The tokenizer, and the file that holds its vocabulary; `folder` is named in errors.
+    /// Reads the tokenizer; returns it with the path of the file that holds its vocabulary. `folder` is named
+    /// in errors.
     ///
     /// # Errors
     /// [`Error::Input`] naming the file at fault, or the files that are missing.
@@ -102,7 +103,8 @@ impl<'a> TokenizerFiles<'a> {
         match (file(TOKENIZER_FILE), file(VOCABULARY_FILE), file(MERGES_FILE)) {
             (Some(json), _, _) => Ok((Tokenizer::from_json_and_settings(json, &path, settings)?, path)),
             (None, Some(vocabulary), Some(merges)) => {
-                let (vocabulary, merges) = ((vocabulary, vocabulary_path.as_path()), (merges, merges_path.as_path()));
+                let vocabulary = FileContent { bytes: vocabulary, path: &vocabulary_path };
+                let merges = FileContent { bytes: merges, path: &merges_path };
                 let tokenizer = Tokenizer::from_two_files_and_settings(vocabulary, merges, settings)?;
                 Ok((tokenizer, vocabulary_path))
             }
@@ -119,15 +121,15 @@ impl<'a> TokenizerFiles<'a> {
 }
 
 impl<'a> ModelFiles<'a> {
-    /// A model without heads and companions.
+    /// Takes the files of a model without heads and companions.
     pub fn new(folder: PathBuf, config: &'a [u8], weights: Weights<'a>, tokenizer: TokenizerFiles<'a>) -> Self {
         Self { folder, config, weights, tokenizer, heads: None, companions: Vec::new() }
     }
 
-    /// The heads of a model of this width, if there are any.
+    /// Reads the heads of a model of this width, if there are any.
     ///
     /// # Errors
-    /// As [`HeadsFile::read`].
+    /// The errors of [`HeadsFile::read`].
     fn read_heads(&self, width: usize) -> Result<Option<HeadsFile>> {
         let path = self.folder.join(HEADS_FILE);
         self.heads.as_ref().map(|bytes| HeadsFile::read(bytes, width, &path)).transpose()
@@ -139,16 +141,16 @@ impl<'a> ModelFiles<'a> {
 pub struct LanguageModel {
     pub transformer: Transformer,
     pub tokenizer: Tokenizer,
-    /// The files that it came from, of which what is made of it keeps all that it does not change; a
-    /// new model has none.
+    /// Files that the model was loaded from: models made from this one keep all of them that do not change.
+    /// `None` for a new model.
     pub origin: Option<Arc<Origin>>,
 }
 
-/// What a loaded model keeps of its files.
+/// Files that a loaded model keeps.
 #[derive(Debug)]
 pub struct Origin {
     config: ConfigFile,
-    /// Name and content.
+    /// Names and contents.
     companions: Vec<(String, Vec<u8>)>,
 }
 
@@ -156,8 +158,8 @@ impl LanguageModel {
     /// Loads a model, checking names and shapes before anything reaches the device.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the file and what is at fault: a field, a token, a tensor. Heads are read
-    /// too: a reward model is refused.
+    /// [`Error::Input`] naming the file and the field, token or tensor at fault, and for a model with the heads
+    /// of a reward model.
     pub fn load(files: ModelFiles<'_>, device: &Device) -> Result<Self> {
         let folder = files.folder.clone();
         let (model, heads) = Self::load_with_heads(files, device, |heads| match heads {
@@ -171,11 +173,10 @@ impl LanguageModel {
         Ok(model)
     }
 
-    /// The same with the heads that lie beside the model, which are looked at by `check` before the
-    /// weights are read.
+    /// Loads a model with the heads that lie beside it; `check` sees the heads before the weights are read.
     ///
     /// # Errors
-    /// As [`Self::load`], and those of `check`.
+    /// [`Error::Input`] naming the file and the field, token or tensor at fault, and the errors of `check`.
     pub fn load_with_heads(
         mut files: ModelFiles<'_>,
         device: &Device,
@@ -190,7 +191,7 @@ impl LanguageModel {
             let what = format!("token {token:?} has id {id}, unknown to a model of {} tokens", config.vocab_size);
             return Err(Error::input(&path, what, "take the tokenizer that came with the model"));
         }
-        // Such as vocabularies that were filled up to a multiple of 64.
+        // For example, a vocabulary that was filled up to a multiple of 64.
         if tokenizer.vocab_size() < config.vocab_size {
             let (path, first, last) = (path.display(), tokenizer.vocab_size(), config.vocab_size - 1);
             tracing::warn!("{path}: ids {first} to {last} of the model have no token; text shows U+FFFD for them");
@@ -200,24 +201,24 @@ impl LanguageModel {
         Ok((Self { transformer, tokenizer, origin }, heads))
     }
 
-    /// The same configuration and tokenizer with another network.
+    /// Returns a model with another network, and with the tokenizer and origin of this one.
     #[must_use]
     pub fn with_transformer(&self, transformer: Transformer) -> Self {
         Self { transformer, tokenizer: self.tokenizer.clone(), origin: self.origin.clone() }
     }
 
-    /// The sizes of its network.
+    /// Returns the sizes of the network.
     pub fn config(&self) -> &ModelConfig {
         self.transformer.config()
     }
 
-    /// Numbers that training can move.
+    /// Returns the number of parameters of the network.
     pub fn parameters(&self) -> usize {
         use burn::module::Module;
         self.transformer.num_params()
     }
 
-    /// The files of this model, by name. What it was loaded with and does not change is as it came.
+    /// Returns the files of this model, by name. Loaded files and fields that do not change are as they were.
     ///
     /// # Errors
     /// [`Error::Device`] when the weights cannot be read back.
@@ -237,12 +238,12 @@ impl LanguageModel {
     }
 }
 
-/// Builds the network and fills it, whatever the float type of the weights. All names and shapes are
-/// checked before the first tensor is read, and sizes before anything is built.
+/// Builds the network and loads weights of any float type. All sizes are checked before the network is built,
+/// and all names and shapes before the first tensor is read.
 ///
 /// # Errors
-/// [`Error::Input`] for a tensor that is missing, is of another shape than `config` makes it, would be
-/// left out, or holds a number that is not finite.
+/// [`Error::Input`] for a tensor that is missing, has another shape than `config` gives it, belongs to no GPT-2
+/// language model, or holds a number that is not finite.
 pub fn load_transformer(config: &ModelConfig, weights: &mut Weights<'_>, device: &Device) -> Result<Transformer> {
     load_network(config, None, weights, device)
 }

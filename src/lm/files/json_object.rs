@@ -6,17 +6,17 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Names with the text of their values. Read it with [`crate::json`], which refuses a name that is there twice.
+/// Names with the text of their values. [`crate::json`] reads them, and refuses a name that is there twice.
 #[derive(Debug, Clone, Default)]
 pub struct JsonObject(Vec<(String, Box<RawValue>)>);
 
 impl JsonObject {
-    /// Names and the text of their values, in the order of the file.
+    /// Returns the names and the text of their values, in the order of the file.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
     }
 
-    /// The text of a value.
+    /// Returns the text of a field's value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields().find(|(known, _)| *known == name).map(|(_, value)| value)
     }

@@ -1,10 +1,10 @@
-//! Texts of files in messages: of any length there, short here.
+//! Texts of files, shortened for messages.
 
 use serde_json::Value;
 
 const LENGTH: usize = 60;
 
-/// A text, quoted.
+/// Returns a text quoted and shortened.
 pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(LENGTH) {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
@@ -12,7 +12,7 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// A value, as JSON.
+/// Returns a value as JSON, shortened.
 pub(super) fn shown_value(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(LENGTH) {
@@ -21,7 +21,7 @@ pub(super) fn shown_value(value: &Value) -> String {
     }
 }
 
-/// What a parser says: it repeats what it found, whole.
+/// Returns the message of a parser, shortened, since it repeats the whole text that the parser found.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     const LENGTH: usize = 200;
     let text = error.to_string();

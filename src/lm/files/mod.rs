@@ -19,6 +19,6 @@ pub use heads_file::{HeadsFile, HeadsKind};
 pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
 pub use shipped::{STORYTELLER, ShippedDigests, shipped, shipped_digests};
 pub use tensor_file::{Precision, TensorFile};
-pub use tokenizer::{END_OF_TEXT, Tokenizer};
+pub use tokenizer::{END_OF_TEXT, FileContent, Tokenizer};
 pub use weights::Weights;
 pub use weights_index::WeightsIndex;

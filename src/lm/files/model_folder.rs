@@ -1,4 +1,4 @@
-//! The files of a model in a folder: which are there, and what is wrong with folders that have others.
+//! Files of a model in a folder, and the faults of folders with other files.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use super::weights_index::WeightsIndex;
 use crate::error::{Error, Result};
 use crate::platform::files;
 
-/// An adapter's own description, in folders of the library PEFT.
+/// File that describes an adapter, in folders of the library PEFT.
 const ADAPTER_FILE: &str = "adapter_config.json";
 
-/// Endings of files that hold a model in a form that is not read here.
+/// Endings of files that hold the weights of a model, most of them in formats that are not read here.
 const OTHER_FORMS: [&str; 10] = ["safetensors", "bin", "pt", "pth", "ckpt", "gguf", "h5", "msgpack", "onnx", "ot"];
 
-/// Does `work` with the files of the model in `folder`.
+/// Opens the files of the model in `folder`, and calls `work` with them.
 ///
 /// # Errors
-/// [`Error::Input`] that says what was found and what is needed, [`Error::File`] for what cannot be
-/// read, and the errors of `work`.
+/// [`Error::Input`] naming what was found and what is needed, [`Error::File`] for a file that cannot be read,
+/// and the errors of `work`.
 pub fn with_files<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<T>) -> Result<T> {
     refuse_other_folders(folder)?;
     let read = |file: &str, most: u64| {
@@ -45,15 +45,15 @@ pub fn with_files<T>(folder: &Path, work: impl FnOnce(ModelFiles<'_>) -> Result<
     })
 }
 
-/// Whether a file is there. One that cannot be looked at is an error, and so is a link that leads nowhere:
-/// the model would be read without it.
+/// Checks whether a file exists. A file that cannot be accessed is an error, and so is a broken link: the model
+/// would be read without it.
 fn is_there(path: &Path) -> Result<bool> {
     match path.try_exists() {
         Ok(false) if path.is_symlink() => {
             let hint = "copy or fetch the file that it leads to, or delete the link";
             Err(Error::input(path, "this is a link to a file that is not there", hint))
         }
-        // No file can have this name, or be below this one.
+        // No file can have this name, or lie below another file.
         Err(error)
             if [ErrorKind::NotADirectory, ErrorKind::InvalidInput, ErrorKind::InvalidFilename]
                 .contains(&error.kind()) =>
@@ -64,7 +64,7 @@ fn is_there(path: &Path) -> Result<bool> {
     }
 }
 
-/// A folder that is none of a whole model in this layout.
+/// Refuses a folder that does not hold a whole model in Hugging Face layout.
 fn refuse_other_folders(folder: &Path) -> Result<()> {
     let inside = folder.join("model");
     let has_config = is_there(&folder.join(CONFIG_FILE))?;
@@ -83,7 +83,7 @@ fn refuse_other_folders(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The weights: one file, or the parts that an index names.
+/// Opens the weights: one file, or the shards that an index names.
 fn open_weights(folder: &Path) -> Result<Weights<'static>> {
     let open = |path: PathBuf| TensorFile::open(files::open(&path)?, &path);
     if is_there(&folder.join(WEIGHTS_FILE))? {
@@ -109,7 +109,7 @@ fn open_weights(folder: &Path) -> Result<Weights<'static>> {
     Weights::of_parts(&path, parts)
 }
 
-/// The files of a folder that look like a model's, for an error.
+/// Names the files of a folder that look like a model's, for an error.
 fn found(folder: &Path) -> String {
     const SHOWN: usize = 4;
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());

@@ -1,4 +1,4 @@
-//! The models that are inside the program, so that an installed one works from any folder.
+//! Models that are inside the program, so that an installed program works from any folder.
 
 use std::path::PathBuf;
 
@@ -15,30 +15,31 @@ const STORYTELLER_CONFIG: &[u8] = include_bytes!("../../../models/storyteller/co
 const STORYTELLER_WEIGHTS: &[u8] = include_bytes!("../../../models/storyteller/model.safetensors");
 const STORYTELLER_TOKENIZER: &[u8] = include_bytes!("../../../models/storyteller/tokenizer.json");
 
-/// SHA-256 of a shipped model.
+/// SHA-256 digests of a shipped model.
 pub struct ShippedDigests {
-    /// As of the folder that the model is shipped from: under its name and by its folder it is one model.
+    /// Digest of the folder that the model is shipped from, so that the model is the same by its name and by
+    /// its folder.
     pub of_folder: String,
-    /// Of `model.safetensors` alone.
+    /// Digest of `model.safetensors` alone.
     pub of_weights: String,
 }
 
-/// Those of a shipped model.
+/// Returns the digests of a shipped model.
 pub fn shipped_digests(name: &str) -> Option<ShippedDigests> {
     if name != STORYTELLER {
         return None;
     }
-    // In the order of their names, as in a folder.
+    // The files are in the order of their names, as in the digest of a folder.
     let digests = [STORYTELLER_CONFIG, STORYTELLER_WEIGHTS, STORYTELLER_TOKENIZER].map(sha256);
     let of_folder = sha256(digests.concat().as_bytes());
     let [_, of_weights, _] = digests;
     Some(ShippedDigests { of_folder, of_weights })
 }
 
-/// The files of a shipped model.
+/// Returns the files of a shipped model.
 ///
 /// # Errors
-/// None with the files that ship.
+/// None for the files that ship.
 pub fn shipped(name: &str) -> Result<Option<ModelFiles<'static>>> {
     if name != STORYTELLER {
         return Ok(None);

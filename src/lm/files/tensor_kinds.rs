@@ -1,26 +1,27 @@
-//! What the tensors in files of GPT-2 are, by their names.
+//! Kinds of the tensors in files of GPT-2, by their names.
 
 /// Parts of a name that stand for a wrapper around the model or a block of it: `torch.compile`, data
 /// parallel training, and checkpointing of activations.
 const WRAPPERS: [&str; 4] = ["_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// The name without wrappers, and without the `transformer.` that some files have: `wte.weight`.
+/// Returns the name without wrappers, and without the `transformer.` that some files have, such as
+/// `wte.weight`.
 pub(super) fn plain_name(stored: &str) -> String {
     let parts: Vec<&str> = stored.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
     let skipped = parts.iter().take_while(|part| **part == "transformer").count();
     parts.get(skipped..).unwrap_or_default().join(".")
 }
 
-/// What a tensor is for, as far as its plain name tells.
+/// Kind of a tensor, as far as its plain name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TensorKind {
-    /// Of a block's own tensors, or the embeddings, the last norm, or the output head.
+    /// Tensor of a block, embedding, final norm, or output head.
     Network,
-    /// Which tokens attention sees: a constant that older files store.
+    /// Causal mask of attention: a constant that older files store.
     Mask,
-    /// A number for each token beside the language model, as trainers of policies save it.
+    /// Value head beside the language model, as programs that train policies save it.
     ValueHead,
-    /// The matrices of an adapter that is not merged.
+    /// Matrix of an adapter that is not merged.
     Adapter,
     CrossAttention,
     Classifier,
@@ -65,12 +66,12 @@ impl TensorKind {
         }
     }
 
-    /// The number of the block that it belongs to.
+    /// Returns the number of the block that the tensor belongs to.
     pub fn layer(name: &str) -> Option<u64> {
         block_and_rest(name).map(|(block, _)| block)
     }
 
-    /// Of a tensor that the network does not have: what to do about it; `None` where it may be left out.
+    /// Returns the hint for a tensor that the network does not have; `None` if the tensor may be left out.
     pub fn refusal(self) -> Option<&'static str> {
         match self {
             Self::Network | Self::Mask | Self::ValueHead => None,
@@ -86,7 +87,7 @@ impl TensorKind {
     }
 }
 
-/// `h.3.ln_1.weight` as 3 and `ln_1.weight`.
+/// Splits `h.3.ln_1.weight` into 3 and `ln_1.weight`.
 fn block_and_rest(name: &str) -> Option<(u64, &str)> {
     let (number, rest) = name.strip_prefix("h.")?.split_once('.')?;
     let block: u64 = number.parse().ok()?;

@@ -1,5 +1,5 @@
-//! The weights of a model: one safetensors file or several, whose tensors are known by the names that
-//! GPT-2 gives them, whatever a program that wrapped the model put before them.
+//! Weights of a model, in one safetensors file or several shards. Tensors have the names that GPT-2 gives them,
+//! without the prefixes of programs that wrapped the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ const OF_ONE_MODEL: &str = "take config.json and the weights from the same model
 
 /// All tensors of a model, by name.
 pub struct Weights<'a> {
-    /// For errors that concern no single part.
+    /// Path for errors that concern no single shard.
     path: PathBuf,
     parts: Vec<TensorFile<'a>>,
     places: BTreeMap<String, Place>,
 }
 
-/// Where a tensor is, and what it is called there.
+/// Shard of a tensor, and the tensor's name there.
 #[derive(Clone)]
 struct Place {
     part: usize,
@@ -34,19 +34,19 @@ struct Place {
 }
 
 impl<'a> Weights<'a> {
-    /// The weights of one file.
+    /// Takes the weights of one file.
     ///
     /// # Errors
-    /// [`Error::Input`] for two tensors that are one under GPT-2's names, or numbers that are no floats.
+    /// [`Error::Input`] for two tensors with the same name in GPT-2, and for numbers that are no floats.
     pub fn of_one(file: TensorFile<'a>) -> Result<Self> {
         let path = file.path().to_path_buf();
         Self::of_parts(&path, vec![file])
     }
 
-    /// The weights of several files; `path`, of their index, is named in errors.
+    /// Takes the weights of several shards; `path`, which is that of their index, is named in errors.
     ///
     /// # Errors
-    /// As [`Self::of_one`].
+    /// The errors of [`Self::of_one`].
     pub fn of_parts(path: &Path, parts: Vec<TensorFile<'a>>) -> Result<Self> {
         let mut places: BTreeMap<String, Place> = BTreeMap::new();
         for (part, file) in parts.iter().enumerate() {
@@ -68,8 +68,8 @@ impl<'a> Weights<'a> {
         Ok(Self { path: path.into(), parts, places })
     }
 
-    /// Whether these are the tensors of a network of this shape, before any of it is built: layers are
-    /// counted, and the embeddings have the sizes that `config` states.
+    /// Checks whether the tensors belong to a network of this shape, before the network is built: they must
+    /// have the number of layers and the sizes of the embeddings that `config` states.
     ///
     /// # Errors
     /// [`Error::Input`] naming what contradicts `config.json`.
@@ -87,8 +87,7 @@ impl<'a> Weights<'a> {
         Err(Error::input(&self.path, what, OF_ONE_MODEL))
     }
 
-    /// Whether every tensor of `wanted` is there in its shape, and every other one that is there may be
-    /// left out.
+    /// Checks whether every tensor of `wanted` exists in its shape, and every other tensor may be left out.
     ///
     /// # Errors
     /// [`Error::Input`] naming the tensor.
@@ -112,10 +111,10 @@ impl<'a> Weights<'a> {
         self.check_output_head(ties_embeddings)
     }
 
-    /// A tensor's numbers; its name may begin with `transformer.`.
+    /// Reads the numbers of a tensor; `name` may begin with `transformer.`.
     ///
     /// # Errors
-    /// As [`TensorFile::read`].
+    /// The errors of [`TensorFile::read`].
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         let place = self.find(name).cloned().ok_or_else(|| self.missing(name))?;
         match self.parts.get_mut(place.part) {
@@ -124,7 +123,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// A file that stores the shared embedding once may keep it under the name of the output head.
+    /// Finds a tensor. A file that stores the shared embedding once may keep it under the name of the output
+    /// head.
     fn find(&self, name: &str) -> Option<&Place> {
         let name = plain_name(name);
         let other = (name == TOKEN_EMBEDDING).then_some(OUTPUT_HEAD);
@@ -161,7 +161,7 @@ impl<'a> Weights<'a> {
         )
     }
 
-    /// The network's output head is the token embedding: another one would be left out.
+    /// Refuses an output head that differs from the token embedding: the network would compute without it.
     fn check_output_head(&mut self, ties_embeddings: Option<bool>) -> Result<()> {
         let hint =
             "preftune computes GPT-2 with one matrix for both, as published: take a model whose embeddings are tied";
@@ -191,7 +191,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Whether two tensors have the same shape and the same bits as f32, read piece by piece.
+    /// Checks whether two tensors have the same shape and the same bits as f32, and reads them piece by piece.
     fn are_same(&mut self, one: &Place, other: &Place) -> Result<bool> {
         let shape = |place: &Place| self.parts.get(place.part).and_then(|part| part.shape(&place.stored));
         if shape(one) != shape(other) {

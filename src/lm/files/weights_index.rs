@@ -1,4 +1,4 @@
-//! `model.safetensors.index.json`: which of several files holds which tensor.
+//! `model.safetensors.index.json`, which names the shard of each tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::json;
 
 const HINT: &str = "copy or fetch the model again, all of its parts and their index";
 
-/// The parts of a model with the names of their tensors.
+/// Shards of a model, with the names of their tensors.
 pub struct WeightsIndex(BTreeMap<String, BTreeSet<String>>);
 
 #[derive(serde::Deserialize)]
@@ -22,8 +22,8 @@ impl WeightsIndex {
     /// Reads an index; `path` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is not JSON, when a tensor is there twice, when it names no part, or one
-    /// that is not beside it.
+    /// [`Error::Input`] when the index is not JSON, lists a tensor twice, names no shard, or names a shard that
+    /// is not beside it.
     pub fn read(bytes: &[u8], path: &Path) -> Result<Self> {
         let bad = |what: String| Error::input(path, what, HINT);
         let stored: Stored =
@@ -45,12 +45,12 @@ impl WeightsIndex {
         Ok(Self(parts))
     }
 
-    /// The names of the files.
+    /// Returns the names of the shards.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether a part holds what the index says, and nothing else.
+    /// Checks whether a shard holds exactly the tensors that the index says.
     ///
     /// # Errors
     /// [`Error::Input`] naming the tensor.
@@ -68,7 +68,7 @@ impl WeightsIndex {
     }
 }
 
-/// A name that cannot lead out of the folder.
+/// Checks whether a name is that of a safetensors file, and cannot lead out of the folder.
 fn is_plain(name: &str) -> bool {
     Path::new(name).file_name().is_some_and(|last| last == name)
         && !name.contains(['/', '\\', ':'])

@@ -1,7 +1,6 @@
-//! The building blocks as single passes on `flex` and on graphics adapters, each with a backward pass of
-//! its own.
+//! Tensor operations in fused form, for `flex` and for graphics adapters, each with its own backward function.
 //!
-//! The functions panic on other backends; [`super`] chooses.
+//! The functions panic on other backends; [`super`] selects the form.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -10,13 +9,13 @@ use burn::tensor::{Int, Tensor};
 use super::AdamScales;
 
 /// Forward passes and gradients of the fused operations.
-// The macro's trait: implemented by `flex` and `gpu` for the backends and by `backward` for autodiff.
+// The macro needs a trait: `cpu` and `gpu` implement it for the backends, `backward` for autodiff.
 #[backend_extension(Autodiff, Flex: cfg(feature = "flex"), Cube: cfg(feature = "wgpu"))]
 pub trait FusedOperations: Backend {
     fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    // These three make gradients.
+    // These three operations compute gradients.
     fn fused_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_transposed_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_sum_of_rows(rows: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -74,39 +73,39 @@ pub trait FusedOperations: Backend {
     fn fused_entropies(logits: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// As [`super::linear`].
+/// Computes [`super::linear`] in fused form.
 pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_linear(rows, weight, bias))
 }
 
-/// As [`super::logits`].
+/// Computes [`super::logits`] in fused form.
 pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_product_with_transposed(hidden.into_dispatch(), embedding.into_dispatch()))
 }
 
-/// As [`super::gelu`].
+/// Computes [`super::gelu`] in fused form.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_gelu(x.into_dispatch()))
 }
 
-/// As [`super::layer_norm`].
+/// Computes [`super::layer_norm`] in fused form.
 pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_layer_norm(rows, weight, bias, epsilon))
 }
 
-/// As [`super::causal_attention`].
+/// Computes [`super::causal_attention`] in fused form.
 pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_causal_attention(qkv.into_dispatch(), batch, seq, heads))
 }
 
-/// As [`super::pick_log_probs`].
+/// Computes [`super::pick_log_probs`] in fused form.
 pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::fused_pick_log_probs(logits.into_dispatch(), targets.into_dispatch()))
 }
 
-/// As [`super::adam`].
+/// Computes [`super::adam`] in fused form.
 pub fn adam<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -119,7 +118,7 @@ pub fn adam<const D: usize>(
     (Tensor::from_dispatch(parameter), [first, second].map(Tensor::from_dispatch))
 }
 
-/// As [`super::cached_attention`].
+/// Computes [`super::cached_attention`] in fused form.
 pub fn cached_attention(
     query: Tensor<2>,
     keys: Tensor<4>,
@@ -131,13 +130,13 @@ pub fn cached_attention(
     Tensor::from_dispatch(Dispatch::fused_cached_attention(query, keys, values, scores.into_dispatch(), slots))
 }
 
-/// As [`super::draw`].
+/// Computes [`super::draw`] in fused form.
 pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
     let (tokens, log_probs) = Dispatch::fused_draw(logits.into_dispatch(), uniform.into_dispatch());
     (Tensor::<1>::from_dispatch(tokens).int(), Tensor::from_dispatch(log_probs))
 }
 
-/// As [`super::entropies`].
+/// Computes [`super::entropies`] in fused form.
 pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::fused_entropies(logits.into_dispatch()))
 }

@@ -1,7 +1,8 @@
-//! The network's building blocks as functions on tensors.
+//! Tensor operations of the network.
 //!
-//! On `flex` and on graphics adapters they run as one pass or few, with a backward pass of their own
-//! ([`fused`]); everywhere else as the chain of small operations that defines them ([`plain`]).
+//! On `flex` and on graphics adapters, each operation is fused into one or a few passes over memory, with its
+//! own backward function ([`fused`]); on other backends, it is the chain of small operations that defines it
+//! ([`plain`]).
 
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod backward;
@@ -25,11 +26,11 @@ pub use plain::{SLOTS_AT_ONCE, split_heads};
 pub const BETA_1: f64 = 0.9;
 pub const BETA_2: f64 = 0.999;
 
-/// What a step of Adam is governed by.
+/// Step size and ε of one step of Adam.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamScales {
     pub step_size: f64,
-    /// Beside `√v`.
+    /// ε, which is added to `√v`.
     pub epsilon: f64,
 }
 
@@ -45,7 +46,7 @@ fn has_kernels(device: &Device) -> bool {
     }
 }
 
-/// `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
+/// Computes `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
 pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&rows.device()) {
@@ -54,7 +55,7 @@ pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> 
     plain::linear(rows, weight, bias)
 }
 
-/// Hidden states `[rows, d_model]` and the token embedding `[vocab, d_model]` to logits
+/// Maps hidden states `[rows, d_model]`, with the token embedding `[vocab, d_model]`, to logits
 /// `[rows, vocab]`.
 pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
@@ -64,7 +65,7 @@ pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
     hidden.matmul(embedding.transpose())
 }
 
-/// GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, element by element.
+/// Computes GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, element by element.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&x.device()) {
@@ -73,7 +74,7 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     plain::gelu(x)
 }
 
-/// Each row of `[rows, width]` to mean 0 and variance 1, then scaled and shifted.
+/// Normalizes each row of `[rows, width]` to mean 0 and variance 1, then scales and shifts it.
 pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&rows.device()) {
@@ -82,7 +83,7 @@ pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: 
     plain::layer_norm(rows, weight, bias, epsilon)
 }
 
-/// Softmax attention in which a token sees itself and those before it in its row:
+/// Computes softmax attention in which a token sees itself and the tokens before it in its row:
 /// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
 pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
@@ -92,8 +93,8 @@ pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) 
     plain::causal_attention(qkv, batch, seq, heads)
 }
 
-/// Log-probability of one token a row under the softmax of its logits:
-/// `[rows, vocab]` and `[rows, 1]` to `[rows]`.
+/// Returns the log-probability of one token of each row under the softmax of the row's logits: `[rows, vocab]`
+/// and `[rows, 1]` to `[rows]`.
 pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&logits.device()) {
@@ -102,7 +103,7 @@ pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     plain::pick_log_probs(logits, targets)
 }
 
-/// Entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`; carries no gradient.
+/// Returns the entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`, without a gradient.
 pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
     let logits = logits.without_autodiff();
     #[cfg(any(feature = "flex", feature = "wgpu"))]
@@ -112,7 +113,7 @@ pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
     plain::entropies(logits)
 }
 
-/// A step of Adam: parameter and moments after it.
+/// Makes a step of Adam; returns the new parameter and moments.
 pub fn adam<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -126,9 +127,9 @@ pub fn adam<const D: usize>(
     plain::adam(parameter, gradient, moments, scales)
 }
 
-/// Attention of one new token a row to the first `slots` slots of a cache: queries `[rows, d_model]`,
-/// keys and values `[rows, heads, capacity, head_width]`, and what each slot's score has beforehand,
-/// `[rows, capacity]` (very low where it is not to be seen), to `[rows, d_model]`.
+/// Computes the attention of one new token of each row to the first `slots` slots of a key-value cache: queries
+/// `[rows, d_model]`, keys and values `[rows, heads, capacity, head_width]`, and offsets of the slots' scores
+/// `[rows, capacity]` (very low for a hidden slot) to `[rows, d_model]`.
 pub fn cached_attention(
     query: Tensor<2>,
     keys: Tensor<4>,
@@ -143,8 +144,8 @@ pub fn cached_attention(
     plain::cached_attention(query, keys, values, scores, slots)
 }
 
-/// One token a row: logits `[rows, vocab]` and numbers in [0, 1) `[rows, 1]` to token ids and their
-/// log-probabilities, both `[rows]`. Inverts the cumulative distribution.
+/// Samples one token of each row by inverting the cumulative distribution: logits `[rows, vocab]` and random
+/// numbers in [0, 1) `[rows, 1]` to token ids and their log-probabilities, both `[rows]`.
 pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&logits.device()) {

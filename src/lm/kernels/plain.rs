@@ -1,34 +1,34 @@
-//! The building blocks as chains of small operations: what they compute, on any backend.
+//! Tensor operations as chains of small operations, which define their results on any backend.
 
 use burn::tensor::activation::{log_softmax, sigmoid, softmax};
 use burn::tensor::{Bool, Int, Tensor};
 
 use super::{AdamScales, BETA_1, BETA_2};
 
-/// Attention to a cache covers a length rounded up to this, so that a GPU tunes its kernels for a few
-/// lengths and not for each.
+/// Multiple to which the length of cached attention is rounded up, so that a GPU tunes its kernels for few
+/// lengths.
 pub const SLOTS_AT_ONCE: usize = 32;
 
-/// `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
+/// Computes `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
 pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     burn::tensor::module::linear(rows, weight, Some(bias))
 }
 
-/// GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, in the equal form
+/// Computes GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, in the equal form
 /// `x · σ(2√(2/π)(x + 0.044715x³))`, which needs neither `powf` nor `tanh`.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     let cubic = x.clone() * x.clone() * 0.071_354_816_272_600_3 + 1.595_769_121_605_731;
     x.clone() * sigmoid(x * cubic)
 }
 
-/// Each row of `[rows, width]` to mean 0 and variance 1, then scaled and shifted.
+/// Normalizes each row of `[rows, width]` to mean 0 and variance 1, then scales and shifts it.
 pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let centred = rows.clone() - rows.mean_dim(1);
     let variance = (centred.clone() * centred.clone()).mean_dim(1);
     centred / (variance + epsilon).sqrt() * weight.unsqueeze() + bias.unsqueeze()
 }
 
-/// Queries, keys and values of one projection `[batch · seq, 3 · d_model]`, each as
+/// Splits a projection `[batch · seq, 3 · d_model]` into queries, keys and values, each
 /// `[batch, heads, seq, head_width]`.
 pub fn split_heads(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> [Tensor<4>; 3] {
     let [_, triple_width] = qkv.dims();
@@ -42,13 +42,13 @@ pub fn split_heads(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> [T
     [part(0), part(1), part(2)]
 }
 
-/// Heads `[batch, heads, seq, head_width]` back to rows `[batch · seq, d_model]`.
+/// Merges heads `[batch, heads, seq, head_width]` into rows `[batch · seq, d_model]`.
 pub fn merge_heads(heads: Tensor<4>) -> Tensor<2> {
     let [batch, count, seq, width] = heads.dims();
     heads.swap_dims(1, 2).reshape([batch * seq, count * width])
 }
 
-/// Softmax attention in which a token sees itself and those before it in its row:
+/// Computes softmax attention in which a token sees itself and the tokens before it in its row:
 /// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
 pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
     let [query, key, value] = split_heads(qkv, batch, seq, heads);
@@ -58,21 +58,21 @@ pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) 
     merge_heads(softmax(scores.mask_fill(later.unsqueeze(), f32::NEG_INFINITY), 3).matmul(value))
 }
 
-/// Log-probability of one token a row under the softmax of its logits:
-/// `[rows, vocab]` and `[rows, 1]` to `[rows]`.
+/// Returns the log-probability of one token of each row under the softmax of the row's logits: `[rows, vocab]`
+/// and `[rows, 1]` to `[rows]`.
 pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     let [rows, _] = logits.dims();
     log_softmax(logits, 1).gather(1, targets).reshape([rows])
 }
 
-/// Entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`.
+/// Returns the entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`.
 pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
     let [rows, _] = logits.dims();
     let log_probs = log_softmax(logits, 1);
     (log_probs.clone().exp() * log_probs).sum_dim(1).neg().reshape([rows])
 }
 
-/// A step of Adam: parameter and moments after it.
+/// Makes a step of Adam; returns the new parameter and moments.
 pub fn adam<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -85,8 +85,8 @@ pub fn adam<const D: usize>(
     (parameter - direction * scales.step_size, [first, second])
 }
 
-/// One token a row: logits `[rows, vocab]` and numbers in [0, 1) `[rows, 1]` to token ids and
-/// their log-probabilities, both `[rows]`.
+/// Samples one token of each row: logits `[rows, vocab]` and random numbers in [0, 1) `[rows, 1]` to token ids
+/// and their log-probabilities, both `[rows]`.
 ///
 /// Inverts the cumulative distribution in two levels, over blocks of the vocabulary and inside
 /// one block, because a running sum over the whole vocabulary is quadratic on GPU backends.
@@ -127,7 +127,7 @@ fn fill_last_block(weights: Tensor<2>, width: usize) -> Tensor<2> {
     Tensor::cat(vec![weights, zeros], 1)
 }
 
-/// Attention of one new token a row to the first `slots` slots of a cache; see
+/// Computes the attention of one new token of each row to the first `slots` slots of a key-value cache; see
 /// [`super::cached_attention`].
 pub fn cached_attention(
     query: Tensor<2>,

@@ -13,20 +13,20 @@ pub struct ModelConfig {
     pub n_embd: usize,
     /// Blocks of attention and feed-forward.
     pub n_layer: usize,
-    /// Attention heads a block.
+    /// Attention heads of each block.
     pub n_head: usize,
-    /// Added to the variance before its root is taken.
+    /// ε, which is added to the variance before its root is taken.
     pub layer_norm_epsilon: f64,
 }
 
 impl ModelConfig {
-    /// GPT-2 in its smallest size, as published.
+    /// Returns the sizes of the smallest published GPT-2.
     pub const fn gpt2_124m() -> Self {
         Self { vocab_size: 50_257, n_positions: 1024, n_embd: 768, n_layer: 12, n_head: 12, layer_norm_epsilon: 1e-5 }
     }
 
-    /// What `transformers` needs to load a new model as `GPT2LMHeadModel`; `end_of_text` is the token
-    /// that begins and ends a text, if the vocabulary has one.
+    /// Returns a `config.json` from which `transformers` loads a new model as `GPT2LMHeadModel`; `end_of_text`
+    /// is the token that begins and ends a text, if the vocabulary has one.
     pub fn to_json(&self, end_of_text: Option<u32>) -> String {
         let value = serde_json::json!({
             "model_type": "gpt2",
@@ -50,12 +50,12 @@ impl ModelConfig {
         format!("{value:#}\n")
     }
 
-    /// The padding id: outside the vocabulary, where the original put it (`encodings.py`).
+    /// Returns the padding id: outside the vocabulary, as in the original (`encodings.py`).
     pub fn pad_token(&self) -> u32 {
         u32::try_from(self.vocab_size.saturating_add(2)).unwrap_or(u32::MAX)
     }
 
-    /// Width of one attention head.
+    /// Returns the width of one attention head.
     pub fn head_width(&self) -> usize {
         self.n_embd / self.n_head
     }

@@ -1,4 +1,4 @@
-//! One number for each hidden state: the value head, and the reward model's head.
+//! Heads that map each hidden state to one number: the value head, and the reward model's head.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -17,7 +17,7 @@ pub struct ScalarHead {
 }
 
 impl ScalarHead {
-    /// From its numbers.
+    /// Creates a head from its weight and bias.
     pub fn new(weight: Vec<f32>, bias: f32, device: &Device) -> Self {
         let width = weight.len();
         Self {
@@ -26,28 +26,29 @@ impl ScalarHead {
         }
     }
 
-    /// The value head at the start: zero everywhere (`policy.py`, scale 0).
+    /// Creates an initial value head: zero everywhere (`policy.py`, scale 0).
     pub fn zeros(width: usize, device: &Device) -> Self {
         Self::new(vec![0.0; width], 0.0, device)
     }
 
-    /// The reward head at the start: weight ~ N(0, 1/√(d_model + 1)), bias 0 (`rewards.py`).
+    /// Creates an initial reward head: normal weight with standard deviation 1/√(d_model + 1), bias 0
+    /// (`rewards.py`).
     pub fn draw(width: usize, seed: u64, device: &Device) -> Self {
-        // Rows below are those of the transformer's weights.
+        // Smaller rows of the random numbers are those of the transformer's weights.
         const ROW: u64 = u64::MAX;
         Self::new(normal(width, 1.0 / ((width + 1) as f32).sqrt(), seed, ROW), 0.0, device)
     }
 
-    /// `[rows, d_model]` to `[rows]`.
+    /// Maps `[rows, d_model]` to `[rows]`.
     pub fn forward(&self, hidden: Tensor<2>) -> Tensor<1> {
         let [rows, _] = hidden.dims();
         hidden.matmul(self.weight.val()).reshape([rows]) + self.bias.val()
     }
 
-    /// Weight `[d_model]` and bias `[1]` as `NAME.weight` and `NAME.bias`.
+    /// Reads back the weight `[d_model]` and the bias `[1]`, named `NAME.weight` and `NAME.bias`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// [`crate::Error::Device`] when the device fails.
     pub fn read(&self, name: &str) -> Result<Vec<NamedTensor>> {
         let values = Readback::default().with(self.weight.val()).with(self.bias.val()).floats()?;
         let parts = ["weight", "bias"].iter().zip(values);

@@ -1,22 +1,22 @@
-//! Keys and values of the tokens read so far, so that a new token costs one position.
+//! The key-value cache: keys and values of the tokens read so far, so that a new token costs one position.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::lm::kernels::{SLOTS_AT_ONCE, cached_attention, split_heads};
 
-/// Added to the score of a slot that holds no token yet, or padding.
+/// Offset of the score of a slot that holds no token yet, or padding.
 const HIDDEN_SCORE: f32 = -1e9;
 
-/// Preallocated keys and values, `[rows, heads, capacity, head_width]` a layer.
+/// Preallocated keys and values, `[rows, heads, capacity, head_width]` in each layer.
 ///
-/// The first `prompt` slots of a row hold its query, padded on the right; responses start at slot
-/// `prompt` in every row.
+/// The first slots of every row hold the prompt, padded on the right to one length, and the response starts
+/// after them.
 pub struct KvCache {
     keys: Vec<Tensor<4>>,
     values: Vec<Tensor<4>>,
-    /// `[rows, capacity]`: 0 where a slot of the prompt may be seen and for all later slots.
+    /// Offsets of the scores, `[rows, capacity]`: very low for padding of a prompt, 0 for all other slots.
     prompt_scores: Tensor<2>,
-    /// The same with what is not written yet, remade as tokens come.
+    /// `prompt_scores` with very low offsets also for slots not written yet; made again after each token.
     scores: Option<Tensor<2>>,
     written: usize,
     capacity: usize,
@@ -45,14 +45,14 @@ impl KvCache {
         }
     }
 
-    /// Keeps a prompt's keys and values: `[rows · seq, 3 · d_model]`.
+    /// Stores the keys and values of the prompts in one layer: `[rows · seq, 3 · d_model]`.
     pub(super) fn keep(&mut self, layer: usize, qkv: Tensor<2>, rows: usize, seq: usize) {
         let [_, key, value] = split_heads(qkv, rows, seq, self.heads);
         self.write(layer, 0, key, value);
         self.written = seq;
     }
 
-    /// Hides the padding of prompts that hold `lengths` real tokens each.
+    /// Hides the padding of the prompts, of which each has its number of real tokens in `lengths`.
     pub fn hide_padding(&mut self, lengths: &[usize]) {
         let device = self.prompt_scores.device();
         let score = |length: usize, slot: usize| {
@@ -63,7 +63,7 @@ impl KvCache {
         self.prompt_scores = Tensor::from_data(TensorData::new(scores, [lengths.len(), self.capacity]), &device);
     }
 
-    /// The same cache with row `rows[i]` at row `i`: several samples share one query's prompt.
+    /// Returns the cache with row `rows[i]` at row `i`: several responses share the prompt of one query.
     pub fn repeat_rows(self, rows: &[usize]) -> Self {
         let [held, _] = self.prompt_scores.dims();
         if rows.iter().copied().eq(0..held) {
@@ -81,9 +81,9 @@ impl KvCache {
         }
     }
 
-    /// Writes one token's keys and values and attends with its query:
+    /// Writes the keys and values of one new token of each row, and computes its attention:
     /// `[rows, 3 · d_model]` to `[rows, d_model]`.
-    // `layer` as in `write`.
+    // `layer` is in range, as in `write`.
     #[allow(clippy::indexing_slicing)]
     pub(super) fn attend(&mut self, layer: usize, qkv: Tensor<2>) -> Tensor<2> {
         let [rows, triple_width] = qkv.dims();
@@ -94,13 +94,14 @@ impl KvCache {
         cached_attention(query, keys, values, self.scores(), self.written + 1)
     }
 
-    /// Ends a token: the next is written to the slot after it.
+    /// Ends a token, so that the next token is written to the next slot.
     pub(super) fn advance(&mut self) {
         self.written += 1;
         self.scores = None;
     }
 
-    /// `[rows, capacity]`: 0 for slots that may be seen, very low for the rest.
+    /// Returns the offsets of the scores, `[rows, capacity]`: 0 for slots that may be seen, very low for the
+    /// rest.
     fn scores(&mut self) -> Tensor<2> {
         let (written, capacity, device) = (self.written, self.capacity, self.prompt_scores.device());
         let prompt_scores = &self.prompt_scores;

@@ -1,5 +1,5 @@
-//! Low-rank adapters (Hu et al., 2021): the weights stay as they are, and a product of two thin
-//! matrices is learned beside each. Policy and reference then share all weights.
+//! Low-rank adapters (Hu et al., 2021): the weights stay frozen, and a product of two thin matrices is trained
+//! beside each. Policy and reference then share all weights.
 
 use burn::module::{Lora, Module, ModuleMapper, Param, ParamGroup};
 use burn::tensor::{Tensor, TensorData};
@@ -9,10 +9,11 @@ use super::parameters::normal;
 use super::transformer::Transformer;
 use crate::error::{Error, Result};
 
-/// Every matrix inside the blocks has an adapter; embeddings, biases and norms stay frozen.
+/// Path of the weights that have an adapter: every matrix inside the blocks. Embeddings, biases and norms stay
+/// frozen.
 const ADAPTED: &str = "blocks.";
 
-/// Adapters have at most the rank that the matrices have.
+/// Checks that the rank of adapters is at most the width of the model, which is the rank of its matrices.
 ///
 /// # Errors
 /// [`Error::Usage`] for a rank above the width of the model.
@@ -26,21 +27,23 @@ pub fn check_rank(rank: usize, config: &ModelConfig) -> Result<()> {
     }
 }
 
-/// Freezes the model and lays `W + alpha/rank · A · B` over each matrix `W` of its blocks. `B` begins
-/// at zero, so that the model computes what it did; `A` is drawn from N(0, 1/d_in).
+/// Freezes the model and adds `alpha/rank · A · B` to each matrix of its blocks. `B` begins at zero, so that
+/// the model computes the same as before; `A` is drawn from a normal distribution of variance 1/d_in.
 pub fn attach(model: Transformer, rank: usize, alpha: f64, seed: u64) -> Transformer {
     let adapted = ParamGroup::from_predicate(ADAPTED);
     let mut draw = Draw { path: Vec::new(), seed, row: 0 };
     model.apply_lora(Lora::new(rank, alpha).set_param_group(adapted)).map(&mut draw)
 }
 
-/// The adapters multiplied out: an ordinary model that computes the same. Without adapters, the model.
+/// Merges the adapters into the weights: returns an ordinary model that computes the same. Returns a model
+/// without adapters unchanged.
 #[must_use]
 pub fn merge<M: Module>(model: M) -> M {
     model.materialize()
 }
 
-/// Burn draws `A` with the device's own generator, which no seed of a run reaches.
+/// Initialization of each `A` by the seed of the run: Burn uses the device's own generator, which the seed does
+/// not reach.
 struct Draw {
     path: Vec<String>,
     seed: u64,
@@ -68,5 +71,5 @@ impl ModuleMapper for Draw {
     }
 }
 
-/// Rows below are those of a model's own weights.
+/// Start of the adapters' rows of random numbers; smaller rows are those of a model's own weights.
 const ROW_OF_FIRST: u64 = 1 << 32;

@@ -1,4 +1,4 @@
-//! The network: what is computed from tokens to hidden states, logits and scalars.
+//! The network: from tokens to hidden states, logits and scalars.
 
 mod config;
 mod heads;

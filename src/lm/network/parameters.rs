@@ -1,4 +1,4 @@
-//! Every weight by its name in Hugging Face's files: drawing, loading, reading out.
+//! Weights by their names in Hugging Face's files: initialization, loading and reading back.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -9,34 +9,34 @@ use crate::device::Readback;
 use crate::error::Result;
 use crate::random::{Stream, generator};
 
-/// One weight, on the host.
+/// Weight on the host.
 #[derive(Debug, Clone)]
 pub struct NamedTensor {
-    /// As in `model.safetensors`, such as `transformer.h.0.attn.c_attn.weight`.
+    /// Name in `model.safetensors`, such as `transformer.h.0.attn.c_attn.weight`.
     pub name: String,
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
 }
 
 impl NamedTensor {
-    /// The square root of the sum of squares.
+    /// Returns the square root of the sum of squares.
     pub fn norm(&self) -> f64 {
         self.values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
     }
 }
 
-/// Replaces every weight of `model` by what `values` gives for its name and shape.
+/// Replaces every weight of `model` by the numbers that `values` returns for its name and shape.
 ///
 /// # Errors
-/// The first error of `values`; the model is not to be used then.
+/// The first error of `values`.
 pub fn replace(model: Transformer, mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Transformer> {
     let mut mapper = Replace { path: Vec::new(), values: &mut values, error: Ok(()) };
     let model = model.map(&mut mapper);
     mapper.error.map(|()| model)
 }
 
-/// GPT-2's initial weights: N(0, 0.02), the two projections into the residual stream scaled by
-/// 1/√(2 · layers), norms at one and biases at zero (`language/model.py`).
+/// Draws GPT-2's initial weights: normal with standard deviation 0.02, the two projections into the residual
+/// stream scaled by 1/√(2 · layers), norms one and biases zero (`language/model.py`).
 pub fn draw(model: Transformer, layers: usize, seed: u64) -> Result<Transformer> {
     let mut row = 0;
     replace(model, |name, shape| {
@@ -54,7 +54,7 @@ pub fn draw(model: Transformer, layers: usize, seed: u64) -> Result<Transformer>
     })
 }
 
-/// Every matrix of the model multiplied by `factor`.
+/// Multiplies every matrix of the model by `factor`.
 #[must_use]
 pub fn scale(model: Transformer, factor: f64) -> Transformer {
     struct Scale(f64);
@@ -66,7 +66,7 @@ pub fn scale(model: Transformer, factor: f64) -> Transformer {
     model.map(&mut Scale(factor))
 }
 
-/// `count` draws from N(0, `deviation`²), by Box and Muller.
+/// Draws `count` numbers from N(0, `deviation`²) by the method of Box and Muller.
 pub fn normal(count: usize, deviation: f32, seed: u64, row: u64) -> Vec<f32> {
     let mut rng = generator(seed, Stream::Initialization, 0, row);
     // In (0, 1], so that the logarithm is finite.
@@ -79,7 +79,7 @@ pub fn normal(count: usize, deviation: f32, seed: u64, row: u64) -> Vec<f32> {
         .collect()
 }
 
-/// The name and shape of every weight. Allocates none that is not there yet.
+/// Returns the name and shape of every weight, and allocates no weight that is not initialized yet.
 pub fn shapes(model: &Transformer) -> Vec<(String, Vec<usize>)> {
     struct Shapes {
         path: Vec<String>,
@@ -112,7 +112,7 @@ pub fn read(model: &Transformer) -> Result<Vec<NamedTensor>> {
     Ok(named.map(|((name, shape), values)| NamedTensor { name, shape, values }).collect())
 }
 
-/// Gives a weight's numbers for its name and shape.
+/// Function from a weight's name and shape to its numbers.
 type Values<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
 
 struct Replace<'a> {
@@ -172,7 +172,7 @@ impl ModuleVisitor for Collect {
     }
 }
 
-/// This crate's module path to the name in Hugging Face's GPT-2 files.
+/// Maps a module path of this crate to the name in Hugging Face's GPT-2 files.
 fn file_name(path: &[String]) -> String {
     let renamed = path.iter().map(|part| match part.as_str() {
         "token_embedding" => "wte.weight",

@@ -9,7 +9,7 @@ use super::token_batch::{Input, TokenBatch};
 use super::transformer::Transformer;
 use crate::error::Result;
 
-/// Responses in tokens, each to the query at the same place.
+/// Responses in tokens, each to the query at the same index.
 #[derive(Debug, Clone, Copy)]
 pub struct Responses<'a> {
     pub queries: &'a [Vec<u32>],
@@ -17,12 +17,12 @@ pub struct Responses<'a> {
 }
 
 impl<'a> Responses<'a> {
-    /// Responses to these queries.
+    /// Pairs queries with their responses.
     pub fn new(queries: &'a [Vec<u32>], responses: &'a [Vec<u32>]) -> Self {
         Self { queries, responses }
     }
 
-    /// Responses.
+    /// Returns the number of responses.
     pub fn len(&self) -> usize {
         self.responses.len()
     }
@@ -31,7 +31,7 @@ impl<'a> Responses<'a> {
         self.responses.is_empty()
     }
 
-    /// Those at these places.
+    /// Returns the queries and responses at the indices `rows`.
     #[must_use]
     pub fn slice(&self, rows: Range<usize>) -> Self {
         let Self { queries, responses } = self;
@@ -41,10 +41,10 @@ impl<'a> Responses<'a> {
         }
     }
 
-    /// Each query followed by its response, in one row.
+    /// Returns a batch in which each row is a query followed by its response.
     ///
     /// # Errors
-    /// As [`TokenBatch::new`].
+    /// The errors of [`TokenBatch::new`].
     pub fn rows(&self, config: &ModelConfig) -> Result<TokenBatch> {
         let rows = self.queries.iter().zip(self.responses);
         let rows: Vec<Vec<u32>> = rows.map(|(query, response)| [query.as_slice(), response].concat()).collect();
@@ -52,7 +52,7 @@ impl<'a> Responses<'a> {
     }
 }
 
-/// Queries with the responses whose tokens are to be rated.
+/// Queries followed by responses, for the log-probabilities of the response tokens.
 #[derive(Debug, Clone)]
 pub struct ResponseBatch {
     batch: TokenBatch,
@@ -62,10 +62,10 @@ pub struct ResponseBatch {
 }
 
 impl ResponseBatch {
-    /// Each row's query followed by its response; all responses are `response_length` real tokens.
+    /// Creates a batch of responses that all have the same number of real tokens.
     ///
     /// # Errors
-    /// As [`TokenBatch::new`].
+    /// The errors of [`TokenBatch::new`].
     pub fn new(responses: Responses<'_>, config: &ModelConfig) -> Result<Self> {
         Ok(Self {
             batch: responses.rows(config)?,
@@ -74,18 +74,18 @@ impl ResponseBatch {
         })
     }
 
-    /// Hidden states from which each response token is predicted: `[batch · response, d_model]`.
+    /// Computes the hidden states from which each response token is predicted: `[batch · response, d_model]`.
     pub fn hidden(&self, model: &Transformer) -> Tensor<2> {
         model.hidden_at(self.input(model))
     }
 
-    /// What the network reads; the output is wanted from which each response token is predicted,
-    /// `[batch · response]`.
+    /// Returns the input of the network; the wanted outputs are those from which each response token is
+    /// predicted, `[batch · response]`.
     pub fn input(&self, model: &Transformer) -> Input {
         self.batch.input(&model.device(), |len| len - self.response_length - 1..len - 1)
     }
 
-    /// Response tokens `[batch · response, 1]`.
+    /// Returns the response tokens `[batch · response, 1]`.
     pub fn targets(&self, model: &Transformer) -> Tensor<2, Int> {
         let ids: Vec<i64> = self.targets.iter().map(|&id| i64::from(id)).collect();
         Tensor::from_data(TensorData::new(ids, [self.targets.len(), 1]), &model.device())

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
 
-/// What the network reads, and where its output is wanted.
+/// Input of the network, and the places of the wanted outputs.
 #[derive(Debug, Clone)]
 pub struct Input {
     /// `[batch, seq]`
@@ -15,21 +15,21 @@ pub struct Input {
 
 /// A batch of token rows.
 ///
-/// The original counts positions over real tokens only, hides padding from attention, and gives a
-/// pad the output of the last real token before it (`language/model.py`). Moving each row's real
-/// tokens to its start, with whatever filler after them, computes exactly that with nothing but
-/// the causal mask: position `t` of the row as given reads its output at (real tokens up to and
-/// including `t`) − 1.
+/// The original counts positions over real tokens only, hides padding from attention, and gives a padding token
+/// the output of the last real token before it (`language/model.py`). A batch moves each row's real tokens to
+/// the start of the row, and then computes the same with the causal mask alone: the output of position `t` of
+/// the original row is at (number of real tokens up to and including `t`) − 1.
 #[derive(Debug, Clone)]
 pub struct TokenBatch {
     rows: Vec<Vec<u32>>,
-    /// For each row and original position, where its output is.
+    /// Place of the output of each original position, by row.
     outputs: Vec<Vec<usize>>,
     width: usize,
 }
 
 impl TokenBatch {
-    /// Rows may differ in length; `pad_token` may stand anywhere but at the start.
+    /// Creates a batch of rows, which may differ in length; `pad_token` may stand anywhere but at the start of
+    /// a row.
     ///
     /// # Errors
     /// [`Error::Usage`] for an id outside the vocabulary, a row that is empty or begins with
@@ -67,27 +67,27 @@ impl TokenBatch {
         Ok(batch)
     }
 
-    /// Rows in the batch.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are no rows.
+    /// Checks whether the batch has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Real tokens of each row.
+    /// Returns the number of real tokens of each row.
     pub fn lengths(&self) -> Vec<usize> {
         self.rows.iter().map(Vec::len).collect()
     }
 
-    /// The longest row's real tokens.
+    /// Returns the number of real tokens of the longest row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Tokens `[batch, width]` for [`crate::lm::Transformer::hidden`].
+    /// Returns the tokens `[batch, width]` for [`crate::lm::Transformer::hidden`].
     pub fn tokens(&self, device: &Device) -> Tensor<2, Int> {
         let filled = |row: &Vec<u32>| {
             let fill = self.width - row.len();
@@ -97,18 +97,19 @@ impl TokenBatch {
         Tensor::from_data(TensorData::new(ids, [self.rows.len(), self.width]), device)
     }
 
-    /// The whole batch, where the outputs of the original positions `range(row length)` of each row are
-    /// wanted, row after row.
+    /// Returns the input of the network; the wanted outputs are those of the original positions
+    /// `range(row length)` of each row, row after row.
     pub fn input(&self, device: &Device, range: impl Fn(usize) -> std::ops::Range<usize>) -> Input {
         self.input_of_rows(device, |_, length| range(length))
     }
 
-    /// The same with a range for each row, by its number and length.
+    /// Returns the input of the network; the wanted outputs are those of the original positions
+    /// `range(row number, row length)` of each row, row after row.
     pub fn input_of_rows(&self, device: &Device, range: impl Fn(usize, usize) -> std::ops::Range<usize>) -> Input {
         Input { tokens: self.tokens(device), wanted: indices(&self.outputs_of_rows(range), device) }
     }
 
-    /// Indices into the flattened outputs `[batch · width]` of the original positions
+    /// Returns the indices into the flattened outputs `[batch · width]` of the original positions
     /// `range(row length)` of each row, row after row.
     pub fn outputs(&self, range: impl Fn(usize) -> std::ops::Range<usize>) -> Vec<usize> {
         self.outputs_of_rows(|_, length| range(length))
@@ -123,7 +124,7 @@ impl TokenBatch {
     }
 }
 
-/// Picks rows of `[rows, width]` by host indices.
+/// Selects rows of `[rows, width]` by indices on the host.
 pub fn select_rows(rows: Tensor<2>, indices: &[usize]) -> Tensor<2> {
     let index = self::indices(indices, &rows.device());
     rows.select(0, index)

@@ -44,7 +44,7 @@ struct FeedForward {
     contract: Linear,
 }
 
-/// `weight` is `[in, out]`, as GPT-2's files have it.
+/// Linear map; `weight` is `[in, out]`, as in GPT-2's files.
 #[derive(Module, Debug)]
 struct Linear {
     weight: Param<Tensor<2>>,
@@ -58,8 +58,8 @@ struct LayerNorm {
 }
 
 impl Transformer {
-    /// A model of this shape whose weights are all zero until they are loaded or drawn
-    /// (see [`super::parameters`]).
+    /// Creates a model of this shape whose weights are all zero until they are loaded or drawn (see
+    /// [`super::parameters`]).
     pub fn zeros(config: &ModelConfig, device: &Device) -> Self {
         let width = config.n_embd;
         let block = |_| Block {
@@ -83,30 +83,30 @@ impl Transformer {
         }
     }
 
-    /// Its sizes.
+    /// Returns the sizes of the model.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// Where the weights are.
+    /// Returns the device of the weights.
     pub fn device(&self) -> Device {
         self.token_embedding.val().device()
     }
 
-    /// Tokens `[batch, seq]` that start at position 0, to the output of the final layer norm
-    /// `[batch, seq, d_model]`. Every token sees those before it in its row.
+    /// Maps tokens `[batch, seq]` that start at position 0 to the output of the final layer norm
+    /// `[batch, seq, d_model]`. Every token sees itself and the tokens before it in its row.
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [batch, seq] = tokens.dims();
         self.run(self.embed(tokens), [batch, seq], None).reshape([batch, seq, self.width()])
     }
 
-    /// The same where it is wanted, `[wanted, d_model]`: elsewhere the last block's feed-forward layer
-    /// is not computed.
+    /// Computes the output of the final layer norm at the wanted places, `[wanted, d_model]`; the last block's
+    /// feed-forward layer is not computed elsewhere.
     pub fn hidden_at(&self, input: Input) -> Tensor<2> {
         self.hidden_from(self.embed(input.tokens.clone()), &input)
     }
 
-    /// The same from what [`Self::embed`] gives for the tokens.
+    /// Computes [`Self::hidden_at`] from the output of [`Self::embed`] for the tokens.
     pub(crate) fn hidden_from(&self, embedded: Tensor<2>, input: &Input) -> Tensor<2> {
         self.run(embedded, input.tokens.dims(), Some(&input.wanted))
     }
@@ -116,12 +116,13 @@ impl Transformer {
         self.normalize(blocks.fold(embedded, |residual, block| self.block(block, residual, shape, wanted)))
     }
 
-    /// Blocks.
+    /// Returns the number of blocks.
     pub fn layers(&self) -> usize {
         self.config.n_layer
     }
 
-    /// One block: `[batch · seq, d_model]` to the same; the last one gives what is `wanted`.
+    /// Computes one block: `[batch · seq, d_model]` to the same shape; the last block returns only the `wanted`
+    /// rows.
     pub(crate) fn block(
         &self,
         number: usize,
@@ -138,7 +139,7 @@ impl Transformer {
         }
     }
 
-    /// Like [`Self::hidden_at`], and keeps keys and values for [`Self::decode`].
+    /// Computes [`Self::hidden_at`], and stores keys and values in `cache` for [`Self::decode`].
     pub fn prefill(&self, input: Input, cache: &mut KvCache) -> Tensor<2> {
         let [batch, seq] = input.tokens.dims();
         let mut residual = self.embed(input.tokens);
@@ -152,7 +153,7 @@ impl Transformer {
         self.normalize(residual)
     }
 
-    /// One more token a row: tokens and positions `[batch]`, to its output `[batch, d_model]`.
+    /// Reads one more token of each row: tokens and positions `[batch]` to its output `[batch, d_model]`.
     pub fn decode(&self, tokens: Tensor<1, Int>, positions: Tensor<1, Int>, cache: &mut KvCache) -> Tensor<2> {
         let mut residual =
             self.token_embedding.val().select(0, tokens) + self.position_embedding.val().select(0, positions);
@@ -163,22 +164,22 @@ impl Transformer {
         self.normalize(residual)
     }
 
-    /// Hidden states `[rows, d_model]` to logits `[rows, vocab]`.
+    /// Maps hidden states `[rows, d_model]` to logits `[rows, vocab]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         logits(hidden, self.token_embedding.val())
     }
 
-    /// `d_model`
+    /// Returns `d_model`.
     pub fn width(&self) -> usize {
         self.config.n_embd
     }
 
-    /// A cache for `rows` sequences of at most `capacity` tokens.
+    /// Creates a cache for `rows` sequences of at most `capacity` tokens.
     pub fn kv_cache(&self, rows: usize, capacity: usize) -> KvCache {
         KvCache::new(self.layers(), rows, self.config.n_head, self.config.head_width(), capacity, &self.device())
     }
 
-    /// Tokens `[batch, seq]` that start at position 0 to what the first block reads,
+    /// Maps tokens `[batch, seq]` that start at position 0 to the input of the first block,
     /// `[batch · seq, d_model]`.
     pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
         let [batch, seq] = tokens.dims();
@@ -188,11 +189,11 @@ impl Transformer {
         (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
     }
 
-    /// Completes the gradients of the embeddings by what flows back to [`Self::embed`] for these tokens,
-    /// `[batch · seq, d_model]`, unless embeddings do not learn.
+    /// Adds the gradient `flowing` of the output of [`Self::embed`] for these tokens, `[batch · seq, d_model]`,
+    /// to the gradients of the embeddings, unless the embeddings are frozen.
     ///
-    /// The token embedding is the output head too. Its two gradients are as large as itself: here the
-    /// second is added to the first row by row, where autodiff would make both and then a sum.
+    /// The token embedding is also the output head, and so has two gradients, each as large as the embedding.
+    /// Here the second is added to the first row by row; autodiff would make both and then their sum.
     pub(crate) fn add_embedding_gradients(
         &self,
         gradients: &mut GradientsParams,
@@ -214,18 +215,17 @@ impl Transformer {
         gradients.register(self.position_embedding.id, of_positions.slice_assign([0..seq, 0..width], of_places));
     }
 
-    /// What the last block gives, `[rows, d_model]`, to the network's output.
+    /// Applies the final layer norm to the output of the last block, `[rows, d_model]`.
     pub(crate) fn normalize(&self, residual: Tensor<2>) -> Tensor<2> {
         self.final_norm.forward(residual, self.config.layer_norm_epsilon)
     }
 }
 
 impl Block {
-    /// `residual` and the result are `[rows, d_model]`; `attend` maps `[rows, 3 · d_model]`
-    /// (queries, keys, values) to `[rows, d_model]`. Where only some rows are `wanted`, the result has
-    /// those.
+    /// Computes the block: `residual` and the result are `[rows, d_model]`; `attend` maps `[rows, 3 · d_model]`
+    /// (queries, keys, values) to `[rows, d_model]`. If only some rows are `wanted`, the result has only these.
     ///
-    /// Rows stay in two dimensions: on three, the gradient of a weight would be computed once a
+    /// Tensors of rows have two dimensions: with three, the gradient of a weight would be computed for each
     /// batch row and summed afterwards.
     fn forward(
         &self,

@@ -1,4 +1,4 @@
-//! The rows that one step of an update is taken on.
+//! Minibatch: the rows of one step of an update.
 
 use std::ops::Range;
 
@@ -13,20 +13,20 @@ use crate::policy::shaping::Rows;
 pub struct Minibatch {
     pub contexts: Vec<Vec<u32>>,
     pub responses: Vec<Vec<u32>>,
-    /// Log-probabilities when the responses were drawn.
+    /// Log-probabilities under the policy that sampled the responses.
     pub log_probs: Rows,
-    /// Values when the responses were drawn.
+    /// Values by the policy that sampled the responses.
     pub values: Rows,
-    /// Whitened if so set.
+    /// Rewards, whitened if the settings ask for it.
     pub rewards: Rows,
-    /// Whitened.
+    /// Advantages, whitened.
     pub advantages: Rows,
     pub returns: Rows,
 }
 
 impl Minibatch {
-    /// These rows of a rollout. `rewards` are shaped, `[rows][response]`. Whitening is over the minibatch, as in
-    /// the original.
+    /// Takes these rows of a rollout with their shaped rewards `[rows][response]`. Whitening is over the minibatch, as
+    /// in the original.
     pub fn new(rollout: &Rollout, rewards: &Rows, rows: &[usize], settings: &UpdateSettings) -> Self {
         let (rewards, values) = (pick(rewards, rows), pick(&rollout.values, rows));
         let rewards = if settings.whiten_rewards { whiten(&rewards, true) } else { rewards };
@@ -42,12 +42,12 @@ impl Minibatch {
         }
     }
 
-    /// The responses, each to its context.
+    /// Returns the responses with their contexts.
     pub fn responses(&self) -> Responses<'_> {
         Responses::new(&self.contexts, &self.responses)
     }
 
-    /// Some of its rows.
+    /// Returns some of the rows.
     #[must_use]
     pub fn slice(&self, rows: Range<usize>) -> Self {
         fn part<T: Clone>(all: &[T], rows: &Range<usize>) -> Vec<T> {

@@ -5,25 +5,25 @@ use std::ops::{Add, Mul, Neg, Sub};
 
 use burn::tensor::Tensor;
 
-/// How far an update may move the policy and the value head, and what a value counts.
+/// Clip ranges of the policy and the value head, and the weight of the value loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClippedObjective {
-    /// ε of the ratio `π / π_old`.
+    /// Clip range ε of the ratio `π / π_old`.
     pub clip_range: f64,
-    /// ε of the values.
+    /// Clip range ε of the values.
     pub clip_range_value: f64,
-    /// c
+    /// Weight c of the value loss.
     pub value_coefficient: f64,
 }
 
-/// A loss with and without the limit; the larger of the two is minimized.
+/// Loss without and with clipping; the larger of the two is minimized.
 #[derive(Debug, Clone)]
 pub struct Clipped<N> {
     pub plain: N,
     pub clipped: N,
 }
 
-/// What the objective computes with: an `f64`, or a `Tensor<1>` of many.
+/// Number that the objective computes with: an `f64`, or a `Tensor<1>` of many.
 pub trait Number:
     Clone + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Mul<f64, Output = Self> + Neg<Output = Self>
 {
@@ -36,26 +36,26 @@ pub trait Number:
     #[must_use]
     fn clamp(self, lowest: f64, highest: f64) -> Self;
 
-    /// At most `range` away from `center`.
+    /// Limits a number to at most `range` away from `center`.
     #[must_use]
     fn clamp_around(self, center: Self, range: f64) -> Self;
 }
 
 impl ClippedObjective {
-    /// `−Âρ` and `−Â clip(ρ, 1 ± ε)`, where `ρ = exp(log π − log π_old)`; of each token.
+    /// Returns `−Âρ` and `−Â clip(ρ, 1 ± ε)` of each token, where `ρ = exp(log π − log π_old)`.
     pub fn policy_loss<N: Number>(&self, log_prob: N, old_log_prob: N, advantage: N) -> Clipped<N> {
         let ratio = (log_prob - old_log_prob).exp();
         let clipped_ratio = ratio.clone().clamp(1.0 - self.clip_range, 1.0 + self.clip_range);
         Clipped { plain: ratio * -advantage.clone(), clipped: clipped_ratio * -advantage }
     }
 
-    /// `(V − R)²` and `(clip(V, V_old ± ε) − R)²`; of each token. The loss is half their mean.
+    /// Returns `(V − R)²` and `(clip(V, V_old ± ε) − R)²` of each token. The loss is half the mean of the larger.
     pub fn value_loss<N: Number>(&self, value: N, old_value: N, returned: N) -> Clipped<N> {
         let clipped_value = value.clone().clamp_around(old_value, self.clip_range_value);
         Clipped { plain: (value - returned.clone()).square(), clipped: (clipped_value - returned).square() }
     }
 
-    /// `policy loss + c · value loss`.
+    /// Returns `policy loss + c · value loss`.
     pub fn total<N: Number>(&self, policy_loss: N, value_loss: N) -> N {
         policy_loss + value_loss * self.value_coefficient
     }

@@ -16,12 +16,12 @@ pub struct UpdateSettings {
     pub objective: ClippedObjective,
     pub advantages: GeneralizedAdvantages,
     pub whiten_rewards: bool,
-    /// Aborts the update when raised.
+    /// Flag that aborts the update when it is raised.
     pub interrupt: Interrupt,
 }
 
 impl UpdateSettings {
-    /// Those of the settings, with what they leave open.
+    /// Combines the settings of a run with the values that they leave open.
     pub fn new(
         settings: &config::Policy,
         backward: Backward,

@@ -1,7 +1,8 @@
-//! What a PPO step saw, under the original's names, computed on the host.
+//! Statistics of a PPO step under the original's names, computed on the host.
 
 use super::minibatch::Minibatch;
 use super::objective::{Clipped, ClippedObjective};
+use crate::run::Metric;
 use crate::statistics::{mean, population_variance};
 
 /// Statistics of one step, means over all tokens of the minibatch.
@@ -11,25 +12,25 @@ pub struct StepStatistics {
     pub value_loss: f64,
     pub total_loss: f64,
     pub entropy: f64,
-    /// `½ mean((log π − log π_old)²)`
+    /// Approximate KL: `½ mean((log π − log π_old)²)`.
     pub approximate_kl: f64,
     /// Share of tokens whose ratio was clipped.
     pub policy_clip_fraction: f64,
     pub returns_mean: f64,
     pub returns_variance: f64,
     pub predicted_value: f64,
-    /// `mean((V − R)²)`
+    /// Squared error of the values: `mean((V − R)²)`.
     pub value_error: f64,
     pub value_clip_fraction: f64,
     pub old_value_mean: f64,
     pub old_value_variance: f64,
-    /// `max |log π − log π_old|`
+    /// Largest change of a log-probability: `max |log π − log π_old|`.
     pub largest_log_prob_difference: f64,
 }
 
 impl StepStatistics {
-    /// Statistics of a step on `minibatch` from what the policy says of it: log-probabilities, values and
-    /// entropies, each `[rows · response]`.
+    /// Computes the statistics of a step on `minibatch` from the policy's log-probabilities, values and entropies, each
+    /// `[rows · response]`.
     pub fn of(
         minibatch: &Minibatch,
         [log_probs, values, entropies]: &[Vec<f64>; 3],
@@ -95,29 +96,29 @@ impl Sums {
 }
 
 impl StepStatistics {
-    /// Name and value of each, as the original logs them.
-    pub fn named(&self) -> [(&'static str, f64); 14] {
+    /// Returns the name and value of each statistic, as the original logs them.
+    pub fn named(&self) -> [(Metric, f64); 14] {
         [
-            ("ppo/loss/policy", self.policy_loss),
-            ("ppo/loss/value", self.value_loss),
-            ("ppo/loss/total", self.total_loss),
-            ("ppo/policy/entropy", self.entropy),
-            ("ppo/policy/approxkl", self.approximate_kl),
-            ("ppo/policy/clipfrac", self.policy_clip_fraction),
-            ("ppo/returns/mean", self.returns_mean),
-            ("ppo/returns/var", self.returns_variance),
-            ("ppo/val/vpred", self.predicted_value),
-            ("ppo/val/error", self.value_error),
-            ("ppo/val/clipfrac", self.value_clip_fraction),
-            ("ppo/val/mean", self.old_value_mean),
-            ("ppo/val/var", self.old_value_variance),
-            ("ppo/val/var_explained", 1.0 - self.value_error / self.returns_variance),
+            (Metric::PolicyLoss, self.policy_loss),
+            (Metric::ValueLoss, self.value_loss),
+            (Metric::TotalLoss, self.total_loss),
+            (Metric::PolicyEntropy, self.entropy),
+            (Metric::ApproximateKl, self.approximate_kl),
+            (Metric::PolicyClipFraction, self.policy_clip_fraction),
+            (Metric::ReturnsMean, self.returns_mean),
+            (Metric::ReturnsVariance, self.returns_variance),
+            (Metric::PredictedValue, self.predicted_value),
+            (Metric::ValueError, self.value_error),
+            (Metric::ValueClipFraction, self.value_clip_fraction),
+            (Metric::OldValueMean, self.old_value_mean),
+            (Metric::OldValueVariance, self.old_value_variance),
+            (Metric::ExplainedVariance, 1.0 - self.value_error / self.returns_variance),
         ]
     }
 
-    /// The mean of each over the steps of an update.
-    pub fn mean_named(steps: &[Self]) -> Vec<(&'static str, f64)> {
-        let mut sums: Vec<(&'static str, f64)> = Self::default().named().map(|(name, _)| (name, 0.0)).into();
+    /// Returns the mean of each statistic over the steps of an update.
+    pub fn mean_named(steps: &[Self]) -> Vec<(Metric, f64)> {
+        let mut sums: Vec<(Metric, f64)> = Self::default().named().map(|(name, _)| (name, 0.0)).into();
         for step in steps {
             for ((_, sum), (_, value)) in sums.iter_mut().zip(step.named()) {
                 *sum += value / steps.len() as f64;

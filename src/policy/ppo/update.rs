@@ -17,24 +17,25 @@ use crate::lm::ResponseBatch;
 use crate::policy::model::{Policy, ResponseStatistics};
 use crate::policy::rollout::Rollout;
 use crate::policy::shaping::Rows;
+use crate::run::Metric;
 use crate::training::GradientSquares;
 use crate::training::finite_loss::check_finite;
 
-/// The policy after an update, and what each of its steps saw.
+/// Policy after an update, and the statistics of its steps.
 pub struct Updated {
     pub policy: Policy,
     pub steps: Vec<StepStatistics>,
-    /// Largest difference between a log-probability when it was drawn and the same one before the
-    /// first step: what sampling and training disagree by.
+    /// Largest difference between a log-probability when it was sampled and the same one before the first step, which
+    /// is the disagreement of sampling and training.
     pub largest_log_prob_difference: f64,
 }
 
-/// Takes `orders.len() · minibatches` steps. `rewards` are shaped, `[rows][response]`; each of
-/// `orders` is the row order of one epoch, cut into minibatches.
+/// Takes `orders.len() · minibatches` steps. `rewards` are shaped, `[rows][response]`; each of `orders` is the row
+/// order of one epoch, which is split into minibatches.
 ///
 /// # Errors
-/// When a row cannot be read by the model, a number was not finite in any of the steps, or the device fails,
-/// and as [`crate::platform::interrupt::Interrupt::check`].
+/// Fails when the model cannot read a row, when a number is not finite in any of the steps and when the device fails,
+/// and with the errors of [`crate::platform::interrupt::Interrupt::check`].
 pub fn update(
     mut policy: Policy,
     optimizer: &mut ModuleOptimizer,
@@ -57,19 +58,19 @@ pub fn update(
     Ok(Updated { policy, steps, largest_log_prob_difference })
 }
 
-/// What a step was taken on, still to be read.
+/// Minibatch and results of a step, still on the device.
 struct Step {
     minibatch: Minibatch,
     analyses: Vec<ResponseStatistics>,
     squares: GradientSquares,
 }
 
-/// What helps where a gradient is too large.
+/// Hint for gradients that are too large.
 const SMALLER_GRADIENTS: &str = "lower policy.learning_rate, or what makes the loss so large: task.penalty_score, \
      policy.kl.coefficient, policy.value_coefficient, or the gain of the reward model";
 
-/// What all steps saw, in one read: one after each step would have a GPU wait as often. A step that should
-/// not have been taken is not kept: nothing is, of an update that fails.
+/// Reads the statistics of all steps at once: reading after each step would make a GPU wait each time. A bad step is
+/// found only here, but is not kept, because an update that fails is dropped.
 fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepStatistics>> {
     let mut readback = Readback::default();
     for Step { analyses, squares, .. } in &steps {
@@ -85,7 +86,7 @@ fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepSta
         let mut next = || read.next().unwrap_or_default();
         let analysis = std::array::from_fn(|_| next().into_iter().map(f64::from).collect());
         let statistics = StepStatistics::of(minibatch, &analysis, &settings.objective);
-        let decisive = [("ppo/loss/total", statistics.total_loss), ("ppo/policy/approxkl", statistics.approximate_kl)];
+        let decisive = [(Metric::TotalLoss, statistics.total_loss), (Metric::ApproximateKl, statistics.approximate_kl)];
         check_finite(&decisive, "policy.learning_rate")?;
         if squares.sums().is_some() {
             squares.check(&next(), SMALLER_GRADIENTS)?;
@@ -95,10 +96,10 @@ fn statistics(steps: Vec<Step>, settings: &UpdateSettings) -> Result<Vec<StepSta
     steps.iter().map(of_step).collect()
 }
 
-/// Gradients of the minibatch's mean loss, summed over micro-batches, and what the policy said.
+/// Returns the gradients of the minibatch's mean loss, summed over micro-batches, and the statistics of its responses.
 ///
 /// # Errors
-/// As [`update`].
+/// The errors of [`update`].
 pub fn gradients(
     policy: &Policy,
     minibatch: &Minibatch,
@@ -108,7 +109,7 @@ pub fn gradients(
     let plain = policy.valid();
     let micro_batch = |rows: Range<usize>| {
         settings.interrupt.check()?;
-        // Parameters of its own, so that parts share no graph.
+        // Each micro-batch has parameters of its own, so that micro-batches share no graph.
         let policy = plain.clone().train();
         let share = rows.len() as f64 / total as f64;
         let part = minibatch.slice(rows);
@@ -128,8 +129,8 @@ pub fn gradients(
     settings.backward.summed(policy, &policy.transformer.device(), total, micro_batch)
 }
 
-/// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`,
-/// `[1]`.
+/// Returns the loss `[1]`:
+/// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`.
 pub fn loss(analysis: &ResponseStatistics, minibatch: &Minibatch, objective: &ClippedObjective) -> Tensor<1> {
     let device = analysis.values.device();
     let on_device = |rows: &Rows| {

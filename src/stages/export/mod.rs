@@ -1,9 +1,8 @@
-//! Preferences from one format to another, an entry at a time, so that a file may be larger than the memory.
+//! Export of preferences from one format to another, an entry at a time, so that a file may be larger than the memory.
 
 mod source;
 
-use std::path::Path;
-
+use super::inputs::ComparisonsFile;
 use crate::data::preferences::to_trl;
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
@@ -13,41 +12,40 @@ use crate::platform::{Mode, OutputFile, files};
 use crate::task::LabelEncoder;
 use source::Source;
 
-/// What preferences are written as.
+/// Format in which preferences are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// JSONL of this program.
     Comparisons,
-    /// JSONL of prompt, chosen and rejected: the best with each of the others.
+    /// JSONL of prompt, chosen and rejected: the best response with each of the others.
     Trl,
-    /// One JSON array of the best of four, in token ids of GPT-2.
+    /// One JSON array of the original's labels (the best of four), in token ids of GPT-2.
     Openai,
 }
 
-/// What was written.
+/// Result of an export.
 #[derive(Debug)]
 pub struct Exported {
     pub comparisons: usize,
-    /// Lines or entries of the new file.
+    /// Number of lines or entries in the new file.
     pub entries: usize,
     pub left_out: LeftOut,
-    /// What is wrong with the entry after these, if anything.
+    /// Error in the entry after the exported ones, if there is one.
     pub fault: Option<Error>,
 }
 
-/// Writes what is good before the first bad entry. Of tasks of Label Studio, the answers to `question`;
-/// `tokenizer` is asked for where a format holds token ids.
+/// Writes the comparisons before the first bad entry. `tokenizer` is called if a format holds token ids.
 ///
 /// # Errors
-/// [`Error::Input`] where nothing is good, or what went wrong with writing.
+/// [`Error::Input`] if there is no good comparison, or the error that stopped the writing.
 pub fn export(
-    (path, question): (&Path, Option<&str>),
+    file: ComparisonsFile<'_>,
     format: Format,
     tokenizer: &dyn Fn() -> Result<Tokenizer>,
     out: &OutputFile,
     progress: Mode,
 ) -> Result<Exported> {
-    let mut source = Source::open(path, question, tokenizer)?;
+    let mut source = Source::open(file, tokenizer)?;
     let (mut comparisons, mut entries) = (0, 0);
     let mut same_texts = 0;
     match format {
@@ -69,7 +67,7 @@ pub fn export(
     Ok(Exported { comparisons, entries, left_out: source.left_out, fault: source.fault })
 }
 
-/// Writes one JSON array; how many labels are in it.
+/// Writes one JSON array; returns the number of labels in it.
 fn export_as_original(source: &Source<'_>, tokenizer: &Tokenizer, out: &OutputFile, progress: Mode) -> Result<usize> {
     let standing = source.standing() as u64;
     let mut encoder = LabelEncoder::new(tokenizer, source.path())?;

@@ -1,4 +1,4 @@
-//! Where preferences come from: a file that is read twice, so that it need not be in memory.
+//! Source of preferences: a file that is read twice, so that it need not be in memory.
 
 use std::collections::HashSet;
 use std::io::BufRead;
@@ -12,35 +12,33 @@ use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::lm::Tokenizer;
 use crate::platform::files;
+use crate::stages::inputs::ComparisonsFile;
 use crate::stages::with_reasons;
 use crate::task::{is_changed_as_text, label_to_comparison, original_labels};
 
-/// A file that was looked through once, and has a good comparison.
+/// File that was read once and has a good comparison.
 pub(super) struct Source<'a> {
     path: &'a Path,
     question: Option<&'a str>,
     /// The tokenizer, for a file of the original.
     tokenizer: Option<Tokenizer>,
-    /// Its comparisons, if it cannot be read twice.
+    /// Comparisons of a file that cannot be read twice.
     in_memory: Option<Vec<Comparison>>,
-    /// How many comparisons there are before the first bad entry, and which of them were taken back later.
+    /// Number of comparisons before the first bad entry; `taken_back` are those of them that were taken back later.
     count: usize,
     taken_back: HashSet<usize>,
     pub(super) left_out: LeftOut,
-    /// What is wrong with the entry after these, if anything.
+    /// Error in the entry after the good ones, if there is one.
     pub(super) fault: Option<Error>,
 }
 
 impl<'a> Source<'a> {
-    /// Looks through a file; `tokenizer` is asked for where it holds token ids.
+    /// Reads a file once; `tokenizer` is called if the file holds token ids.
     ///
     /// # Errors
-    /// [`Error::Input`] where nothing is good, and that of the tokenizer.
-    pub(super) fn open(
-        path: &'a Path,
-        question: Option<&'a str>,
-        tokenizer: &dyn Fn() -> Result<Tokenizer>,
-    ) -> Result<Self> {
+    /// [`Error::Input`] if there is no good comparison, and the errors of `tokenizer`.
+    pub(super) fn open(file: ComparisonsFile<'a>, tokenizer: &dyn Fn() -> Result<Tokenizer>) -> Result<Self> {
+        let ComparisonsFile { path, question } = file;
         let mut entries = Entries::new(files::open_buffered(path)?, path);
         let tokenizer = if is_original(&mut entries) { Some(tokenizer()?) } else { None };
         let mut reader = Reader::new(entries, path, question, tokenizer.as_ref())?;
@@ -77,15 +75,15 @@ impl<'a> Source<'a> {
         self.path
     }
 
-    /// Comparisons that were not taken back.
+    /// Returns the number of comparisons that were not taken back.
     pub(super) fn standing(&self) -> usize {
         self.count - self.taken_back.len()
     }
 
-    /// Does the work for each of these.
+    /// Calls `work` with each comparison that was not taken back.
     ///
     /// # Errors
-    /// Those of `work`, and where the file cannot be read again.
+    /// Fails when the file cannot be read again, and with the errors of `work`.
     pub(super) fn each(&self, mut work: impl FnMut(&Comparison) -> Result<()>) -> Result<()> {
         let stands = |number: &usize| !self.taken_back.contains(number);
         if let Some(comparisons) = &self.in_memory {
@@ -116,13 +114,13 @@ enum Reader<'a, R> {
     Original(Box<OriginalReader<'a, R>>),
 }
 
-/// A file of the original, as comparisons.
+/// Reader of the original's labels as comparisons.
 struct OriginalReader<'a, R> {
     labels: LabelReader<R>,
     number: usize,
     path: &'a Path,
     tokenizer: &'a Tokenizer,
-    /// Labels that are other tokens as text, if these are counted.
+    /// Number of labels that are other tokens as text; `None` if they are not counted.
     changed: Option<usize>,
 }
 
@@ -197,7 +195,10 @@ mod tests {
         let path = folder.path().join("labels.jsonl");
         let line = |query| format!("{{\"query\":\"{query}\",\"responses\":[\"a\",\"b\"],\"best\":0}}\n");
         std::fs::write(&path, line("One.") + &line("Two.")).unwrap();
-        let source = Source::open(&path, None, &|| Err(Error::usage("no tokenizer is needed", ""))).unwrap();
+        let source = Source::open(ComparisonsFile { path: &path, question: None }, &|| {
+            Err(Error::usage("no tokenizer is needed", ""))
+        })
+        .unwrap();
         let mut read = 0;
         let mut each = || {
             source.each(|_| {

@@ -1,4 +1,4 @@
-//! What drawing responses takes, and reading them without gradients.
+//! Memory for sampling responses, and for reading them without gradients.
 
 use super::{LOGITS_COPIES, Memory, bytes, count, floats, halves};
 use crate::device::DeviceMemory;
@@ -6,34 +6,34 @@ use crate::error::Result;
 use crate::lm::ModelConfig;
 use crate::lm::kernels::SLOTS_AT_ONCE;
 
-/// Numbers of width `d_model` that are alive at once in a block, a token: input, norm, queries, keys and
-/// values, and what attention gives; or sum, and the feed-forward layer twice.
+/// Vectors of width `d_model` per token that are alive at once in a block: input, norm, queries, keys, values
+/// and the output of attention; or the sum, and the feed-forward layer twice.
 const IN_A_BLOCK: f64 = 9.0;
 
-/// The share of freed memory that the allocator keeps, as one part in so many.
+/// Share of freed memory that the allocator keeps: one part in this number.
 const FREED_SHARE: u64 = 10;
 
-/// Responses that are drawn side by side, and read again by other models, batch after batch.
+/// Responses that are sampled in batches, and then read by other models.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Inference {
-    /// Models of this shape that are loaded.
+    /// Loaded models of the same shape.
     pub models: usize,
-    /// Rows of a batch, as many as are wanted.
+    /// Wanted number of rows of a batch.
     pub rows: usize,
-    /// Of the rows, so many share a query: they are drawn together.
+    /// Rows that share a query and are sampled together.
     pub responses_per_query: usize,
-    /// Tokens that a response follows, at most.
+    /// Largest number of tokens before a response.
     pub context: usize,
     /// Tokens of a response.
     pub response: usize,
-    /// Whether another model says how likely each token of the responses is.
+    /// True if another model computes the log-probability of each response token.
     pub rated: bool,
-    /// Bytes of what is kept on the host to the end.
+    /// Bytes that stay in the host's memory to the end.
     pub kept: u64,
 }
 
 impl Inference {
-    /// What it takes with batches of `rows` rows.
+    /// Estimates the memory for batches of `rows` rows.
     pub fn memory(&self, config: &ModelConfig, rows: usize) -> Memory {
         let queries = rows.div_ceil(self.responses_per_query.max(1));
         let capacity =
@@ -43,7 +43,7 @@ impl Inference {
         let [models, row_count, query_count, context, response] =
             floats([self.models, rows, queries, self.context, self.response]);
         let a_row = 2.0 * layers * width * capacity;
-        // Those of the queries are copied, where several responses share one.
+        // Keys and values of the queries are copied if several responses share a query.
         let cached = a_row * if queries < rows { row_count + query_count } else { row_count };
         let drawn = LOGITS_COPIES * row_count * vocabulary;
         let prompt = IN_A_BLOCK * width * query_count * context;
@@ -68,11 +68,11 @@ impl Inference {
         Memory { freed: computed / FREED_SHARE, ..memory }
     }
 
-    /// How many rows of a batch fit, with what they take: the number wanted, a half of it and so on, down to
-    /// `smallest`, of which each is a multiple. What to do where none fits is `hint`.
+    /// Returns the number of rows of a batch that fits, and its memory: the wanted number, half of it and so
+    /// on, down to `smallest`, and always a multiple of `smallest`. `hint` says what to do if none fits.
     ///
     /// # Errors
-    /// [`crate::Error::Failed`] with the numbers.
+    /// [`crate::Error::Failed`], with the numbers, when not even `smallest` rows fit.
     pub fn rows_that_fit(
         &self,
         config: &ModelConfig,

@@ -1,8 +1,8 @@
-//! What work takes, by part, before anything is allocated. The counts follow from the network as `flex` runs
-//! it; `ndarray` keeps attention weights and more copies of the logits, too.
+//! Estimates of the memory that work takes, by purpose, before anything is allocated. The counts follow from
+//! the network as `flex` computes it; `ndarray` also keeps attention weights and more copies of the logits.
 //!
-//! Counted in floating point, and summed up to the largest number there is: what is too much for the machine
-//! must never come out as little because a product wrapped around.
+//! Counts are in floating point, and sums saturate: what is too much for the machine must never seem little
+//! because a product wrapped around.
 
 mod inference;
 mod training;
@@ -18,14 +18,13 @@ pub use training::{BatchShape, TrainingMemory};
 
 const BYTES: f64 = 4.0;
 
-/// The program, its tokenizer and its text.
+/// Bytes of the program, its tokenizer and its text.
 const PROGRAM_BYTES: u64 = 100_000_000;
 
-/// Copies of the logits that are alive at once: themselves, and scaled; the gradient takes the place of
-/// these.
+/// Copies of the logits that are alive at once: the logits, and the scaled logits, which the gradient replaces.
 const LOGITS_COPIES: f64 = 2.0;
 
-/// Bytes at the peak, by what they are for.
+/// Bytes at the peak, by purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Memory {
     pub weights: u64,
@@ -36,16 +35,16 @@ pub struct Memory {
     /// Buffers that the allocator keeps for the next ones.
     pub freed: u64,
     pub cache: u64,
-    /// What writing a checkpoint needs beyond what the backward pass has left.
+    /// Bytes for writing a checkpoint, beyond those that the backward pass has freed.
     pub checkpoint: u64,
-    /// What is drawn or judged and stays in the host's memory to the end.
+    /// Samples or labels that stay in the host's memory to the end.
     pub kept: u64,
     /// The largest tensor, which must fit one buffer of a GPU.
     pub largest_buffer: u64,
 }
 
 impl Memory {
-    /// Everything.
+    /// Returns the sum of all parts.
     pub fn total(&self) -> u64 {
         self.parts().iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
@@ -65,28 +64,28 @@ impl Memory {
         ]
     }
 
-    /// One line, in MB, with the parts that there are.
+    /// Returns one line, in MB, with the parts that are not zero.
     pub fn describe(&self) -> String {
         let parts = self.parts().into_iter().filter(|(_, bytes)| *bytes > 0);
         let parts: Vec<String> = parts.map(|(name, bytes)| format!("{name} {}", mb(bytes))).collect();
         format!("{} MB ({})", mb(self.total()), parts.join(", "))
     }
 
-    /// The same, if it fits into `device_memory`; what to do where it does not is `hint`.
+    /// Returns the memory if it fits into `device_memory`; `hint` says what to do if it does not.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the numbers.
+    /// [`Error::Failed`], with the numbers, when the memory does not fit.
     pub fn that_fits(self, device_memory: DeviceMemory, hint: &str) -> Result<Self> {
         if self.fits(device_memory) { Ok(self) } else { Err(self.does_not_fit(device_memory, hint.into())) }
     }
 
-    /// A tenth of the memory stays with the other programs of the machine.
+    /// Checks whether the memory fits, and a tenth is left to the other programs of the machine.
     fn fits(&self, device_memory: DeviceMemory) -> bool {
         device_memory.free.is_none_or(|free| self.total() <= free / 10 * 9)
             && device_memory.buffer.is_none_or(|buffer| self.largest_buffer <= buffer)
     }
 
-    /// That it does not fit, with the numbers.
+    /// Returns the error for memory that does not fit, with the numbers.
     fn does_not_fit(&self, device_memory: DeviceMemory, hint: String) -> Error {
         let what = match device_memory {
             DeviceMemory { buffer: Some(buffer), .. } if self.largest_buffer > buffer => {
@@ -118,17 +117,17 @@ fn mb(bytes: u64) -> u64 {
     bytes.div_ceil(1_000_000)
 }
 
-/// Bytes of so many numbers of 32 bits; the most there is for more.
+/// Converts a count of 32-bit numbers to bytes; saturates.
 fn bytes(numbers: f64) -> u64 {
     (BYTES * numbers) as u64
 }
 
-/// The number wanted, a half of it, a quarter and so on, down to 1.
+/// Returns `from`, half of it, a quarter and so on, down to 1.
 fn halves(from: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(from), |n| (*n > 1).then_some(n / 2))
 }
 
-/// Numbers of a GPT-2 of this shape.
+/// Returns the number of parameters of a GPT-2 of this shape.
 pub fn parameters(config: &ModelConfig) -> u64 {
     count(config) as u64
 }
@@ -164,7 +163,7 @@ mod tests {
         assert_eq!(parameters(&tiny), network.num_params() as u64);
     }
 
-    /// Multiplied as whole numbers, these sizes would wrap around to something small.
+    /// Sizes that would wrap around to something small if they were multiplied as whole numbers.
     #[test]
     fn sizes_that_no_machine_holds_take_more_than_any_has() {
         let huge = ModelConfig { n_layer: usize::MAX, n_embd: usize::MAX / 2 + 1, ..ModelConfig::gpt2_124m() };

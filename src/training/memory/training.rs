@@ -1,4 +1,4 @@
-//! What a training loop takes.
+//! Memory of a training loop.
 
 use super::{LOGITS_COPIES, Memory, bytes, count, floats, halves, mb};
 use crate::config::Lora;
@@ -7,34 +7,36 @@ use crate::error::Result;
 use crate::lm::{ModelConfig, ROWS_AT_ONCE};
 use crate::training::Backward;
 
-/// Numbers of width `d_model` that a block keeps for the backward pass, a token: input, norm, queries,
-/// keys, values and what attention gives,
+/// Vectors of width `d_model` per token that a block keeps for the backward pass up to attention: input, norm,
+/// queries, keys, values and the output of attention.
 const UP_TO_ATTENTION: f64 = 6.0;
 
-/// and then sum and norm 2, the feed-forward layer 8; in the last block only where output is wanted.
+/// Vectors of width `d_model` per token that a block keeps after attention: 2 for sum and norm, 8 for the
+/// feed-forward layer; in the last block only where output is wanted.
 const AFTER_ATTENTION: f64 = 10.0;
 
-/// The share of freed memory that the allocator keeps, as one part in so many.
+/// Share of freed memory that the allocator keeps: one part in this number.
 const FREED_SHARE: u64 = 10;
 
-/// A backward pass, as [`Memory`] sees it.
+/// Shape of a batch, and its backward pass.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchShape {
     /// Rows of the whole batch.
     pub rows: usize,
-    /// Tokens a row.
+    /// Tokens of each row.
     pub tokens: usize,
-    /// Tokens a row whose logits are wanted.
+    /// Tokens of each row whose logits are wanted.
     pub responses: usize,
     pub backward: Backward,
 }
 
-/// Weights of attention that are alive at once, `[row tokens, row tokens]` of one head each: themselves, their
-/// gradient, and what the softmax needs of both.
+/// Matrices of attention that are alive at once, `[row tokens, row tokens]` of one head each: the weights,
+/// their gradient, and what the softmax needs of both.
 const ATTENTION_COPIES: f64 = 3.0;
 
 impl Memory {
-    /// Training by `pass`, with `frozen` more models of the same shape beside the one that learns.
+    /// Estimates the memory of training on the batch `pass`, with `frozen` models of the same shape beside the
+    /// trained model.
     pub fn of_training(config: &ModelConfig, pass: &BatchShape, lora: Lora, frozen: u64) -> Self {
         let [layers, width, heads, vocabulary] =
             floats([config.n_layer, config.n_embd, config.n_head, config.vocab_size]);
@@ -56,7 +58,7 @@ impl Memory {
         } else {
             (layers - 1.0).max(0.0) * a_block + last_block
         };
-        // Beside frozen weights, each pass makes the adapted ones for itself.
+        // Each part makes the adapted matrices for itself, beside the frozen ones.
         let merged = if lora.rank > 0 { inside_blocks } else { 0.0 };
         let learning = if lora.rank == 0 { all } else { 0.0 };
         let logits = rows * responses * vocabulary;
@@ -73,8 +75,8 @@ impl Memory {
         Self { freed: backward.backward() / FREED_SHARE, ..backward }
     }
 
-    /// With the sampler's keys and values for `rows` rows of `tokens` tokens: they are gone before the
-    /// backward pass begins, so that only what they need beyond it counts.
+    /// Adds the sampler's key-value cache for `rows` rows of `tokens` tokens. The cache is gone before the
+    /// backward pass begins, so that only its excess over the backward pass counts.
     #[must_use]
     pub fn with_sampling(self, config: &ModelConfig, rows: usize, tokens: usize) -> Self {
         let [rows, tokens, layers, width, vocabulary] =
@@ -84,8 +86,8 @@ impl Memory {
         Self { cache: bytes(keys_and_values + logits).saturating_sub(self.backward()), ..self }
     }
 
-    /// With a checkpoint between two steps: weights and optimizer on the host, and as the bytes of
-    /// their files. Frozen weights are in it too.
+    /// Adds a checkpoint between two steps: weights, frozen ones included, and optimizer, on the host and as
+    /// the bytes of their files.
     #[must_use]
     pub fn with_checkpoint(self, config: &ModelConfig) -> Self {
         let files = bytes(count(config)).saturating_add(self.optimizer).saturating_mul(2);
@@ -98,24 +100,24 @@ impl Memory {
     }
 }
 
-/// A training loop, as far as memory goes.
+/// Properties of a training loop that determine its memory.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingMemory {
-    /// With as many rows in one pass, and as many parts, as are wanted.
+    /// Batch with the wanted number of rows in a micro-batch, and the wanted number of parts.
     pub pass: BatchShape,
     pub lora: Lora,
-    /// Models of the same shape beside the one that learns.
+    /// Models of the same shape beside the trained model.
     pub frozen: u64,
-    /// Rows whose responses are drawn side by side.
+    /// Rows whose responses are sampled together.
     pub sampled_rows: usize,
-    /// Bytes of what is kept on the host: the comparisons, or what is drawn for a whole batch.
+    /// Bytes that stay in the host's memory: the comparisons, or the samples of a whole batch.
     pub kept: u64,
-    /// Where its settings stand: `policy`, `reward`, `sft` or `pretrain`.
+    /// Section of the loop's settings: `policy`, `reward`, `sft` or `pretrain`.
     pub section: &'static str,
 }
 
 impl TrainingMemory {
-    /// What it takes with this `backward` in the place of its own.
+    /// Estimates the memory with this `backward` in the place of the loop's own.
     pub fn memory(&self, config: &ModelConfig, backward: Backward) -> Memory {
         let pass = BatchShape { backward, ..self.pass };
         let rows = self.sampled_rows.min(ROWS_AT_ONCE);
@@ -125,21 +127,21 @@ impl TrainingMemory {
         Memory { kept: self.kept, ..memory }
     }
 
-    /// What it takes as it is wanted.
+    /// Estimates the memory with the wanted settings.
     ///
     /// # Errors
-    /// [`crate::Error::Failed`] with the numbers, when that does not fit.
+    /// [`crate::Error::Failed`], with the numbers, when the memory does not fit.
     pub fn check(&self, config: &ModelConfig, device_memory: DeviceMemory) -> Result<Memory> {
         let hint = "use a smaller model, a smaller batch or shorter rows";
         self.memory(config, self.pass.backward).that_fits(device_memory, hint)
     }
 
-    /// The backward pass that fits, with what it takes: as many parts as possible, then as many rows
-    /// in one pass; each the number wanted or a half of it, a quarter and so on, down to one part of
-    /// `smallest` rows.
+    /// Returns the backward pass that fits, and its memory: as many parts as possible, then as many rows in a
+    /// micro-batch. Each is the wanted number, half of it, a quarter and so on, down to one part of `smallest`
+    /// rows.
     ///
     /// # Errors
-    /// [`crate::Error::Failed`] with the numbers, when not even the smallest fits.
+    /// [`crate::Error::Failed`], with the numbers, when not even the smallest fits.
     pub fn backward_that_fits(
         &self,
         config: &ModelConfig,
@@ -165,7 +167,7 @@ impl TrainingMemory {
         Err(memory.does_not_fit(device_memory, self.ways_out(config, backward, &memory)))
     }
 
-    /// What to do when not even `backward` fits: the settings with which it takes less.
+    /// Returns the hint for when not even `backward` fits: the settings with which the loop takes less memory.
     fn ways_out(&self, config: &ModelConfig, backward: Backward, memory: &Memory) -> String {
         let Self { section, lora, .. } = *self;
         if section == "pretrain" {
@@ -230,7 +232,8 @@ mod tests {
         assert!(of_four.micro_batch_size.is_multiple_of(4));
         let error = fit(device_memory(1_000_000_000)).unwrap_err();
         assert!(error.to_string().contains("and 1000 MB are free"), "{error}");
-        // Less is what a way out has to take: one row's activations are not the peak, the checkpoint is.
+        // The hint names only settings that reduce the peak, which is the checkpoint here, not one row's
+        // activations.
         assert!(error.hint().contains("policy.lora.rank=16 it takes"), "{}", error.hint());
         assert!(!error.hint().contains("gradient_checkpointing"), "{}", error.hint());
         // The token embedding, 154 MB, whatever the micro-batch.
@@ -238,7 +241,7 @@ mod tests {
         assert!(error.to_string().contains("one tensor takes 155 MB"), "{error}");
     }
 
-    /// Each of 64 cores with gradients of its own takes 32 GB and more.
+    /// Gradients for each of 64 cores would take 32 GB and more.
     #[test]
     fn a_machine_with_many_cores_takes_as_many_parts_as_it_has_room_for() {
         let training = whole(Backward { parts: 64, ..backward(8) });

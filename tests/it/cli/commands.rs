@@ -1,4 +1,4 @@
-//! Programs of other languages that choose and score (`--labeler-command`, `--reward-command`).
+//! Programs in other languages that choose and score (`--labeler-command`, `--reward-command`).
 #![cfg(unix)]
 
 use std::fs;
@@ -9,7 +9,7 @@ use preftune::data::comparisons::{Comparison, parse_comparisons};
 use crate::support::small_runs::{command, files_in, folder, places};
 
 const LABEL: &str = "label --model model --queries queries.txt --out labels.jsonl --labeler-command ./choose.sh";
-/// Of the model that ships, some responses can be cut, and so are scored.
+/// Arguments to train a policy with responses so long that some can be truncated, and so are scored.
 const TRAIN_POLICY: &str = "train-policy --queries queries.txt --set task.response_length_tokens=12 \
     --set policy.batch_size=12 --reward-command ./score.sh";
 
@@ -29,7 +29,7 @@ fn labels(folder: &Path) -> Vec<Comparison> {
     parse_comparisons(&fs::read_to_string(&path).unwrap(), &path).unwrap()
 }
 
-/// Answers `answer` to each line, and ends after so many.
+/// Script that answers `answer` to each line, and ends after `most` lines.
 fn answering(answer: &str, most: usize) -> String {
     format!("n=0; while read -r line; do n=$((n+1)); [ $n -gt {most} ] && exit 3; echo \"{answer}\"; done")
 }
@@ -61,7 +61,7 @@ fn a_program_chooses_and_what_it_chose_before_it_crashed_is_kept() {
 fn a_program_scores_and_a_run_goes_on_after_it_crashed() {
     let folder = folder();
     let folder = folder.path();
-    // The length of the line: longer responses are better.
+    // The score is the length of the line, so that longer responses are better.
     script(folder, "score.sh", &answering("[${#line}]", 1000));
     let whole = format!("{TRAIN_POLICY} --run whole --out whole/out --set policy.checkpoint_every_updates=100");
     let (code, text) = run(folder, &whole);
@@ -69,7 +69,7 @@ fn a_program_scores_and_a_run_goes_on_after_it_crashed() {
     let metrics = preftune::run::metrics::read(&folder.join("whole/metrics.jsonl")).unwrap();
     assert!(metrics.len() == 3 && metrics.iter().all(|row| row["objective/score"] > -1.0), "{metrics:?}");
 
-    // In the third rollout.
+    // The script ends in the third rollout.
     script(folder, "score.sh", &answering("[${#line}]", 30));
     let again = whole.replace("whole", "run");
     let (code, text) = run(folder, &again);
@@ -81,7 +81,7 @@ fn a_program_scores_and_a_run_goes_on_after_it_crashed() {
         let read = |run: &str| fs::read(folder.join(run).join(file)).unwrap();
         assert!(read("run") == read("whole"), "{file}");
     }
-    // Another program is another run.
+    // A run cannot be resumed with another program.
     let (code, text) = run(folder, &again.replace("./score.sh", "./other.sh"));
     assert!(code == 2 && text.contains("reward"), "{code} {text}");
     for (answer, says) in [("1", "with 1"), ("[1,2]", "with [1,2]"), ("[]", "with []"), ("[1e999]", "one line of JSON")]

@@ -1,5 +1,5 @@
-//! Whatever a single setting or argument is set to: it is refused, or the command works within the memory
-//! that it announced and can be stopped.
+//! Extreme values of each setting and argument: each is refused, or the command stays within the memory that
+//! it announced and can be stopped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,13 +20,13 @@ use preftune::task::Task;
 use crate::numerics::devices;
 use crate::support::tiny;
 
-/// What a command may take beyond its estimate.
+/// Memory that a command may take beyond its estimate.
 const MEMORY_TOLERANCE_MB: u64 = 500;
 
-/// What a command that prints no estimate may take, that tolerance included.
+/// Memory that a command without an estimate may take, the tolerance included.
 const SMALL_MB: u64 = 600;
 
-/// Small sizes for everything, so that one of them can be large.
+/// Small values of all settings, so that one of them can be large.
 const BASE: &str = "
 task = { query_length_tokens = 12, response_length_tokens = 8 }
 labels.comparisons = 4
@@ -39,7 +39,7 @@ pretrain = { vocabulary_size = 300, layers = 1, width = 16, heads = 2, context_t
 sft.epochs = 1
 ";
 
-/// A command by its name, with the arguments that it needs.
+/// Commands by name, with the arguments that they need.
 const COMMANDS: &[(&str, &str)] = &[
     ("sample", "sample --model model --queries queries.txt -n 2"),
     ("label", "label --simulated --model model --queries queries.txt --out OUT.jsonl"),
@@ -51,7 +51,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("eval", "eval --model model --baseline model --queries queries.txt --reward reward"),
 ];
 
-/// The commands that read a setting, the quickest first.
+/// Returns the commands that read a setting, the quickest first.
 fn readers(key: &str) -> &'static [&'static str] {
     match key.split('.').next().unwrap() {
         "task" if key.ends_with("penalty_score") => &["train-policy", "eval", "train"],
@@ -69,11 +69,11 @@ fn readers(key: &str) -> &'static [&'static str] {
     }
 }
 
-/// How a command ended.
+/// Exit code, peak memory, time and messages of a command.
 #[derive(Debug)]
 struct Ended {
     what: String,
-    /// `None` for one that a signal killed.
+    /// Exit code; `None` for a command that a signal killed.
     code: Option<i32>,
     peak_mb: u64,
     seconds: f64,
@@ -81,7 +81,7 @@ struct Ended {
     stderr: String,
 }
 
-/// A folder with all that the commands read.
+/// Makes a folder with all files that the commands read.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let device = devices::flex();
@@ -104,7 +104,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Runs the program; after `patience` as if somebody had pressed Ctrl-C.
+/// Runs the program, and interrupts it after `patience` as Ctrl-C does.
 fn run(folder: &Path, what: String, arguments: &[String], patience: Duration) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_preftune"))
         .args(["--device", "flex"])
@@ -143,7 +143,7 @@ fn run(folder: &Path, what: String, arguments: &[String], patience: Duration) ->
     Ended { what, code, peak_mb, seconds, interrupted, stderr: errors.join().unwrap() }
 }
 
-/// The most memory that a process had so far, in MB.
+/// Returns the peak memory of a process so far, in MB.
 fn peak_of(child: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -151,7 +151,7 @@ fn peak_of(child: &Child) -> u64 {
 }
 
 impl Ended {
-    /// What a command that is well behaved does not do.
+    /// Returns what the command did wrong.
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let expected: &[i32] = if self.interrupted { &[130, 0, 1] } else { &[0, 1, 2, 4] };
@@ -171,14 +171,14 @@ impl Ended {
         faults
     }
 
-    /// The largest estimate that it printed.
+    /// Returns the largest memory estimate that the command printed, in MB.
     fn announced_mb(&self) -> Option<u64> {
         let estimates = self.stderr.split("memory: about ").skip(1);
         estimates.filter_map(|rest| rest.split(' ').next()?.parse().ok()).max()
     }
 }
 
-/// As `--set` takes it.
+/// Returns the extreme values that a setting accepts, as `--set` takes them.
 fn accepted_extremes(key: &str, default: &str) -> Vec<String> {
     let Some(bounds) = bounds_of(key) else {
         return match (key, default) {
@@ -196,7 +196,7 @@ fn accepted_extremes(key: &str, default: &str) -> Vec<String> {
     }
 }
 
-/// Values beyond the bounds, each of which is no slip of the test's own.
+/// Returns values beyond the bounds of a setting, all in valid syntax.
 fn refused_extremes(key: &str) -> Vec<String> {
     let Some(bounds) = bounds_of(key) else { return Vec::new() };
     match bounds.range {
@@ -231,7 +231,7 @@ fn what_is_beyond_its_bounds_is_wrong_usage_that_names_the_setting() {
             assert!(text.contains(&range), "{}={shown}: {text}", setting.key);
         }
         for value in accepted_extremes(&setting.key, &setting.default) {
-            // Others of the settings may not go with it.
+            // The value may contradict the default of another setting.
             if let Err(error) = Config::layered(&[], &[format!("{}={value}", setting.key)]) {
                 assert!(error.exit_code() == 2 && error.to_string().contains("it must be"), "{error}");
             }
@@ -239,7 +239,7 @@ fn what_is_beyond_its_bounds_is_wrong_usage_that_names_the_setting() {
     }
 }
 
-/// Each of these, and how long it may take before it is interrupted.
+/// Runs all cases, and interrupts each after `patience`.
 fn run_all(cases: Vec<(String, Vec<String>)>, patience: Duration) -> Vec<Ended> {
     let folder = folder();
     let (next, ended) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -288,7 +288,7 @@ fn the_largest_value_of_each_setting_is_refused_or_stays_within_the_memory_that_
     check(&run_all(cases, Duration::from_secs(2)));
 }
 
-/// Arguments at their extremes.
+/// Returns commands with extreme arguments.
 fn arguments() -> Vec<(String, Vec<String>)> {
     [
         "sample --model model --query The -n 1000000",
@@ -316,7 +316,7 @@ fn arguments() -> Vec<(String, Vec<String>)> {
     .collect()
 }
 
-/// Memory decides how many are drawn together: it must not decide what they say.
+/// The available memory decides how many responses are sampled together. It must not change them.
 #[test]
 fn a_response_depends_on_its_place_and_not_on_what_is_drawn_together() {
     let model = tiny::language_model(1, &devices::flex());

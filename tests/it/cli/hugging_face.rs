@@ -37,7 +37,7 @@ fn logits(model: &LanguageModel) -> Vec<f32> {
     preftune::device::read_floats(model.transformer.logits(hidden)).unwrap()
 }
 
-/// With one file replaced.
+/// Replaces the contents of one file.
 fn with(mut files: Files, name: &str, bytes: Vec<u8>) -> Files {
     files.iter_mut().find(|(known, _)| known == name).unwrap().1 = bytes;
     files
@@ -152,15 +152,15 @@ struct Reference {
     storyteller: Judged,
 }
 
-/// What `transformers` makes of the text with one model.
+/// Tokens and log-probabilities that `transformers` finds for a text with one model.
 #[derive(serde::Deserialize)]
 struct Judged {
     ids: Vec<u32>,
     log_probs: Vec<f64>,
 }
 
-/// Both ways: a model that `transformers` wrote, and one that this crate wrote and `transformers`
-/// read (`tests/fixtures/transformers/log_probs.py`).
+/// The test covers both directions: a model that `transformers` wrote, and a model that this crate wrote and
+/// `transformers` read (`tests/fixtures/transformers/log_probs.py`).
 #[test]
 fn transformers_finds_the_same_tokens_and_log_probabilities() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

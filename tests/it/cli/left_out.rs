@@ -1,4 +1,4 @@
-//! What is left out, cut or tied is counted and said; what nobody can read for certain is refused.
+//! Entries that are left out, truncated or tied are counted and reported; ambiguous entries are refused.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,7 +24,7 @@ fn preftune(folder: &Path, arguments: &str) -> Output {
         .unwrap()
 }
 
-/// What was printed, line by line, and what was said.
+/// Returns the lines on stdout as JSON, and the text on stderr.
 fn printed(folder: &Path, arguments: &str) -> (Vec<Value>, String) {
     let output = preftune(folder, arguments);
     let said = String::from_utf8(output.stderr).unwrap();
@@ -41,7 +41,7 @@ fn refused(folder: &Path, arguments: &str) -> String {
     said
 }
 
-/// Pairs whose responses are the same for longer than the task's responses are.
+/// Makes pairs whose responses differ only beyond the response length of the task.
 fn pairs_that_part_late(count: usize) -> String {
     let same = " The old man went slowly down to the sea and looked at the ships for a long while before he spoke.";
     let pair = |number: usize| {
@@ -65,7 +65,7 @@ fn pairs_that_are_the_same_after_cutting_are_no_accuracy_of_1() {
     );
     assert!(!folder.join("reward").exists());
 
-    // Beside others, they are left out, and counted in a line and in JSON.
+    // Beside other entries, such pairs are left out, and counted in a message and in JSON.
     let others = r#"{"query": "A.", "responses": [" b.", " c.", ""], "best": 0}
 {"query": "D.", "responses": [" e.", " e.", " f."], "best": 1}
 {"query": "G.", "responses": [" h.", " i."], "best": null}
@@ -91,7 +91,8 @@ fn pairs_that_are_the_same_after_cutting_are_no_accuracy_of_1() {
     assert!(said.contains("same tokens: 3") && said.contains("nobody chose: 1"), "{said}");
 }
 
-/// The labeler takes one of the same texts at random, and says how often; a reward model learns nothing of it.
+/// The labeler chooses one of several equal texts at random and reports how often. A reward model learns
+/// nothing from such a choice.
 #[test]
 fn responses_that_are_the_same_text_are_counted_as_ties() {
     let folder = tempfile::tempdir().unwrap();
@@ -129,12 +130,12 @@ fn spellings_that_differ_in_white_space_are_one_query_for_the_split() {
     for number in 0..40 {
         for spaces in 0..4 {
             let query = format!("The house of number {number} stood by the sea.{}", " ".repeat(spaces));
-            // The response tells which text the query was.
+            // The response is the number of the text that the query was made of.
             let line = json!({"query": query, "responses": [format!("{number}"), "a"], "best": spaces % 2});
             writeln!(lines, "{line}").unwrap();
         }
     }
-    // Whole, and cut from the front, where spaces at the end shift what is left.
+    // Queries stay whole, or are truncated at the front, where trailing spaces change which tokens remain.
     for length in [24, 18] {
         let entries = Entries::new(lines.as_bytes(), Path::new("texts.jsonl"));
         let mut left_out = LeftOut::default();
@@ -147,7 +148,7 @@ fn spellings_that_differ_in_white_space_are_one_query_for_the_split() {
         assert!(texts(&train).is_disjoint(&texts(&held_out)), "{length} tokens");
         assert_eq!((texts(&train).len() + texts(&held_out).len(), train.len() + held_out.len()), (40, 160));
     }
-    // Cut so short that all are the same.
+    // Queries are truncated so far that all are the same.
     let entries = Entries::new(lines.as_bytes(), Path::new("texts.jsonl"));
     let mut left_out = LeftOut::default();
     let all = token_comparisons(entries, None, &model, &task_of(4), &mut left_out).unwrap();
@@ -209,13 +210,13 @@ fn one_question_of_label_studio_is_named_where_there_are_several() {
         let chosen = |line: &str| serde_json::from_str::<Value>(line).unwrap()["best"].as_u64().unwrap();
         assert_eq!(text.lines().map(chosen).collect::<Vec<_>>(), best);
     }
-    // A name that no question has.
+    // The name is that of no question.
     for command in ["train-reward two.json --out reward", "export two.json --format trl --out none.jsonl"] {
         let said = refused(folder, &format!("{command} --question helpfull"));
         let expected = "two.json: there is no question \"helpfull\"; there are \"harmless\", \"helpful\"";
         assert!(said.contains(expected) && said.contains("--question"), "{said}");
     }
-    // One question in one task and another in the next.
+    // The first task has one question, and the second another.
     let mixed = [task(1, vec![answer("harmless", "right")]), task(2, vec![answer("helpful", "left")])];
     fs::write(folder.join("mixed.json"), Value::from(mixed.to_vec()).to_string()).unwrap();
     let said = refused(folder, "train-reward mixed.json --out reward");
@@ -240,13 +241,13 @@ fn what_is_taken_back_later_in_a_file_is_not_exported() {
     let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out out.jsonl");
     assert_eq!(fs::read_to_string(folder.join("out.jsonl")).unwrap(), [line("3"), line("1"), line("3")].concat());
     assert_eq!(outcome[0]["left_out"], json!({"taken_back": 2, "nothing_to_take_back": 1, "repeated_ids": 1}));
-    // Of two with one id, the one that is taken back is no longer a second.
+    // Once one of two entries with the same id is taken back, the other is no longer a repeated id.
     fs::write(folder.join("log.jsonl"), [line("1"), line("1"), undo("1")].concat()).unwrap();
     let (outcome, _) = printed(folder, "export log.jsonl --format comparisons --out again.jsonl");
     assert_eq!((&outcome[0]["comparisons"], &outcome[0]["left_out"]), (&1.into(), &json!({"taken_back": 1})));
 }
 
-/// A comparison that was decided is not undecided, though some of its pairs tell nothing.
+/// A comparison with a choice is not undecided, even if some of its pairs have equal responses.
 #[test]
 fn pairs_of_the_same_text_are_not_undecided_entries() {
     let folder = tempfile::tempdir().unwrap();
@@ -261,7 +262,7 @@ fn pairs_of_the_same_text_are_not_undecided_entries() {
     assert!(said.contains("pairs left out whose two responses are the same text: 1"), "{said}");
 }
 
-/// Files may be larger than the memory.
+/// Files may be larger than the memory of the machine.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_export_takes_less_memory_than_its_file() {
@@ -287,7 +288,7 @@ fn an_export_takes_less_memory_than_its_file() {
     }
 }
 
-/// The most memory that an export to `out.jsonl` takes, in kB.
+/// Returns the peak memory of an export to `out.jsonl`, in kB.
 #[cfg(target_os = "linux")]
 fn most_memory_of_export(folder: &Path, name: &str) -> usize {
     let mut child = Command::new(env!("CARGO_BIN_EXE_preftune"))
@@ -322,7 +323,8 @@ fn sentences_of_both_kinds_and_blank_lines_are_counted() {
     assert!(said.contains("neg.jsonl:1: this is JSON"), "{said}");
 }
 
-/// Noise: the chosen response always comes first, as in TRL's pairs, and half of the pairs are the same twice.
+/// The pairs are noise: the chosen response always comes first, as in TRL's pairs, and in half of the pairs
+/// both responses are the same.
 #[test]
 fn noise_of_which_half_is_tied_is_right_in_about_a_half() {
     let config = tiny::config();
@@ -340,7 +342,8 @@ fn noise_of_which_half_is_tied_is_right_in_about_a_half() {
     assert!((interval.low..interval.high).contains(&0.5) && (step.accuracy - 0.5).abs() < 0.06, "{step:?}");
 }
 
-/// One best and three others that are the same: guessing is right in a half, not in a quarter.
+/// Guessing is right in one half, not in a quarter, if one response is the best and the three others are the
+/// same.
 #[test]
 fn guessing_knows_of_rejected_responses_that_are_the_same() {
     let config = tiny::config();

@@ -1,4 +1,4 @@
-//! The program as it is used: files in, results and messages out.
+//! Tests of the program: files in, results and messages out.
 
 mod commands;
 mod extremes;

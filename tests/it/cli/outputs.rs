@@ -1,4 +1,5 @@
-//! Where commands read and write: damaged runs, places that cannot be written, and odd names.
+//! Folders and files that commands read and write: damaged runs, places that cannot be written, and odd
+//! names.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::small_runs::{LABEL, PRETRAIN, SFT, TRAIN_POLICY, TRAIN_REWARD, command, files_in, folder, places};
 
-/// The exit code and what is on stderr.
+/// Returns the exit code and the text on stderr.
 fn ended(output: &Output) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -37,7 +38,8 @@ fn a_run_whose_checkpoints_are_all_damaged_stops_and_changes_none() {
     assert!(names.iter().all(|name| text.contains(name.as_str())) && text.contains("hint: restore"), "{text}");
     assert!(files_in(&checkpoints) == names && weights() == before);
 
-    // One of them alone is gone on from, and the other set aside once it is in the way.
+    // With only one damaged checkpoint, the run resumes from the other, and sets the damaged one aside once
+    // it is in the way.
     fs::remove_dir_all(checkpoints.join(&names[0])).unwrap();
     fs::rename(checkpoints.join(&names[1]), checkpoints.join("step-000009")).unwrap();
     fs::create_dir(folder.join("second")).unwrap();
@@ -50,7 +52,7 @@ fn a_run_whose_checkpoints_are_all_damaged_stops_and_changes_none() {
     assert_eq!(fs::read(checkpoints.join("set-aside/step-000009/model.bpk")).unwrap(), before[1]);
 }
 
-/// A link that leads to itself is one of the errors that the operating system gives also to root.
+/// The link leads to itself, which the operating system refuses to read even as root.
 #[cfg(unix)]
 #[test]
 fn a_run_whose_newest_checkpoint_cannot_be_read_now_does_not_go_on_from_an_older_one() {
@@ -111,7 +113,7 @@ fn results_that_could_not_be_written_are_refused_before_the_work() {
     assert_eq!(files_in(&folder.join("taken")), ["thesis.txt"]);
 }
 
-/// Opening a pipe waits for whoever writes to it, and a device may have no end.
+/// Opening a pipe blocks until another program writes to it, and a device may be endless.
 #[cfg(unix)]
 #[test]
 fn a_pipe_or_a_device_in_a_run_folder_is_refused() {
@@ -141,7 +143,7 @@ fn a_pipe_or_a_device_in_a_run_folder_is_refused() {
         fs::remove_file(&path).unwrap();
         fs::write(&path, whole).unwrap();
     }
-    // A checkpoint is damaged by it, and the one before is gone on from.
+    // A pipe damages a checkpoint, and the run resumes from the one before.
     pipe(
         &folder
             .join("run/checkpoints")
@@ -188,7 +190,7 @@ fn two_runs_do_not_mix_one_model() {
         let [both, again] = ["both", "again"].map(|out| fs::read(folder.join(out).join(name)).unwrap());
         assert!(both == again, "{name} of another run");
     }
-    // Another run does not replace it; the one that wrote it does, once it was trained longer.
+    // Another run does not replace the model. The run that wrote it does, once it was trained further.
     let other = 1 - winner.min(1);
     let (code, text) = run(folder, &format!("{TRAIN_REWARD} --seed {other} --run run-{other} --out both"));
     assert!(code == 2 && text.contains("both is there already"), "{code} {text}");
@@ -228,7 +230,7 @@ fn runs_and_results_may_have_odd_names() {
             assert_eq!(code, expected, "{option} {shown}: {text}");
             assert!(code == 0 || text.contains(&*shown), "{option} {shown}: {text}");
             assert!(!text.contains("panicked"), "{text}");
-            // For the next to find it as it was.
+            // The next case needs the folder as it was.
             match name {
                 b"link" => {
                     fs::remove_dir_all(folder.join("real")).unwrap();

@@ -1,4 +1,4 @@
-//! The program as a person runs it: what it prints, how it fails, and what it leaves on disk.
+//! The program as a person runs it: its output, its errors, and the files that it leaves.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn preftune(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// The exit code, and what was printed on stderr, which must be an error and a hint.
+/// Returns the exit code and the text on stderr, which must hold an error and a hint.
 fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output = preftune(folder, arguments);
     let text = String::from_utf8(output.stderr).unwrap();
@@ -25,7 +25,7 @@ fn failure(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text)
 }
 
-/// A copy of the model that ships.
+/// Copies the shipped model into the folder.
 fn copied_model(folder: &Path) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/storyteller");
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -125,7 +125,7 @@ fn a_full_disk_is_an_error_with_its_numbers_and_leaves_the_checkpoints_before() 
     assert!(text.contains("the checkpoints to come (2 are kept while the next is written) take 153.9 MB"), "{text}");
     assert!(text.contains(" MB are free in run") && text.contains("hint: free some disk space"), "{text}");
     assert_eq!(left, "");
-    // Another program fills the disk while this one works.
+    // Another program fills the disk during the run.
     let until_then =
         "n=0; until [ -d run/checkpoints/step-000001 ] || [ $n = 2000 ]; do sleep 0.01; n=$((n + 1)); done";
     let other = format!("({until_then}; head -c 100m /dev/zero > run/other) > /dev/null 2>&1 &");
@@ -135,7 +135,8 @@ fn a_full_disk_is_an_error_with_its_numbers_and_leaves_the_checkpoints_before() 
     assert!(left.contains("manifest.json") && !left.contains("tmp"), "{left}");
 }
 
-/// What a killed run left is swept before it is asked what is free, and what is finished needs nothing.
+/// The remains of a killed run are removed before the free space is checked, and a finished run needs no
+/// space.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_on_an_almost_full_disk_goes_on_and_a_finished_one_is_finished() {
@@ -164,7 +165,7 @@ fn may_mount() -> bool {
     may
 }
 
-/// With labels to fit a reward model to, and an empty `run`.
+/// Makes a folder with labels for a reward model, and an empty `run`.
 #[cfg(target_os = "linux")]
 fn folder_with_labels() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -181,7 +182,8 @@ fn fit_command(settings: &str) -> String {
     format!("{program} --quiet --device ndarray train-reward labels.jsonl {settings} --run run --out reward")
 }
 
-/// What is said, and the files of checkpoints that are left, where the shell has done this before.
+/// Trains a reward model after the shell command `before`, and returns the text on stderr and the checkpoint
+/// files that are left.
 #[cfg(target_os = "linux")]
 fn fit_with_checkpoints(shell: &str, before: &str) -> (String, String) {
     let folder = folder_with_labels();
@@ -257,7 +259,7 @@ fn nothing_to_measure_is_wrong_usage() {
     }
 }
 
-/// On a GPU, each kernel sent has a price of its own, and so has each read that waits for it.
+/// Every kernel that is sent to a GPU takes time, and so does every read that waits for it.
 #[test]
 fn bench_counts_what_it_asks_of_a_graphics_adapter() {
     if devices::wgpu().is_none() {
@@ -272,20 +274,20 @@ fn bench_counts_what_it_asks_of_a_graphics_adapter() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let measured: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let asked = |what: &str, of: &str| measured["requests"][what][of].as_u64().unwrap();
-    // The chain of small operations takes 65 kernels a layer and 27 beside.
+    // A decoding step of separate small operations would take 65 kernels for each layer and 27 besides.
     let dispatches = asked("decoding_step", "dispatches");
     assert!((10 * LAYERS..20 * LAYERS + 20).contains(&dispatches), "{dispatches} dispatches a decoding step");
     assert_eq!(asked("decoding_step", "readbacks"), 0);
-    // The drawn tokens, and each of two scores.
+    // The reads are the sampled tokens and the results of two scorings.
     assert_eq!(asked("update", "readbacks"), 3);
 }
 
-/// Burn's default device, on which it rebuilds optimizer states, is a GPU.
+/// Burn rebuilds optimizer states on its default device, which is a GPU.
 #[cfg(target_os = "linux")]
 #[test]
 fn going_on_from_a_checkpoint_needs_no_graphics_driver() {
     let folder = tempfile::tempdir().unwrap();
-    // Found before the real ones, and no libraries.
+    // These files are found before the real libraries, but are no libraries.
     for library in ["libvulkan.so.1", "libvulkan.so", "libEGL.so.1", "libEGL.so"] {
         fs::write(folder.path().join(library), "").unwrap();
     }
@@ -368,7 +370,8 @@ fn the_demo_at_its_smallest_makes_a_model_that_is_preferred() {
     the_tuned_model_meets_others(folder.path());
 }
 
-/// Trained on the same choices without a reward, and the best of four by the reward model.
+/// Compares the tuned model with supervised training on the same choices and with the best of four by the
+/// reward model.
 fn the_tuned_model_meets_others(folder: &Path) {
     let json = |arguments: &str| -> serde_json::Value {
         let output = preftune(folder, &arguments.split(' ').collect::<Vec<_>>());
@@ -424,7 +427,7 @@ fn the_papers_first_table_comes_out_of_one_command() {
     assert_eq!(names("reward_models", "labels"), ["64", "16", "4"]);
     let report = fs::read_to_string(folder.path().join("table/report.html")).unwrap();
     assert!(others.iter().all(|name| report.contains(name)), "{report}");
-    // What is trained is found again.
+    // The second call uses the models that were trained in the first.
     assert_eq!(result()["contests"], first["contests"]);
     assert_eq!(table(128).status.code(), Some(2), "the same folder with other labels");
 }

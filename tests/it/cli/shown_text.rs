@@ -1,5 +1,4 @@
-//! Text from files and arguments: however it is written, it does not steer the terminal that shows it, and paths
-//! may be any bytes.
+//! Text from files and arguments, which never steers the terminal that shows it; paths may be any bytes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-/// Colours, a link, an overwritten line, a reversed one, a C1 control, and a line that looks like an error.
+/// Text with colours, a link, an overwritten line, a reversed one, a C1 control, and a line that looks like
+/// an error.
 const HOSTILE: &str = "a\u{1b}[31m\u{1b}]8;;x\u{7}b\r\u{8}\u{202e}c\u{9b}2J\u{7f}\nerror: forged";
 
 fn preftune<A: AsRef<OsStr>>(folder: &Path, arguments: &[A]) -> Output {
@@ -21,7 +21,7 @@ fn storyteller(file: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/storyteller").join(file)).unwrap()
 }
 
-/// The model that ships, in a folder of this name, with one of its files changed.
+/// Copies the shipped model into a folder called `name`, and changes one of its files.
 fn changed_model(folder: &Path, name: impl AsRef<Path>, file: &str, change: impl FnOnce(&mut Value)) {
     let model = folder.join(name);
     fs::create_dir(&model).unwrap();
@@ -39,7 +39,7 @@ fn assert_harmless(what: &str, bytes: &[u8]) {
         (character.is_control() && character != '\n') || matches!(character, '\u{202a}'..='\u{202e}' | '\u{feff}')
     };
     assert!(!text.contains(is_harmful), "{what}: {text:?}");
-    // Instructions are as many lines as they are.
+    // Instructions may have several lines.
     let is_forged = what != "instructions" && text.lines().any(|line| line.starts_with("error: forged"));
     assert!(!is_forged, "{what}: {text}");
 }

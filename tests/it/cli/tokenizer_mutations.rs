@@ -1,5 +1,5 @@
-//! Damaged files of a tokenizer: each is refused with a reason, or gives the tokens of a slow byte-level BPE
-//! that reads the same file.
+//! Damaged files of a tokenizer: each is refused with a reason, or gives the same tokens as a slow byte-level
+//! BPE that reads the same file.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ const TEXTS: [&str; 8] = [
     "",
 ];
 
-/// The steps of `encoder.py`, and the added tokens of the tokenizers library, as plainly as they can be said.
+/// A plain implementation of the steps of `encoder.py` and of the added tokens of the tokenizers library.
 struct SlowBpe {
     vocabulary: HashMap<String, u32>,
     ranks: HashMap<(String, String), usize>,
@@ -134,7 +134,7 @@ impl SlowBpe {
     }
 }
 
-/// `bytes_to_unicode` of `encoder.py`.
+/// Maps a byte to its character, as `bytes_to_unicode` of `encoder.py` does.
 fn character(byte: u8) -> char {
     let prints = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     match prints(byte) {
@@ -143,7 +143,8 @@ fn character(byte: u8) -> char {
     }
 }
 
-/// GPT-2's pattern: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+/// Splits a text by GPT-2's pattern,
+/// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
 fn pieces(text: &str) -> Vec<String> {
     let kind = |c: char| match c {
         c if c.is_whitespace() => 0,
@@ -173,10 +174,10 @@ fn pieces(text: &str) -> Vec<String> {
     pieces
 }
 
-/// A value of the file and a change of it, drawn at random.
+/// Changes a random value of the file at random.
 fn mutate(json: &mut Value, rng: &mut ChaCha8Rng) {
     let places = pointers(json);
-    // Most places are in the vocabulary and the merges; the few others count as much.
+    // Most values are in the vocabulary and the merges. The others are chosen equally often.
     let others: Vec<&String> = places.iter().filter(|place| place.matches('/').count() < 3).collect();
     let place = match below(3, rng) {
         0 => places[below(places.len(), rng)].clone(),
@@ -242,7 +243,7 @@ fn add_token(json: &mut Value, rng: &mut ChaCha8Rng) {
     }
 }
 
-/// The bytes of the file, a few of them changed.
+/// Changes a few bytes of the file.
 fn damage(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
     let at = below(bytes.len(), rng);
     match below(5, rng) {
@@ -262,7 +263,7 @@ fn trained() -> String {
     Tokenizer::train(std::iter::once(text.as_str()), 300).unwrap().to_json().unwrap()
 }
 
-/// Tries tokenizers that `mutant` makes: the result, and the `tokenizer.json` that says the same.
+/// Tests tokenizers from `mutant`, which returns the result of reading and the equivalent `tokenizer.json`.
 fn try_mutants(count: u64, seed: u64, mutant: impl Fn(&mut ChaCha8Rng) -> (Result<Tokenizer>, Vec<u8>)) {
     let (mut accepted, mut refused) = (0, 0);
     for number in 0..count {
@@ -284,7 +285,7 @@ fn try_mutants(count: u64, seed: u64, mutant: impl Fn(&mut ChaCha8Rng) -> (Resul
     assert!(accepted > count / 25 && refused > count / 3, "{accepted} accepted, {refused} refused");
 }
 
-/// `tokenizer.json`, damaged as bytes or as JSON.
+/// Reads a `tokenizer.json` that is damaged as bytes or as JSON.
 fn of_one_file(rng: &mut ChaCha8Rng, whole: &str) -> (Result<Tokenizer>, Vec<u8>) {
     let mut bytes = whole.to_string().into_bytes();
     match below(3, rng) {
@@ -298,7 +299,7 @@ fn of_one_file(rng: &mut ChaCha8Rng, whole: &str) -> (Result<Tokenizer>, Vec<u8>
     (Tokenizer::from_json(&bytes, Path::new("model/tokenizer.json")), bytes)
 }
 
-/// `vocab.json` and `merges.txt`, one of them damaged, with or without files beside them.
+/// Reads `vocab.json` and `merges.txt`, of which one is damaged, or damaged files beside them.
 fn of_two_files(rng: &mut ChaCha8Rng, whole: &str) -> (Result<Tokenizer>, Vec<u8>) {
     let mut json: Value = serde_json::from_str(whole).unwrap();
     let lines = json["model"]["merges"].as_array().unwrap().iter();
@@ -324,7 +325,7 @@ fn of_two_files(rng: &mut ChaCha8Rng, whole: &str) -> (Result<Tokenizer>, Vec<u8
     files.insert("merges.txt", merges.clone());
     let read = TokenizerFiles::found(|name| Ok(files.get(name).cloned())).unwrap().read(Path::new("model"));
     let tokenizer = read.map(|(tokenizer, _)| tokenizer);
-    // What the files beside the two come to is what was written of it.
+    // The effect of the files beside the two is part of the `tokenizer.json` that is written.
     if let (true, Ok(tokenizer)) = (beside, &tokenizer) {
         let written = tokenizer.to_json().unwrap().into_bytes();
         return (read_again(&written), written);

@@ -1,4 +1,4 @@
-//! Servers that refuse, stumble, send something else, or mean harm.
+//! Servers that refuse, fail, send wrong files, or attack.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn another_length_than_announced_is_not_kept() {
 fn more_bytes_than_announced_are_not_kept() {
     let (home, model) = (Home::new(), small_model());
     let server = serve_with(&model, |request, _, reply| match is_weights(request) {
-        // Without a length of its own, the end is where the connection ends.
+        // Without a length, the body ends where the connection ends.
         true => Reply::body(noise(700_002)).header("Content-Length", "").header("Transfer-Encoding", "identity"),
         false => reply,
     });
@@ -122,7 +122,7 @@ fn a_server_that_always_cuts_at_the_same_byte_is_given_up() {
     let whole = model.files[2].1.clone();
     let server = serve_with(&model, move |request, before, reply| match (is_weights(request), before % 2) {
         (true, 0) => Reply::body(whole.clone()).cut_after(1000),
-        // And does not know what a range is.
+        // The server also answers a range request with the wrong range.
         (true, _) => Reply { status: 206, ..Reply::body(&whole[..10]).header("Content-Range", "bytes 0-9/700001") },
         _ => reply,
     });
@@ -139,7 +139,8 @@ fn the_token_stays_with_the_hub() {
         let bytes = &contents.files.iter().find(|(name, ..)| path.ends_with(name)).unwrap().1;
         Reply::body(bytes.clone()).ranged(request)
     });
-    // First to itself, as for a renamed model; then to its storage, with the file's facts.
+    // The hub redirects first to itself, as for a renamed model, and then to its storage, with the file's
+    // facts in the headers.
     let moved = HubModel { repository: format!("moved/{}", model.repository), ..model.clone() };
     let storage = elsewhere.other_url();
     let hub = Server::start(move |request, _| {
@@ -217,7 +218,7 @@ fn a_commit_that_is_another_than_asked_for_is_refused() {
 #[test]
 fn a_token_is_not_sent_in_the_clear_over_a_network() {
     let home = Home::new();
-    // Never asked: the name is one that cannot exist.
+    // The server is never asked: its name cannot exist.
     let mut command = home.command("http://hub.invalid", &["fetch", "someone/small"]);
     let text = failed(&command.env("HF_TOKEN", "hf_secret").output().unwrap(), 2);
     assert!(text.contains("in the clear") && !text.contains("hf_secret"), "{text}");

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use crate::support::http_server::{HubModel, Reply, Request, Server};
 
-/// A home of its own, and an environment that knows only it and the server.
+/// A home folder of a test, and an environment that names only this folder and the server.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -41,12 +41,12 @@ impl Home {
         self.command(&server.url(), arguments).output().unwrap()
     }
 
-    /// What stands on stdout after a success.
+    /// Runs a command that must succeed, and returns its stdout.
     fn success(&self, server: &Server, arguments: &[&str]) -> String {
         succeeded(&self.run(server, arguments))
     }
 
-    /// What stands on stderr after a failure with this exit code.
+    /// Runs a command that must fail with this exit code, and returns its stderr.
     fn failure(&self, server: &Server, arguments: &[&str], code: i32) -> String {
         failed(&self.run(server, arguments), code)
     }
@@ -59,7 +59,7 @@ impl Home {
         self.model(model).join("blobs").join(format!("{}.incomplete", model.etag("model.safetensors")))
     }
 
-    /// Whether anything was placed under this folder of the model.
+    /// Checks that neither the file nor its content is in the cache.
     fn has_nothing_of(&self, model: &HubModel, file: &str) -> bool {
         let snapshot = self.model(model).join("snapshots").join(&model.commit).join(file);
         fs::symlink_metadata(snapshot).is_err() && !self.model(model).join("blobs").join(model.etag(file)).exists()
@@ -79,7 +79,7 @@ fn failed(output: &Output, code: i32) -> String {
     text
 }
 
-/// Bytes that differ everywhere, so that a part in the wrong place is noticed.
+/// Returns bytes that differ everywhere, so that a range in the wrong place is noticed.
 fn noise(length: usize) -> Vec<u8> {
     (0..length as u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
@@ -96,13 +96,14 @@ fn serve(model: &HubModel) -> Server {
     serve_with(model, |_, _, reply| reply)
 }
 
-/// A hub whose answers are changed by `change`, which gets how many requests like it came before.
+/// Starts a hub whose answers are changed by `change`, which gets the number of earlier requests of the same
+/// kind.
 fn serve_with(model: &HubModel, change: impl Fn(&Request, usize, Reply) -> Reply + Send + Sync + 'static) -> Server {
     let model = model.clone();
     Server::start(move |request, before| change(request, before, model.answer(request)))
 }
 
-/// Whether the weights themselves are asked for.
+/// Checks whether a request asks for the weights themselves.
 fn is_weights(request: &Request) -> bool {
     request.method == "GET" && request.path.ends_with("model.safetensors")
 }

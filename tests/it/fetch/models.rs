@@ -1,4 +1,4 @@
-//! Models from a hub: what lies where afterwards, and what is asked for again.
+//! Models from a hub: the files in the cache afterwards, and the requests that are repeated.
 
 use std::fs;
 use std::path::Path;
@@ -94,7 +94,7 @@ fn without_tokenizer_json_its_two_parts_are_fetched() {
     assert_eq!(preftune_cached(&home, &server), snapshot);
 }
 
-/// The name with its owner finds what the short name fetched, from the cache alone.
+/// Finds by the name with its owner what the short name fetched, from the cache alone.
 fn preftune_cached(home: &Home, server: &Server) -> String {
     let mut command = home.command(&server.url(), &["fetch", "openai-community/gpt2"]);
     succeeded(&command.env("HF_HUB_OFFLINE", "yes").output().unwrap())
@@ -175,7 +175,7 @@ fn an_interrupted_download_goes_on_next_time() {
 fn two_processes_fetch_a_file_once() {
     let (home, model) = (Home::new(), small_model());
     let server = serve_with(&model, |request, _, reply| {
-        // Long enough that the other process finds the lock taken.
+        // The delay is long enough for the other process to find the lock taken.
         std::thread::sleep(Duration::from_millis(if is_weights(request) { 1000 } else { 0 }));
         reply
     });
@@ -188,7 +188,7 @@ fn two_processes_fetch_a_file_once() {
     assert_eq!(server.requests("GET", "model.safetensors").len(), 1);
 }
 
-/// The shipped model stands in for one of the hub's.
+/// Serves the shipped model as a model of the hub.
 fn storyteller(repository: &str) -> HubModel {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/storyteller");
     let names = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -212,7 +212,7 @@ fn a_fetched_model_is_known_by_its_name() {
     assert_eq!(by_name, succeeded(&sample("storyteller")));
     assert_eq!(server.requests("GET", "").len(), 3, "a look-up that asked the network");
 
-    // Older tools knew it without its owner.
+    // Older tools stored this model without its owner.
     let hub = home.path().join("hf/hub");
     fs::rename(hub.join("models--openai-community--gpt2"), hub.join("models--gpt2")).unwrap();
     assert_eq!(by_name, succeeded(&sample("gpt2")));

@@ -1,4 +1,4 @@
-//! Labels and books: files of servers that are no hub.
+//! Labels and books from servers other than a hub.
 
 use std::fs;
 
@@ -96,7 +96,7 @@ fn a_book_that_is_not_there_is_an_error() {
     assert_eq!(fs::read_dir(home.path().join("own/books")).unwrap().count(), 0);
 }
 
-/// Letters, so that it passes for a book.
+/// Returns a text of letters, which passes for a book.
 fn book(first: char) -> Vec<u8> {
     let letters = noise(500_000).iter().map(|byte| b'a' + byte % 26).collect::<Vec<_>>();
     [first.to_string().as_bytes(), &letters].concat()
@@ -117,7 +117,7 @@ fn a_cut_book_goes_on_if_it_is_the_same_version() {
 
 #[test]
 fn a_cut_book_begins_anew_if_the_server_has_another_version() {
-    // A server that knows If-Range, one that does not, and one that names no versions.
+    // The servers are one that supports If-Range, one that does not, and one that names no versions.
     for (knows_if_range, names_versions) in [(true, true), (false, true), (false, false)] {
         let home = Home::new();
         let server = Server::start(move |request, before| {

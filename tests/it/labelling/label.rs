@@ -1,4 +1,4 @@
-//! `label` as people use it: keys at a terminal, and what is left when the program dies.
+//! `label` as people use it: keys at a terminal, and the labels that are left when the program is killed.
 
 use std::fs;
 use std::io::Write;
@@ -31,7 +31,7 @@ fn keys_at_a_terminal_choose_skip_undo_and_quit() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let settings = "--set labels.comparisons=3 --set labels.repeated_fraction=0 --instructions descriptiveness";
-    // Not a key, the first, a skip, cannot tell, taken back, the fourth, and enough for today.
+    // The keys are no key, the first response, a skip, cannot tell, undo, the fourth response, and quit.
     let (output, shown) = at_terminal(folder, "x9 1s0u4q", settings);
     assert!(output.status.success(), "{shown}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "2 comparisons in labels.jsonl\n");
@@ -45,7 +45,7 @@ fn keys_at_a_terminal_choose_skip_undo_and_quit() {
     let records = parse_records(&fs::read_to_string(folder.join("labels.jsonl")).unwrap(), Path::new("l")).unwrap();
     assert!(matches!(records[..], [Record::Judged(_), Record::Undecided(_), Record::Undone(_), Record::Judged(_)]));
 
-    // The next day, the question that was skipped comes again, and the end is the end.
+    // In the next session, the skipped question comes again, and the session ends after the last question.
     let (output, _) = at_terminal(folder, "2222", settings);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "3 comparisons in labels.jsonl\n");
     let labels = comparisons(folder);
@@ -66,13 +66,13 @@ fn people_are_asked_the_same_questions_as_the_simulated_labeler() {
     assert_eq!(people.iter().map(asked).collect::<Vec<_>>(), simulated.iter().map(asked).collect::<Vec<_>>());
 }
 
-/// A running page, and what answers it.
+/// A running program with a page, and a client that answers.
 #[cfg(feature = "web")]
 pub struct Running {
     pub program: std::process::Child,
     address: String,
     cookie: String,
-    /// Keeps its connection from one request to the next, as a browser does.
+    /// Client that keeps its connection from one request to the next, as a browser does.
     agent: ureq::Agent,
 }
 
@@ -83,7 +83,7 @@ impl Running {
         let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(program.stderr.take().unwrap()).lines().map_while(Result::ok);
         let line = lines.find(|line| line.starts_with("open ")).unwrap();
-        // Read on, so that the program never waits for its messages to be read.
+        // The rest of stderr is read, so that the program never blocks on its messages.
         std::thread::spawn(move || lines.for_each(drop));
         let (address, token) = line["open ".len()..].split_once("/?token=").unwrap();
         let port = address.rsplit(':').next().unwrap();
@@ -102,8 +102,8 @@ impl Running {
             request.send(body.to_string())
         };
         let mut sent = send();
-        // Where many connect at once, a connection may end before it was served. The page sends again, and then
-        // people do. An answer that comes twice counts once.
+        // With many connections, one may end before it was served. The page then sends again, as people do.
+        // An answer that comes twice counts once.
         for _ in 0..20 {
             if !matches!(sent, Err(ureq::Error::Io(_))) || !["/api/next", "/api/answer"].contains(&path) {
                 break;
@@ -115,7 +115,7 @@ impl Running {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Answers until `count` answers were acknowledged.
+    /// Answers questions until `count` answers were acknowledged.
     pub fn answer(&self, count: usize) -> usize {
         let next = || self.post("/api/next", &serde_json::json!({"labeler": "ada"}));
         let mut view = next();
@@ -148,8 +148,8 @@ fn no_label_of_a_thousand_is_lost_when_the_program_is_killed_straight_after_an_a
         let mut running =
             Running::start(label(folder, "--set labels.comparisons=3000 --set task.response_length_tokens=8"));
         acknowledged += running.answer(sitting);
-        // On Unix this is SIGKILL, after which the system still has what was written; that it is on the disk
-        // itself, as after a power cut, rests on `sync_data` before each answer is acknowledged.
+        // On Unix this is SIGKILL, after which the system still writes what it was given. After a power cut,
+        // the answers are on the disk because of `sync_data` before each acknowledgment.
         running.program.kill().unwrap();
         running.program.wait().unwrap();
         assert_eq!(comparisons(folder).len(), acknowledged);
@@ -186,7 +186,7 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     running.program.kill().unwrap();
     running.program.wait().unwrap();
     let running = Running::start(command());
-    // Takes a question and is never seen again: it comes to Ada at last.
+    // Bob takes a question and never answers, so that Ada gets it at last.
     while running.post("/api/next", &serde_json::json!({"labeler": "bob"}))["state"] != "question" {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -201,7 +201,8 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let contest = &outcome["contests"][0];
     assert_eq!((&contest["pairs"], &contest["ties"], &outcome["labeler"]), (&6.into(), &1.into(), &"people".into()));
-    // First, second, first; first, then a tie; first: of five choices, four for what was shown first.
+    // The choices are the first, the second, the first, the first, a tie and the first: four of five for the
+    // response shown first.
     assert_eq!(contest["first_shown_rate"], (4.0 + 0.5) / 6.0);
     let judgments = fs::read_to_string(folder.join("judgments.jsonl")).unwrap();
     assert!(!judgments.contains("storyteller") && !judgments.contains("\"policy\""), "not blind: {judgments}");
@@ -211,7 +212,7 @@ fn people_judge_two_models_blind_and_go_on_after_a_kill() {
     assert_eq!(output.status.code(), Some(2), "pairs are not written over");
     fs::remove_file(folder.join("pairs.jsonl")).unwrap();
 
-    // What was judged is not asked again when more is wanted: a second contest is six more.
+    // Pairs that were judged are not asked again when more are wanted: a second contest takes six more.
     let mut more = command();
     more.args(["--baseline", "storyteller", "--baseline", "storyteller"]);
     let running = Running::start(more);
@@ -233,7 +234,7 @@ fn labelling_in_a_browser_ends_when_all_labels_are_there() {
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(outcome["comparisons"], 12);
 
-    // No page is opened that would end at once.
+    // No page is opened when all labels are there.
     let again = label(folder.path(), "--set labels.comparisons=12").output().unwrap();
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(

@@ -1,5 +1,5 @@
-//! The page for labelling in Chromium: by keyboard, at 320 pixels, in light and dark. Pictures are kept in
-//! `target/tmp/label-page`.
+//! The page for labelling in Chromium: by keyboard, at 320 pixels, in light and dark colours. Screenshots are
+//! kept in `target/tmp/label-page`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::labelling::label_page::Page;
 
-/// Chromium, spoken to in the WebDriver protocol (https://www.w3.org/TR/webdriver2/).
+/// Chromium, controlled by the WebDriver protocol (https://www.w3.org/TR/webdriver2/).
 struct Browser {
     driver: Child,
     session: String,
 }
 
 impl Browser {
-    /// `None` where there is no Chromium, unless there must be one.
+    /// Starts Chromium, or returns `None` if there is no Chromium and the environment does not require one.
     fn start() -> Option<Self> {
         let mut driver = match Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn() {
             Ok(driver) => driver,
@@ -36,7 +36,7 @@ impl Browser {
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
-            // Else the browser asks its maker for updates and the like.
+            // Without this flag, the browser asks its vendor for updates and more.
             "--disable-background-networking",
             "--disable-component-update",
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -52,7 +52,7 @@ impl Browser {
         call(&format!("{}/{path}", self.session), body)
     }
 
-    /// A command of Chromium's own protocol.
+    /// Sends a command of Chromium's own protocol.
     fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.command("goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
@@ -65,7 +65,7 @@ impl Browser {
         self.command("execute/sync", &json!({"script": script, "args": []}))
     }
 
-    /// Presses and releases keys, wherever the focus is.
+    /// Presses and releases keys in the element that has the focus.
     fn press(&self, keys: &str) {
         let events: Vec<Value> = keys
             .chars()
@@ -86,11 +86,11 @@ impl Browser {
         }
     }
 
-    /// A window of this size, in CSS pixels.
+    /// Sets the size of the window, in CSS pixels.
     fn resize(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
-        // Pictures are as wide as the page beside its scrollbar, and show it without.
+        // Screenshots are as wide as the page without its scrollbar, so the scrollbar is hidden.
         self.devtools("Emulation.setScrollbarsHidden", &json!({"hidden": true}));
     }
 
@@ -123,7 +123,7 @@ fn call(url: &str, body: &Value) -> Value {
     answer["value"].clone()
 }
 
-/// Base64.
+/// Decodes base64.
 fn decoded(text: &str) -> Vec<u8> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digits: Vec<u32> =
@@ -147,14 +147,14 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
     assert_eq!(browser.run("return location.search"), "", "the token does not stay in the address");
     browser.picture("1-sign-in.png");
 
-    // Tab to the name, past the instructions.
+    // Two tabs move the focus past the instructions to the name.
     browser.press("\u{e004}\u{e004}");
     assert_eq!(browser.run("return document.activeElement.id"), "labeler");
     browser.press("ada\u{e007}");
     browser.wait_for("document.querySelector('.response')");
     browser.picture("2-question-320.png");
     assert_eq!(browser.run("return document.documentElement.scrollWidth"), 320, "nothing sticks out at 320 pixels");
-    // Model text is text: no element came of it, and it stands there letter by letter.
+    // Text from the model creates no element, and is shown literally.
     assert_eq!(browser.run("return document.querySelectorAll('main img, main script').length"), 0);
     let query = browser.run("return document.getElementById('query').textContent");
     assert!(query.as_str().unwrap().starts_with("Query <script>alert(0)</script>"), "{query}");
@@ -176,7 +176,7 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
     browser.prefer("light");
     browser.picture("5-question.png");
 
-    // What a screen reader hears: every response is a button with its key and its text.
+    // For screen readers, every response is a button with its key and its text.
     let tree = browser.devtools("Accessibility.getFullAXTree", &json!({}));
     let nodes = tree["nodes"].as_array().unwrap();
     let names = |role: &str| -> Vec<&str> {
@@ -192,7 +192,7 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
     assert_eq!(names("heading"), ["Which is best?", "The text begins", "and goes on"]);
     assert!(nodes.iter().any(|node| node["role"]["value"] == "status"));
 
-    // Enter on a button, as after tabbing to it.
+    // Enter presses a button that has the focus, as after tabbing to it.
     browser.run("document.querySelector('#responses button').focus()");
     browser.press("\u{e007}");
     browser.wait_for("document.getElementById('query').textContent.includes('alert(3)')");
@@ -200,7 +200,7 @@ fn a_person_labels_from_the_first_to_the_last_by_keyboard_alone() {
         browser.press("1");
         browser.wait_for(&format!("document.body.innerText.includes('{last}')"));
     }
-    // While it waits, screen readers hear so once.
+    // Screen readers announce only once that the page waits.
     browser.run(
         "window.said = 0; new MutationObserver(() => window.said++).observe(document.getElementById('notice'), {childList: true})",
     );

@@ -1,4 +1,4 @@
-//! The page for labelling: what it lets in, what it refuses, and what is on the disk afterwards.
+//! The page for labelling: the requests that it accepts and refuses, and the labels on the disk afterwards.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -35,11 +35,11 @@ impl Page {
         Self { folder, queue, server, port, token }
     }
 
-    /// Ends the program, as far as the page can tell; what follows begins it again.
+    /// Stops the page as if the program had ended, and returns a function that starts it again.
     pub fn end(self) -> impl FnOnce(usize) -> Self {
         let Self { folder, queue, server, .. } = self;
         server.stop();
-        // The last handles of the server may be dropped a little later.
+        // The server may drop its last handles a little later.
         let started = std::time::Instant::now();
         while Arc::strong_count(&queue) > 1 {
             assert!(started.elapsed() < Duration::from_secs(20), "somebody is still at the queue");
@@ -61,7 +61,7 @@ impl Page {
         self.folder.path().join("labels.jsonl")
     }
 
-    /// What `{host}`, `{port}`, `{origin}` and `{cookie}` stand for in the requests below.
+    /// Replaces `{host}`, `{port}`, `{origin}`, `{cookie}` and `{token}` in a request.
     pub fn filled(&self, text: &str) -> String {
         let own = format!("127.0.0.1:{}", self.port);
         text.replace("{cookie}", &format!("preftune-{}={}", self.port, self.token))
@@ -71,11 +71,11 @@ impl Page {
             .replace("{token}", &self.token)
     }
 
-    /// Sends a request as it stands, and gives the status and the rest of the response.
+    /// Sends a request literally, and returns the status and the whole response.
     fn send(&self, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        // The server may answer, and hang up, before it has read a long body.
+        // The server may answer and close the connection before it has read a long body.
         stream.write_all(self.filled(request).as_bytes()).ok();
         let mut response = Vec::new();
         stream.read_to_end(&mut response).ok();
@@ -172,7 +172,7 @@ fn two_people_label_to_the_end_and_take_back_what_they_like() {
     assert_eq!(best, [1, 3, 0, 0]);
 }
 
-/// Requests as another page, another program or a mistaken script might send them.
+/// The requests are those that another page, another program or a mistaken script may send.
 #[test]
 fn hostile_requests_are_refused_and_change_nothing() {
     let page = Page::with_questions(3);
@@ -298,7 +298,7 @@ fn a_page_that_is_open_goes_on_when_the_program_runs_again() {
     let page = page.end()(2);
     assert_eq!(page.url(), url);
     let begin_again = page.end();
-    // Somebody else has the port, and may have been told the token by a page that is open.
+    // Another program has the port, and may have got the token from a page that is open.
     let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let token = |url: &str| url.split_once("token=").unwrap().1.to_string();
     let elsewhere = begin_again(2);

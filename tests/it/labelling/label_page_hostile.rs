@@ -1,5 +1,5 @@
-//! The page for labelling among many connections that hold or waste what they can: without the token they
-//! cannot keep a labeler waiting.
+//! The page for labelling among many connections that waste its resources. Without the token, they cannot
+//! keep a labeler waiting.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::label::Running;
 use super::label_page::Page;
 
-/// What a connection does; when it is closed, it comes back at once.
+/// Behaviour of a hostile connection, which is opened again at once after it was closed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Hostile {
     SaysNothing,
@@ -42,7 +42,7 @@ const KINDS: [Hostile; 10] = [
 ];
 
 impl Hostile {
-    /// One connection, until it is closed.
+    /// Opens one connection, and uses it until it is closed.
     async fn visit(self, port: u16) -> Result<()> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let head = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n");
@@ -132,7 +132,7 @@ async fn read_to_end(stream: &TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// So many connections, which go on until the runtime is dropped.
+/// Starts hostile connections, which continue until the runtime is dropped.
 fn attack(kind: Hostile, connections: usize, port: u16) -> Runtime {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     for _ in 0..connections {
@@ -141,7 +141,7 @@ fn attack(kind: Hostile, connections: usize, port: u16) -> Runtime {
                 if let Err(error) = kind.visit(port).await
                     && error.kind() == ErrorKind::AddrNotAvailable
                 {
-                    // No port is left on this side.
+                    // The client side has no free port.
                     sleep(Duration::from_millis(10)).await;
                 }
                 tokio::task::yield_now().await;
@@ -151,14 +151,14 @@ fn attack(kind: Hostile, connections: usize, port: u16) -> Runtime {
     runtime
 }
 
-/// A browser's connection, which stays open from one answer to the next.
+/// A connection that stays open from one answer to the next, as in a browser.
 struct Kept<'a> {
     page: &'a Page,
     stream: std::net::TcpStream,
 }
 
 impl<'a> Kept<'a> {
-    /// A connection, and the answer to its first request.
+    /// Opens a connection, and returns the answer to its first request.
     fn open(page: &'a Page, labeler: &str) -> (Self, Value) {
         let stream = std::net::TcpStream::connect(("127.0.0.1", page.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -190,7 +190,7 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// Milliseconds that answers took.
+/// Times of answers, in milliseconds.
 struct Times(Vec<f64>);
 
 impl Times {
@@ -204,7 +204,8 @@ impl Times {
     }
 }
 
-/// Answers questions for a while, by new connections and by one that stays open.
+/// Answers questions for a while, by new connections and by one that stays open, and returns the times of
+/// both.
 fn label(page: &Page, how_long: Duration) -> [Times; 2] {
     let (mut kept, before_bob) = Kept::open(page, "bob");
     let mut views = [page.post("/api/next", &json!({"labeler": "ada"})).1, before_bob];
@@ -229,7 +230,7 @@ fn label(page: &Page, how_long: Duration) -> [Times; 2] {
     times
 }
 
-/// The median answer takes less than `most` milliseconds.
+/// Checks that the median answer takes less than `most` milliseconds.
 fn median_among(connections: usize, how_long: Duration, warm_up: Duration, most: f64) {
     let page = Page::with_questions(60_000);
     println!("                        connections   answers   new: median, worst ms   kept: median, worst ms");

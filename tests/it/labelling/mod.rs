@@ -1,4 +1,4 @@
-//! People who choose: the queue, the terminal, the page, in a browser and under attack.
+//! Labelling by people: the queue, the terminal, and the page, in a browser and under attack.
 
 pub mod label;
 #[cfg(feature = "web")]

@@ -1,8 +1,8 @@
-//! Mutations that know nothing of what a file holds.
+//! Mutations of bytes, without regard to the format of the file.
 
 use super::dice::Dice;
 
-/// Numbers at which readers have gone wrong.
+/// Numbers that often expose errors in readers.
 const NUMBERS: [u64; 16] = [
     0,
     1,
@@ -22,7 +22,7 @@ const NUMBERS: [u64; 16] = [
     u64::MAX,
 ];
 
-/// Pieces that mean something in text.
+/// Pieces that have a meaning in text formats.
 const PIECES: [&[u8]; 24] = [
     b"\0",
     b"\n",
@@ -50,7 +50,7 @@ const PIECES: [&[u8]; 24] = [
     b"null",
 ];
 
-/// Changes a file in one to four places; `others` are files to take pieces from.
+/// Changes a file in one to four places. `others` are files to take pieces from.
 pub fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], dice: &mut Dice) {
     for _ in 0..=[0, 0, 0, 1, 3][dice.below(5)] {
         change(bytes, others, dice);
@@ -79,7 +79,7 @@ fn change(bytes: &mut Vec<u8>, others: &[Vec<u8>], dice: &mut Dice) {
         7 => {
             let number = NUMBERS[dice.below(NUMBERS.len())].to_le_bytes();
             let width = [1, 2, 4, 8][dice.below(4)];
-            // Lengths stand at the beginning.
+            // The first bytes of a file often hold a length.
             let at = if dice.one_in(3) { 0 } else { at };
             let end = (at + width).min(length);
             bytes[at.min(end)..end].copy_from_slice(&number[..end - at.min(end)]);

@@ -67,7 +67,7 @@ struct State {
 
 const MANIFEST: &str = "manifest.json";
 
-/// A checkpoint of a small model: its files by name, the manifest among them.
+/// Writes a checkpoint of a small model, and returns its files by name, the manifest among them.
 fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let device = devices::flex();
     let mut model = tiny::transformer(&small(), 1, &device).train();
@@ -90,7 +90,8 @@ fn small() -> preftune::lm::ModelConfig {
     preftune::lm::ModelConfig { vocab_size: 7, n_positions: 5, n_embd: 4, n_layer: 1, n_head: 2, ..tiny::config() }
 }
 
-/// One file is damaged as a disk or a person damages it: the manifest knows another hash.
+/// Tests checkpoints with one file damaged by a disk or a person, so that the hash in the manifest is
+/// another.
 fn manifests(test: &'static str, mutants: u64) {
     let folder = folder();
     let files = written(&folder);
@@ -100,7 +101,7 @@ fn manifests(test: &'static str, mutants: u64) {
     run(&Kind {
         test,
         mutants,
-        // 1 is a name that the file system refuses.
+        // Exit code 1 is for a name that the file system refuses.
         codes: &[1, 4],
         most_refused_only_here: 0.0,
         originals: &[one_file(MANIFEST, &files[MANIFEST])],
@@ -126,7 +127,7 @@ fn manifests(test: &'static str, mutants: u64) {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// The mutant is one file; what comes first is its name.
+/// Stores a file as a mutant: its name on the first line, then its contents.
 fn one_file(name: &str, bytes: &[u8]) -> Vec<u8> {
     [name.as_bytes(), b"\n", bytes].concat()
 }
@@ -144,10 +145,10 @@ fn write(path: &Path, files: &BTreeMap<String, Vec<u8>>, name: &str, bytes: &[u8
     fs::write(path.join(name), bytes).unwrap();
 }
 
-/// The step, and the files by name.
-type OpenDevice = (u64, BTreeMap<String, Vec<u8>>);
+/// Step and files of a checkpoint, by name.
+type Content = (u64, BTreeMap<String, Vec<u8>>);
 
-fn ours(path: &Path) -> preftune::Result<OpenDevice> {
+fn ours(path: &Path) -> preftune::Result<Content> {
     let checkpoint = Checkpoint::open(path)?;
     let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let listed = names.filter(|name| checkpoint.contains(name));
@@ -155,8 +156,9 @@ fn ours(path: &Path) -> preftune::Result<OpenDevice> {
     Ok((checkpoint.step(), files))
 }
 
-/// A step, and size and SHA-256 of each file that lies in the folder itself.
-fn theirs(path: &Path) -> Result<OpenDevice, String> {
+/// Reads a checkpoint independently: its step, and its files in the folder itself, whose size and SHA-256
+/// must be those of the manifest.
+fn theirs(path: &Path) -> Result<Content, String> {
     let manifest = fs::read_to_string(path.join(MANIFEST)).map_err(|error| error.to_string())?;
     let manifest = Json::read(&manifest)?;
     if !manifest.is_of_version_1() {
@@ -184,7 +186,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The manifest with the hash of these bytes: whoever can write one file can write the other.
+/// Returns the manifest with the hash of the damaged file, as of an attacker who can write both.
 fn agree(files: &BTreeMap<String, Vec<u8>>, name: &str, bytes: &[u8]) -> Vec<u8> {
     let original = &files[name];
     let manifest = String::from_utf8(files[MANIFEST].clone()).unwrap();
@@ -238,7 +240,7 @@ fn state_of(bytes: &[u8]) -> Result<State, String> {
     Ok(State { kl_coefficient: member("kl_coefficient")?.number()?, cursor, begun, lost })
 }
 
-/// Whatever the weights of a checkpoint have become, they are what stands in the file.
+/// Tests damaged weights: those that are loaded must be the numbers in the file.
 fn weights(test: &'static str, mutants: u64) {
     let folder = folder();
     let files = written(&folder);
@@ -255,7 +257,7 @@ fn weights(test: &'static str, mutants: u64) {
             let name = if dice.one_in(4) { "optimizer.bpk" } else { "model.bpk" };
             let mut bytes = files[name].clone();
             bytes::mutate(&mut bytes, &[files["model.bpk"].clone(), files["optimizer.bpk"].clone()], dice);
-            // The header and its CBOR come first; most of the rest are numbers.
+            // The header and its CBOR come first, and most of the other bytes are numbers.
             if dice.one_in(2) {
                 let at = dice.below(bytes.len().min(700));
                 if let Some(byte) = bytes.get_mut(at) {
@@ -286,14 +288,15 @@ fn weights(test: &'static str, mutants: u64) {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// The tensors of a record, by name.
+/// Returns the tensors of a record, by name.
 fn tensors(record: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let reader = Reader::from_bytes(Bytes::from_bytes_vec(record.to_vec())).unwrap();
     let tensors = reader.into_tensors().unwrap();
     tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor.to_bytes().unwrap().to_vec())).collect()
 }
 
-/// A weight whose numbers do not stand in the file, one after the other, if there is one.
+/// Returns what is wrong with the weights: one whose numbers are not in the file, or one with a wrong name or
+/// shape.
 fn missing(weights: &[parameters::NamedTensor], file: &[u8]) -> Option<String> {
     let shapes = parameters::shapes(&preftune::lm::Transformer::zeros(&small(), &devices::flex()));
     let stands_there = |weight: &&parameters::NamedTensor| {

@@ -48,13 +48,13 @@ fn test(test: &'static str, mutants: u64) {
     });
 }
 
-/// Bits of the bias, n-grams with the bits of their weights, and where they come from.
+/// Bits of the bias, n-grams with the bits of their weights, and source of the sentences.
 type Read = (u64, Vec<(String, u64)>, Option<Provenance>);
 
 fn ours(bytes: &[u8]) -> preftune::Result<Read> {
     let read = Classifier::from_json(bytes, Path::new("classifier.json"))?;
     let weights = read.weights().map(|(ngram, weight)| (ngram.to_string(), weight.to_bits())).collect();
-    // No n-gram is in a text without words.
+    // A text without words has no n-gram, so that its score is the bias.
     Ok((read.score("").to_bits(), weights, read.provenance))
 }
 

@@ -41,13 +41,13 @@ fn comparisons(test: &'static str, mutants: u64) {
     });
 }
 
-/// Comparisons that count, and how many entries decided nothing.
+/// Comparisons that count, and the number of entries without a decision.
 pub type Read = (Vec<Comparison>, usize);
 
-/// The name of the file, which ids are made of.
+/// Name of the file, which is part of the ids.
 const NAME: &str = "c.jsonl";
 
-/// Any file of preferences as the program reads it.
+/// Reads a file of preferences of any format with the program's reader.
 pub fn ours(bytes: &[u8]) -> preftune::Result<Read> {
     let read = Preferences::read(PreferenceReader::new(Entries::new(bytes, Path::new(NAME)), None));
     let undecided = read.undecided();
@@ -59,7 +59,7 @@ fn theirs(bytes: &[u8]) -> Result<Read, String> {
     counted(entries.iter().map(|(line, entry)| Ok((*line, vec![record(entry)?]))))
 }
 
-/// What records come to, in the order of the file: an undo takes back the last answer of its id and labeler.
+/// Applies records in the order of the file: an undo takes back the last answer with its id and its labeler.
 pub fn counted(records: impl Iterator<Item = Result<(usize, Vec<Record>), String>>) -> Result<Read, String> {
     let mut answers: Vec<Record> = Vec::new();
     let mut lines: Vec<usize> = Vec::new();
@@ -73,7 +73,7 @@ pub fn counted(records: impl Iterator<Item = Result<(usize, Vec<Record>), String
                 Record::Undone(undone) => {
                     let is_meant = |one: &Record| {
                         let answer = one.answer().unwrap();
-                        // What has no id cannot be named.
+                        // An answer without an id cannot be taken back.
                         !answer.id.is_empty()
                             && answer.id == undone.undo
                             && (undone.labeler.is_empty() || undone.labeler == answer.labeler)
@@ -97,10 +97,10 @@ pub fn counted(records: impl Iterator<Item = Result<(usize, Vec<Record>), String
     Ok((judged.collect(), undecided))
 }
 
-/// One entry, by the table of datasets/README.md.
+/// Reads one entry by the table of datasets/README.md.
 fn record(entry: &Json) -> Result<Record, String> {
     entry.object()?;
-    // One that is no number is another program's.
+    // A version that is no number belongs to another program.
     if entry.get("version").is_some_and(|version| version.number().is_ok_and(|version| version != 1.0)) {
         return Err("another version".into());
     }
@@ -161,7 +161,7 @@ fn originals() -> Vec<Json> {
     lines.map(|line| Json::read(line).unwrap()).collect()
 }
 
-/// The log is read from the disk, where a torn last line is moved aside.
+/// Tests logs, which are read from the disk. An incomplete last line is moved to another file.
 fn log(test: &'static str, mutants: u64) {
     let originals = originals();
     let folder = folder();
@@ -185,7 +185,7 @@ fn read_log(bytes: &[u8], folder: &Path) -> Outcome {
     let ours = LabelLog::open(&path).and_then(|log| log.records(usize::MAX));
     let was_read = ours.is_ok();
     let result = outcome(ours, log_of(bytes));
-    // Nothing is lost, whatever it is.
+    // All bytes must still be in one of the two files.
     let mut left = fs::read(&path).unwrap();
     left.extend(fs::read(&torn).unwrap_or_default());
     let mut whole = bytes.to_vec();
@@ -195,7 +195,7 @@ fn read_log(bytes: &[u8], folder: &Path) -> Outcome {
     if left == whole { result } else { Outcome::Different(format!("left: {}", left.escape_ascii())) }
 }
 
-/// Every line; the last one only if it is whole or lacks nothing but its line end.
+/// Reads all lines of a log. The last line counts only if it is complete, or if only its line end is missing.
 fn log_of(bytes: &[u8]) -> Result<Vec<Record>, String> {
     let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let (complete, last) = bytes.split_at(complete);
@@ -213,7 +213,7 @@ fn log_of(bytes: &[u8]) -> Result<Vec<Record>, String> {
     Ok(records)
 }
 
-/// Judgments are read by the line, too, without being opened for writing.
+/// Judgments are also read line by line, without being opened for writing.
 #[test]
 fn damaged_records_are_refused_or_read_to_the_letter() {
     let originals = originals();

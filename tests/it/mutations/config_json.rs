@@ -22,7 +22,7 @@ fn every_damaged_config_json_is_refused_or_read_to_the_bit() {
 fn test(test: &'static str, mutants: u64) {
     let texts = [
         include_str!("../../../models/storyteller/config.json"),
-        include_str!("../../fixtures/parity-1/policy/config.json"),
+        include_str!("../../fixtures/parity/1/policy/config.json"),
         r#"{"vocab_size":300,"n_positions":40,"n_embd":20,"n_layer":2,"n_head":2,"hidden_size":20,"intermediate_size":80}"#,
     ];
     let originals = texts.map(|text| Json::read(text).unwrap());
@@ -55,7 +55,7 @@ fn ours(bytes: &[u8]) -> preftune::Result<ModelConfig> {
     Ok(ConfigFile::read(bytes, Path::new("config.json"))?.config)
 }
 
-/// The sizes of a GPT-2, where nothing asks for another model and every field is known.
+/// Reads the sizes of a GPT-2, if every field is known and none asks for another model.
 fn theirs(bytes: &[u8], known: &[String]) -> Result<ModelConfig, String> {
     let json = Json::read(std::str::from_utf8(bytes).map_err(|error| error.to_string())?)?;
     let size = |key: &str, same: &[&str]| {
@@ -88,7 +88,7 @@ fn theirs(bytes: &[u8], known: &[String]) -> Result<ModelConfig, String> {
     Ok(config)
 }
 
-/// Whether a field asks for what GPT-2 does.
+/// Checks whether a field asks for the same computation as GPT-2.
 fn is_usual(key: &str, value: &Json, config: &ModelConfig, known: &[String]) -> Result<bool, String> {
     let is_null = *value == Json::Null;
     Ok(match key {

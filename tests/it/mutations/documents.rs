@@ -1,11 +1,11 @@
-//! Files of many JSON values: one a line, or in one array.
+//! Files of several JSON values: one a line, or all in one array.
 
 use super::dice::Dice;
 use super::json::Json;
 use super::trial::{Kind, Outcome, run};
 use super::{bytes, structure};
 
-/// Runs a test on mutants of such files; each is in a form drawn from `forms`.
+/// Runs a test on mutants of such files, each in one of the `forms` at random.
 pub fn test(test: &'static str, mutants: u64, entries: &[Json], forms: &[Form], read: &dyn Fn(&[u8]) -> Outcome) {
     run(&Kind {
         test,
@@ -18,7 +18,7 @@ pub fn test(test: &'static str, mutants: u64, entries: &[Json], forms: &[Form], 
     });
 }
 
-/// A mutant of such a file, made of some of the entries given.
+/// Makes a mutant of such a file from some of the entries.
 pub fn mutant(entries: &[Json], forms: &[Form], dice: &mut Dice) -> Vec<u8> {
     let first = dice.below(entries.len());
     let count = 1 + dice.below(entries.len().min(5));
@@ -44,7 +44,7 @@ pub fn mutant(entries: &[Json], forms: &[Form], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// Such files of all entries, that nothing changed.
+/// Returns a file of all entries in each form, without changes.
 pub fn unchanged(entries: &[Json], forms: &[Form]) -> Vec<Vec<u8>> {
     let texts: Vec<String> = entries.iter().map(Json::written).collect();
     let of_form = |form: &Form| match form {
@@ -63,7 +63,7 @@ fn change_order(chosen: &mut Vec<Json>, entries: &[Json], dice: &mut Dice) {
     }
 }
 
-/// How the values stand in the file.
+/// The arrangement of the values in a file.
 #[derive(Clone, Copy)]
 pub enum Form {
     Lines,
@@ -89,8 +89,8 @@ impl Form {
     }
 }
 
-/// The entries of a file as its rules have them, each with its line; blank lines, white space around a line
-/// and a byte order mark are skipped.
+/// Reads the entries of a file, each with its line number. Blank lines, white space around a line and a byte
+/// order mark are skipped.
 pub fn read(bytes: &[u8]) -> Result<Vec<(usize, Json)>, String> {
     let text = text(bytes)?;
     if text.trim_start().starts_with('[') {
@@ -99,7 +99,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<(usize, Json)>, String> {
     lines(text, str::trim)
 }
 
-/// The same of a file that can only have a value a line.
+/// Reads the entries of a file that has one value a line.
 pub fn read_lines(text: &str) -> Result<Vec<(usize, Json)>, String> {
     lines(text, |line| line)
 }
@@ -113,7 +113,7 @@ fn lines(text: &str, of_line: fn(&str) -> &str) -> Result<Vec<(usize, Json)>, St
     lines.map(read).collect()
 }
 
-/// Text without its byte order mark.
+/// Returns the text without its byte order mark.
 pub fn text(bytes: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))

@@ -1,4 +1,4 @@
-//! Mutated files in the folder of a model whose weights lie in two parts.
+//! Mutated files in the folder of a model whose weights are in two shards.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -94,7 +94,7 @@ fn test(test: &'static str, mutants: u64) {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// Each part holds what the index says, and nothing else.
+/// Reads the shards, which must hold the tensors that the index lists, and no others.
 fn theirs(folder: &Path) -> Result<Read, String> {
     let index = fs::read_to_string(folder.join(INDEX)).map_err(|error| error.to_string())?;
     let index = Json::read(&index)?;

@@ -1,28 +1,28 @@
-//! JSON by the letter of RFC 8259, with numbers as they are written and no key twice: what the program's
-//! readers are held against, and what is mutated. What no reader can hold, half of a surrogate pair or very
-//! deep nesting, is no fault as long as nobody asks for it.
+//! A strict reader of JSON by RFC 8259, with numbers as they are written and no key twice. The program's
+//! readers are compared with it, and its values are mutated. A value that no reader can represent, such as
+//! half of a surrogate pair or very deep nesting, is an error only if it is used.
 
 use std::fmt::Write;
 
-/// A value.
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
     Null,
     Bool(bool),
-    /// As it is written.
+    /// Number as it is written.
     Number(String),
     Text(String),
     Array(Vec<Self>),
     Object(Vec<(String, Self)>),
-    /// As it stands in the text: no value that can be read, or no JSON at all.
+    /// Text of a value that cannot be read, or of no JSON at all.
     Raw(String),
 }
 
-/// As deep as other readers go.
+/// Largest depth of nesting that is read, which is that of other readers.
 const DEEPEST: usize = 128;
 
 impl Json {
-    /// The value of a whole text.
+    /// Reads the value of a whole text.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut reader = Reader { text, at: 0 };
         let value = reader.value(0)?;
@@ -30,7 +30,7 @@ impl Json {
         if reader.at < text.len() { Err(format!("text after the value at {}", reader.at)) } else { Ok(value) }
     }
 
-    /// The entries of an array, each with the line on which it begins, from 1.
+    /// Reads the entries of an array, each with the line on which it begins, from 1.
     pub fn read_array(text: &str) -> Result<Vec<(usize, Self)>, String> {
         let mut reader = Reader { text, at: 0 };
         let mut entries = Vec::new();
@@ -51,7 +51,7 @@ impl Json {
         }
     }
 
-    /// A member that is there and not null.
+    /// Returns the member `key`, if it is there and not null.
     pub fn some(&self, key: &str) -> Option<&Self> {
         self.get(key).filter(|value| **value != Self::Null)
     }
@@ -77,7 +77,7 @@ impl Json {
         }
     }
 
-    /// A count: digits alone.
+    /// Returns a count, which is written in digits alone.
     pub fn count(&self) -> Result<u64, String> {
         match self {
             Self::Number(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
@@ -87,7 +87,7 @@ impl Json {
         }
     }
 
-    /// A number, to the last bit.
+    /// Returns a number, exact to the last bit.
     pub fn number(&self) -> Result<f64, String> {
         match self {
             Self::Number(digits) => digits
@@ -99,7 +99,7 @@ impl Json {
         }
     }
 
-    /// Whether every value in it is one that a reader can hold.
+    /// Checks whether a reader can represent this value and every value in it.
     pub fn can_be_held(&self) -> bool {
         match self {
             Self::Raw(_) => false,
@@ -113,7 +113,7 @@ impl Json {
         }
     }
 
-    /// Whether the member `version`, if there is one, names the first version.
+    /// Checks that the member `version`, if there is one, is the first version.
     pub fn is_of_version_1(&self) -> bool {
         self.get("version").is_none_or(|version| version.number() == Ok(1.0))
     }
@@ -196,7 +196,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value that is nested too deeply to be read.
+    /// Skips a value that is nested too deeply, and keeps its text.
     fn skip(&mut self) -> Result<Json, String> {
         self.skip_white_space();
         let start = self.at;
@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `null`, `true`, `false` or a number.
+    /// Reads `null`, `true`, `false` or a number.
     fn word(&mut self) -> Result<Json, String> {
         let rest = &self.text[self.at..];
         let length = rest.find([',', ']', '}', ' ', '\t', '\n', '\r', ':']).unwrap_or(rest.len());
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `-? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)?`
+/// Checks for `-? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)?`.
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);

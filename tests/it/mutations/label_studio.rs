@@ -39,7 +39,8 @@ fn optional<'a, T>(of: &'a Json, key: &str, read: impl Fn(&'a Json) -> Result<T,
     of.some(key).map(read).transpose()
 }
 
-/// One comparison an annotation, by the table of datasets/README.md; all answer one question.
+/// Reads one comparison from each annotation by the table of datasets/README.md. All must answer the same
+/// question.
 fn task(entry: &Json, question: &mut Option<String>) -> Result<Vec<Record>, String> {
     let data = entry.get("data").ok_or("no data")?;
     data.object()?;
@@ -88,7 +89,7 @@ fn task(entry: &Json, question: &mut Option<String>) -> Result<Vec<Record>, Stri
     Ok(found)
 }
 
-/// Query, responses and the better one.
+/// Returns the query, the two responses and the index of the better one.
 fn choice(data: &Json, answer: &Json) -> Result<(String, [String; 2], usize), String> {
     let names = answer.get("to_name").map_or(Ok(""), Json::text)?;
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
@@ -112,7 +113,7 @@ fn choice(data: &Json, answer: &Json) -> Result<(String, [String; 2], usize), St
     Ok((query.into(), responses.map(String::from), best))
 }
 
-/// Of a time that can have passed.
+/// Converts a duration to milliseconds, if it is possible.
 fn milliseconds(seconds: f64) -> Option<u64> {
     let time = seconds * 1000.0;
     (0.0..1e15).contains(&time).then_some(time as u64)
@@ -120,7 +121,7 @@ fn milliseconds(seconds: f64) -> Option<u64> {
 
 fn labeler(completed_by: Option<&Json>) -> String {
     match completed_by {
-        // As it is written, if it is a whole number.
+        // A whole number is kept as it is written.
         Some(Json::Number(digits)) => match (digits.parse::<u64>(), digits.parse::<i64>()) {
             (Ok(number), _) => number.to_string(),
             (_, Ok(number)) if number != 0 => number.to_string(),

@@ -1,8 +1,8 @@
-//! Files that were damaged or written by somebody who means harm: each is refused with one error, or read
-//! as a second reader in the tests reads it, which is small enough to be believed.
+//! Files that were damaged, or written by an attacker: each is refused with one error, or read as a second,
+//! independent reader in the tests reads it. That reader is short enough to be checked by eye.
 //!
-//! The mutants are the same every time. `cargo test` reads some of each kind,
-//! `cargo test --release -- --ignored` all of them.
+//! The mutants are the same in every run. `cargo test` reads some of each kind, and
+//! `cargo test --release -- --ignored` reads all of them.
 
 mod bytes;
 mod checkpoints;

@@ -39,7 +39,7 @@ fn all_damaged_heads_are_refused_or_loaded_to_the_bit() {
 
 const WIDTH: u64 = 4;
 
-/// A model of one small block.
+/// Returns the sizes of a model with one small block.
 pub fn small() -> ModelConfig {
     ModelConfig { vocab_size: 300, n_positions: 5, n_embd: WIDTH as usize, n_layer: 1, n_head: 2, ..tiny::config() }
 }
@@ -93,7 +93,8 @@ fn mutant(files: &[Vec<u8>], dice: &mut super::dice::Dice) -> Vec<u8> {
     file.written()
 }
 
-/// The weights that Hugging Face's GPT-2 has with these sizes, under its names, whatever is before them.
+/// Returns the weights that Hugging Face's GPT-2 has with these sizes, under its names without their
+/// prefixes.
 pub fn weights_of(stored: Tensors) -> Result<Read, String> {
     let mut tensors = Tensors::new();
     for (stored, tensor) in stored {
@@ -106,7 +107,7 @@ pub fn weights_of(stored: Tensors) -> Result<Read, String> {
             return Err(format!("{stored} is there twice"));
         }
     }
-    // The output head is the embedding, and may stand in its place.
+    // The output head shares the embedding's matrix, which may be stored under the head's name.
     let head = tensors.remove("lm_head.weight");
     if let (Some(head), Some(embedding)) = (&head, tensors.get("wte.weight"))
         && head != embedding
@@ -131,7 +132,7 @@ pub fn weights_of(stored: Tensors) -> Result<Read, String> {
     }
 }
 
-/// Names and shapes of the network's weights.
+/// Returns names and shapes of the network's weights.
 fn wanted() -> Vec<(String, Vec<u64>)> {
     let (vocabulary, positions) = (small().vocab_size as u64, small().n_positions as u64);
     let mut wanted =
@@ -152,7 +153,7 @@ fn wanted() -> Vec<(String, Vec<u64>)> {
     wanted
 }
 
-/// A name without the wrappers that training puts around a model.
+/// Returns a name without the prefixes of training wrappers around a model.
 fn plain(stored: &str) -> String {
     let parts = stored.split('.').filter(|part| !["_orig_mod", "module"].contains(part));
     let parts: Vec<&str> = parts.skip_while(|part| *part == "transformer").collect();
@@ -193,7 +194,7 @@ fn heads(test: &'static str, mutants: u64) {
     });
 }
 
-/// The head's weight and bias, and gain and offset.
+/// Loads the head's weight and bias, and gain and bias of the reward, with the program's reader.
 fn heads_here(model: &Transformer, bytes: &[u8]) -> preftune::Result<[Vec<u32>; 4]> {
     let loaded = RewardModel::from_heads(model.clone(), bytes, Path::new("heads.safetensors"))?;
     let head = loaded.read()?.into_iter().filter(|weight| weight.name.starts_with("reward."));

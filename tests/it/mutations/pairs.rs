@@ -42,7 +42,7 @@ fn theirs(bytes: &[u8]) -> Result<Read, String> {
 #[derive(Clone, PartialEq)]
 enum Content {
     Text(String),
-    /// Role and content of each.
+    /// Messages, each with its role and its content.
     Messages(Vec<(String, String)>),
 }
 
@@ -56,11 +56,11 @@ fn content(value: &Json) -> Result<Content, String> {
     Ok(Content::Messages(messages.iter().map(message).collect::<Result<_, String>>()?))
 }
 
-/// One entry, by the table of datasets/README.md.
+/// Reads one entry by the table of datasets/README.md.
 fn record(entry: &Json) -> Result<Record, String> {
     let of = |key: &str| content(entry.get(key).ok_or(format!("no {key}"))?);
     entry.object()?;
-    // What would change the meaning of a pair is not read over.
+    // Fields that would change the meaning of a pair are not ignored.
     for key in ["margin", "weight", "label"] {
         if let Some(Json::Number(_) | Json::Bool(_)) = entry.get(key) {
             return Err(format!("there is a {key}"));
@@ -76,7 +76,7 @@ fn record(entry: &Json) -> Result<Record, String> {
     let prompt = entry.some("prompt").map(content).transpose()?;
     let (query, responses) = match (prompt, &chosen, &rejected) {
         (Some(Content::Text(prompt)), Content::Text(chosen), Content::Text(rejected)) => {
-            // Where both texts begin with the prompt, they repeat it.
+            // If both texts begin with the prompt, they repeat it.
             let is_repeated = !prompt.is_empty() && chosen.starts_with(&prompt) && rejected.starts_with(&prompt);
             let from = if is_repeated { prompt.len() } else { 0 };
             (prompt, [chosen[from..].to_string(), rejected[from..].to_string()])
@@ -101,7 +101,8 @@ fn record(entry: &Json) -> Result<Record, String> {
 
 const ANSWER: &str = "\n\nAssistant:";
 
-/// The prompt is what both begin with, without a space at its end; of a transcript, up to the last answer.
+/// Splits off the prompt: the common beginning, without a space at its end, or for a transcript everything up
+/// to the last common answer.
 fn split(chosen: &str, rejected: &str) -> Result<(String, [String; 2]), String> {
     let mut common = String::new();
     for (one, other) in chosen.chars().zip(rejected.chars()) {
@@ -137,7 +138,7 @@ fn split_messages(
     while shared < chosen.len() && shared < rejected.len() && chosen[shared] == rejected[shared] {
         shared += 1;
     }
-    // What the system said may come before it.
+    // Messages of the system may come before the prompt.
     let spoken = |messages: &[(String, String)]| -> Vec<(String, String)> {
         let spoken = messages.iter().filter(|(role, _)| role != "system");
         spoken.map(|(role, content)| (role.clone(), content.trim().to_string())).collect()

@@ -51,7 +51,7 @@ fn ours(bytes: &[u8]) -> preftune::Result<Vec<String>> {
     parse_queries(text, path, &mut LeftOut::default())
 }
 
-/// By datasets/README.md: the first line that is not blank decides.
+/// Reads queries as datasets/README.md describes: the first line that is not blank decides the format.
 fn theirs(bytes: &[u8]) -> Result<Vec<String>, String> {
     let text = documents::text(bytes)?;
     let first = text.trim_start();

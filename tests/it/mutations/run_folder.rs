@@ -102,7 +102,7 @@ const ROWS: &str = r#"{"version":1,"step":1,"objective/kl":1.5,"ppo/loss/total":
 {"step":3}
 {"step":4,"objective/kl":1e-5,"objective/score":12}"#;
 
-/// Numbers by their bits.
+/// Rows of metrics: the bits of each number by its name.
 type Rows = Vec<BTreeMap<String, u64>>;
 
 fn rows(test: &'static str, mutants: u64) {
@@ -119,7 +119,7 @@ fn rows(test: &'static str, mutants: u64) {
         read: &|bytes| {
             fs::write(&path, bytes).unwrap();
             let ours = rows_here(&path).and_then(|rows| {
-                // What a run writes to is the same afterwards, but for a torn last line.
+                // A log that a run opens for writing stays the same, except for an incomplete last line.
                 drop(StepLog::open(&path, None)?);
                 Ok((rows, fs::read(&path).unwrap()))
             });
@@ -134,7 +134,8 @@ fn rows_here(path: &Path) -> preftune::Result<Rows> {
     Ok(metrics::read(path)?.into_iter().map(with_bits).collect())
 }
 
-/// Every line is a row with a step; a last line may be torn, which is no JSON, and is nothing then.
+/// Reads rows and the bytes that are kept. Every line is a row with a step, except that an incomplete last
+/// line, which is no JSON, is ignored.
 fn rows_of(bytes: &[u8]) -> Result<(Rows, Vec<u8>), String> {
     let mut rows = Rows::new();
     let mut kept = Vec::new();
@@ -206,7 +207,7 @@ fn judgments(test: &'static str, mutants: u64) {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// Contests, contestants, samples and environment, each written out.
+/// Contests, contestants, samples and environment, each as text.
 type Judged = [Vec<String>; 4];
 
 fn judged_here(folder: &Path) -> preftune::Result<Judged> {

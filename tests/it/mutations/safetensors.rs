@@ -48,7 +48,7 @@ fn test(test: &'static str, mutants: u64) {
     });
 }
 
-/// Shape and bits of each tensor; bits of floats only.
+/// Shape of each tensor, and the bits of its values if they are floats.
 pub type Tensors = BTreeMap<String, (Vec<u64>, Option<Vec<u32>>)>;
 
 fn ours(bytes: &[u8]) -> preftune::Result<Tensors> {
@@ -65,12 +65,12 @@ fn ours(bytes: &[u8]) -> preftune::Result<Tensors> {
     Ok(tensors)
 }
 
-/// Not-a-numbers are all alike.
+/// Returns the bits of a value, the same for every NaN.
 pub fn bits(value: f32) -> u32 {
     if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() }
 }
 
-/// Bits of an element, by the name of its type.
+/// Number of bits of an element, by the name of its type.
 const SIZES: [(&str, u64); 22] = [
     ("F4", 4),
     ("F6_E2M3", 6),
@@ -96,7 +96,8 @@ const SIZES: [(&str, u64); 22] = [
     ("C64", 64),
 ];
 
-/// The format as its README has it: eight bytes of length, a JSON header, and the tensors one after the other.
+/// Reads the format as its README describes it: eight bytes of length, a JSON header, and the tensors one
+/// after the other.
 pub fn theirs(bytes: &[u8]) -> Result<Tensors, String> {
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or("shorter than its length")?;
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|error| error.to_string())?;
@@ -153,14 +154,14 @@ pub fn theirs(bytes: &[u8]) -> Result<Tensors, String> {
     if at == data.len() as u64 { Ok(tensors) } else { Err(format!("tensors end at {at} of {}", data.len())) }
 }
 
-/// A number of 64 bits, if it is not too large for 32.
+/// Converts a number of 64 bits, if it is not too large for 32.
 fn narrowed(bytes: [u8; 8]) -> Result<u32, String> {
     let number = f64::from_le_bytes(bytes);
     let is_too_large = number.is_finite() && (number as f32).is_infinite();
     if is_too_large { Err(format!("{number} does not fit")) } else { Ok(bits(number as f32)) }
 }
 
-/// A number of 16 bits as IEEE 754 has it: a sign, 5 bits of exponent, 10 of fraction.
+/// Converts a number of 16 bits as IEEE 754 defines it: a sign, 5 bits of exponent, 10 of fraction.
 fn half(bytes: [u8; 2]) -> f32 {
     let bits = u16::from_le_bytes(bytes);
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
@@ -173,7 +174,7 @@ fn half(bytes: [u8; 2]) -> f32 {
     if bits >> 15 == 1 { -size } else { size }
 }
 
-/// Names that mean something.
+/// Names that have a meaning in a weights file.
 const NAMES: [&str; 12] = [
     "",
     "é",
@@ -189,7 +190,7 @@ const NAMES: [&str; 12] = [
     "reward.weight",
 ];
 
-/// A file in its parts.
+/// Header and data of a file.
 #[derive(Clone)]
 pub struct File {
     pub header: Json,
@@ -197,7 +198,7 @@ pub struct File {
 }
 
 impl File {
-    /// A file of tensors: name, type, shape, and bytes counted up from 0.
+    /// Makes a file of tensors with name, type and shape, and bytes counted up from 0.
     pub fn of(tensors: &[(&str, &str, &[u64])]) -> Self {
         let mut members =
             vec![("__metadata__".to_string(), Json::Object(vec![("preftune_version".into(), Json::Text("1".into()))]))];
@@ -206,7 +207,7 @@ impl File {
             let bits = SIZES.iter().find(|(known, _)| known == kind).unwrap().1;
             let start = data.len() as u64;
             let end = start + shape.iter().product::<u64>() * bits / 8;
-            // No float of 16 or 32 bits that is made of these is infinite, and none of 64 bits beyond 2.
+            // With these bytes, no float of 16 or 32 bits is infinite, and no float of 64 bits is beyond 2.
             let is_exponent_of_64_bits = |at: u64| *kind == "F64" && (at - start) % 8 == 7;
             data.extend((start..end).map(|at| if is_exponent_of_64_bits(at) { 0x3f } else { (at * 7 % 120) as u8 }));
             let count = |number: &u64| Json::Number(number.to_string());
@@ -232,7 +233,7 @@ impl File {
         [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &self.data].concat()
     }
 
-    /// Changes the header, by chance so that it still fits the data.
+    /// Changes the header at random, often so that it still fits the data.
     pub fn mutate(&mut self, dice: &mut Dice) {
         if dice.one_in(2) {
             structure::mutate(&mut self.header, dice);
@@ -250,7 +251,7 @@ impl File {
             0 => members.swap(one, other),
             1 => (members[one].1, members[other].1) = (members[other].1.clone(), members[one].1.clone()),
             2 => members[one].0 = dice.pick(&NAMES).into(),
-            // Everything at the end of the data, and nothing for it.
+            // The new tensor has no values and lies at the end of the data.
             3 => members.push((
                 "nothing".into(),
                 Json::read(&format!(
@@ -298,7 +299,7 @@ fn originals() -> Vec<File> {
         ("empty", "F16", &[0, 7]),
     ];
     let alike = [("h.0.weight", "F32", &[2, 2][..]), ("h.1.weight", "F32", &[2, 2]), ("h.2.weight", "F32", &[4])];
-    let heads = include_bytes!("../../fixtures/parity-1/heads.safetensors");
+    let heads = include_bytes!("../../fixtures/parity/1/heads.safetensors");
     vec![File::of(&kinds), File::of(&alike), File::of(&kinds[..1]), File::parse(heads)]
 }
 

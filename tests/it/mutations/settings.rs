@@ -50,7 +50,7 @@ fn test(test: &'static str, mutants: u64) {
     });
 }
 
-/// Every setting by its key, floats by their bits.
+/// Type and value of every setting by its key, with floats by their bits.
 type Leaves = BTreeMap<String, String>;
 
 fn ours(bytes: &[u8]) -> preftune::Result<Leaves> {
@@ -60,7 +60,7 @@ fn ours(bytes: &[u8]) -> preftune::Result<Leaves> {
     Ok(leaves(&Table::try_from(config).unwrap()))
 }
 
-/// The defaults, but for what stands in the file.
+/// Returns the defaults, changed by the settings of the file.
 fn theirs(bytes: &[u8], defaults: &Leaves) -> Result<Leaves, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let mut set: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
@@ -70,7 +70,7 @@ fn theirs(bytes: &[u8], defaults: &Leaves) -> Result<Leaves, String> {
     let mut all = defaults.clone();
     for (key, value) in leaves(&set) {
         let known = all.get_mut(&key).ok_or(format!("no setting {key}"))?;
-        // A whole number may stand for one with a fraction.
+        // A setting of type float may be written as a whole number.
         *known = match (known.split_once(' ').unwrap(), value.split_once(' ').unwrap()) {
             (("float", _), ("integer", whole)) => leaf(&Value::Float(whole.parse::<i64>().unwrap() as f64)),
             ((kind, _), (same, _)) if kind == same => value,
@@ -150,7 +150,7 @@ const VALUES: [&str; 44] = [
     "2026-11-29",
 ];
 
-/// A value with one digit changed, if there is one.
+/// Returns a value with one digit changed, if it has digits.
 fn other_digit(value: &str, dice: &mut Dice) -> String {
     let digits: Vec<usize> = value.char_indices().filter(|(_, one)| one.is_ascii_digit()).map(|(at, _)| at).collect();
     let mut value = value.to_string();
@@ -160,7 +160,7 @@ fn other_digit(value: &str, dice: &mut Dice) -> String {
     value
 }
 
-/// Changes a line, or the order of lines.
+/// Changes a line, or the order of the lines.
 fn change(text: &mut String, keys: &[&str], dice: &mut Dice) {
     let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
     let at = dice.below(lines.len());

@@ -1,9 +1,9 @@
-//! Mutations of JSON that leave most of it in place.
+//! Mutations of JSON that keep most of it valid.
 
 use super::dice::Dice;
 use super::json::Json;
 
-/// Values that are written where others are expected.
+/// Values that replace others.
 const VALUES: [&str; 42] = [
     "null",
     "true",
@@ -49,7 +49,7 @@ const VALUES: [&str; 42] = [
     "{\"\":0}",
 ];
 
-/// What is put into texts.
+/// Pieces that are inserted into texts.
 const TEXTS: [&str; 14] = [
     "",
     " ",
@@ -109,7 +109,7 @@ fn change(value: &mut Json, keys: &[String], other: Json, dice: &mut Dice) {
         },
         _ => *value = if dice.one_in(2) { other } else { extreme(dice) },
     }
-    // An object that became an array of its values is one, for readers that take both.
+    // An object becomes an array of its values, for readers that accept both.
     if let Json::Object(members) = value
         && dice.one_in(12)
     {
@@ -176,7 +176,7 @@ fn extreme(dice: &mut Dice) -> Json {
     }
 }
 
-/// Values in it, itself included.
+/// Counts the values in a value, itself included.
 fn size(json: &Json) -> usize {
     1 + match json {
         Json::Array(entries) => entries.iter().map(size).sum(),
@@ -185,7 +185,7 @@ fn size(json: &Json) -> usize {
     }
 }
 
-/// The value of this number, in the order in which they are written.
+/// Returns the value with this number, in the order in which values are written.
 fn value_at(json: &mut Json, number: usize) -> &mut Json {
     if number == 0 {
         return json;
@@ -223,7 +223,7 @@ fn collect_keys(json: &Json, found: &mut Vec<String>) {
     }
 }
 
-/// A letter of the text as JSON's escape of it: the same key or value, written otherwise.
+/// Replaces a letter of the text by JSON's escape, which leaves the key or value the same.
 pub fn escape_a_letter(text: &mut String, dice: &mut Dice) {
     let letters: Vec<usize> =
         text.char_indices().filter(|(_, one)| one.is_ascii_lowercase()).map(|(at, _)| at).collect();

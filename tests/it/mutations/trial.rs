@@ -1,5 +1,5 @@
-//! Runs the mutants of one kind in a process of their own, so that an abort, a hang or too much memory
-//! fails one test with the number of the mutant.
+//! Runs of all mutants of one kind in a process of their own, so that an abort, a hang or too much memory
+//! fails one test, which names the mutant.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -14,47 +14,47 @@ use serde::{Deserialize, Serialize};
 
 use super::dice::Dice;
 
-/// Set in the process that reads the mutants: the folder of its notes.
+/// Environment variable of the process that reads the mutants: the folder of its notes.
 const NOTES: &str = "PREFTUNE_MUTATION_NOTES";
 
-/// A process that has not come to its next mutant by then hangs. Making the originals may take a while, and
-/// the machine may be busy.
+/// Time after which a process that has not come to its next mutant counts as hanging. Making the originals
+/// may take a while, and the machine may be busy.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// What a reader may take besides four times the file, in bytes.
+/// Memory that a reader may take besides four times the size of the file, in bytes.
 const MEMORY_ALLOWANCE: u64 = 64 << 20;
 
-/// Address space of the process that reads, in KiB: a larger allocation fails, even if it is never touched.
+/// Address space of the process that reads, in KiB. A larger allocation fails, even if it is never touched.
 const ADDRESS_SPACE_KIB: u64 = 6 << 20;
 
-/// Different differences that are shown.
+/// Number of distinct differences that are shown.
 const SHOWN: usize = 12;
 
 /// One kind of file.
 pub struct Kind<'a> {
-    /// The path of the test, which the other process runs.
+    /// Path of the test, which the other process runs.
     pub test: &'static str,
     pub mutants: u64,
-    /// The exit codes with which this kind is refused.
+    /// Exit codes with which this kind is refused.
     pub codes: &'a [u8],
-    /// The share of mutants that may be refused here though the independent reader, which has fewer limits,
-    /// reads them.
+    /// Largest share of mutants that the program may refuse although the independent reader, which has fewer
+    /// limits, reads them.
     pub most_refused_only_here: f64,
-    /// Files that nothing changed: each must be read as the independent reader does.
+    /// Files without changes, each of which must be read as the independent reader reads it.
     pub originals: &'a [Vec<u8>],
-    /// Makes a mutant; the same dice give the same.
+    /// Function that makes a mutant, the same from the same random numbers.
     pub mutant: &'a dyn Fn(&mut Dice) -> Vec<u8>,
-    /// Reads it twice: with the program and with the reader in the test.
+    /// Function that reads a file with the program and with the independent reader.
     pub read: &'a dyn Fn(&[u8]) -> Outcome,
 }
 
-/// What became of a mutant.
+/// The result of reading a mutant.
 pub enum Outcome {
-    /// Read, and with the result of the independent reader.
+    /// Read, with the result of the independent reader.
     Same,
     Refused {
         code: u8,
-        /// Whether the independent reader reads it.
+        /// True if the independent reader reads the file.
         only_here: bool,
         text: String,
     },
@@ -62,7 +62,7 @@ pub enum Outcome {
     Different(String),
 }
 
-/// What the program made of a file, against what the independent reader made of it.
+/// Compares the program's result for a file with that of the independent reader.
 pub fn outcome<T: PartialEq + Debug>(ours: preftune::Result<T>, theirs: Result<T, String>) -> Outcome {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) if ours == theirs => Outcome::Same,
@@ -76,31 +76,32 @@ pub fn outcome<T: PartialEq + Debug>(ours: preftune::Result<T>, theirs: Result<T
     }
 }
 
-/// Where two results written out part, with a little of both.
+/// Returns the place at which two results differ as text, with some text around it.
 fn difference(ours: &str, theirs: &str) -> String {
     let alike = ours.chars().zip(theirs.chars()).take_while(|(one, other)| one == other).count();
     let around = |text: &str| text.chars().skip(alike.saturating_sub(60)).take(160).collect::<String>();
     format!("read:     …{}…\n  there is: …{}…", around(ours), around(theirs))
 }
 
-/// What the process that read the mutants writes down.
+/// Counts that the process that read the mutants writes down.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Count {
     same: u64,
-    /// By exit code.
+    /// Number of refused mutants by exit code.
     refused: BTreeMap<u8, u64>,
-    /// Refused, and read by the independent reader.
+    /// Number of refused mutants that the independent reader reads.
     refused_only_here: u64,
     only_here: Vec<String>,
     different: u64,
     differences: Vec<String>,
     slowest_us: u64,
     largest_file: u64,
-    /// Resident memory beyond that at the start, where the system says it.
+    /// Growth of the peak resident memory since the start, if the system reports it.
     peak_bytes: Option<u64>,
 }
 
-/// Reads the mutants, and demands that each is refused in words or read as the independent reader does.
+/// Reads the mutants, and checks that each is refused with an error or read as the independent reader reads
+/// it.
 pub fn run(kind: &Kind<'_>) {
     match std::env::var_os(NOTES) {
         Some(notes) => read_all(kind, Path::new(&notes)),
@@ -164,7 +165,7 @@ fn in_a_process(kind: &Kind<'_>) -> Count {
     serde_json::from_slice(&std::fs::read(folder.path().join("count")).unwrap()).unwrap()
 }
 
-/// This test binary, where the system can do so with a limit on memory.
+/// Returns the command that runs this test binary, on Linux with a limit on memory.
 fn command() -> Command {
     let program = std::env::current_exe().unwrap();
     if !cfg!(target_os = "linux") {
@@ -175,7 +176,7 @@ fn command() -> Command {
     command
 }
 
-/// How the process ended; one that does not come to its next mutant is killed.
+/// Waits for the process and returns how it ended. A process that does not come to its next mutant is killed.
 fn wait(child: &mut Child, notes: &Path) -> String {
     let mut seen = (String::new(), Instant::now());
     loop {
@@ -255,7 +256,7 @@ impl Count {
     }
 }
 
-/// Keeps one text of those that begin alike but for names and numbers.
+/// Keeps a text, unless one that begins alike but for names and numbers is kept already.
 fn note(kept: &mut Vec<String>, text: String) {
     let beginning = |text: &str| {
         let outside_quotes = text.split('"').step_by(2).flat_map(str::chars);
@@ -271,14 +272,14 @@ fn shortened(text: &str, length: usize) -> String {
     if kept.len() < text.len() { kept + "…" } else { kept }
 }
 
-/// The most resident memory that this process had, in bytes.
+/// Returns the peak resident memory of this process, in bytes.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
-/// A folder that lasts as long as the process reads mutants.
+/// Makes a folder that lasts until it is removed.
 pub fn folder() -> PathBuf {
     tempfile::tempdir().unwrap().keep()
 }

@@ -1,4 +1,4 @@
-//! Both forms of Adam against their formulas, one number at a time in f64.
+//! Both forms of Adam, compared with their formulas in f64, one number at a time.
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -12,7 +12,8 @@ use crate::numerics::devices;
 const EPSILON: f64 = 1e-5;
 const START: [f32; 4] = [0.5, -0.25, 0.0, 1.0];
 
-/// Gradients of step `t` from 1, of sizes around epsilon, where the forms differ most.
+/// Returns the gradient of step `t`, counted from 1. Its values lie around epsilon, where the two forms
+/// differ most.
 fn gradient(t: i32) -> [f32; 4] {
     let sign = if t % 3 == 0 { -1.0 } else { 1.0 };
     [1e-5 * sign, 3e-4, 0.02 * sign * t as f32, 1e-6 / t as f32]
@@ -22,7 +23,8 @@ fn learning_rate(t: i32) -> f64 {
     0.01 * (1.0 - 0.05 * f64::from(t))
 }
 
-/// A head whose output is `gradient · weight + bias`, so that this is its weight's gradient.
+/// Trains a head whose output is `gradient · weight + bias`, so that `gradient` is its weight's gradient, and
+/// returns the weight.
 fn trained(form: AdamForm, steps: i32, device: &Device) -> Vec<f32> {
     let mut head = ScalarHead::new(START.to_vec(), 0.0, device).train();
     let mut optimizer = Adam::optimizer(form, EPSILON);
@@ -34,13 +36,13 @@ fn trained(form: AdamForm, steps: i32, device: &Device) -> Vec<f32> {
     head.read("head").unwrap().remove(0).values
 }
 
-/// As `tf.train.AdamOptimizer` documents it.
+/// Computes a step as `tf.train.AdamOptimizer` documents it.
 fn tensorflow(w: f64, m: f64, v: f64, t: i32) -> f64 {
     let rate = learning_rate(t) * (1.0 - 0.999_f64.powi(t)).sqrt() / (1.0 - 0.9_f64.powi(t));
     w - rate * m / (v.sqrt() + EPSILON)
 }
 
-/// As `torch.optim.Adam` documents it.
+/// Computes a step as `torch.optim.Adam` documents it.
 fn pytorch(w: f64, m: f64, v: f64, t: i32) -> f64 {
     let (m, v) = (m / (1.0 - 0.9_f64.powi(t)), v / (1.0 - 0.999_f64.powi(t)));
     w - learning_rate(t) * m / (v.sqrt() + EPSILON)

@@ -1,4 +1,4 @@
-//! The devices that tests run on.
+//! Devices that the tests run on.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -18,8 +18,8 @@ pub fn flex() -> Device {
     open("flex")
 }
 
-/// A graphics adapter, a software one if there is no other; None where none is found, which is a
-/// failure under `PREFTUNE_REQUIRE_WGPU`.
+/// Opens a graphics adapter, or a software one if there is no other. Returns `None` if none is found, which
+/// is a failure under `PREFTUNE_REQUIRE_WGPU`.
 pub fn wgpu() -> Option<Device> {
     static FOUND: OnceLock<Option<Device>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
@@ -31,7 +31,7 @@ pub fn wgpu() -> Option<Device> {
                 panic!("{error}; {}", error.hint())
             }
             Err(error) => {
-                // Not `eprintln!`, which the test harness keeps to itself when a test passes.
+                // The test harness hides the output of `eprintln!` when a test passes.
                 let mut stderr = std::io::stderr();
                 writeln!(stderr, "skipped on wgpu: {error}").unwrap();
                 None
@@ -41,8 +41,8 @@ pub fn wgpu() -> Option<Device> {
     found.clone()
 }
 
-/// On a software driver, trying every kernel takes longer than all tests. What is found is not kept, so that
-/// the tests take the same time whatever an earlier run has left in the cache.
+/// Limits the search for fast kernels, which takes longer than all tests on a software driver. Its results
+/// are not cached, so that the tests take the same time in every run.
 #[cfg(feature = "wgpu")]
 fn try_few_kernels() {
     let autotune = AutotuneConfig { level: AutotuneLevel::Minimal, disable_cache: true, ..Default::default() };
@@ -50,7 +50,7 @@ fn try_few_kernels() {
     assert!(CubeClRuntimeConfig::try_set(config), "a test opens a graphics adapter in another way");
 }
 
-/// The same for the program, which reads it from its environment.
+/// Environment variables that limit the search for fast kernels in the program.
 pub const TRY_FEW_KERNELS: [(&str, &str); 2] = [("CUBECL_AUTOTUNE_LEVEL", "minimal"), ("CUBECL_AUTOTUNE_CACHE", "off")];
 
 fn open(name: &str) -> Device {

@@ -1,4 +1,4 @@
-//! GPT-2 at the size that people use: the file and the logits of `transformers`
+//! GPT-2 in the real size: the file and the logits of `transformers`
 //! (`tests/fixtures/transformers/gpt2_124m.py`).
 
 use std::path::Path;
@@ -23,12 +23,12 @@ const TOKENS: usize = 128;
 #[derive(serde::Deserialize)]
 struct Answer {
     log_probs: Vec<f32>,
-    /// Of every 16th token, for every 3,141st of the vocabulary.
+    /// Logits after every 16th token, for every 3,141st token of the vocabulary.
     logits: Vec<Vec<f32>>,
     sha256: String,
 }
 
-/// The numbers of tensor `number`, in [−1/2, 1/2), of which no step rounds.
+/// Returns the numbers of tensor `number`, in [−1/2, 1/2), computed without rounding.
 fn uniform(number: u32, count: usize) -> impl Iterator<Item = f32> {
     (0..count as u32).map(move |index| {
         let mut x = index.wrapping_add(number.wrapping_mul(0x9E37_79B9));
@@ -56,7 +56,7 @@ fn model_by_formula() -> Transformer {
     filled.unwrap()
 }
 
-/// SHA-256 over name, shape and values of each tensor of a safetensors file, by name.
+/// Returns the SHA-256 over name, shape and values of each tensor of a safetensors file, sorted by name.
 fn fingerprint(file: &[u8]) -> String {
     let mut tensors = SafeTensors::deserialize(file).unwrap().tensors();
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));

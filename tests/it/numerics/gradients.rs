@@ -1,5 +1,5 @@
-//! The gradients that both loops train with, through the whole network, against central
-//! differences of the loss.
+//! Gradients of the reward model's and the policy's training, through the whole network, compared with
+//! central differences of the loss.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -16,7 +16,7 @@ use preftune::training::Backward;
 use crate::numerics::devices;
 use crate::support::tiny;
 
-/// The gradient of each weight in the order in which weights are read out.
+/// Returns the gradient of each weight, in the order in which weights are read.
 fn gradients<M: Module>(model: &M, loss: Tensor<1>) -> Vec<Vec<f32>> {
     numbers(model, GradientsParams::from_grads(loss.backward(), model))
 }
@@ -37,12 +37,12 @@ fn numbers<M: Module>(model: &M, gradients: GradientsParams) -> Vec<Vec<f32>> {
     collect.read.floats().unwrap()
 }
 
-/// Moves each weight tensor along its own gradient, and compares the change of the loss with the
-/// gradient's length.
+/// Moves each weight tensor along its own gradient, and compares the change of the loss with the length of
+/// the gradient.
 fn assert_gradients(weights: &[NamedTensor], gradients: &[Vec<f32>], loss: impl Fn(&[NamedTensor]) -> f64) {
     for (weight, gradient) in weights.iter().zip(gradients) {
         let length = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
-        // Far enough that rounding is small in the change, not so far that clipping sets in.
+        // The step is large enough for rounding to be small in the change, and too small for clipping.
         let step = 3e-3 / length.clamp(1.0, 10.0);
         let moved = |by: f64| {
             loss(&tiny::changed(weights, &weight.name, |values| {
@@ -61,7 +61,8 @@ fn settings() -> UpdateSettings {
     tiny::update_settings(Backward::in_passes_of(64))
 }
 
-/// Old log-probabilities and values that lie around today's, some beyond the clipping range.
+/// Makes a minibatch with old log-probabilities and values around the present ones, some of them beyond the
+/// clipping range.
 fn minibatch(policy: &Policy, config: &ModelConfig) -> Minibatch {
     const LENGTH: usize = 6;
     let queries = tiny::rows(config, &[3, 9, 1, 5, 5, 12], 2);
@@ -156,7 +157,7 @@ fn the_loss_that_is_minimized_is_the_loss_that_is_logged() {
     let logged = StepStatistics::of(&minibatch, &read, &settings().objective);
     let minimized = f64::from(read_floats(loss(&analysis, &minibatch, &settings().objective)).unwrap()[0]);
     assert!((logged.total_loss - minimized).abs() < 1e-5, "{} and {minimized}", logged.total_loss);
-    // Else the test would say nothing of clipping.
+    // Without clipped values, the test would not cover clipping.
     assert!(logged.policy_clip_fraction > 0.05 && logged.value_clip_fraction > 0.05);
 }
 

@@ -1,4 +1,4 @@
-//! The network, its operations and its gradients against independent values, on every backend.
+//! The network, its operations and its gradients, compared with independent values on every backend.
 
 mod adam;
 pub mod devices;

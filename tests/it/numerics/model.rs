@@ -1,4 +1,4 @@
-//! The language model: what decoding, padding and sampling must not change.
+//! The language model: results that decoding, padding and sampling must not change.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -12,7 +12,7 @@ use preftune::random::{Stream, uniform};
 use crate::numerics::devices;
 use crate::support::tiny;
 
-/// Long enough that attention over the cache grows past its first bucket of 32.
+/// Settings with responses so long that attention over the cache grows past its first bucket of 32.
 const SAMPLING: Sampling = Sampling { response_length: 40, temperature: 0.7, responses_per_query: 3 };
 const QUERY_LENGTHS: [usize; 5] = [1, 7, 31, 4, 12];
 
@@ -27,7 +27,8 @@ fn draw_responses(device: &Device) -> (Vec<Vec<u32>>, Sampled) {
     (repeated.collect(), drawn)
 }
 
-/// The pass with a cache, one token at a time, against the pass over whole rows that training uses.
+/// Compares decoding with a key-value cache, one token at a time, with the pass over whole rows that training
+/// uses.
 fn cached_decoding_equals_the_full_pass(device: &Device) {
     let config = tiny::config();
     let (queries, drawn) = draw_responses(device);
@@ -66,7 +67,7 @@ fn a_padded_batch_equals_each_row_alone(device: &Device) {
     let policy = tiny::policy(&config, 1, device);
     let reward_model = tiny::reward_model(&config, 4, device);
     let mut queries = tiny::rows(&config, &QUERY_LENGTHS, 2);
-    // As in the original's files: some rows carry padding of their own.
+    // Some rows have padding of their own, as in the original's files.
     queries[1].extend([config.pad_token(); 3]);
     let responses = tiny::rows(&config, &[9; QUERY_LENGTHS.len()], 5);
 
@@ -116,7 +117,7 @@ fn drawing_is_given_up_between_passes() {
     let queries = tiny::rows(&config, &[3; 300], 2);
     let sampling = Sampling { response_length: 2, temperature: 0.7, responses_per_query: 1 };
     let interrupt = Interrupt::new();
-    // The first of the second pass.
+    // The interrupt comes with the first row of the second micro-batch.
     let numbers = |row: usize| {
         if row == ROWS_AT_ONCE {
             interrupt.request_at_once();
@@ -142,7 +143,7 @@ fn rows_at_once_do_not_change_what_is_drawn() {
 
 const VOCABULARY: usize = 37;
 const DRAWS: usize = 20_000;
-/// Chi-square with 36 degrees of freedom exceeds this once in a thousand.
+/// Value that chi-square with 36 degrees of freedom exceeds with probability 0.001.
 const CHI_SQUARE_36: f64 = 67.985;
 
 fn draws_follow_the_softmax(device: &Device) {
@@ -161,7 +162,7 @@ fn draws_follow_the_softmax(device: &Device) {
     assert!(chi_square < CHI_SQUARE_36, "chi-square is {chi_square}");
 }
 
-/// Draws one token from the same logits with each of `numbers`.
+/// Samples one token from the same logits with each of `numbers`.
 fn draw_from(logits: &[f32], numbers: &[f32], device: &Device) -> (Vec<usize>, Vec<f32>) {
     let (rows, vocabulary) = (numbers.len(), logits.len());
     let logits = Tensor::from_data(TensorData::new(logits.repeat(rows), [rows, vocabulary]), device);
@@ -189,7 +190,7 @@ fn draws_follow_the_softmax_on_wgpu() {
 
 #[test]
 fn a_token_without_weight_is_never_drawn() {
-    // The smallest and the largest number that sampling uses, and some between.
+    // The numbers are the smallest and the largest that sampling uses, and some between.
     let numbers = [0.0, 0.25, 0.5, 0.75, 1.0 - 1.0 / 16_777_216.0];
     for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {
         for vocabulary in [1, 2, 7, 37, 256, 1000] {
@@ -204,7 +205,7 @@ fn a_token_without_weight_is_never_drawn() {
     }
 }
 
-/// Weights that are no numbers any more must not be read as tokens that do not exist.
+/// Weights of NaN must not lead to tokens that do not exist.
 #[test]
 fn a_draw_among_nan_is_a_token_of_the_vocabulary() {
     for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {

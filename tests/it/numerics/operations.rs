@@ -1,5 +1,5 @@
-//! Each building block of the network, values and gradients, against a slow twin written out in
-//! f64 on the host; the twin's gradient is a central difference.
+//! Values and gradients of each operation of the network, compared with a slow implementation in f64 on the
+//! host, whose gradient is a central difference.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use preftune::device::read_floats;
@@ -8,14 +8,14 @@ use preftune::lm::network::parameters::normal;
 
 use crate::numerics::devices;
 
-/// Places of an input at which the gradient is compared.
+/// Number of places of an input at which the gradient is compared.
 const PLACES: usize = 300;
 
 type Matrix = Vec<Vec<f64>>;
 type OnDevice<'a> = dyn Fn(&[Tensor<1>]) -> Tensor<1> + 'a;
 type OnHost<'a> = dyn Fn(&[Vec<f64>]) -> Vec<f64> + 'a;
 
-/// A function of several flat lists of numbers, twice.
+/// A function of several flat lists of numbers, in two implementations.
 struct Case<'a> {
     name: String,
     inputs: Vec<Vec<f32>>,
@@ -23,13 +23,13 @@ struct Case<'a> {
     on_host: &'a OnHost<'a>,
 }
 
-/// How a matrix lies in the flat list that it comes from; backends treat views differently.
+/// The layout of a matrix in the flat list that it comes from. Backends treat views differently.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
     Rows,
-    /// Transposed.
+    /// Columns one after the other, so that the matrix is a transposed view.
     Columns,
-    /// Between two columns that are not part of it.
+    /// Rows with a column on either side that is not part of the matrix.
     Slice,
 }
 
@@ -60,8 +60,8 @@ impl Layout {
 
 fn check(case: &Case<'_>, layout: Layout) {
     let cpus = [devices::ndarray(), devices::flex()];
-    // A GPU backend tunes its kernels for every shape, which takes long in software; it gets the
-    // layout that the network has.
+    // A GPU backend tunes its kernels for every shape, which takes long on a software driver. It only gets
+    // the layout that the network uses.
     let gpu = matches!(layout, Layout::Rows).then(devices::wgpu).flatten();
     cpus.iter().chain(&gpu).for_each(|device| check_on(case, device));
 }
@@ -78,7 +78,7 @@ fn check_on(case: &Case<'_>, device: &Device) {
     };
     let expected: Vec<Vec<f64>> = (0..host.len()).map(|input| central_differences(&objective, &host, input)).collect();
 
-    // All inputs need a gradient, and each alone.
+    // The gradient is taken for all inputs together, and for each alone.
     let everything: Vec<usize> = (0..host.len()).collect();
     let alone = everything.iter().map(|&input| vec![input]);
     for tracked in std::iter::once(everything.clone()).chain(alone) {
@@ -119,7 +119,7 @@ fn central_differences(objective: &dyn Fn(&[Vec<f64>]) -> f64, at: &[Vec<f64>], 
     places(at[input].len()).map(|place| (shifted(place, STEP) - shifted(place, -STEP)) / (2.0 * STEP)).collect()
 }
 
-/// Differences are judged against the largest number expected.
+/// Checks that the values agree. The tolerance is relative to the largest expected number.
 fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
     let scale = expected.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
     let difference = crate::support::tiny::largest_difference(found, expected);
@@ -158,7 +158,7 @@ fn linear_and_its_gradients() {
 
 #[test]
 fn gelu_and_its_gradient() {
-    // With the deviation of the inputs: at 15, most are in the tails.
+    // Each shape comes with the standard deviation of the inputs: at 15, most are in the tails.
     let shapes = [(1, 1, 1.0), (5, 3, 1.0), (17, 4, 3.0), (6, 9, 15.0), (300, 70, 1.0)];
     for (seed, (rows, columns, deviation)) in shapes.into_iter().enumerate() {
         for layout in LAYOUTS {
@@ -181,7 +181,7 @@ fn gelu_and_its_gradient() {
 
 #[test]
 fn layer_norm_and_its_gradients() {
-    // With centre and spread of the rows; at the last, epsilon decides.
+    // Each shape comes with mean and standard deviation of the rows. In the last, epsilon matters most.
     let shapes = [
         (1, 2, 0.0, 1.0),
         (6, 5, 0.0, 1.0),
@@ -221,7 +221,8 @@ fn layer_norm_and_its_gradients() {
 
 #[test]
 fn causal_attention_and_its_gradient() {
-    // With the deviation of queries, keys and values: at 5, most weight is on one token.
+    // Each shape comes with the standard deviation of queries, keys and values: at 5, most weight is on one
+    // token.
     let shapes = [
         (1, 1, 1, 2, 1.0),
         (2, 5, 2, 3, 1.0),
@@ -251,7 +252,7 @@ fn causal_attention_and_its_gradient() {
     }
 }
 
-/// One sequence: `[seq, 3 · d_model]` to `[seq, d_model]`.
+/// Computes attention over one sequence, from `[seq, 3 · d_model]` to `[seq, d_model]`.
 fn attend_on_host(tokens: &[Vec<f64>], heads: usize, head_width: usize) -> Matrix {
     let part = |token: usize, which: usize, head: usize| {
         let start = which * heads * head_width + head * head_width;
@@ -273,7 +274,8 @@ fn attend_on_host(tokens: &[Vec<f64>], heads: usize, head_width: usize) -> Matri
 
 #[test]
 fn picked_log_probabilities_and_their_gradient() {
-    // With the deviation of the logits: at 20, most tokens have no weight to speak of.
+    // Each shape comes with the standard deviation of the logits: at 20, most tokens have almost no
+    // probability.
     for (seed, (rows, vocab, deviation)) in
         [(1, 2, 1.0), (6, 37, 1.0), (3, 5, 20.0), (150, 300, 3.0)].into_iter().enumerate()
     {
@@ -326,7 +328,7 @@ fn logits_and_their_gradients() {
 
 #[test]
 fn entropies_are_those_of_the_softmax() {
-    // The last has more rows than a graphics adapter counts in one dimension.
+    // The last case has more rows than a graphics adapter counts in one dimension.
     for (rows, vocab, deviation) in [(1, 2, 1.0), (6, 37, 1.0), (3, 5, 20.0), (40, 300, 3.0), (65_600, 2, 1.0)] {
         let logits = normal(rows * vocab, deviation, 1, vocab as u64);
         let entropy = |row: &[f32]| {
@@ -352,7 +354,7 @@ fn cached_attention_sees_the_slots_it_may() {
 fn check_cached_attention([rows, heads, capacity, head_width]: [usize; 4], slots: usize) {
     let query = normal(rows * heads * head_width, 1.0, 1, 0);
     let [keys, values] = [2, 3].map(|seed| normal(rows * heads * capacity * head_width, 1.0, seed, 0));
-    // Of the first slots, every fifth is hidden; so are those that hold no token yet.
+    // Every fifth slot is hidden, and so are the slots that hold no token yet.
     let hidden = |slot: usize| slot >= slots || slot % 5 == 4;
     let score = |slot: usize| if hidden(slot) { -1e9 } else { 0.0 };
     let scores: Vec<f32> = (0..rows * capacity).map(|place| score(place % capacity)).collect();

@@ -1,4 +1,4 @@
-//! What an independent implementation of the original algorithm computed, computed here.
+//! Results of an independent implementation of the original algorithm, compared with those of this crate.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn both_loops_equal_the_original_on_wgpu() {
 }
 
 fn compare_all(device: &Device) {
-    for name in ["parity-1", "parity-2"] {
+    for name in ["parity/1", "parity/2"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();
         let expected: Value = serde_json::from_str(&expected).unwrap();
@@ -39,7 +39,7 @@ fn compare_all(device: &Device) {
         let mut misses = Vec::new();
         compare(&expected, &found, name, &mut misses);
         for error in ["hidden_max_abs_error", "logits_max_abs_error"] {
-            // JSON has no NaN: one would fail here.
+            // JSON has no NaN, so that a NaN fails here.
             let size = found["lm"][error].as_f64().unwrap();
             if size > 2e-4 {
                 misses.push(format!("{name}/lm/{error} is {size:e}"));
@@ -67,7 +67,7 @@ fn compare(expected: &Value, found: &Value, path: &str, misses: &mut Vec<String>
 fn is_close(expected: f64, found: f64, path: &str) -> bool {
     let tolerance = match path {
         path if path.contains("/processed/") => 0.0,
-        // One row on the edge of a decision may tip.
+        // One row at the limit of a decision may differ.
         path if path.ends_with("accuracy") || path.ends_with("clipfrac") => 0.04,
         _ => (2e-3 * expected.abs()).max(2e-4),
     };

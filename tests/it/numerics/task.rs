@@ -17,7 +17,7 @@ fn with_space_before(model: &LanguageModel) -> LanguageModel {
     LanguageModel { tokenizer, ..model.clone() }
 }
 
-/// The truncate token was " ." before, which ends no sentence.
+/// Earlier versions took " ." for the truncate token, which ends no sentence.
 #[test]
 fn a_query_gets_the_space_and_a_response_and_the_truncate_token_do_not() {
     let plain = tiny::language_model(1, &devices::flex());

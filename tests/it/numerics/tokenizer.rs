@@ -1,5 +1,6 @@
-//! The tokens of `transformers`, for every kind of character (`tests/fixtures/transformers/characters.py`) and
-//! for all files of a tokenizer (`tests/fixtures/transformers/tokenizer_files.py`).
+//! Tokens compared with those of `transformers`, for every kind of character
+//! (`tests/fixtures/transformers/characters.py`) and for all files of a tokenizer
+//! (`tests/fixtures/transformers/tokenizer_files.py`).
 
 use std::path::{Path, PathBuf};
 
@@ -38,9 +39,9 @@ fn every_kind_of_character_has_the_tokens_that_transformers_gives_it() {
 #[derive(serde::Deserialize)]
 struct Case {
     name: String,
-    /// Beside `vocab.json` and `merges.txt`.
+    /// Files beside `vocab.json` and `merges.txt`, by name.
     files: Map<String, Value>,
-    /// By JSON pointer, in the `tokenizer.json` that is made of the two.
+    /// Changes to the `tokenizer.json` that is made of these two files, by JSON pointer.
     changes: Map<String, Value>,
     answers: Vec<DecodedAnswer>,
 }
@@ -52,7 +53,8 @@ struct DecodedAnswer {
     decoded: String,
 }
 
-/// The vocabulary of `characters/`, with more files beside it; of `tokenizer.json` alone if that is one of them.
+/// Reads the vocabulary of `characters/` with more files beside it, or `tokenizer.json` alone if it is one of
+/// them.
 fn of_files(files: &Map<String, Value>) -> Result<Tokenizer> {
     let read = |name: &str| match (files.get(name), name) {
         (Some(contents), _) => Ok(Some(contents.to_string().into_bytes())),
@@ -62,12 +64,12 @@ fn of_files(files: &Map<String, Value>) -> Result<Tokenizer> {
     Ok(TokenizerFiles::found(read)?.read(Path::new("model"))?.0)
 }
 
-/// The same vocabulary as a `tokenizer.json`.
+/// Returns the vocabulary of `characters/` as a `tokenizer.json`.
 fn json() -> Value {
     serde_json::from_str(&of_files(&Map::new()).unwrap().to_json().unwrap()).unwrap()
 }
 
-/// With one part of it set.
+/// Sets one part of a JSON value.
 fn with(mut json: Value, pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     json.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.into(), value);
@@ -92,7 +94,7 @@ fn all_files_of_a_tokenizer_give_the_tokens_that_transformers_gives() {
         for DecodedAnswer { text, ids, decoded } in answers {
             assert_eq!(tokenizer.encode_beginning(&text).unwrap(), ids, "{name}: {text:?}");
             assert_eq!(tokenizer.decode(&ids).unwrap(), decoded, "{name}");
-            // What the tokens stand for is the same text when it continues another.
+            // The decoded text has the same tokens when it continues another text.
             assert_eq!(tokenizer.encode(&decoded).unwrap(), ids, "{name}: {decoded:?}");
             assert_eq!(again.encode_beginning(&text).unwrap(), ids, "{name}, written and read again: {text:?}");
         }
@@ -106,7 +108,7 @@ fn refusal(result: Result<Tokenizer>) -> String {
     error.to_string()
 }
 
-/// Each part that would give other tokens, or the same ones only sometimes.
+/// Each refused part would lead to other tokens, at least for some texts.
 #[test]
 fn parts_of_a_tokenizer_json_that_are_not_followed_are_refused_by_name() {
     let of_type = |name: &str| serde_json::json!({ "type": name });
@@ -150,7 +152,7 @@ fn parts_of_a_tokenizer_json_that_are_not_followed_are_refused_by_name() {
     assert!(refusal(of_json(unigram)).contains("its model is \"Unigram\", not BPE"));
 }
 
-/// Readers differ in what they make of these.
+/// Other readers disagree about such files.
 #[test]
 fn an_array_in_the_place_of_an_object_and_a_name_that_is_there_twice_are_refused() {
     let model = json()["model"].clone();
@@ -176,7 +178,7 @@ fn an_array_in_the_place_of_an_object_and_a_name_that_is_there_twice_are_refused
     }
 }
 
-/// In memory a value takes many times its bytes.
+/// A value takes many times its bytes in memory.
 #[test]
 fn settings_that_would_fill_the_memory_are_refused() {
     let long = Value::from(vec![0; 3 << 20]);
@@ -186,7 +188,7 @@ fn settings_that_would_fill_the_memory_are_refused() {
     assert!(what.contains("tokenizer_config.json: settings of more than 4194304 bytes"), "{what}");
 }
 
-/// What changes no token is read.
+/// Parts that change no token are accepted.
 #[test]
 fn parts_of_a_tokenizer_json_that_change_nothing_are_read() {
     let template = serde_json::json!({
@@ -223,7 +225,7 @@ fn files(named: &[(&str, Value)]) -> Map<String, Value> {
     named.iter().map(|(name, contents)| ((*name).to_string(), contents.clone())).collect()
 }
 
-/// Files beside the vocabulary that ask for other tokens than are given, or contradict it.
+/// The refused files ask for other tokens than the vocabulary has, or contradict it.
 #[test]
 fn files_beside_a_tokenizer_that_are_not_followed_are_refused_by_name() {
     let config = |value: Value| ("tokenizer_config.json", value);

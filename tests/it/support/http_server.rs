@@ -1,4 +1,4 @@
-//! A small HTTP server on this machine, that misbehaves as it is told.
+//! A small HTTP server on this machine, which can misbehave on purpose.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
-/// What was asked for.
+/// A request that the server received.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
@@ -35,15 +35,15 @@ impl Request {
     }
 }
 
-/// What is answered.
+/// An answer of the server.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// How much of the body is sent before the connection is cut.
+    /// Number of bytes of the body that are sent before the connection is closed.
     pub cut_after: Option<usize>,
-    /// How long the connection stays open before it is cut.
+    /// Time that the connection stays open before it is closed.
     pub silence: Duration,
 }
 
@@ -66,7 +66,7 @@ impl Reply {
         Self { cut_after: Some(bytes), ..self }
     }
 
-    /// The part that a Range header asks for.
+    /// Returns the range of the body that a Range header asks for.
     pub fn ranged(self, request: &Request) -> Self {
         let start = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
         let Some(start) = start.map(|start| start.parse::<usize>().unwrap()) else { return self };
@@ -94,7 +94,7 @@ impl Reply {
     }
 }
 
-/// Answers until it is dropped.
+/// A server that answers until it is dropped.
 pub struct Server {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -102,7 +102,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// `answer` gets each request, and how many like it (method and path) came before.
+    /// Starts a server. `answer` gets each request, and the number of earlier ones with the same method and
+    /// path.
     pub fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -134,18 +135,18 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The same server by another name: another host, as far as addresses tell.
+    /// Returns the address of the server under another name, which counts as another host.
     pub fn other_url(&self) -> String {
         format!("http://localhost:{}", self.port)
     }
 
-    /// The requests for files that end so, oldest first.
+    /// Returns the requests for files whose names end in `end`, oldest first.
     pub fn requests(&self, method: &str, end: &str) -> Vec<Request> {
         let all = self.requests.lock().unwrap();
         all.iter().filter(|request| request.method == method && request.path.ends_with(end)).cloned().collect()
     }
 
-    /// The Range headers of the requests for a file; empty where there was none.
+    /// Returns the Range header of each request for a file, empty if there was none.
     pub fn ranges(&self, end: &str) -> Vec<String> {
         let range = |request: &Request| request.header("range").unwrap_or_default().to_string();
         self.requests("GET", end).iter().map(range).collect()
@@ -164,7 +165,7 @@ impl Drop for Server {
 pub struct HubModel {
     pub repository: String,
     pub commit: String,
-    /// Name, content, ETag.
+    /// Name, content and ETag of each file.
     pub files: Vec<(String, Vec<u8>, String)>,
 }
 
@@ -183,7 +184,7 @@ impl HubModel {
         &self.files.iter().find(|(known, ..)| known == name).unwrap().2
     }
 
-    /// The hub's answer: facts in headers, parts on demand.
+    /// Answers as the hub does, with facts in headers and with ranges on demand.
     pub fn answer(&self, request: &Request) -> Reply {
         let path = request.path.strip_prefix(&format!("/{}/resolve/", self.repository));
         let Some((revision, file)) = path.and_then(|path| path.split_once('/')) else { return Reply::status(404) };
@@ -198,7 +199,7 @@ impl HubModel {
     }
 }
 
-/// As `git hash-object`.
+/// Returns the hash that `git hash-object` prints.
 pub fn git_blob(bytes: &[u8]) -> String {
     let mut hasher = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
     hasher.update(bytes);

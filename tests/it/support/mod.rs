@@ -1,4 +1,4 @@
-//! What several of the tests need: small models, small runs, a server.
+//! Helpers of several tests: small models, small runs, a server.
 
 pub mod http_server;
 pub mod small_runs;

@@ -1,4 +1,4 @@
-//! Runs of every training command that take a moment each, for tests that end them again and again.
+//! Short runs of every training command, for tests that end them again and again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use preftune::lm::Precision;
 
 use crate::support::tiny;
 
-/// A step, or an update, takes a few milliseconds, and each leaves a checkpoint.
+/// Settings with which a step or an update takes a few milliseconds, and each leaves a checkpoint.
 const SETTINGS: &str = r#"
 [task]
 query_length_tokens = 8
@@ -48,14 +48,14 @@ checkpoint_every_steps = 1
 evaluate_every_steps = 2
 "#;
 
-/// Of each command, what makes it a run in `run` with the result in `out`.
+/// Arguments of each command without those for its run and its output, which [`places`] adds.
 pub const TRAIN_REWARD: &str = "train-reward comparisons.jsonl --model model";
 pub const TRAIN_POLICY: &str = "train-policy --model model --reward reward --queries queries.txt";
 pub const SFT: &str = "sft comparisons.jsonl --model model";
 pub const PRETRAIN: &str = "pretrain book.txt";
 pub const LABEL: &str = "label --simulated --model model --queries queries.txt";
 
-/// A folder with all that these commands read.
+/// Makes a folder with all files that these commands read.
 pub fn folder() -> tempfile::TempDir {
     let made = tempfile::tempdir().unwrap();
     let path = |name: &str| made.path().join(name);
@@ -79,7 +79,7 @@ pub fn folder() -> tempfile::TempDir {
     made
 }
 
-/// The program in a folder, with these settings.
+/// Returns the command that runs the program in a folder, with these settings.
 pub fn command(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
     command.args(["--quiet", "--device", "flex", "--config", "settings.toml"]).args(arguments.split_whitespace());
@@ -87,7 +87,7 @@ pub fn command(folder: &Path, arguments: &str) -> Command {
     command
 }
 
-/// Where a command leaves its run, and its model.
+/// Adds the folders of the run and of the model to a command's arguments.
 pub fn places(arguments: &str) -> String {
     match arguments.starts_with("label") {
         true => format!("{arguments} --run run"),
@@ -95,13 +95,13 @@ pub fn places(arguments: &str) -> String {
     }
 }
 
-/// What a run came to.
+/// The files that a run left.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Result {
-    /// The model, or the labels without the time at which each was made.
+    /// Files of the model, or the labels without the time at which each was made.
     pub made: BTreeMap<String, Vec<u8>>,
     pub checkpoints: Vec<String>,
-    /// Metrics and samples.
+    /// Contents of the metrics and samples files.
     pub logs: Vec<Vec<u8>>,
 }
 
@@ -129,7 +129,7 @@ fn bytes(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_default()
 }
 
-/// The names in a folder, sorted; none where there is no such folder.
+/// Returns the names in a folder, sorted, or none if there is no such folder.
 pub fn files_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -137,7 +137,7 @@ pub fn files_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What a killed process may leave anywhere below a folder.
+/// Returns the temporary files that a killed process left below a folder.
 pub fn stranded(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for name in files_in(folder) {

@@ -1,4 +1,4 @@
-//! Small models whose every weight is random, and random inputs for them; folders.
+//! Small models with random weights, random inputs for them, and comparisons of folders.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,12 @@ use preftune::random::{Stream, below, generator};
 use preftune::reward::RewardModel;
 use preftune::training::Backward;
 
-/// Sizes of which none is a power of 2, so that kernels meet ragged ends.
+/// Returns sizes that are no powers of 2, so that kernels must handle incomplete blocks.
 pub fn config() -> ModelConfig {
     ModelConfig { vocab_size: 59, n_positions: 80, n_embd: 20, n_layer: 2, n_head: 2, layer_norm_epsilon: 1e-5 }
 }
 
-/// Weights large enough for distributions that are far from flat.
+/// Returns a transformer with weights so large that its distributions are far from uniform.
 pub fn transformer(config: &ModelConfig, seed: u64, device: &Device) -> Transformer {
     let mut row = 0;
     let model = Transformer::zeros(config, device);
@@ -48,7 +48,8 @@ pub fn reward_model(config: &ModelConfig, seed: u64, device: &Device) -> RewardM
     RewardModel::new(transformer(config, seed, device), head(config, seed, device))
 }
 
-/// With a tokenizer of letters and words; not all ids of the model are tokens of it.
+/// Returns a model with a tokenizer of letters and words. Some ids of the model are no tokens of the
+/// tokenizer.
 pub fn language_model(seed: u64, device: &Device) -> LanguageModel {
     let text = "The old house stood by the sea. The sea was grey. ".repeat(20);
     let tokenizer = Tokenizer::train(std::iter::once(text.as_str()), 290).unwrap();
@@ -56,26 +57,26 @@ pub fn language_model(seed: u64, device: &Device) -> LanguageModel {
     LanguageModel { transformer: transformer(&config, seed, device), tokenizer, origin: None }
 }
 
-/// Rows of random tokens, of these lengths.
+/// Returns rows of random tokens with these lengths.
 pub fn rows(config: &ModelConfig, lengths: &[usize], seed: u64) -> Vec<Vec<u32>> {
     let mut rng = generator(seed, Stream::Data, 0, 0);
     let mut row = |length: usize| (0..length).map(|_| below(config.vocab_size, &mut rng) as u32).collect();
     lengths.iter().map(|&length| row(length)).collect()
 }
 
-/// The weight called `name`, changed by `change`.
+/// Returns the weights with the one called `name` changed by `change`.
 pub fn changed(weights: &[NamedTensor], name: &str, change: impl FnOnce(&mut Vec<f32>)) -> Vec<NamedTensor> {
     let mut weights = weights.to_vec();
     change(&mut weights.iter_mut().find(|weight| weight.name == name).unwrap().values);
     weights
 }
 
-/// The transformer of weights that were read out.
+/// Returns the transformer with these weights.
 pub fn transformer_of(config: &ModelConfig, weights: &[NamedTensor], device: &Device) -> Transformer {
     replace(Transformer::zeros(config, device), |name, _| Ok(values(weights, name).to_vec())).unwrap()
 }
 
-/// The head of weights that were read out under `name`.
+/// Returns the head with the weights called `name`.
 pub fn head_of(weights: &[NamedTensor], name: &str, device: &Device) -> ScalarHead {
     let bias = values(weights, &format!("{name}.bias"))[0];
     ScalarHead::new(values(weights, &format!("{name}.weight")).to_vec(), bias, device)
@@ -85,14 +86,14 @@ pub fn values<'a>(weights: &'a [NamedTensor], name: &str) -> &'a [f32] {
     &weights.iter().find(|weight| weight.name == name).unwrap().values
 }
 
-/// The largest absolute difference of two lists of one length.
+/// Returns the largest absolute difference of two lists of the same length, or NaN if one differs by NaN.
 pub fn largest_difference<A: Into<f64> + Copy, B: Into<f64> + Copy>(a: &[A], b: &[B]) -> f64 {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(&a, &b)| (a.into() - b.into()).abs());
     differences.fold(0.0, |worst, next| if next > worst || next.is_nan() { next } else { worst })
 }
 
-/// One minibatch a step, in the original's shape.
+/// Returns settings of an update with one minibatch, as in the original.
 pub fn update_settings(backward: Backward) -> UpdateSettings {
     UpdateSettings {
         learning_rate: 1e-4,
@@ -106,7 +107,7 @@ pub fn update_settings(backward: Backward) -> UpdateSettings {
     }
 }
 
-/// The folder with everything in it.
+/// Copies a folder with everything in it.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -119,7 +120,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Every file in a folder and in those inside it, but for its lock, by its path there.
+/// Reads all files below a folder except its lock, by their paths in the folder.
 pub fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];

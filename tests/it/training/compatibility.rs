@@ -1,4 +1,4 @@
-//! What earlier versions left on a disk is read, reported and gone on with, wherever it was moved to.
+//! Files of earlier versions are read, reported and resumed, in whatever folder they are now.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::tiny::copy_folder;
 
-/// What preftune 0.1.0 left, in a folder that its files do not know.
+/// Files of preftune 0.1.0, in another folder than that in which they were made.
 struct Left {
     folder: tempfile::TempDir,
 }
@@ -23,7 +23,8 @@ impl Left {
         self.folder.path().join("moved").join(name)
     }
 
-    /// Runs the program beside the folder, so that every path in `arguments` differs from what was typed then.
+    /// Runs the program beside the folder, so that every path in `arguments` differs from that of the
+    /// original call.
     fn run(&self, arguments: &str) -> Output {
         let common = ["--config", "moved/tiny.toml", "--device", "flex", "--quiet"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_preftune"));
@@ -64,7 +65,7 @@ fn half_done_runs_of_0_1_go_on() {
     assert_eq!(left.steps("pretrain").last(), Some(&8.0));
     for run in ["policy-half", "reward-half", "sft-half", "pretrain"] {
         left.success(&format!("report moved/{run}"));
-        // What is there is of this version now.
+        // The files are now of this version.
         left.success(&format!("report moved/{run}"));
     }
 }
@@ -88,7 +89,7 @@ fn finished_runs_labels_and_models_of_0_1_are_read() {
     assert!(left.success(&format!("{label} --run moved/label")).contains("24 comparisons"));
     let classified = format!("{label} --out moved/labels.jsonl --classifier moved/classifier.json");
     left.success(&format!("{classified} --set labels.comparisons=4"));
-    // Of the first answer, a "cannot tell" that was taken back, and what came after.
+    // The log has an answer, a "cannot tell" that was taken back, and later answers.
     let exported = left.success("export moved/labels.jsonl --format comparisons --out labels.jsonl --json");
     assert!(exported.contains("\"comparisons\":4"), "{exported}");
     let eval = "eval --model moved/policy-model --baseline moved/model --reward moved/reward-model --queries \

@@ -1,5 +1,5 @@
-//! A run that is ended at any instant goes on where it was: no checkpoint is lost, the same model comes out,
-//! and nothing is left lying about.
+//! A run that is ended at any instant resumes: no checkpoint is lost, the same model results, and no
+//! temporary file is left.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +14,9 @@ use crate::support::small_runs::{
 };
 use crate::support::tiny::copy_folder;
 
-/// Ends the program at its `first` instant between two changes on the disk, then at each `every`-th after it,
-/// in a folder that is as `before` leaves it; how often it was ended, by the name of the instant.
+/// Ends the program at its `first` fault point, an instant between two changes on the disk, and then at every
+/// `every`-th one after it. Each run starts in a folder as `before` leaves it. Returns how often the program
+/// was ended, by the name of the fault point.
 fn abort_at_fault_points(
     arguments: &str,
     before: fn(&Path),
@@ -54,20 +55,20 @@ fn abort_at_fault_points(
 
 fn nothing(_: &Path) {}
 
-/// A run that was trained for two updates, so that the third replaces the model.
+/// Trains a run for two updates, so that the third replaces the model.
 fn two_updates(folder: &Path) {
     let arguments = format!("{TRAIN_POLICY} --set policy.updates=2");
     assert!(command(folder, &places(&arguments)).status().unwrap().success());
 }
 
-/// A run whose newest checkpoint is damaged, so that the same step is written again.
+/// Trains a run and damages its newest checkpoint, so that the same step is written again.
 fn damaged_checkpoint(folder: &Path) {
     assert!(command(folder, &places(TRAIN_REWARD)).status().unwrap().success());
     let newest = files_in(&folder.join("run/checkpoints")).pop().unwrap();
     fs::write(folder.join("run/checkpoints").join(newest).join("model.bpk"), "cut").unwrap();
 }
 
-/// Labels of which the last was cut off.
+/// Makes a file of labels whose last line is incomplete.
 fn cut_label(folder: &Path) {
     let few = places(&format!("{LABEL} --set labels.comparisons=6"));
     assert!(command(folder, &few).status().unwrap().success());
@@ -103,7 +104,7 @@ fn a_run_ended_at_any_instant_between_two_changes_on_the_disk_goes_on() {
     assert!(points.len() >= 15, "{points:?}");
 }
 
-/// What came of runs that were killed.
+/// Counts of the results of runs that were killed.
 #[derive(Debug, Default)]
 struct Tally {
     trials: usize,
@@ -115,7 +116,7 @@ struct Tally {
     stranded: usize,
 }
 
-/// Kills the command at random moments, one to three times a trial, until it was killed so often.
+/// Kills the command at random moments, one to three times a trial, until there were `kills` kills.
 fn kill_at_random(arguments: &str, kills: usize, seed: u64) -> Tally {
     let begun = folder();
     let arguments = places(arguments);
@@ -133,7 +134,7 @@ fn kill_at_random(arguments: &str, kills: usize, seed: u64) -> Tally {
         for _ in 0..=below(3, &mut rng) {
             let mut program = command(folder.path(), &arguments).stderr(Stdio::null()).spawn().unwrap();
             std::thread::sleep(Duration::from_millis(below(milliseconds, &mut rng) as u64));
-            // Of one that has ended, that is no error.
+            // Killing a program that has ended is no error.
             program.kill().unwrap();
             tally.kills += usize::from(!program.wait().unwrap().success());
         }
@@ -162,7 +163,7 @@ fn a_run_killed_at_any_moment_goes_on() {
     }
 }
 
-/// As `timeout` does it: one signal to the program, and one to its group.
+/// Sends two signals, as `timeout` does with one to the program and one to its group.
 #[cfg(unix)]
 fn two_signals_leave_a_checkpoint(tries: usize) {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! Both loops, supervised training and rounds: what they learn, how they stop and go on.
+//! Reward models, policies, supervised training and rounds: what they learn, and how they stop and resume.
 
 mod compatibility;
 mod kills;

@@ -1,4 +1,4 @@
-//! The original's label files, from end to end, on a model with a tokenizer like GPT-2's.
+//! The original's label files from end to end, on a model with a tokenizer like GPT-2's.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,7 @@ use preftune::data::LeftOut;
 use preftune::data::comparisons::Comparison;
 use preftune::data::entries::Entries;
 use preftune::data::openai::{LabelReader, PADDING, PickBest, without_padding};
+use preftune::lm::FileContent;
 use preftune::lm::files::hugging_face::{MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE};
 use preftune::lm::network::parameters;
 use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer, Transformer};
@@ -23,13 +24,14 @@ mod labels;
 
 const COUNT: usize = 120;
 
-/// `model/`, with `vocab.json` and `merges.txt`, and `labels.json`.
+/// Writes `model/`, with `vocab.json` and `merges.txt`, and `labels.json`.
 fn stand_in(folder: &Path) -> (LanguageModel, Vec<PickBest>) {
     let texts = [include_str!("../../../datasets/openings.txt").to_string()];
     let (vocabulary, merges) = gpt2_tokenizer::train(&texts).unwrap();
     let paths = [VOCABULARY_FILE, MERGES_FILE].map(|name| folder.join("model").join(name));
-    let files = ((vocabulary.as_bytes(), paths[0].as_path()), (merges.as_bytes(), paths[1].as_path()));
-    let tokenizer = Tokenizer::from_vocabulary_and_merges(files.0, files.1).unwrap();
+    let vocabulary_file = FileContent { bytes: vocabulary.as_bytes(), path: &paths[0] };
+    let merges_file = FileContent { bytes: merges.as_bytes(), path: &paths[1] };
+    let tokenizer = Tokenizer::from_vocabulary_and_merges(vocabulary_file, merges_file).unwrap();
     let vocab_size = gpt2_tokenizer::VOCABULARY;
     let config =
         ModelConfig { vocab_size, n_positions: 96, n_embd: 8, n_layer: 1, n_head: 1, layer_norm_epsilon: 1e-5 };
@@ -77,7 +79,7 @@ fn a_label_file_of_the_original_trains_a_reward_model_and_gives_the_queries_of_a
 
     let size = "--set reward.train_comparisons=96 --set reward.batch_size=16 --set reward.normalize_samples=8";
     let model = "--preset openai/descriptiveness --model model";
-    // As `fetch labels/descriptiveness` leaves it.
+    // The file has the path that `fetch labels/descriptiveness` gives it.
     fs::create_dir_all(folder.join("home/labels/descriptiveness")).unwrap();
     fs::copy(folder.join("labels.json"), folder.join("home/labels/descriptiveness/offline_5k.json")).unwrap();
     let fit =
@@ -102,7 +104,7 @@ fn labels_of_another_tokenizer_are_refused() {
     assert!(text.contains("labels.json: this file holds token ids of GPT-2"), "{text}");
 }
 
-/// A period is 13 and a line end 198 in every byte-level BPE that begins with the bytes.
+/// A period is token 13 and a line end is token 198 in every byte-level BPE that begins with the bytes.
 #[test]
 fn a_tokenizer_is_gpt2s_by_its_size_and_its_merged_tokens() {
     let path = Path::new("labels.json");
@@ -118,7 +120,8 @@ fn a_tokenizer_is_gpt2s_by_its_size_and_its_merged_tokens() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/characters");
     let read = |name: &str| fs::read(fixture.join(name)).unwrap();
     let from = |vocabulary: &[u8], merges: &[u8]| {
-        Tokenizer::from_vocabulary_and_merges((vocabulary, path), (merges, path)).unwrap()
+        let of = |bytes| FileContent { bytes, path };
+        Tokenizer::from_vocabulary_and_merges(of(vocabulary), of(merges)).unwrap()
     };
     let of_bytes = from(&read("vocab.json"), &read("merges.txt"));
     assert_eq!((of_bytes.token("."), of_bytes.token("\n")), (Some(13), Some(198)));
@@ -171,7 +174,8 @@ fn generated_labels_have_the_originals_form() {
     }
 }
 
-/// Text to tokens and back loses nothing, so that comparisons survive the original's format.
+/// Text that is converted to tokens and back stays the same, so that comparisons survive the original's
+/// format.
 #[test]
 fn comparisons_come_back_from_label_files_as_they_went() {
     let folder = tempfile::tempdir().unwrap();
@@ -201,7 +205,8 @@ fn comparisons_come_back_from_label_files_as_they_went() {
     runner.run(&prop::collection::vec(comparison, 1..4), run).unwrap();
 }
 
-/// "t", "h" and "e", which may be drawn one by one, and the first byte of a character.
+/// The judgments hold "t", "h" and "e" as separate tokens, which a model may sample, and the first byte of a
+/// character.
 #[test]
 fn judgments_that_are_other_tokens_as_text_are_counted() {
     let folder = tempfile::tempdir().unwrap();
@@ -237,7 +242,7 @@ fn labels_are_exported_and_come_in_again() {
     assert_eq!(read("pairs.jsonl").lines().count(), 3 * labels.len());
     let again = preftune(folder, "export pairs.jsonl --format comparisons --model model --out c.jsonl");
     assert_eq!(again.status.code(), Some(2), "labels are not written over");
-    // Pairs train, too.
+    // A reward model can be trained on the pairs, too.
     let size = "--set reward.normalize_samples=8 --model model --run reward --out reward/model";
     let fit = printed(folder, &format!("train-reward pairs.jsonl --preset details/sentiment {size}"));
     assert_eq!(fit["chance"].as_f64(), Some(0.5));

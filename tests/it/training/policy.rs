@@ -1,4 +1,4 @@
-//! Policy training as a whole: interrupting it, cutting it in parts, and what it learns.
+//! Policy training as a whole: interruptions, training in several calls, and what the policy learns.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use preftune::policy::ppo::update;
 use preftune::policy::{Policy, PolicyTraining, Rollout, Rollouts, UpdateSettings, shape};
 use preftune::random::{Stream, uniform};
 use preftune::reward::RewardModel;
-use preftune::run::Journal;
+use preftune::run::RunLogs;
 use preftune::task::{Task, Truncation};
 use preftune::training::{Adam, Backward};
 use preftune::{Error, Result};
@@ -95,7 +95,7 @@ impl Models {
             rollouts: self.judges(),
             queries: &self.queries,
             seed: 5,
-            journal: Journal::in_folder(folder).unwrap(),
+            run_logs: RunLogs::in_folder(folder).unwrap(),
             interrupt,
             progress: Mode::Quiet,
         };
@@ -103,7 +103,8 @@ impl Models {
     }
 }
 
-/// An interrupt that waits when training begins lets it do one update and leave a checkpoint.
+/// Returns an interrupt that is requested before training begins, which lets training do one update and leave
+/// a checkpoint.
 fn requested() -> Interrupt {
     let interrupt = Interrupt::new();
     interrupt.request();
@@ -148,7 +149,7 @@ fn a_run_that_is_stopped_at_once_does_nothing_more_and_names_its_newest_checkpoi
     assert_eq!(preftune::run::metrics::read(&folder.path().join("metrics.jsonl")).unwrap().len(), 1);
 }
 
-/// An interrupt that is raised so high after a while that the step under way is given up.
+/// Returns an interrupt that is raised after a while with such urgency that the present step is abandoned.
 fn at_once_after(wait: Duration) -> Interrupt {
     let interrupt = Interrupt::new();
     let raised = interrupt.clone();
@@ -170,7 +171,8 @@ fn a_run_that_is_stopped_at_once_goes_on_from_its_last_checkpoint() {
 
     let newest = || preftune::run::checkpoints::latest(&stopped.path().join("checkpoints")).unwrap().checkpoint;
     let mut given_up = 0;
-    // Wherever in a step it comes: before the first checkpoint, while responses are drawn, in an update.
+    // The interrupt comes at different moments of a step: before the first checkpoint, while responses are
+    // sampled, in an update.
     for wait in (0..12).map(|part| whole * part / 16) {
         match models.train_with(stopped.path(), at_once_after(wait), settings()) {
             Err(Error::Interrupted { checkpoint }) => {
@@ -201,7 +203,7 @@ fn rounds_with_the_same_reward_are_one_run() {
     assert!(expected.iter().zip(&first).any(|(expected, found)| expected.values != found.values));
 }
 
-/// A gradient whose square is beyond any f32 leaves a state of Adam that is not finite, from which the value
+/// A gradient whose square is beyond any f32 leaves a state of Adam that is not finite, with which the value
 /// head never learns again.
 #[test]
 fn a_gradient_that_cannot_be_learned_from_stops_the_run_before_anything_is_kept() {
@@ -228,7 +230,7 @@ fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
     let models = Models::new();
     let train = |responses_until_valid| {
         let mut rollouts = models.judges();
-        // No row has room for it.
+        // No response has room for the truncate token.
         rollouts.task.truncation.after = RESPONSE_LENGTH;
         let settings = config::Policy { updates: 4, batch_size: 8, ..config::Policy::default() };
         let folder = tempfile::tempdir().unwrap();
@@ -240,7 +242,7 @@ fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
             rollouts,
             queries: &models.queries,
             seed: 5,
-            journal: Journal::in_folder(folder.path()).unwrap(),
+            run_logs: RunLogs::in_folder(folder.path()).unwrap(),
             interrupt: Interrupt::new(),
             progress: Mode::Quiet,
         };
@@ -255,7 +257,7 @@ fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
     }
 }
 
-/// What stops the run, and the checkpoint that is left.
+/// Returns the reason for which the run stops, and the step of the checkpoint that is left.
 fn stopped_by(health: &config::Health, settings: config::Policy) -> (String, Option<u64>) {
     let models = Models::new();
     let folder = tempfile::tempdir().unwrap();
@@ -272,7 +274,8 @@ fn stopped_by(health: &config::Health, settings: config::Policy) -> (String, Opt
 fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
     let limits =
         config::Health { largest_kl: 5.0, smallest_entropy: 0.0, most_repetition: 1.0, ..config::Health::default() };
-    // Steps so large that the second update throws the policy far from the reference: the first is kept.
+    // The steps are so large that the second update moves the policy far from the reference. The first
+    // checkpoint is kept.
     let wild = config::Policy { learning_rate: 2.0, ..config::Policy::default() };
     let (why, kept) = stopped_by(&limits, wild.clone());
     assert!(why.contains("stopped, because the KL is") && why.contains("health.largest_kl"), "{why}");
@@ -328,7 +331,8 @@ fn another_kl_setting_holds_from_the_resume_on() {
     assert_eq!(coefficients, [config::Kl::default().coefficient, 0.7, 0.7, 0.7]);
 }
 
-/// Four updates with adapters of rank 2, as they are exported; interrupted after each if asked.
+/// Trains four updates with adapters of rank 2, and returns the weights as they are exported. With a
+/// requested interrupt, the run stops and resumes after each update.
 fn trained_with_adapters(models: &Models, interrupt: Interrupt) -> Vec<NamedTensor> {
     let folder = tempfile::tempdir().unwrap();
     let settings = config::Policy { lora: config::Lora { rank: 2, alpha: 8.0 }, ..config::Policy::default() };
@@ -364,7 +368,7 @@ fn the_policy_reads_prefix_and_suffix_and_the_reward_model_does_not() {
     rollouts.task.query_suffix = vec![5];
     let numbers = |row: usize| uniform(1, Stream::Sampling, 0, row as u64, RESPONSE_LENGTH);
     let drawn = rollouts.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap().responses;
-    // One that stands in a response, so that not all get the penalty.
+    // The truncate token is in one response, so that not all get the penalty.
     rollouts.task.truncation.token = drawn[0][3];
     let rollout = rollouts.roll_out(&policy, models.queries.clone(), numbers, &Interrupt::new()).unwrap();
     for (context, query) in rollout.contexts.iter().zip(&models.queries) {
@@ -386,7 +390,7 @@ fn adapters_go_on_from_a_checkpoint() {
     }
 }
 
-/// Upstream reports NaN on wgpu where frozen weights have trainable ones above them (burn issue 5162).
+/// Burn's issue 5162 reports NaN on wgpu if trainable weights follow frozen ones.
 #[test]
 fn adapters_move_on_wgpu_as_they_do_on_ndarray() {
     let Some(wgpu) = devices::wgpu() else { return };
@@ -397,7 +401,8 @@ fn adapters_move_on_wgpu_as_they_do_on_ndarray() {
     }
 }
 
-/// No claim to the last bit: which kernels an adapter runs is decided by their times.
+/// The numbers need not agree to the last bit, because a graphics adapter chooses its kernels by their
+/// measured times.
 #[test]
 fn an_interrupted_run_on_wgpu_goes_on_with_the_same_rows_and_numbers() {
     let Some(device) = devices::wgpu() else { return };
@@ -460,7 +465,7 @@ fn updated(models: &Models, backward: Backward) -> (Vec<NamedTensor>, Vec<f64>) 
     updated_unless(&Interrupt::new(), models, backward).unwrap()
 }
 
-/// Weights after one update of three epochs, and the logged statistics.
+/// Returns the weights after one update of three epochs, and the logged statistics.
 fn updated_unless(interrupt: &Interrupt, models: &Models, backward: Backward) -> Result<(Vec<NamedTensor>, Vec<f64>)> {
     let policy = tiny::policy(models.reference.config(), 1, &devices::ndarray()).train();
     let rollout = rollout(models, &policy);

@@ -1,5 +1,5 @@
-//! A run that was killed and goes on is the one that never stopped, to the last bit of every file, on however
-//! many cores.
+//! A run that was killed and resumed equals one that never stopped, to the last bit of every file, with any
+//! number of cores.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::tiny::{assert_same_files, copy_folder};
 
-/// The folder of the fixtures' tiny models, copied.
+/// Copies the folder of the fixtures with tiny models.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/compatibility/0.1");
@@ -37,7 +37,7 @@ impl Training<'_> {
         assert!(status.success(), "{}: {status}", self.arguments);
     }
 
-    /// Kills it once so many checkpoints are there; false if it was done before.
+    /// Kills the command once the checkpoint of `step` is there. Returns false if the command ended before.
     fn kill_after(&self, run: &str, step: usize) -> bool {
         let mut program: Child = self.command(run, &[]).spawn().unwrap();
         let checkpoint = self.folder.join(run).join(format!("checkpoints/step-{step:06}"));
@@ -83,7 +83,8 @@ fn runs_that_are_killed_again_and_again_leave_the_same_files() {
     }
 }
 
-/// Sums are rounded part by part, and there would be as many parts as cores.
+/// The rounding of sums depends on the number of parts that work is split into, which would be the number of
+/// cores.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_goes_on_with_fewer_cores_leaves_the_same_files() {
@@ -113,7 +114,7 @@ fn a_run_folder_that_was_moved_goes_on_with_the_same_model_from_another_place() 
     assert!(training("model").kill_after("here", 1));
     copy_folder(&folder.join("here"), &folder.join("there"));
     copy_folder(&folder.join("model"), &folder.join("elsewhere"));
-    // Nobody reads it.
+    // The program does not read this file.
     std::fs::write(folder.join("elsewhere/README.txt"), "A model.").unwrap();
     training("elsewhere").run("there", &[]);
     training(folder.join("model").to_str().unwrap()).run("here", &[]);

@@ -1,4 +1,4 @@
-//! Reward learning on preferences that are known.
+//! Reward models trained on known preferences.
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use preftune::reward::{
     FittedReward, GainAndBias, HeldOutAccuracy, NormalizationSamples, RewardData, RewardModel, RewardStep,
     RewardTraining, TokenComparison, judge, train_step,
 };
-use preftune::run::Journal;
+use preftune::run::RunLogs;
 use preftune::statistics::{mean, population_variance};
 use preftune::training::{Adam, Backward};
 use preftune::{Error, Result};
@@ -22,16 +22,16 @@ use preftune::{Error, Result};
 use crate::numerics::devices;
 use crate::support::tiny;
 
-/// The labeler of these tests wants this token, as often as possible.
+/// Token that the labeler of these tests prefers, as often as possible.
 const WANTED: u32 = 7;
-/// Few tokens, so that the wanted one is common.
+/// Number of different tokens, which is small so that the wanted one is common.
 const TOKENS: usize = 12;
 
 fn liked(response: &[u32]) -> usize {
     response.iter().filter(|&&id| id == WANTED).count()
 }
 
-/// Comparisons of two to four responses, of which one has more of the wanted token than the rest.
+/// Makes comparisons of two to four responses, of which one has more of the wanted token than the others.
 fn comparisons(count: usize, seed: u64) -> Vec<TokenComparison> {
     let mut rng = generator(seed, Stream::Data, 0, 0);
     let mut made = Vec::new();
@@ -48,7 +48,7 @@ fn comparisons(count: usize, seed: u64) -> Vec<TokenComparison> {
     made
 }
 
-/// Fresh, as a pretraining run starts.
+/// Returns a model with random weights, as at the start of pretraining.
 fn pretrained() -> LanguageModel {
     let mut model = tiny::language_model(1, &devices::ndarray());
     let config = ModelConfig { n_embd: 32, ..model.config().clone() };
@@ -81,7 +81,7 @@ fn fit_to(count: usize, interrupt: Interrupt, folder: &Path, pretrained: &Langua
             normalization: normalization(&comparisons(64, 3)),
         },
         seed: 1,
-        journal: Journal::in_folder(folder).unwrap(),
+        run_logs: RunLogs::in_folder(folder).unwrap(),
         interrupt,
         progress: Mode::Quiet,
     };
@@ -100,7 +100,7 @@ fn training_learns_what_the_labeler_prefers_and_normalizes_it() {
     let folder = tempfile::tempdir().unwrap();
     let pretrained = pretrained();
     let fitted = fit(folder.path(), &pretrained);
-    // A guess is right for 0.36 of them: 2, 3 and 4 responses are equally frequent.
+    // Guessing is right for 0.36 of the comparisons: those of 2, 3 and 4 responses are equally frequent.
     assert!(fitted.held_out.unwrap().accuracy > 0.7, "{:?}", fitted.held_out);
 
     let NormalizationSamples { queries, responses } = normalization(&comparisons(64, 3));
@@ -185,7 +185,8 @@ fn a_step_and_a_measurement_are_given_up() {
     assert!(matches!(given_up, Err(Error::Interrupted { .. })));
 }
 
-/// The paper's own accident: a flipped sign trained the policy towards what people liked least, overnight.
+/// The test repeats an accident of the paper: a flipped sign trained the policy overnight towards what people
+/// liked least.
 #[test]
 fn a_reward_of_the_wrong_sign_stops_the_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,7 +222,7 @@ fn normalized_rewards_have_mean_zero_and_variance_one() {
         let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
         assert!(mean(&scores).unwrap().abs() < 1e-5);
         assert!((population_variance(&scores).unwrap() - 1.0).abs() < 1e-4);
-        // From gain 1 and bias 0 again, not on top of what is there.
+        // Normalization starts from gain 1 and bias 0, not from the present values.
         let (_, again) = model.normalize(Responses::new(&queries, &responses), &Passes::of(64)).unwrap();
         assert!((again.gain - set.gain).abs() < 1e-4 && (again.bias - set.bias).abs() < 1e-4);
     }

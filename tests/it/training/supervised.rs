@@ -1,4 +1,4 @@
-//! Next-token training on chosen responses: what it minimizes, and interrupting it.
+//! Next-token training on chosen responses: the loss that it minimizes, and interruptions.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use preftune::lm::{LanguageModel, Passes, Sampling, Transformer};
 use preftune::platform::{Interrupt, Mode};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
-use preftune::run::{Checkpoints, Journal};
+use preftune::run::{Checkpoints, RunLogs};
 use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw, muon_and_adamw};
 use preftune::task::Task;
 use preftune::training::Backward;
@@ -23,7 +23,7 @@ use preftune::data::LeftOut;
 use crate::numerics::devices;
 use crate::support::tiny;
 
-/// Queries and responses of all lengths.
+/// Makes comparisons with queries and responses of all lengths.
 fn comparisons(model: &LanguageModel) -> Vec<TokenComparison> {
     let queries = tiny::rows(model.config(), &[3, 9, 1, 6, 12, 4, 5, 2, 8, 7], 3);
     let responses = tiny::rows(model.config(), &[4, 8, 2, 7, 1, 8, 5, 3, 6, 8], 4);
@@ -67,7 +67,7 @@ fn train_with(
         shown: vec![1, 2],
         sampling: Sampling { response_length: 6, temperature: 0.7, responses_per_query: 1 },
         seed: 1,
-        journal: Journal::in_folder(folder)?,
+        run_logs: RunLogs::in_folder(folder)?,
         interrupt,
         progress: Mode::Quiet,
     };
@@ -143,7 +143,7 @@ fn interrupted_supervised_training_goes_on_as_if_it_had_never_stopped() {
     }
 }
 
-/// Whoever stops a run, and when, leaves no trace: no row more, and none lost.
+/// An interruption at any time neither adds a row to the logs nor loses one.
 #[test]
 fn training_that_is_stopped_after_every_step_leaves_the_same_files() {
     let device = devices::flex();
@@ -185,7 +185,7 @@ fn a_checkpoint_with_a_number_that_is_not_finite_is_refused_by_name() {
     let files = names.map(|name| (name, whole.read(name).unwrap()));
     for (damaged, number) in [("model.bpk", f32::NAN), ("optimizer.bpk", f32::INFINITY)] {
         let contents = files.clone().map(|(name, mut bytes)| {
-            // A record ends with the numbers of its last tensor.
+            // The numbers of the last tensor are at the end of a record.
             let last = bytes.len() - 4;
             if name == damaged {
                 bytes[last..].copy_from_slice(&number.to_le_bytes());

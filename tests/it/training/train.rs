@@ -1,4 +1,4 @@
-//! Both loops together, in rounds.
+//! `train`: labels, reward model and policy, in rounds.
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn each_round_labels_the_policy_as_it_is_then() {
     let metrics = preftune::run::metrics::read(&folder.join("run/policy/metrics.jsonl")).unwrap();
     assert_eq!(metrics.len(), 3, "one run of the policy through all rounds");
 
-    // A round does not go on with fewer labels than it was settled with.
+    // A round does not resume with fewer labels than it began with.
     let log = folder.join("run/comparisons.jsonl");
     let whole = fs::read_to_string(&log).unwrap();
     fs::write(&log, whole.lines().take(90).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
@@ -69,7 +69,7 @@ fn each_round_labels_the_policy_as_it_is_then() {
     assert!(text.contains("90 lines of labels, and this round's reward model learns from 96"), "{text}");
     fs::write(&log, whole).unwrap();
 
-    // Finished is finished: nothing is asked again, and the same model comes out.
+    // The finished run asks nothing again, and gives the same model.
     let model = fs::read(folder.join("model/model.safetensors")).unwrap();
     let output = train(folder, &[]);
     assert!(output.status.success());
@@ -84,7 +84,8 @@ fn a_finished_run_that_is_trained_longer_goes_on_with_its_newest_reward_model() 
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert!(train(folder, &[]).status.success());
-    // Fitted before updates 1, 2 and 3; now the first round would be the first four updates.
+    // The reward models were trained before updates 1, 2 and 3. Now the first round would have the first four
+    // updates.
     let output = train(folder, &["--set", "policy.updates=12"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -132,7 +133,7 @@ fn a_reward_model_that_only_guesses_stops_the_run_before_it_misleads_the_policy(
     assert!(events.contains("the reward model is right on"), "{events}");
 
     let other_settings = ["--set", "reward.learning_rate=1e-30", "--set", "health.least_above_chance=-0.5"];
-    // The same command fits anew, so that what the hint advises counts.
+    // The same command trains the reward model anew, so that settings which the hint advises take effect.
     let accuracy = |folder: &Path| -> f64 {
         let output = train(folder, &[&one_round[..], &other_settings].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -177,7 +178,7 @@ fn people_are_asked_again_in_the_next_round_and_their_labels_survive_a_kill() {
     let mut running = start();
     running.answer(3);
     let started = std::time::Instant::now();
-    // Round 2 asks about what the policy writes then.
+    // Round 2 asks about responses of the policy after the first round.
     while !folder.join("run/policy/checkpoints/step-000001").exists() {
         assert!(started.elapsed().as_secs() < 60, "the first round does not end");
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -249,7 +250,7 @@ fn people_label_each_round_and_any_of_them_can_stop_the_run() {
         command.current_dir(folder);
         command
     };
-    // So many updates that nobody waits for their end.
+    // There are too many updates to wait for their end.
     let long = ["--set", "policy.updates=3000", "--set", "labels.repeated_fraction=0", "--set", "policy.batch_size=64"];
     let mut running = Running::start(command(&long));
     running.answer(32);

@@ -20,25 +20,26 @@ use crate::lm::network::parameters::NamedTensor;
 
 pub use write::{Precision, write_safetensors};
 
-/// Where the bytes come from: a file, or memory.
+/// Source of bytes: a file, or memory.
 pub trait Source: Read + Seek {}
 
 impl<T: Read + Seek> Source for T {}
 
-/// No header of a language model comes near this, in bytes; a damaged one can claim anything.
+/// Largest header in bytes: no header of a language model comes near it, but a damaged one can claim any
+/// length.
 const LARGEST_HEADER_BYTES: u64 = 16 << 20;
 
-/// The length of the header stands in so many bytes.
+/// Bytes of the number that holds the length of the header.
 const LENGTH_BYTES: u64 = 8;
 
-/// The first bytes of the text that Git LFS has in the place of a file.
+/// First bytes of the text with which Git LFS replaces a file.
 const LFS_POINTER: &[u8; LENGTH_BYTES as usize] = b"version ";
 
-/// Numbers converted at a time: beside the tensor itself, reading takes the bytes of so many.
+/// Numbers converted at a time; their bytes take memory beside the tensor itself.
 const NUMBERS_AT_ONCE: usize = 1 << 18;
 
-/// The metadata that holds the version of a file that this program wrote; files without it are of version 1
-/// too.
+/// Key of the metadata with the format version of a file that this program wrote; files without the key have
+/// version 1.
 const VERSION_KEY: &str = "preftune_version";
 
 /// An open safetensors file.
@@ -46,12 +47,12 @@ pub struct TensorFile<'a> {
     source: Box<dyn Source + 'a>,
     path: PathBuf,
     header: Metadata,
-    /// Where tensor data begins.
+    /// Offset of the tensor data in the file.
     data_at: u64,
 }
 
 impl<'a> TensorFile<'a> {
-    /// Reads the header; `path` is named in errors.
+    /// Opens a safetensors file and reads its header; `path` is named in errors.
     ///
     /// # Errors
     /// [`Error::Input`] for a file that is cut short or damaged, or that a newer version of this
@@ -74,7 +75,7 @@ impl<'a> TensorFile<'a> {
         }
         let mut header = vec![0; header_bytes as usize];
         read_at(&mut source, LENGTH_BYTES, &mut header).map_err(|e| damaged(&e))?;
-        // Of two tensors with one name, the library would take either, and arrays in the place of objects.
+        // The library would take either of two tensors with one name, and arrays in the place of objects.
         json::from_slice::<HashMap<String, Map<String, Value>>>(&header).map_err(|e| damaged(&e))?;
         let header: Metadata = serde_json::from_slice(&header).map_err(|e| damaged(&e))?;
         let data_at = LENGTH_BYTES + header_bytes;
@@ -86,40 +87,40 @@ impl<'a> TensorFile<'a> {
         Ok(Self { source: Box::new(source), path: path.into(), header, data_at })
     }
 
-    /// The same for a file that is in memory.
+    /// Opens a safetensors file in memory; `path` is named in errors.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// The errors of [`Self::open`].
     pub fn from_bytes(bytes: &'a [u8], path: &Path) -> Result<Self> {
         Self::open(Cursor::new(bytes), path)
     }
 
-    /// For error messages.
+    /// Returns the path that is named in errors.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The names of all tensors, in the order of their data.
+    /// Returns the names of all tensors, in the order of their data.
     pub fn names(&self) -> Vec<String> {
         self.header.offset_keys()
     }
 
-    /// The shape of a tensor.
+    /// Returns the shape of a tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// The type of a tensor's numbers where [`Self::read`] does not read it, such as `I64`.
+    /// Returns the type of a tensor's numbers, such as `I64`, if [`Self::read`] does not read it.
     pub fn unreadable_type(&self, name: &str) -> Option<String> {
         let info = self.header.info(name).filter(|info| bytes_of_one(info.dtype).is_none());
         info.map(|info| info.dtype.to_string())
     }
 
-    /// The numbers of a tensor of F64, F32, F16 or BF16, as f32.
+    /// Reads the numbers of a tensor of F64, F32, F16 or BF16, as f32.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is none of this name, when its numbers are of another type or do
-    /// not fit f32, and when one is not finite; [`Error::File`] when it cannot be read.
+    /// [`Error::Input`] when no tensor has this name, when its numbers have another type or do not fit f32, and
+    /// when one is not finite; [`Error::File`] when the file cannot be read.
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         let shape = self.shape(name).unwrap_or_default().to_vec();
         let count = shape.iter().product();
@@ -137,10 +138,10 @@ impl<'a> TensorFile<'a> {
         }
     }
 
-    /// Some of a tensor's numbers, finite or not, as f32.
+    /// Reads some of a tensor's numbers, finite or not, as f32.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// The errors of [`Self::read`], except for numbers that are not finite.
     pub fn read_range(&mut self, name: &str, range: Range<usize>) -> Result<Vec<f32>> {
         let Some(info) = self.header.info(name) else {
             let hint = "take config.json and all weights from the same model";
@@ -166,7 +167,7 @@ fn read_at(source: &mut impl Source, offset: u64, bytes: &mut [u8]) -> std::io::
     source.read_exact(bytes)
 }
 
-/// The size of one number of the types that are read.
+/// Returns the size of one number in bytes, for the types that are read.
 fn bytes_of_one(dtype: Dtype) -> Option<usize> {
     match dtype {
         Dtype::F64 => Some(8),
@@ -176,7 +177,7 @@ fn bytes_of_one(dtype: Dtype) -> Option<usize> {
     }
 }
 
-/// Numbers as f32; the first one that is finite but does not fit, with its index, is an error.
+/// Converts numbers to f32; the first one that is finite but does not fit is the error, with its index.
 fn to_f32(bytes: &[u8], info: &TensorInfo) -> std::result::Result<Vec<f32>, (usize, f64)> {
     let two_bytes = |convert: fn([u8; 2]) -> f32| bytes.as_chunks::<2>().0.iter().map(|&b| convert(b)).collect();
     Ok(match info.dtype {
@@ -194,7 +195,7 @@ fn to_f32(bytes: &[u8], info: &TensorInfo) -> std::result::Result<Vec<f32>, (usi
     })
 }
 
-/// Refuses what a newer version of this program wrote.
+/// Refuses a file that a newer version of this program wrote.
 fn check_version(header: &Metadata, path: &Path) -> Result<()> {
     let stated = header.metadata().as_ref().and_then(|metadata| metadata.get(VERSION_KEY));
     let Some(stated) = stated else { return Ok(()) };
@@ -203,10 +204,10 @@ fn check_version(header: &Metadata, path: &Path) -> Result<()> {
     fault.map_or(Ok(()), |fault| Err(Error::input(path, fault, NEWER_HINT)))
 }
 
-/// All tensors of a small file, by name.
+/// Reads all tensors of a small file, by name.
 ///
 /// # Errors
-/// As [`TensorFile::open`].
+/// The errors of [`TensorFile::open`] and [`TensorFile::read`].
 pub fn read_safetensors(bytes: &[u8], path: &Path) -> Result<HashMap<String, NamedTensor>> {
     let mut file = TensorFile::from_bytes(bytes, path)?;
     let names = file.names();
@@ -253,7 +254,7 @@ mod tests {
         assert!(TensorFile::from_bytes(&longer, Path::new("m")).is_err());
     }
 
-    /// A file with this header in the place of its own.
+    /// Returns a file with a changed header.
     fn with_header(change: impl Fn(&str) -> String) -> Vec<u8> {
         let bytes = written();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;

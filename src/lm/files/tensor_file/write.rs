@@ -1,4 +1,4 @@
-//! Safetensors files of this program.
+//! Writing of safetensors files.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::finite::place;
 use crate::format_version::NEWEST_VERSION;
 use crate::lm::network::parameters::NamedTensor;
 
-/// How numbers are stored in a file.
+/// Type of the numbers in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     F32,
@@ -20,10 +20,10 @@ pub enum Precision {
     F16,
 }
 
-/// A safetensors file of these tensors.
+/// Returns a safetensors file of these tensors.
 ///
 /// # Errors
-/// [`Error::Failed`] if the format or the precision cannot hold them, or a number is not finite.
+/// [`Error::Failed`] if the format or the precision cannot hold the tensors, or a number is not finite.
 pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Result<Vec<u8>> {
     let failed = |what: &dyn std::fmt::Display| Error::failed(format!("weights cannot be written: {what}"), "");
     check_numbers(tensors, precision)?;
@@ -45,7 +45,7 @@ pub fn write_safetensors(tensors: &[NamedTensor], precision: Precision) -> Resul
     Ok(bytes)
 }
 
-/// A tensor as its file has it; the bytes are made when they are asked for, one tensor's at a time.
+/// Tensor that is written to a file; its bytes are made on demand, so that only one tensor's exist at a time.
 struct Stored<'a> {
     tensor: &'a NamedTensor,
     precision: Precision,
@@ -80,8 +80,8 @@ impl View for Stored<'_> {
     }
 }
 
-/// Nobody could use a number that is not finite, nor see where it came from; and one beyond the largest of 16
-/// bits would be stored as infinity.
+/// Refuses numbers that are not finite, which nobody could use or trace, and numbers beyond the largest of 16
+/// bits, which would be stored as infinity.
 fn check_numbers(tensors: &[NamedTensor], precision: Precision) -> Result<()> {
     let cannot_be_stored =
         |value: &f32| !value.is_finite() || precision == Precision::F16 && f16::from_f32(*value).is_infinite();

@@ -1,7 +1,7 @@
 //! The characters that stand for bytes in the tokens of a byte-level BPE (`encoder.py`,
 //! `bytes_to_unicode`): bytes that print stand for themselves, the others are numbered from U+0100.
 
-/// The character of a byte.
+/// Returns the character of a byte.
 pub(super) fn character(byte: u8) -> char {
     let code = match u32::from(byte) {
         code @ 0..=32 => 256 + code,
@@ -13,7 +13,7 @@ pub(super) fn character(byte: u8) -> char {
     char::from_u32(code).unwrap_or_default()
 }
 
-/// The byte of a character, if it stands for one.
+/// Returns the byte of a character, if it stands for one.
 fn byte(character: char) -> Option<u8> {
     let code = match u32::from(character) {
         code @ 256..=288 => code - 256,
@@ -25,12 +25,12 @@ fn byte(character: char) -> Option<u8> {
     u8::try_from(code).ok()
 }
 
-/// The token of these bytes, as a vocabulary spells it.
+/// Returns the token of these bytes, as a vocabulary spells it.
 pub(super) fn spelled(bytes: &[u8]) -> String {
     bytes.iter().copied().map(character).collect()
 }
 
-/// The bytes of a token, if all of its characters stand for one.
+/// Returns the bytes of a token, if all of its characters stand for one.
 pub(super) fn bytes(token: &str) -> Option<Vec<u8>> {
     token.chars().map(byte).collect()
 }
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(bytes(&spelled(&all)), Some(all));
     }
 
-    /// As in GPT-2's vocabulary.
+    /// Spellings of GPT-2's vocabulary.
     #[test]
     fn a_space_is_a_g_with_a_dot_and_a_line_break_a_c_with_one() {
         assert_eq!(spelled(" the\n".as_bytes()), "ĠtheĊ");

@@ -1,8 +1,7 @@
 //! A tokenizer as its files define it: checked as a whole, then built.
 //!
-//! The library trusts what it reads: of two tokens with one id it forgets one, bytes without a token it
-//! drops, added tokens it numbers itself, and some merges make it panic. So nothing is given to it that
-//! was not checked here.
+//! The library trusts its input: it forgets one of two tokens with the same id, drops bytes without a token,
+//! numbers added tokens itself, and panics on some merges. It gets nothing that was not checked here.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -18,31 +17,32 @@ use super::byte_characters::{bytes, character};
 use super::quiet_panics::caught;
 use crate::lm::files::messages::shown;
 
-/// Bytes of one token, at most.
+/// Largest size of a token, in bytes.
 const LONGEST_TOKEN: usize = 4096;
 
-/// Bytes of all added tokens, at most: an automaton that takes some hundred times as many finds them.
+/// Largest size of all added tokens together, in bytes: the automaton that finds them takes some hundred times
+/// as many.
 const ADDED_BYTES: usize = 256 * 1024;
 
-/// The contents of a tokenizer's files.
+/// Contents of a tokenizer's files.
 pub(super) struct Definition<'a> {
     pub vocabulary: Vec<(Cow<'a, str>, u32)>,
-    /// In order of rank.
+    /// Pairs of tokens, in order of rank.
     pub merges: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Tokens that are looked for before the text is split, with their ids.
     pub added: Vec<(AddedToken, u32)>,
     pub pre_tokenizer: ByteLevel,
     pub decoder: ByteLevelDecoder,
     pub post_processor: Option<ByteLevel>,
-    /// With the settings of the BPE that change nothing here.
+    /// BPE with the settings that change nothing here.
     pub model: BpeBuilder,
 }
 
-/// What is wrong with it, by the file that says so.
+/// Fault of a definition, by the file that states it.
 #[derive(Debug)]
 pub(super) enum Fault {
     Vocabulary(String),
-    /// Of the merge with this index.
+    /// Fault of the merge with this index.
     Merge(usize, String),
     Added(String),
 }
@@ -50,7 +50,7 @@ pub(super) enum Fault {
 type Checked<T> = Result<T, Fault>;
 
 impl Definition<'_> {
-    /// The library's tokenizer.
+    /// Checks the definition and builds the library's tokenizer.
     pub(super) fn build(mut self) -> Checked<HuggingFaceTokenizer> {
         // A token that is not in the vocabulary gets the next free id, in this order.
         self.added.sort_by_key(|(_, id)| *id);
@@ -77,7 +77,8 @@ impl Definition<'_> {
         Ok(inner)
     }
 
-    /// The ids by token: unique, without gaps, and with all bytes among them.
+    /// Checks that tokens and ids are unique, that ids have no gaps, and that every byte has a token; returns
+    /// the ids by token.
     fn checked_vocabulary(&self) -> Checked<HashMap<&str, u32>> {
         let fault = |what: String| Err(Fault::Vocabulary(what));
         let mut ids = HashMap::with_capacity(self.vocabulary.len());
@@ -109,7 +110,7 @@ impl Definition<'_> {
         Ok(ids)
     }
 
-    /// The tokens that are a byte or made by a merge.
+    /// Checks the merges; returns the tokens that are a byte or made by a merge.
     fn checked_merges(&self, ids: &HashMap<&str, u32>) -> Checked<HashSet<String>> {
         let mut made: HashSet<String> = (0..=255).map(|byte| character(byte).to_string()).collect();
         let mut seen = HashSet::with_capacity(self.merges.len());
@@ -160,8 +161,8 @@ impl Definition<'_> {
         }
     }
 
-    /// Each token that text could have must be made: a list of merges that was cut gives other tokens for
-    /// the same text. Tokens that no piece of text can hold, such as `<s>`, stay as they are.
+    /// Checks that merges make each token that text could have: an incomplete list of merges gives other tokens
+    /// for the same text. Tokens that no piece of text can hold, such as `<s>`, need no merge.
     fn check_that_merges_are_complete(&self, made: &HashSet<String>) -> Checked<()> {
         let added: HashSet<&str> = self.added.iter().map(|(token, _)| token.content.as_str()).collect();
         let is_made = |token: &str| made.contains(token) || added.contains(token);
@@ -179,7 +180,7 @@ impl Definition<'_> {
         }
     }
 
-    /// Whether the pieces that text is split into before merging can hold this token.
+    /// Checks whether the pieces that text is split into before merging can hold this token.
     fn is_within_a_piece(&self, token: &str) -> bool {
         let Some(bytes) = bytes(token) else { return false };
         let Ok(text) = std::str::from_utf8(&bytes) else { return true };
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
     use tokenizers::models::bpe::BPE;
 
-    /// The bytes, "he", "the", "ther", "<s>" and " the", in this order, and the end of text.
+    /// Returns the bytes, "he", "the", "ther", "<s>" and " the", in this order, and the end of text.
     fn whole() -> Definition<'static> {
         let bytes = (0..=255).map(|byte| character(byte).to_string());
         let made = ["he", "the", "ther", "<s>", "Ġthe", "<|endoftext|>"].map(String::from);
@@ -282,7 +283,7 @@ mod tests {
         assert_eq!(what, "0: not in the order of rank: \"the r\" comes before \"the\" is made");
     }
 
-    /// Of these the library would give each another id than it has, or lose the text.
+    /// Added tokens to which the library would give another id, or whose text it would lose.
     #[test]
     fn added_tokens_that_contradict_the_vocabulary_are_noticed() {
         let add =

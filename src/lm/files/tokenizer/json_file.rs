@@ -1,4 +1,4 @@
-//! `tokenizer.json`: what is understood in it; everything else is refused by name.
+//! `tokenizer.json`: known fields are read, and everything else is refused by name.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use super::vocabulary_json::{MergeList, TokenIds};
 use crate::json;
 use crate::lm::files::messages::{reason, shown, shown_value};
 
-/// Truncation and padding are not applied: lengths are the task's.
+/// Fields of the file. Truncation and padding are not applied: the task defines lengths.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<'a> {
@@ -59,14 +59,14 @@ struct Model<'a> {
     kind: Setting,
     #[serde(default)]
     dropout: Setting,
-    /// Never used, since every byte has a token.
+    /// Token for unknown text, never used, since every byte has a token.
     #[serde(default)]
     unk_token: Option<String>,
     #[serde(default)]
     continuing_subword_prefix: Option<String>,
     #[serde(default)]
     end_of_word_suffix: Option<String>,
-    /// As `unk_token`.
+    /// Fusion of unknown tokens, never used, since every byte has a token.
     #[serde(default)]
     fuse_unk: bool,
     #[serde(default)]
@@ -79,7 +79,7 @@ struct Model<'a> {
     merges: MergeList<'a>,
 }
 
-/// A value of any kind: its text is bounded, since in memory it takes many times its bytes.
+/// Value of any kind. The length of its text is limited, since a value takes many times as much memory.
 #[derive(Default)]
 struct Setting(Value);
 
@@ -90,14 +90,15 @@ impl<'de> Deserialize<'de> for Setting {
             return Err(D::Error::custom(format!("a setting of more than {LARGEST_SETTINGS} bytes")));
         }
         json::from_slice(text.as_bytes()).map(Self).map_err(|error| {
-            // Its place in the setting: the deserializer adds the one in the file.
+            // The message ends with the place in the setting; the deserializer adds the place in the file
+            // instead.
             let (what, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
             D::Error::custom(what.strip_suffix(&place).unwrap_or(&what))
         })
     }
 }
 
-/// The definition in a file, or what in it is not understood.
+/// Reads the definition in a file; the error says which part is not understood.
 pub(super) fn parse(bytes: &[u8]) -> Result<Definition<'_>, String> {
     let file: File<'_> = json::from_slice(bytes).map_err(|error| match other_model(bytes) {
         Some(kind) => format!("its model is {kind}, not BPE"),
@@ -165,7 +166,7 @@ impl AddedTokenOfFile {
     }
 }
 
-/// The model's type, if it is another than BPE: the fields of others are not those of [`Model`].
+/// Returns the model's type if it is not BPE: the fields of other types are not those of [`Model`].
 fn other_model(bytes: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct OfAnyKind<'a> {
@@ -181,7 +182,8 @@ fn other_model(bytes: &[u8]) -> Option<String> {
     (file.model.kind != "BPE").then(|| shown(&file.model.kind))
 }
 
-/// The steps of a sequence, also of one inside another; what is no sequence is one step, and null none.
+/// Returns the steps of a sequence, including those of a sequence inside it. Any other value is one step, and
+/// null none.
 fn steps<'a>(value: &'a Value, list: &str) -> Vec<&'a Value> {
     match value.get(list).and_then(Value::as_array) {
         _ if value.is_null() => Vec::new(),
@@ -220,7 +222,8 @@ fn is_in(key: &str, fields: &[&str]) -> bool {
     fields.contains(&key)
 }
 
-/// ByteLevel moves the offsets that nothing here asks for. A template counts if it adds no token.
+/// Reads the post-processor. ByteLevel moves offsets, which nothing here asks for. A template is accepted if it
+/// adds no token.
 fn post_processor(value: &Value) -> Result<Option<ByteLevel>, String> {
     let mut found = None;
     for step in steps(value, "processors") {
@@ -237,7 +240,7 @@ fn post_processor(value: &Value) -> Result<Option<ByteLevel>, String> {
     Ok(found)
 }
 
-/// The first part of a template for one text that is not the text itself.
+/// Returns the first part of a template for one text that is not the text itself.
 fn added_by_template(template: &Value) -> Option<String> {
     let parts = template.get("single").and_then(Value::as_array);
     match parts.map(Vec::as_slice) {
@@ -250,7 +253,7 @@ fn added_by_template(template: &Value) -> Option<String> {
     }
 }
 
-/// What a value is, for a message: its type if it has one.
+/// Describes a value for a message, by its type if it has one.
 fn of(value: &Value) -> String {
     let value = value.get("type").unwrap_or(value);
     value.as_str().map_or_else(|| shown_value(value), shown)

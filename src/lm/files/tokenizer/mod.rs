@@ -25,14 +25,14 @@ use definition::Fault;
 pub(crate) use settings::TokenizerSettings;
 pub use settings::{ADDED_TOKENS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
 
-/// Marks the border between documents in training, as in GPT-2.
+/// Token that marks the border between documents in training, as in GPT-2.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
 /// A tokenizer with the vocabulary of one model.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: HuggingFaceTokenizer,
-    /// The same without a space before text, where `inner` adds one.
+    /// `inner` without a space before text, if `inner` adds one.
     continuing: Option<HuggingFaceTokenizer>,
     /// The bytes of each token, by id.
     texts: Arc<[Vec<u8>]>,
@@ -44,11 +44,19 @@ impl std::fmt::Debug for Tokenizer {
     }
 }
 
+/// The content of a file, and the path that is named in errors.
+#[derive(Debug, Clone, Copy)]
+pub struct FileContent<'a> {
+    pub bytes: &'a [u8],
+    pub path: &'a Path,
+}
+
 impl Tokenizer {
     /// Reads a `tokenizer.json`; `path` is named in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] when it is not one, or has a part that is not understood or contradicts another.
+    /// [`Error::Input`] when the file is not a tokenizer, or has a part that is not understood or contradicts
+    /// another.
     pub fn from_json(bytes: &[u8], path: &Path) -> Result<Self> {
         Self::from_json_and_settings(bytes, path, TokenizerSettings::default())
     }
@@ -71,22 +79,22 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Input`] when the vocabulary is not a map of tokens to ids, a line is not a merge, or
     /// the two contradict each other.
-    pub fn from_vocabulary_and_merges(vocabulary: (&[u8], &Path), merges: (&[u8], &Path)) -> Result<Self> {
+    pub fn from_vocabulary_and_merges(vocabulary: FileContent<'_>, merges: FileContent<'_>) -> Result<Self> {
         Self::from_two_files_and_settings(vocabulary, merges, TokenizerSettings::default())
     }
 
     pub(super) fn from_two_files_and_settings(
-        (vocabulary, vocabulary_path): (&[u8], &Path),
-        (merges, merges_path): (&[u8], &Path),
+        vocabulary: FileContent<'_>,
+        merges: FileContent<'_>,
         settings: TokenizerSettings,
     ) -> Result<Self> {
-        let (mut definition, lines) = two_files::parse((vocabulary, vocabulary_path), (merges, merges_path))?;
+        let (mut definition, lines) = two_files::parse(vocabulary, merges)?;
         settings.complete(&mut definition)?;
         let built = definition.build().map_err(|fault| match fault {
-            Fault::Vocabulary(what) | Fault::Added(what) => Error::input(vocabulary_path, what, two_files::HINT),
+            Fault::Vocabulary(what) | Fault::Added(what) => Error::input(vocabulary.path, what, two_files::HINT),
             Fault::Merge(index, what) => {
                 let line = lines.get(index).copied().unwrap_or_default();
-                Error::line(merges_path, line, what, two_files::MERGES_HINT)
+                Error::line(merges.path, line, what, two_files::MERGES_HINT)
             }
         });
         Ok(Self::new(built?))
@@ -106,15 +114,15 @@ impl Tokenizer {
         Self { inner, continuing, texts }
     }
 
-    /// The `tokenizer.json` of this tokenizer.
+    /// Returns the `tokenizer.json` of this tokenizer.
     ///
     /// # Errors
-    /// [`Error::Failed`] if it cannot be expressed as JSON.
+    /// [`Error::Failed`] if the tokenizer cannot be expressed as JSON.
     pub fn to_json(&self) -> Result<String> {
         self.inner.to_string(false).map_err(|e| Error::failed(format!("the tokenizer cannot be written: {e}"), ""))
     }
 
-    /// Learns a byte-level BPE of `vocab_size` tokens; [`END_OF_TEXT`] is token 0.
+    /// Trains a byte-level BPE of `vocab_size` tokens; [`END_OF_TEXT`] is token 0.
     ///
     /// # Errors
     /// [`Error::Failed`] when the texts are too short for a vocabulary of that size.
@@ -137,23 +145,23 @@ impl Tokenizer {
         Ok(Self::new(inner))
     }
 
-    /// Tokens in the vocabulary: their ids are those below.
+    /// Returns the number of tokens in the vocabulary; their ids are the numbers below it.
     pub fn vocab_size(&self) -> usize {
         self.texts.len()
     }
 
-    /// The token with the highest id, and that id.
+    /// Returns the token with the highest id, and that id.
     pub fn last_token(&self) -> Option<(String, u32)> {
         let text = self.texts.last()?;
         Some((String::from_utf8_lossy(text).into_owned(), u32::try_from(self.texts.len() - 1).ok()?))
     }
 
-    /// Whether both turn every text into the same ids.
+    /// Checks whether both tokenizers turn every text into the same ids.
     pub fn is_same_as(&self, other: &Self) -> bool {
         matches!((self.to_json(), other.to_json()), (Ok(ours), Ok(theirs)) if ours == theirs)
     }
 
-    /// Text to ids, as it stands: what follows other text is read so. Every byte has a token, so nothing is
+    /// Encodes a text that follows other text, without a space before it. Every byte has a token, so no text is
     /// unknown.
     ///
     /// # Errors
@@ -162,16 +170,16 @@ impl Tokenizer {
         encode(self.continuing.as_ref().unwrap_or(&self.inner), text)
     }
 
-    /// The same for a text that follows none, as `transformers` encodes it: with a space before it, if
-    /// the tokenizer adds one (`add_prefix_space`).
+    /// Encodes a text that follows no other text, as `transformers` does: with a space before it, if the
+    /// tokenizer adds one (`add_prefix_space`).
     ///
     /// # Errors
-    /// As [`Self::encode`].
+    /// The errors of [`Self::encode`].
     pub fn encode_beginning(&self, text: &str) -> Result<Vec<u32>> {
         encode(&self.inner, text)
     }
 
-    /// Ids to text. A character cut in the middle becomes U+FFFD, as does an id without a token: a model may
+    /// Decodes ids to text. An incomplete character becomes U+FFFD, as does an id without a token: a model may
     /// have more ids than its tokenizer has tokens.
     ///
     /// # Errors
@@ -182,7 +190,7 @@ impl Tokenizer {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The id of the token that stands for this text, such as `.` or a line break.
+    /// Returns the id of the token that stands for this text, such as `.` or a line break.
     pub fn token(&self, text: &str) -> Option<u32> {
         let added = self.inner.get_added_vocabulary().get_vocab().get(text).copied();
         added.or_else(|| self.inner.get_model().token_to_id(&byte_characters::spelled(text.as_bytes())))
@@ -194,8 +202,8 @@ fn encode(tokenizer: &HuggingFaceTokenizer, text: &str) -> Result<Vec<u32>> {
     encoding.map(|e| e.get_ids().to_vec()).map_err(|e| Error::failed(format!("text cannot be tokenized: {e}"), ""))
 }
 
-/// The bytes that tokens stand for. Added tokens are spelled as text, the others by their bytes; a token
-/// that is not, because no text has it, stands for its spelling.
+/// Returns the bytes that each token stands for. Added tokens are spelled as text, other tokens by the
+/// characters of their bytes; a token with other characters, which no text has, stands for its spelling.
 fn texts_by_id(tokenizer: &HuggingFaceTokenizer) -> Vec<Vec<u8>> {
     let added = tokenizer.get_added_vocabulary().get_vocab();
     let vocabulary = tokenizer.get_vocab(true);

@@ -1,4 +1,4 @@
-//! Panics of a library, caught without a word on stderr: the caller says what is wrong.
+//! Panics of a library, caught without output on stderr: the caller reports the error.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -8,7 +8,8 @@ thread_local! {
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The result of `work`; none if it panicked. What it worked on is not to be used again then.
+/// Returns the result of `work`, or `None` if it panicked. The values that `work` changed must not be used
+/// after a panic.
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

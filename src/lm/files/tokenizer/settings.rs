@@ -15,12 +15,13 @@ use crate::error::{Error, Result};
 use crate::json;
 use crate::lm::files::messages::{reason, shown, shown_value};
 
-/// What such files are called.
+/// File names of the settings.
 pub const ADDED_TOKENS_FILE: &str = "added_tokens.json";
 pub const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 pub const SPECIAL_TOKENS_FILE: &str = "special_tokens_map.json";
 
-/// Tokenizers that split text as GPT-2's does, or as their `tokenizer.json` says; others add tokens.
+/// Classes of tokenizers that split text as GPT-2's does, or as their `tokenizer.json` says; other classes add
+/// tokens.
 const CLASSES: [&str; 7] = [
     "GPT2Tokenizer",
     "GPT2TokenizerFast",
@@ -35,19 +36,19 @@ const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", 
 
 const SPECIAL_LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 
-/// Bytes of settings, at most: in memory they take many times as much.
+/// Largest size of settings, in bytes: in memory they take many times as much.
 pub(super) const LARGEST_SETTINGS: usize = 4 << 20;
 
-/// Tokens that they name, at most.
+/// Largest number of tokens that settings name.
 const MOST_NAMED: usize = 1 << 16;
 
-/// What the files say.
+/// Settings in the files of a tokenizer.
 #[derive(Debug, Default)]
 pub(crate) struct TokenizerSettings {
-    /// Each text once.
+    /// Named tokens, each text once.
     named: Vec<Named>,
     places: HashMap<String, usize>,
-    /// Whether text begins with a space that it does not have, and the file that says so.
+    /// True if a space is added before text, and the file that says so.
     add_prefix_space: Option<(bool, PathBuf)>,
 }
 
@@ -60,7 +61,7 @@ struct Named {
     path: PathBuf,
 }
 
-/// How much a file says of a token.
+/// Detail in which a file describes a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Detail {
     Text,
@@ -84,7 +85,8 @@ struct TokenOfFile {
 }
 
 impl TokenizerSettings {
-    /// Reads those of the three files that are there; `folder` is named in errors.
+    /// Reads [`ADDED_TOKENS_FILE`], [`TOKENIZER_CONFIG_FILE`] and [`SPECIAL_TOKENS_FILE`], as far as they
+    /// exist; `folder` is named in errors.
     ///
     /// # Errors
     /// [`Error::Input`] for a setting that would change the tokens and is not followed here.
@@ -166,7 +168,7 @@ impl TokenizerSettings {
         Ok(())
     }
 
-    /// Adds a token, or what is said of one that was named before.
+    /// Adds a token, or further details of a token that was named before.
     fn name(&mut self, new: Named) -> Result<()> {
         let place = *self.places.entry(new.token.content.clone()).or_insert(self.named.len());
         let Some(known) = self.named.get_mut(place) else {
@@ -194,10 +196,10 @@ impl TokenizerSettings {
         Ok(())
     }
 
-    /// Puts the settings into what `vocab.json` and `merges.txt` define.
+    /// Applies the settings to a definition by `vocab.json` and `merges.txt`.
     ///
     /// # Errors
-    /// As [`Self::apply`].
+    /// The errors of [`Self::apply`].
     pub(super) fn complete(self, definition: &mut Definition<'_>) -> Result<()> {
         if let Some((adds, _)) = self.add_prefix_space {
             definition.pre_tokenizer = definition.pre_tokenizer.add_prefix_space(adds);
@@ -205,7 +207,8 @@ impl TokenizerSettings {
         self.add_named(definition, |named| named.id)
     }
 
-    /// Makes the tokens that are named here added tokens, as `transformers` does.
+    /// Applies the settings to a definition by `tokenizer.json`: the named tokens become added tokens, as in
+    /// `transformers`.
     ///
     /// # Errors
     /// [`Error::Input`] for a token without an id, or with another one, and for a contradiction.
@@ -213,7 +216,8 @@ impl TokenizerSettings {
         self.add_named(definition, |_| None)
     }
 
-    /// `id_here` is the id of a token that the definition does not have.
+    /// Adds the named tokens to a definition; `id_here` gives the id of a token that the definition does not
+    /// have.
     fn add_named(self, definition: &mut Definition<'_>, id_here: impl Fn(&Named) -> Option<u32>) -> Result<()> {
         let Definition { vocabulary, added, pre_tokenizer, .. } = definition;
         if let Some((adds, path)) = &self.add_prefix_space
@@ -242,7 +246,7 @@ impl TokenizerSettings {
                 None => added.push((named.token, known)),
             }
         }
-        // `transformers` looks for it in every text that a GPT-2 reads.
+        // `transformers` looks for the end of text in every text that a GPT-2 reads.
         if !added.iter().any(|(token, _)| token.content == END_OF_TEXT)
             && let Some(&id) = in_vocabulary.get(END_OF_TEXT)
         {
@@ -252,7 +256,7 @@ impl TokenizerSettings {
     }
 }
 
-/// Where a file says how a token is found, the tokenizer must say the same.
+/// Checks that a file and the tokenizer agree on how a token is found, if the file says it.
 fn check_that_both_are_found_alike(named: &Named, token: &AddedToken) -> Result<()> {
     let how = |token: &AddedToken| [token.single_word, token.lstrip, token.rstrip];
     if named.detail < Detail::HowItIsFound || how(&named.token) == how(token) {
@@ -266,7 +270,7 @@ fn refused(path: &Path, what: String) -> Error {
     Error::input(path, what, "take all files of the tokenizer from the same model")
 }
 
-/// A token that is given by its text, or with how it is found.
+/// Reads a token that is given by its text, or with how it is found.
 fn token_of(value: &Value) -> std::result::Result<(AddedToken, Detail), String> {
     if let Some(content) = value.as_str() {
         return Ok((AddedToken::from(content, true), Detail::SpecialText));

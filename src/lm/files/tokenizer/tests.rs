@@ -39,7 +39,7 @@ fn a_token_is_looked_up_as_the_text_that_it_stands_for() {
     assert_ne!(with.encode_beginning(".").unwrap(), [with.token(".").unwrap()]);
 }
 
-/// A response continues its query: with a space before it, it would be another.
+/// A response continues its query: with a space before it, its tokens would be others.
 #[test]
 fn what_continues_a_text_comes_back_as_it_was_and_a_beginning_gets_its_space_once() {
     let (without, with) = (trained(), with_space_before());
@@ -54,7 +54,7 @@ fn what_continues_a_text_comes_back_as_it_was_and_a_beginning_gets_its_space_onc
     assert!(with.to_json().unwrap().contains("\"add_prefix_space\":true"));
 }
 
-/// Rows that fill up the vocabulary of a model can be drawn.
+/// Ids that only fill up the vocabulary of a model can be sampled.
 #[test]
 fn an_id_without_a_token_is_seen_in_the_text() {
     let tokenizer = trained();
@@ -68,7 +68,7 @@ fn a_file_that_is_no_tokenizer_is_refused() {
     assert!(error.to_string().starts_with("x/tokenizer.json: not a tokenizer"), "{error}");
 }
 
-/// The two older files of a tokenizer, as its `tokenizer.json` holds them.
+/// Returns the two older files of a tokenizer, as its `tokenizer.json` holds them.
 fn vocabulary_and_merges(tokenizer: &Tokenizer) -> (Vec<u8>, String) {
     let json: serde_json::Value = serde_json::from_str(&tokenizer.to_json().unwrap()).unwrap();
     let pair = |merge: &serde_json::Value| format!("{} {}\n", merge[0].as_str().unwrap(), merge[1].as_str().unwrap());
@@ -78,7 +78,8 @@ fn vocabulary_and_merges(tokenizer: &Tokenizer) -> (Vec<u8>, String) {
 
 fn from_two_files(vocabulary: &[u8], merges: &str) -> Result<Tokenizer> {
     let paths = [Path::new("vocab.json"), Path::new("merges.txt")];
-    Tokenizer::from_vocabulary_and_merges((vocabulary, paths[0]), (merges.as_bytes(), paths[1]))
+    let vocabulary = FileContent { bytes: vocabulary, path: paths[0] };
+    Tokenizer::from_vocabulary_and_merges(vocabulary, FileContent { bytes: merges.as_bytes(), path: paths[1] })
 }
 
 #[test]

@@ -7,6 +7,7 @@ use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
+use super::FileContent;
 use super::definition::Definition;
 use super::vocabulary_json::{MOST_MERGES, TokenIds, halves};
 use crate::error::{Error, Result};
@@ -23,17 +24,14 @@ struct Merge<'a> {
     line: usize,
 }
 
-/// What the two files define, and the line of each merge.
+/// Reads the definition in the two files, and the line of each merge.
 ///
 /// # Errors
 /// [`Error::Input`] when the vocabulary is not a map of tokens to ids, or a line is not two tokens.
-pub(super) fn parse<'a>(
-    (vocabulary, vocabulary_path): (&'a [u8], &Path),
-    (merges, merges_path): (&'a [u8], &Path),
-) -> Result<(Definition<'a>, Vec<usize>)> {
-    let TokenIds(vocabulary) = serde_json::from_slice(vocabulary)
-        .map_err(|error| Error::input(vocabulary_path, format!("not a vocabulary: {}", reason(&error)), HINT))?;
-    let merges = parse_merges(merges, merges_path)?;
+pub(super) fn parse<'a>(vocabulary: FileContent<'a>, merges: FileContent<'a>) -> Result<(Definition<'a>, Vec<usize>)> {
+    let TokenIds(vocabulary) = serde_json::from_slice(vocabulary.bytes)
+        .map_err(|error| Error::input(vocabulary.path, format!("not a vocabulary: {}", reason(&error)), HINT))?;
+    let merges = parse_merges(merges.bytes, merges.path)?;
     let (merges, lines) = merges.into_iter().map(|merge| (merge.pair, merge.line)).unzip();
     let definition = Definition {
         vocabulary,
@@ -47,7 +45,7 @@ pub(super) fn parse<'a>(
     Ok((definition, lines))
 }
 
-/// The first line may name a version; empty lines say nothing.
+/// Reads the merges. The first line may name a version; empty lines are skipped.
 fn parse_merges<'a>(bytes: &'a [u8], path: &Path) -> Result<Vec<Merge<'a>>> {
     let text =
         std::str::from_utf8(bytes).map_err(|error| Error::input(path, format!("not UTF-8: {error}"), MERGES_HINT))?;

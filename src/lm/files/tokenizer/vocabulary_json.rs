@@ -1,4 +1,4 @@
-//! Vocabularies and merges as JSON, with nothing lost on the way: a token that is there twice comes twice.
+//! Vocabularies and merges as JSON, read without loss: a token that is there twice is read twice.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,10 +8,10 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::lm::files::messages::shown;
 
-/// Tokens of a vocabulary, at most: public models have up to 262,144.
+/// Largest number of tokens in a vocabulary: public models have up to 262,144.
 const MOST_TOKENS: usize = 1 << 19;
 
-/// Merges, at most.
+/// Largest number of merges.
 pub(super) const MOST_MERGES: usize = 1 << 20;
 
 /// Tokens and their ids, in the order of the file.
@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for MergeVisitor {
     }
 }
 
-/// The two tokens of a merge that is written with a space between them.
+/// Returns the two tokens of a merge that is written with a space between them.
 pub(super) fn halves(text: &str) -> Option<(&str, &str)> {
     text.split_once(' ').filter(|(_, right)| !right.contains(' '))
 }

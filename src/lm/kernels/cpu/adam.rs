@@ -10,7 +10,7 @@ use crate::lm::kernels::{AdamScales, BETA_1, BETA_2};
 /// Numbers that one task works on.
 const A_TASK: usize = 1 << 14;
 
-/// As [`crate::lm::kernels::adam`].
+/// Computes [`crate::lm::kernels::adam`].
 pub(super) fn adam(
     parameter: FlexTensor,
     gradient: FlexTensor,

@@ -14,10 +14,10 @@ use super::vector::{exp, maximum, sum, sum_products, vectorized};
 const ROWS: usize = 4;
 const VECTORS: usize = 2;
 
-/// Sizes of the scratch are multiples of this: two of the widest vectors.
+/// Multiple to which the sizes of the scratch buffers are padded: two of the widest vectors.
 const COLUMNS: usize = 32;
 
-/// Where queries, keys and values of one head lie in a batch row, and how wide the scratch is.
+/// Position of one head's queries, keys and values in a batch row, and the sizes of the scratch buffers.
 #[derive(Clone, Copy)]
 struct Head {
     seq: usize,
@@ -28,7 +28,7 @@ struct Head {
 }
 
 impl Head {
-    /// Of scores.
+    /// Returns the factor of the scores.
     fn scale(&self) -> f32 {
         1.0 / (self.head_width as f32).sqrt()
     }
@@ -41,8 +41,8 @@ impl Head {
         self.head_width.next_multiple_of(COLUMNS)
     }
 
-    /// Of rows that are `stride` wide, the head's part of the `part`-th `d_model` numbers, times
-    /// `scale`: `[padded seq, padded width]`, zero where there is none.
+    /// Copies the head's columns out of rows that are `stride` wide, from the `part`-th group of `d_model`
+    /// columns, times `scale`: `[padded seq, padded width]`, filled up with zeros.
     fn rows(&self, all: &[f32], stride: usize, part: usize, scale: f32) -> Vec<f32> {
         let mut packed = vec![0.0; self.padded_seq() * self.padded_width()];
         let first = part * self.width + self.number * self.head_width;
@@ -54,7 +54,7 @@ impl Head {
         packed
     }
 
-    /// `[padded seq, padded width]` to `[padded width, padded seq]`.
+    /// Transposes `[padded seq, padded width]` to `[padded width, padded seq]`.
     fn transposed(&self, packed: &[f32]) -> Vec<f32> {
         let mut result = vec![0.0; packed.len()];
         for (place, row) in packed.chunks_exact(self.padded_width()).enumerate() {
@@ -78,7 +78,7 @@ impl Head {
     }
 }
 
-/// A matrix by the steps from one row and from one column to the next.
+/// Matrix with strides: the steps from one row and from one column to the next.
 #[derive(Clone, Copy)]
 struct Strided<'a> {
     elements: &'a [f32],
@@ -86,8 +86,8 @@ struct Strided<'a> {
     column: usize,
 }
 
-/// `result[i, j] = Σ left[i, k] · right[k, j]`, all of them padded; of each group of rows that begins
-/// at `i`, only the columns and the `k` that are asked for.
+/// Computes `result[i, j] = Σ left[i, k] · right[k, j]` on padded matrices. In the group of rows that begins at
+/// `i`, only the first `columns(i)` columns are computed, and only the `k` of `inner(i)` are summed.
 #[inline(always)]
 fn multiply<S: Simd>(
     simd: S,
@@ -122,7 +122,7 @@ fn multiply<S: Simd>(
     }
 }
 
-/// The softmax over the keys that each query sees, `[padded seq, padded seq]`.
+/// Computes the softmax over the keys that each query sees, `[padded seq, padded seq]`.
 #[inline(always)]
 fn weights<S: Simd>(simd: S, head: Head, queries: &[f32], keys_transposed: &[f32]) -> Vec<f32> {
     let (seq, stride) = (head.seq, head.padded_seq());
@@ -144,7 +144,7 @@ fn weights<S: Simd>(simd: S, head: Head, queries: &[f32], keys_transposed: &[f32
     weights
 }
 
-/// As [`crate::lm::kernels::causal_attention`].
+/// Computes [`crate::lm::kernels::causal_attention`].
 pub(super) fn causal_attention(qkv: FlexTensor, batch: usize, seq: usize, heads: usize) -> FlexTensor {
     let qkv = Elements::of(qkv);
     let width = qkv.width() / 3;
@@ -173,7 +173,7 @@ vectorized! {
     }
 }
 
-/// What flows back to queries, keys and values, `[batch · seq, 3 · d_model]`.
+/// Computes the gradients of queries, keys and values, `[batch · seq, 3 · d_model]`.
 pub(super) fn causal_attention_gradient(
     qkv: FlexTensor,
     gradient: FlexTensor,

@@ -1,4 +1,4 @@
-//! One token a row: attention to what was read before, and the draw of the next.
+//! Decoding of one token of each row: attention to the key-value cache, and sampling of the next token.
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::elements::{Elements, tensor};
 use super::vector::{exp, maximum, sum, sum_products, vectorized};
 
-/// As [`crate::lm::kernels::cached_attention`].
+/// Computes [`crate::lm::kernels::cached_attention`].
 pub(super) fn cached_attention(
     query: FlexTensor,
     keys: FlexTensor,
@@ -31,8 +31,8 @@ pub(super) fn cached_attention(
 }
 
 vectorized! {
-    /// One row: `result` and `query` are `[heads · head width]`, keys and values `[heads, capacity, head
-    /// width]`, and `scores` what each slot has beforehand.
+    /// Computes the attention of one row: `result` and `query` are `[heads · head_width]`, keys and values
+    /// `[heads, capacity, head_width]`, and `scores` are the offsets of the slots' scores.
     fn attend[simd](
         result: &mut [f32],
         query: &[f32],
@@ -62,7 +62,7 @@ vectorized! {
     }
 }
 
-/// `result += Σ weights[i] · rows[i]`.
+/// Computes `result += Σ weights[i] · rows[i]`.
 #[inline(always)]
 fn add_weighted<S: Simd>(simd: S, result: &mut [f32], weights: &[f32], rows: &[f32]) {
     let width = result.len();
@@ -84,7 +84,7 @@ fn add_weighted<S: Simd>(simd: S, result: &mut [f32], weights: &[f32], rows: &[f
     }
 }
 
-/// As [`crate::lm::kernels::draw`]; token ids as numbers.
+/// Computes [`crate::lm::kernels::draw`], with token ids as floats.
 pub(super) fn draw(logits: FlexTensor, uniform: FlexTensor) -> (FlexTensor, FlexTensor) {
     let (logits, uniform) = (Elements::of(logits), Elements::of(uniform));
     let rows = logits.slice().par_chunks(logits.width()).zip(uniform.slice());
@@ -93,14 +93,14 @@ pub(super) fn draw(logits: FlexTensor, uniform: FlexTensor) -> (FlexTensor, Flex
     (tensor(tokens, shape.clone()), tensor(log_probs, shape))
 }
 
-/// Weights summed at once before the one that is drawn is looked for among them.
+/// Weights in a block: sampling first finds the block of the token, then the token in the block.
 const BLOCK: usize = 256;
 
 vectorized! {
-    /// The token whose share of the cumulative distribution holds `uniform`, and its log-probability.
+    /// Returns the token whose share of the cumulative distribution holds `uniform`, and its log-probability.
     fn draw_one[simd](logits: &[f32], uniform: f32) -> (f32, f32) {
         let largest = maximum(logits);
-        // The exponential below does not reach zero.
+        // `exp` clamps its argument, and so never returns zero.
         let weight = |x: f32| if x < -80.0 { 0.0 } else { exp(x) };
         let weights: Vec<f32> = logits.iter().map(|&x| weight(x - largest)).collect();
         let blocks: Vec<f64> = weights.chunks(BLOCK).map(|block| f64::from(sum(simd, block, |x| x))).collect();

@@ -3,7 +3,7 @@
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 
-/// A tensor's elements in row-major order, copied only if they are not so in memory.
+/// Elements of a tensor in row-major order, copied only if memory holds them in another order.
 pub(super) struct Elements(FlexTensor);
 
 impl Elements {
@@ -19,7 +19,7 @@ impl Elements {
         self.0.layout().shape().clone()
     }
 
-    /// Size of the last dimension.
+    /// Returns the size of the last dimension.
     pub(super) fn width(&self) -> usize {
         self.shape().to_vec().last().copied().unwrap_or(1).max(1)
     }
@@ -29,7 +29,7 @@ pub(super) fn tensor(elements: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(elements), Layout::contiguous(shape), DType::F32)
 }
 
-/// Elements that may be changed: where they lie if nobody else holds them, or in a copy.
+/// Mutable elements of a tensor: its own memory if no other tensor shares it, a copy otherwise.
 pub(super) struct Changeable(FlexTensor);
 
 impl Changeable {
@@ -52,7 +52,7 @@ impl Changeable {
     }
 }
 
-/// A tensor after `change`.
+/// Applies `change` to the elements of a tensor.
 pub(super) fn changed(tensor: FlexTensor, change: impl FnOnce(&mut [f32])) -> FlexTensor {
     let mut elements = Changeable::of(tensor);
     change(elements.slice());

@@ -10,7 +10,7 @@ use super::vector::{sum, sum_products, vectorized};
 /// Rows that one task works on.
 const ROWS_A_TASK: usize = 64;
 
-/// Mean and 1/√(variance + ε) of a row.
+/// Returns the mean and 1/√(variance + ε) of a row.
 #[inline(always)]
 fn moments<S: Simd>(simd: S, row: &[f32], epsilon: f32) -> (f32, f32) {
     let count = row.len() as f32;
@@ -39,7 +39,7 @@ vectorized! {
     }
 }
 
-/// What flows back to rows, weight and bias.
+/// Computes the gradients of rows, weight and bias.
 pub(super) fn layer_norm_gradients(
     rows: FlexTensor,
     weight: FlexTensor,
@@ -64,8 +64,8 @@ pub(super) fn layer_norm_gradients(
 }
 
 vectorized! {
-    /// Turns the gradient of some rows' results into that of the rows; returns what flows back to the
-    /// weight, and behind it to the bias.
+    /// Replaces the gradient of the normalized rows by the gradient of `rows`; returns the gradient of the
+    /// weight, followed by the gradient of the bias.
     fn normalize_back[simd](rows: &[f32], weight: &[f32], gradient: &mut [f32], epsilon: f32) -> Vec<f32> {
         let width = weight.len();
         let mut sums = vec![0.0; 2 * width];

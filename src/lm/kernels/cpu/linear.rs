@@ -1,4 +1,4 @@
-//! Linear maps, and the products and sums that their gradients are.
+//! Linear maps, and the products and sums that compute their gradients.
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
@@ -20,7 +20,7 @@ pub(super) fn linear(rows: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> 
     tensor(result, Shape::from([count, columns]))
 }
 
-/// The product of two matrices, after those that `transposed` names were transposed.
+/// Multiplies two matrices; `transposed` says which of them are transposed first.
 pub(super) fn product_of(left: FlexTensor, right: FlexTensor, transposed: [bool; 2]) -> FlexTensor {
     let (left, right) = (Elements::of(left), Elements::of(right));
     let [left, right] = [(&left, transposed[0]), (&right, transposed[1])].map(|(elements, transposed)| {
@@ -31,7 +31,7 @@ pub(super) fn product_of(left: FlexTensor, right: FlexTensor, transposed: [bool;
     tensor(product(left, right), shape)
 }
 
-/// `[rows, columns]` to `[columns]`.
+/// Sums `[rows, columns]` to `[columns]`.
 pub(super) fn sum_of_rows(rows: FlexTensor) -> FlexTensor {
     let rows = Elements::of(rows);
     let columns = rows.width();

@@ -1,5 +1,5 @@
-//! The fused operations as loops over slices, compiled for the vector width that the processor
-//! turns out to have, on all threads of the pool that they run in.
+//! Fused operations as loops over slices, in the widest vector instructions of the processor, on all threads of
+//! the current pool.
 
 mod adam;
 mod attention;

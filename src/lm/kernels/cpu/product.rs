@@ -5,7 +5,7 @@ use gemm::Parallelism;
 
 use super::skinny_matmul;
 
-/// A matrix of a product, in row-major order.
+/// Factor of a product: a matrix in row-major order, or the transpose of one.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     elements: &'a [f32],
@@ -15,7 +15,7 @@ pub(super) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows of `columns` numbers.
+    /// Creates a matrix whose rows are `columns` numbers each.
     pub(super) fn new(elements: &'a [f32], columns: usize) -> Self {
         Self { elements, rows: elements.len() / columns.max(1), columns, transposed: false }
     }
@@ -32,19 +32,19 @@ impl<'a> Matrix<'a> {
         self.columns
     }
 
-    /// From one column to the next, and from one row to the next.
+    /// Returns the steps to the next column and to the next row.
     fn strides(&self) -> [isize; 2] {
         if self.transposed { [self.rows as isize, 1] } else { [1, self.columns as isize] }
     }
 }
 
-/// Fewer multiplications than this are not worth a second thread.
+/// Smallest number of multiplications that is worth a second thread.
 const SERIAL: usize = 192 * 192 * 192;
 
-/// `left · right`, row by row.
+/// Computes `left · right`, in row-major order.
 ///
 /// # Panics
-/// When the shapes do not fit each other.
+/// Panics when the shapes do not fit each other.
 pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     let (rows, inner, columns) = (left.rows, left.columns, right.columns);
     assert!(inner == right.rows && left.elements.len() >= rows * inner && right.elements.len() >= inner * columns);
@@ -60,9 +60,9 @@ pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     let mut result: Vec<f32> = Vec::with_capacity(rows * columns);
     let parallelism = if rows * inner * columns < SERIAL { Parallelism::None } else { Parallelism::Rayon(0) };
     let ([left_column, left_row], [right_column, right_row]) = (left.strides(), right.strides());
-    // The library's one interface is by pointers. Both matrices have the elements that these sizes and
-    // strides reach, as asserted, and the result has room for `rows · columns`. It is not read, and
-    // every element of it is written, so that it holds so many afterwards.
+    // The library has an interface of pointers only. Both matrices have the elements that these sizes and
+    // strides reach, as asserted above, and the result has room for `rows · columns` elements. The library does
+    // not read the result and writes every element of it, so that it has this length afterwards.
     unsafe {
         gemm::gemm(
             rows,

@@ -1,13 +1,13 @@
-//! Products with few rows on the left, as in decoding: the matrix on the right is read once, as it
-//! lies, where the general product would pack it first.
+//! Products with few rows on the left, as in decoding: the matrix on the right is read once, in place, while
+//! the general product would pack it first.
 
 use pulp::Simd;
 use rayon::prelude::*;
 
 use super::vector::vectorized;
 
-/// Whether so many rows times a matrix of so many elements are better done here: packing a large matrix
-/// costs more than a small one, which the caches hold.
+/// Checks whether this module multiplies `rows` rows by a matrix of `elements` elements faster than the general
+/// product: packing costs more for a large matrix than for a small one, which processor caches hold.
 pub(super) fn are_few(rows: usize, elements: usize) -> bool {
     rows <= if elements < LARGE_MATRIX_ELEMENTS { 16 } else { 64 }
 }
@@ -17,7 +17,7 @@ const LARGE_MATRIX_ELEMENTS: usize = 1 << 19;
 /// Rows of the right matrix that are worked on together: each sum is read and written once for all of them.
 const AT_ONCE: usize = 8;
 
-/// `left · right`, where `left` is `[rows, inner]` and `right` `[inner, columns]`.
+/// Computes `left · right`, where `left` is `[rows, inner]` and `right` `[inner, columns]`.
 pub(super) fn product(left: &[f32], right: &[f32], inner: usize, columns: usize) -> Vec<f32> {
     let rows = left.len() / inner;
     let factors = factors(left, inner);
@@ -35,7 +35,7 @@ pub(super) fn product(left: &[f32], right: &[f32], inner: usize, columns: usize)
 /// Numbers that one task copies.
 const COPIED_BY_A_TASK: usize = 1 << 14;
 
-/// Parts of `[rows, some columns]` to `[rows, columns]`.
+/// Joins parts `[rows, some columns]` into `[rows, columns]`.
 fn side_by_side(mut parts: Vec<Vec<f32>>, rows: usize, columns: usize) -> Vec<f32> {
     if parts.len() == 1 {
         return parts.pop().unwrap_or_default();
@@ -53,7 +53,7 @@ fn side_by_side(mut parts: Vec<Vec<f32>>, rows: usize, columns: usize) -> Vec<f3
     result
 }
 
-/// `[rows, inner]` to `[inner / AT_ONCE, rows][AT_ONCE]`, filled up with zeros.
+/// Rearranges `[rows, inner]` as `[inner / AT_ONCE, rows][AT_ONCE]`, filled up with zeros.
 fn factors(left: &[f32], inner: usize) -> Vec<[f32; AT_ONCE]> {
     let rows = left.len() / inner;
     let mut factors = vec![[0.0; AT_ONCE]; inner.div_ceil(AT_ONCE) * rows];
@@ -69,7 +69,7 @@ fn factors(left: &[f32], inner: usize) -> Vec<[f32; AT_ONCE]> {
 }
 
 vectorized! {
-    /// The columns from `first` on, as many as `sums` has in each of its rows.
+    /// Adds the products for the columns from `first` on, as many columns as each row of `sums` has.
     fn add_products[simd](
         sums: &mut [f32],
         factors: &[[f32; AT_ONCE]],
@@ -80,7 +80,7 @@ vectorized! {
     ) {
         let width = sums.len() / rows;
         for (factors, group) in factors.chunks_exact(rows).zip(right.chunks(AT_ONCE * columns)) {
-            // Past the last row there are no numbers, which count as zeros.
+            // Rows after the last one are empty, and count as zeros.
             let row = |number: usize| {
                 let row = group.get(number * columns + first..).unwrap_or_default();
                 row.get(..width).unwrap_or_default()
@@ -108,8 +108,8 @@ fn has_32_registers<S: Simd>(_: S) -> bool {
     S::REGISTER_COUNT >= 32
 }
 
-/// `sums += Σ factors[i] · group[i]` in each row, in `VECTORS` vectors from `column` on: so many that all
-/// those of `group` stay in registers. Says how many columns those are.
+/// Computes `sums += Σ factors[i] · group[i]` in each row, in `VECTORS` vectors from `column` on: so few that
+/// all vectors of `group` stay in registers. Returns the number of columns.
 #[inline(always)]
 fn add_columns<S: Simd, const VECTORS: usize>(
     simd: S,
@@ -138,14 +138,14 @@ fn add_columns<S: Simd, const VECTORS: usize>(
     VECTORS * S::F32_LANES
 }
 
-/// The first vectors of a row from `column` on.
+/// Returns the first `VECTORS` vectors of a row from `column` on.
 #[inline(always)]
 fn vectors_at<S: Simd, const VECTORS: usize>(simd: S, row: &[f32], column: usize) -> [S::f32s; VECTORS] {
     let (vectors, _) = S::as_simd_f32s(row.get(column..).unwrap_or_default());
     vectors.first_chunk().copied().unwrap_or([simd.splat_f32s(0.0); VECTORS])
 }
 
-/// The same for one column.
+/// Computes [`add_columns`] for one column.
 #[inline(always)]
 fn add_column(
     sums: &mut [f32],
@@ -164,7 +164,7 @@ fn add_column(
     1
 }
 
-/// `left · rightᵀ`, where `left` is `[rows, inner]` and `right` `[columns, inner]`.
+/// Computes `left · rightᵀ`, where `left` is `[rows, inner]` and `right` `[columns, inner]`.
 pub(super) fn product_with_transposed(left: &[f32], right: &[f32], inner: usize) -> Vec<f32> {
     const COLUMNS_A_TASK: usize = 256;
     let (rows, columns) = (left.len() / inner, right.len() / inner);
@@ -172,12 +172,12 @@ pub(super) fn product_with_transposed(left: &[f32], right: &[f32], inner: usize)
     side_by_side(parts, rows, columns)
 }
 
-/// Rows of the right matrix whose products with one or two of the left are summed in registers: many,
-/// because reading from several places at once hides how far away memory is.
+/// Rows of the right matrix whose products with one or two left rows are summed in registers: many, because
+/// reading from several places at once hides the latency of memory.
 const RIGHT_AT_ONCE: usize = 8;
 
 vectorized! {
-    /// Of each row of `left` with each of `right`: `[left rows, right rows]`.
+    /// Computes the dot product of each row of `left` with each row of `right`: `[left rows, right rows]`.
     fn dot_products[simd](left: &[f32], right: &[f32], inner: usize) -> Vec<f32> {
         if has_32_registers(simd) {
             dot_rows::<_, 2>(simd, left, right, inner)
@@ -200,7 +200,7 @@ fn dot_rows<S: Simd, const LEFT: usize>(simd: S, left: &[f32], right: &[f32], in
         for (left, found) in groups.iter().zip(found.chunks_mut(LEFT * columns)) {
             let products = dot_each(simd, left, right);
             for (found, products) in found.chunks_exact_mut(columns).zip(products) {
-                // Past the last row of the right there are no places.
+                // Rows of the right after the last one have no place in the result.
                 for (place, product) in found.iter_mut().skip(number * RIGHT_AT_ONCE).zip(products) {
                     *place = product;
                 }
@@ -213,7 +213,7 @@ fn dot_rows<S: Simd, const LEFT: usize>(simd: S, left: &[f32], right: &[f32], in
     found
 }
 
-/// The first vectors of some rows, then the second, and so on, up to the last whole one.
+/// Interleaves rows: the first vector of each row, then the second of each, up to the last whole vector.
 #[inline(always)]
 fn interleaved<S: Simd, const ROWS: usize>(simd: S, rows: &[f32], inner: usize) -> Vec<[S::f32s; ROWS]> {
     let mut vectors = vec![[simd.splat_f32s(0.0); ROWS]; inner / S::F32_LANES];
@@ -227,14 +227,14 @@ fn interleaved<S: Simd, const ROWS: usize>(simd: S, rows: &[f32], inner: usize) 
     vectors
 }
 
-/// Eight rows; where there are fewer, the first again.
+/// Returns eight rows; the first one stands in for missing rows.
 #[inline(always)]
 fn eight_rows(rows: &[f32], inner: usize) -> [&[f32]; RIGHT_AT_ONCE] {
     let first = rows.get(..inner).unwrap_or_default();
     std::array::from_fn(|number| rows.get(number * inner..(number + 1) * inner).unwrap_or(first))
 }
 
-/// The products of each of the left rows with each of the right ones, as far as there are whole vectors.
+/// Computes the dot product of each left row with each right row, over whole vectors only.
 #[inline(always)]
 fn dot_each<S: Simd, const LEFT: usize>(
     simd: S,
@@ -260,7 +260,7 @@ fn dot_each<S: Simd, const LEFT: usize>(
     products
 }
 
-/// What the elements from `first` on add, fewer than a vector.
+/// Adds the products of the elements from `first` on, which are fewer than a vector.
 fn add_products_of_ends(found: &mut [f32], left: &[f32], right: &[f32], inner: usize, first: usize) {
     let columns = right.len() / inner;
     for (left, found) in left.chunks_exact(inner).zip(found.chunks_exact_mut(columns)) {
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `right` is `[inner, columns]`.
+    /// Computes `left · right` in f64; `right` is `[inner, columns]`.
     fn sums(left: &[f32], right: &[f32], inner: usize, columns: usize) -> Vec<f64> {
         let cell = |row: &[f32], column: usize| {
             row.iter().zip(right.iter().skip(column).step_by(columns)).map(|(&l, &r)| f64::from(l) * f64::from(r)).sum()

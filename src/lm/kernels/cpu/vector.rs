@@ -2,9 +2,9 @@
 
 use pulp::Simd;
 
-/// A function that is compiled for each vector width and runs in the widest form that the processor
-/// has. All of its body must be inlined for that: a closure would not do. `fn name[simd](…)` names the
-/// vectors for a body that works with them itself.
+/// Defines a function that is compiled for each vector width and runs in the widest form that the processor
+/// has. All code of its body must be inlined for that, which rules closures out. `fn name[simd](…)` names the
+/// vector operations for a body that uses them itself.
 macro_rules! vectorized {
     ($(#[$attribute:meta])* fn $name:ident[$simd:ident]($($argument:ident: $type:ty),* $(,)?) -> $result:ty $body:block) => {
         $(#[$attribute])*
@@ -31,10 +31,10 @@ macro_rules! vectorized {
 }
 pub(super) use vectorized;
 
-/// Numbers summed side by side: strict order would keep the compiler from using vectors.
+/// Number of partial sums: a strict order of additions would keep the compiler from using vectors.
 pub(super) const LANES: usize = 16;
 
-/// eˣ to a few units in the last place, without a call: `2ⁿ · p(r)` with `x = n ln 2 + r`.
+/// Computes eˣ to a few units in the last place, without a call: `2ⁿ · p(r)` with `x = n ln 2 + r`.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     // Adding 1.5 · 2²³ leaves the rounded integer in the low bits.
@@ -49,7 +49,7 @@ pub(super) fn exp(x: f32) -> f32 {
     polynomial * f32::from_bits(power)
 }
 
-/// In one vector operation: sums of an array's parts are compiled into vectors of two.
+/// Sums the lanes in whole vectors: from a plain sum, the compiler makes vectors of two numbers.
 #[inline(always)]
 fn sum_of_lanes<S: Simd>(simd: S, lanes: &[f32; LANES]) -> f32 {
     let mut sum = 0.0;
@@ -75,7 +75,7 @@ pub(super) fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(f32) -> f32) -
 pub(super) fn sum_products<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
     let ((left, left_rest), (right, right_rest)) = (S::as_simd_f32s(left), S::as_simd_f32s(right));
     let ((left, left_last), (right, right_last)) = (left.as_chunks::<4>(), right.as_chunks::<4>());
-    // Four sums, because each waits for itself.
+    // Four sums, because each addition waits for the one before it in the same sum.
     let mut sums = [simd.splat_f32s(0.0); 4];
     for (left, right) in left.iter().zip(right) {
         for ((sum, &left), &right) in sums.iter_mut().zip(left).zip(right) {
@@ -107,7 +107,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// Log of the sum of exponentials of a row.
+/// Computes the logarithm of the sum of exponentials of a row.
 #[inline(always)]
 pub(super) fn log_sum_exp<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let largest = maximum(row);

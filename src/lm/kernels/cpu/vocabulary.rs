@@ -1,4 +1,4 @@
-//! What is asked of logits over the vocabulary.
+//! Operations on logits over the vocabulary.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;

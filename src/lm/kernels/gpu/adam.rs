@@ -2,7 +2,7 @@
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
+use burn_wgpu::CubeTensor;
 
 use super::launch::{UNITS, cubes, dense, owned, units};
 use crate::lm::kernels::{AdamScales, BETA_1, BETA_2};

@@ -1,11 +1,11 @@
-//! Causal attention: heads are taken apart and put together in one pass each, and masking, scaling and
-//! softmax are one pass over the scores, beside Burn's matrix products.
+//! Causal attention: one kernel splits heads, one merges them, and one masks, scales and applies the softmax to
+//! the scores. Matrix products are Burn's own.
 //!
-//! The backward pass computes the weights again rather than keep them.
+//! The backward pass computes the attention weights again instead of keeping them.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
+use burn_wgpu::CubeTensor;
 
 use super::launch::{UNITS, cubes, dense, empty_like, rows_and_columns, units};
 use super::rows::{largest_of_units, sum_of_units};
@@ -14,7 +14,7 @@ use super::{product, transposed};
 /// Units for one row of scores.
 const UNITS_A_ROW: usize = 64;
 
-/// `[batch · seq, width]` from a column on to `[batch, heads, seq, head_width]`.
+/// Copies `[batch · seq, width]`, from `first_column` on, to `[batch, heads, seq, head_width]`.
 #[cube(launch)]
 fn take_heads_kernel(rows: &Tensor<f32>, heads: &mut Tensor<f32>, first_column: usize) {
     let place = ABSOLUTE_POS;
@@ -28,7 +28,7 @@ fn take_heads_kernel(rows: &Tensor<f32>, heads: &mut Tensor<f32>, first_column: 
     }
 }
 
-/// `[batch, heads, seq, head_width]` to `[batch · seq, width]` from a column on.
+/// Copies `[batch, heads, seq, head_width]` to `[batch · seq, width]`, from `first_column` on.
 #[cube(launch)]
 fn put_heads_kernel(heads: &Tensor<f32>, rows: &mut Tensor<f32>, first_column: usize) {
     let place = ABSOLUTE_POS;
@@ -43,7 +43,7 @@ fn put_heads_kernel(heads: &Tensor<f32>, rows: &mut Tensor<f32>, first_column: u
     }
 }
 
-/// Scores `[batch, heads, seq, seq]` to the softmax of those that a token may see, in place.
+/// Replaces the scores `[batch, heads, seq, seq]` by the softmax over the tokens that a token may see.
 #[cube(launch)]
 fn causal_softmax_kernel(scores: &mut Tensor<f32>, scale: f32, #[comptime] units: usize) {
     let seq = scores.shape(3);
@@ -78,7 +78,8 @@ fn causal_softmax_kernel(scores: &mut Tensor<f32>, scale: f32, #[comptime] units
     }
 }
 
-/// Gradients of the weights to those of the scores before scaling, in place: w · (g − Σ w·g) · scale.
+/// Replaces the gradients of the weights by the gradients of the scores before scaling: w · (g − Σ w·g) ·
+/// scale.
 #[cube(launch)]
 fn causal_softmax_gradient_kernel(
     weights: &Tensor<f32>,
@@ -132,7 +133,7 @@ fn put_heads(heads: CubeTensor, rows: &CubeTensor, first_column: usize) {
     );
 }
 
-/// Queries, keys and values, each `[batch, heads, seq, head_width]`.
+/// Returns queries, keys and values, each `[batch, heads, seq, head_width]`.
 fn queries_keys_and_values(qkv: &CubeTensor, shape: [usize; 4]) -> [CubeTensor; 3] {
     let [_, heads, _, head_width] = shape;
     [0, 1, 2].map(|part| take_heads(qkv, shape, part * heads * head_width))
@@ -153,7 +154,7 @@ fn attention_weights(queries: CubeTensor, keys: CubeTensor, scale: f32) -> CubeT
     scores
 }
 
-/// `[batch, heads, seq, head_width]` and what scores are multiplied by.
+/// Returns `[batch, heads, seq, head_width]` and the factor of the scores.
 fn shape_and_scale(qkv: &CubeTensor, batch: usize, seq: usize, heads: usize) -> ([usize; 4], f32) {
     let [_, triple_width] = rows_and_columns(qkv);
     let head_width = triple_width / 3 / heads;

@@ -1,8 +1,8 @@
-//! What a token at a time needs: attention to a cache, and the draw.
+//! Decoding of one token of each row: attention to the key-value cache, and sampling of the next token.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
+use burn_wgpu::CubeTensor;
 
 use super::launch::{UNITS, cubes, dense, empty_like, rows_and_columns, units};
 use super::rows::{largest_of_units, sum_of_units};
@@ -11,7 +11,7 @@ use super::vocabulary::largest_of_row;
 /// Units for one head of one row.
 const UNITS_A_HEAD: usize = 64;
 
-/// A cube takes one head of one row.
+/// Computes the attention of one new token of each row; a cube takes one head of one row.
 #[cube(launch)]
 fn cached_attention_kernel(
     query: &Tensor<f32>,
@@ -55,7 +55,7 @@ fn cached_attention_kernel(
         sum += weight;
         slot += units;
     }
-    // Every unit's weights are written before any is read.
+    // The sum synchronizes the cube: every unit's weights are written before any is read.
     let sum = sum_of_units(sum, units);
     let mut place = unit;
     while place < head_width {
@@ -68,8 +68,8 @@ fn cached_attention_kernel(
     }
 }
 
-/// A unit takes a stretch of the vocabulary; the first of them goes through the stretches' sums, and
-/// then through the stretch where the number falls.
+/// Samples one token of each row. Each unit sums a stretch of the vocabulary; the first unit finds the stretch
+/// that the random number falls into, and then the token in this stretch.
 #[cube(launch)]
 fn draw_kernel(
     logits: &Tensor<f32>,
@@ -103,11 +103,11 @@ fn draw_kernel(
             total += sums[other];
         }
         let target = uniform[row] * total;
-        // The last stretch with any weight, where rounding carries the number past them all.
+        // If rounding carries the number past all stretches, the last stretch with any weight is chosen.
         let mut passed = 0.0_f32;
         let mut passed_before_chosen = 0.0_f32;
         let mut found = false;
-        // Where nothing has a weight, as among NaN, some token all the same.
+        // If no stretch has a weight, as with NaN, the first one is chosen.
         chosen[0] = 0;
         for other in 0..units {
             if !found && sums[other] > 0.0_f32 {

@@ -2,15 +2,15 @@
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
+use burn_wgpu::CubeTensor;
 
 use super::launch::{UNITS, cubes, dense, empty_like, units};
 
 /// 2√(2/π): ½(1 + tanh(y)) is the sigmoid of 2y.
 const LINEAR: f32 = 1.595_769;
-/// The same times GPT-2's 0.044715.
+/// [`LINEAR`] times GPT-2's 0.044715.
 const CUBIC: f32 = 0.044_715 * LINEAR;
-/// Of the derivative.
+/// Coefficient of the derivative.
 const THREE_CUBIC: f32 = 3.0 * CUBIC;
 
 #[cube]

@@ -1,14 +1,14 @@
-//! Layer normalization: a cube takes a row forward, and some rows backward, for which it adds up what
-//! they say about scale and shift.
+//! Layer normalization: a cube takes one row forward, and several rows backward, over which it sums the
+//! gradients of weight and bias.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
+use burn_wgpu::CubeTensor;
 
 use super::launch::{UNITS, cubes, dense, empty_like, rows_and_columns, units};
 use super::rows::{sum_of_rows, sum_of_units};
 
-/// Rows a cube takes on the way back.
+/// Rows that a cube takes in the backward pass.
 const ROWS_A_CUBE: usize = 16;
 
 #[cube]
@@ -22,7 +22,7 @@ fn mean_of_row(rows: &Tensor<f32>, start: usize, width: usize, #[comptime] units
     sum_of_units(sum, units) / f32::cast_from(width)
 }
 
-/// 1 / √(variance + ε)
+/// Computes 1/√(variance + ε).
 #[cube]
 fn inverse_deviation_of_row(
     rows: &Tensor<f32>,
@@ -67,8 +67,9 @@ fn layer_norm_kernel(
     }
 }
 
-/// With x̂ the normalized row and g the gradient: to the row, (g·w − mean(g·w) − x̂ · mean(g·w·x̂)) / σ;
-/// to the weight, Σ g·x̂; to the bias, Σ g. The last two are those of this cube's rows.
+/// Computes the gradients of the row, (g·w − mean(g·w) − x̂ · mean(g·w·x̂)) / σ, of the weight, Σ g·x̂, and of
+/// the bias, Σ g, where x̂ is the normalized row and g the gradient of the output. The sums are over the rows
+/// of one cube.
 #[cube(launch)]
 fn layer_norm_gradients_kernel(
     rows: &Tensor<f32>,

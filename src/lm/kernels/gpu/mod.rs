@@ -1,10 +1,10 @@
-//! The fused operations as kernels for graphics adapters, written in CubeCL, which compiles them to
-//! what the adapter's API reads. Matrix products are Burn's own.
+//! Fused operations as kernels for graphics adapters, written in CubeCL, which compiles them for the adapter's
+//! API. Matrix products are Burn's own.
 //!
-//! A kernel's smallest team is a unit, its largest that can share memory a cube; a cube takes one row
-//! in most operations on rows.
+//! A unit is one thread of a kernel, and a cube is a group of units that share memory. In most operations on
+//! rows, a cube takes one row.
 
-// Indices in kernels are not Rust's: out of bounds there is no panic.
+// Indices in kernels do not follow Rust's rules: an index out of bounds does not panic.
 #![allow(clippy::indexing_slicing)]
 
 mod adam;
@@ -18,12 +18,12 @@ mod vocabulary;
 
 use burn::backend::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn_cubecl::CubeBackend;
+use burn_wgpu::CubeBackend;
 
 use super::AdamScales;
 use super::fused::FusedOperations;
 
-/// A matrix, `[rows, columns]`, or one for each of the leading dimensions, with the last two swapped.
+/// Transposes a matrix `[rows, columns]`, or each matrix of the leading dimensions.
 fn transposed(matrices: FloatTensor<CubeBackend>) -> FloatTensor<CubeBackend> {
     let last = matrices.meta.num_dims() - 1;
     CubeBackend::float_swap_dims(matrices, last - 1, last)

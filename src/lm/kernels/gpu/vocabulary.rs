@@ -1,14 +1,14 @@
-//! What is computed from the softmax of each row of logits, in one pass over the row for its largest
-//! number and one for the sum.
+//! Functions of the softmax of each row of logits: one pass over the row finds the largest logit, one sums the
+//! exponentials.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
+use burn_wgpu::CubeTensor;
 
 use super::launch::{UNITS, cubes, dense, empty_like, rows_and_columns, units};
 use super::rows::{largest_of_units, sum_of_units};
 
-/// The largest number of a row.
+/// Returns the largest number of a row.
 #[cube]
 pub(super) fn largest_of_row(logits: &Tensor<f32>, start: usize, columns: usize, #[comptime] units: usize) -> f32 {
     let mut largest = logits[start];
@@ -20,7 +20,7 @@ pub(super) fn largest_of_row(logits: &Tensor<f32>, start: usize, columns: usize,
     largest_of_units(largest, units)
 }
 
-/// Σ exp(x − largest) over a row.
+/// Computes Σ exp(x − largest) over a row.
 #[cube]
 fn sum_of_exponentials(
     logits: &Tensor<f32>,

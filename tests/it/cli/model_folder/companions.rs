@@ -1,8 +1,9 @@
-//! What comes with a model goes with what is made of it.
+//! Files beside a model, which are copied to every model that is made of it.
 
 use std::fs;
 use std::path::Path;
 
+use preftune::lm::FileContent;
 use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE};
 use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer};
 use preftune::policy::Policy;
@@ -32,7 +33,7 @@ fn companions_and_tokenizer_files_are_carried_over_as_they_came() {
     assert_eq!(file(&files, TOKENIZER_FILE), tokenizer);
     assert_eq!(files.len(), 6, "{:?}", files.iter().map(|(name, _)| name).collect::<Vec<_>>());
 
-    // A reward model and a policy made of it keep them too.
+    // A reward model and a policy made of this model keep the files, too.
     let model = folder.load().unwrap();
     let head = || tiny::head(model.config(), 2, &devices::ndarray());
     let reward_model = RewardModel::new(model.transformer.clone(), head()).to_files(&model).unwrap();
@@ -43,7 +44,7 @@ fn companions_and_tokenizer_files_are_carried_over_as_they_came() {
     }
 }
 
-/// A vocabulary in GPT-2's two files, in which the end of text comes last.
+/// Returns a vocabulary in GPT-2's two files, in which the end of text comes last.
 fn two_files() -> [(&'static str, Vec<u8>); 2] {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/characters");
     ["vocab.json", "merges.txt"].map(|name| (name, fs::read(fixtures.join(name)).unwrap()))
@@ -54,12 +55,16 @@ fn a_tokenizer_of_two_files_is_written_as_two_files() {
     let [(_, vocabulary), (_, merges)] = two_files();
     let vocab_size = serde_json::from_slice::<Map<String, Value>>(&vocabulary).unwrap().len();
     let paths = [Path::new("vocab.json"), Path::new("merges.txt")];
-    let tokenizer = Tokenizer::from_vocabulary_and_merges((&vocabulary, paths[0]), (&merges, paths[1])).unwrap();
+    let tokenizer = Tokenizer::from_vocabulary_and_merges(
+        FileContent { bytes: &vocabulary, path: paths[0] },
+        FileContent { bytes: &merges, path: paths[1] },
+    )
+    .unwrap();
     let config = ModelConfig { vocab_size, ..model().config().clone() };
     let transformer = tiny::transformer(&config, 1, &devices::ndarray());
     let files = LanguageModel { transformer, tokenizer, origin: None }.to_files(Precision::F32).unwrap();
 
-    // A new model states the ids of its own vocabulary.
+    // A new model states the ids of its own vocabulary in `config.json`.
     let stated: Value = serde_json::from_slice(file(&files, CONFIG_FILE)).unwrap();
     assert_eq!((&stated["bos_token_id"], &stated["eos_token_id"]), (&json!(vocab_size - 1), &json!(vocab_size - 1)));
 

@@ -1,4 +1,4 @@
-//! `config.json`: read by a list of what is understood, and written again as it was.
+//! `config.json`: only known fields are accepted, and the file is written again as it was.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Folder, file, logits, model};
 
-/// As in the folder of GPT-2 on the hub, but for its sizes.
+/// `config.json` of GPT-2 on the hub, with other sizes.
 const PUBLISHED: &str = r#"{
   "activation_function": "gelu_new",
   "architectures": ["GPT2LMHeadModel"],
@@ -35,7 +35,7 @@ const PUBLISHED: &str = r#"{
   "vocab_size": 300
 }"#;
 
-/// The same of GPT-2 medium.
+/// `config.json` of GPT-2 medium on the hub, with other sizes.
 const PUBLISHED_MEDIUM: &str = r#"{
   "activation_function": "gelu_new",
   "architectures": [
@@ -167,7 +167,7 @@ fn fields_that_change_nothing_are_read() {
     Folder::new().write(CONFIG_FILE, nothing).load().unwrap();
 }
 
-/// Fields beside the sizes, as programs that save a GPT-2 have written them.
+/// Returns fields besides the sizes, as other programs write them when they save a GPT-2.
 fn as_saved_by_others() -> Vec<(&'static str, Value)> {
     let of_gpt2 = json!({
         "attn_pdrop": 0.1, "embd_pdrop": 0.1, "resid_pdrop": 0.1, "initializer_range": 0.02, "n_ctx": 40,
@@ -266,7 +266,7 @@ fn models_of_the_hub_are_read_as_each_program_saved_them() {
     let expected = logits(&model());
     for (program, fields) in as_saved_by_others() {
         let folder = Folder::new();
-        // Fields of null stand in these files.
+        // These files hold fields of null, which must stay.
         let mut config = folder.config();
         config.extend(fields.as_object().unwrap().clone());
         let read = folder.write(CONFIG_FILE, serde_json::to_vec(&config).unwrap()).load();

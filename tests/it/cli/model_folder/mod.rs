@@ -1,4 +1,4 @@
-//! A model's folder as others write it: read to the right result, or refused by name.
+//! Model folders of other programs: each is read correctly, or refused with the name of the fault.
 
 mod companions;
 mod config;
@@ -23,10 +23,11 @@ use serde_json::{Map, Value, json};
 use crate::numerics::devices;
 use crate::support::tiny;
 
-/// The folder of a small model, in which one thing after another can be changed.
+/// A folder of a small model, whose files the tests change one at a time.
 struct Folder(tempfile::TempDir);
 
-/// A safetensors file as another program may write it: [`write_safetensors`] refuses what is not finite.
+/// Makes a safetensors file as other programs may write it, because [`write_safetensors`] refuses values that
+/// are not finite.
 fn of_any_numbers(tensors: &[NamedTensor]) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> =
         tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
@@ -63,7 +64,7 @@ impl Folder {
         serde_json::from_slice(&fs::read(self.path().join(CONFIG_FILE)).unwrap()).unwrap()
     }
 
-    /// Sets fields of `config.json`; those of null are taken out.
+    /// Sets fields of `config.json`, and removes those of null.
     fn with_config(&self, changes: &Value) -> &Self {
         let mut config = self.config();
         for (name, value) in changes.as_object().unwrap() {
@@ -79,7 +80,7 @@ impl Folder {
         self.write(WEIGHTS_FILE, of_any_numbers(weights))
     }
 
-    /// Two parts and their index.
+    /// Replaces the weights file by two shards and their index.
     fn with_parts(&self, weights: &[NamedTensor], index: impl Fn(&str) -> Option<String>) -> &Self {
         let (first, second) = weights.split_at(9);
         self.remove(WEIGHTS_FILE).write("1.safetensors", write_safetensors(first, Precision::F32).unwrap());
@@ -98,12 +99,12 @@ impl Folder {
         Ok(model_folder::with_files(self.path(), load)?.0)
     }
 
-    /// The message of a refusal, which is of a bad input and says what to do.
+    /// Returns the message of the refusal, which must be an input error with a hint.
     fn refusal(&self) -> String {
         refused(self.load().map(drop))
     }
 
-    /// What is written for the loaded model.
+    /// Returns the files that are written for the loaded model.
     fn written(&self) -> Vec<(String, Vec<u8>)> {
         self.load().unwrap().to_files(Precision::F32).unwrap()
     }
@@ -124,7 +125,7 @@ fn weights() -> Vec<NamedTensor> {
     parameters::read(&model().transformer).unwrap()
 }
 
-/// Behind the model's own weights: one more.
+/// Returns the model's weights with one more tensor at the end.
 fn with_tensor(name: &str, shape: &[usize], values: Vec<f32>) -> Vec<NamedTensor> {
     let mut weights = weights();
     weights.push(NamedTensor { name: name.into(), shape: shape.into(), values });
@@ -149,7 +150,7 @@ fn file<'a>(files: &'a [(String, Vec<u8>)], name: &str) -> &'a [u8] {
     &files.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no {name}")).1
 }
 
-/// Numbers in any type, as another program stores them.
+/// Makes a safetensors file with numbers of any type, as another program stores them.
 fn stored(tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
     let view = |(name, dtype, shape, bytes): &(&str, Dtype, Vec<usize>, Vec<u8>)| {
         (name.to_string(), TensorView::new(*dtype, shape.clone(), bytes.clone().leak()).unwrap())

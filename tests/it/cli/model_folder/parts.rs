@@ -1,4 +1,4 @@
-//! Weights in several files, and folders that hold a model in another form.
+//! Weights in several shards, and folders that hold a model in another format.
 
 use std::fs;
 
@@ -84,7 +84,7 @@ fn a_link_that_leads_nowhere_or_cannot_be_followed_does_not_count_as_an_absent_f
         let error = folder.load().unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
 
-        // A link that leads to the file is the file.
+        // A link to the file is read as the file.
         fs::remove_file(&link).unwrap();
         if [CONFIG_FILE, WEIGHTS_FILE].contains(&name) {
             let elsewhere = Folder::new();

@@ -1,5 +1,5 @@
-//! The tensors of a file: every form of the same model gives the same logits; what would be left out or
-//! is no number is refused.
+//! Tensors of a weights file: every format of the same model gives the same logits, and tensors that would be
+//! ignored or that are not finite are refused.
 
 use preftune::lm::files::hugging_face::{CONFIG_FILE, WEIGHTS_FILE};
 use preftune::lm::network::parameters::NamedTensor;
@@ -51,7 +51,7 @@ fn an_output_head_that_is_the_token_embedding_is_no_other_head() {
         let config: Value = serde_json::from_slice(file(&folder.written(), CONFIG_FILE)).unwrap();
         assert_ne!(config["tie_word_embeddings"], json!(false), "what is written has one matrix for both");
     }
-    // As `safetensors.torch.save_model` stores a shared matrix: under the first of its names.
+    // `safetensors.torch.save_model` stores a shared matrix only once, under the first of its names.
     let once = renamed(|name| name.replace("transformer.wte.weight", "lm_head.weight"));
     assert_eq!(logits(&Folder::new().with_weights(&once).load().unwrap()), ours);
 }

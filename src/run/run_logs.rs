@@ -1,4 +1,4 @@
-//! What a training run writes while it goes, in its folder.
+//! The files that a training run writes into its folder during training.
 
 use std::path::{Path, PathBuf};
 
@@ -7,22 +7,22 @@ use super::metrics::MetricsLog;
 use super::step_log::StepLog;
 use crate::error::Result;
 
-/// Checkpoints that are kept: the newest, and one before it.
+/// Number of checkpoints that are kept: the newest and the one before it.
 const KEPT: usize = 2;
 
-/// Checkpoints, one line of numbers a step, and samples for a person to read.
+/// Checkpoints, a log with one line of metrics a step, and a log of sampled responses for a person to read.
 #[derive(Debug)]
-pub struct Journal {
+pub struct RunLogs {
     pub checkpoints: Checkpoints,
     metrics: PathBuf,
     samples: PathBuf,
 }
 
-impl Journal {
-    /// That of the run, or the stage of one, in this folder.
+impl RunLogs {
+    /// Opens the checkpoints and logs of the run, or of the stage of a run, in this folder.
     ///
     /// # Errors
-    /// As [`Checkpoints::new`].
+    /// The errors of [`Checkpoints::new`].
     pub fn in_folder(folder: &Path) -> Result<Self> {
         Ok(Self {
             checkpoints: Checkpoints::new(&folder.join("checkpoints"), KEPT)?,
@@ -31,10 +31,10 @@ impl Journal {
         })
     }
 
-    /// Metrics and samples, without what was written after so many steps: it is done again.
+    /// Opens the logs of metrics and samples, and drops their rows of steps after `done`, which are repeated.
     ///
     /// # Errors
-    /// As [`MetricsLog::open`].
+    /// The errors of [`MetricsLog::open`].
     pub fn open_logs(&self, done: u64) -> Result<(MetricsLog, StepLog)> {
         Ok((MetricsLog::open(&self.metrics, Some(done))?, StepLog::open(&self.samples, Some(done))?))
     }
