@@ -34,6 +34,7 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde_json::
 }
 
 /// Wraps a deserializer so that it reads strictly, for input that is read piece by piece.
+#[cfg(feature = "fetch")]
 pub fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
     Strict(inner)
 }

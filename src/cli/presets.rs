@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use crate::config::{Config, Setting, preset, presets, settings};
+use crate::config::{Config, DEFAULTS, preset, presets, settings};
 use crate::error::Result;
 
 /// List the presets, show how they differ, or list all settings with their bounds
@@ -13,9 +13,10 @@ use crate::error::Result;
   preftune presets
   preftune presets openai/sentiment
   preftune presets openai/sentiment paper/sentiment
-  preftune presets --settings")]
+  preftune presets --settings
+  preftune presets --settings > my.toml")]
 pub struct Arguments {
-    /// List every setting with its default, its bounds and the reason for these bounds
+    /// List every setting with its documentation, its default and its bounds, as a file for --config
     #[arg(long, conflicts_with = "first")]
     settings: bool,
     /// Show how this preset differs from the defaults
@@ -56,12 +57,5 @@ fn list(common: &Common) -> Result<()> {
 }
 
 fn list_settings(common: &Common) -> Result<()> {
-    let settings = settings()?;
-    let widest = |text: fn(&Setting) -> &str| settings.iter().map(|one| text(one).len()).max().unwrap_or(0);
-    let (keys, defaults) = (widest(|one| &one.key), widest(|one| &one.default));
-    let line = |Setting { key, default, bounds }: &Setting| {
-        let bounds = bounds.map_or_else(String::new, |bounds| format!("{}: {}", bounds.range, bounds.why));
-        format!("{key:keys$}  {default:defaults$}  {bounds}").trim_end().to_string()
-    };
-    common.print(&settings, &settings.iter().map(line).collect::<Vec<_>>().join("\n"))
+    common.print(&settings(), DEFAULTS.trim_end())
 }

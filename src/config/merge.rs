@@ -4,7 +4,8 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
-use super::bounds::{bounds_of, shortened, shown};
+use super::bounds::{shortened, shown};
+use super::defaults::bounds_of;
 use super::keys::{find, join, keys};
 use crate::error::{Error, Result};
 use crate::format_version::{FormatVersion, NEWER_HINT, NEWEST_VERSION};

@@ -35,6 +35,7 @@ impl HubName {
     }
 
     /// Returns the short names of the known models.
+    #[cfg(feature = "fetch")]
     pub(super) fn known() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|(short, _)| *short)
     }

@@ -17,6 +17,12 @@ use crate::json::strict;
 /// Copy of most of the files, in a data set of the hub.
 const MIRROR: &str = "datasets/vwxyzjn/lm-human-preferences/resolve/main";
 
+impl Task {
+    fn path(&self) -> String {
+        format!("{}/{}", self.name, self.file)
+    }
+}
+
 impl Fetcher {
     pub(super) fn fetch_labels(&self, target: &str, task: &Task) -> Result<Fetched> {
         let mirror = self.places.endpoint.below(&format!("{MIRROR}/{}", task.path()))?;

@@ -17,13 +17,23 @@ impl Page {
     }
 }
 
+/// The text of a page, with a file behind it if there is one.
+macro_rules! page {
+    ($name:literal) => {
+        include_str!(concat!($name, ".md"))
+    };
+    ($name:literal with $appendix:literal) => {
+        concat!(include_str!(concat!($name, ".md")), "\n```toml\n", include_str!($appendix), "```\n")
+    };
+}
+
 macro_rules! pages {
-    ($($module:ident $name:literal,)*) => {
+    ($($module:ident $name:literal $(with $appendix:literal)?,)*) => {
         /// All of them, in the order in which a newcomer may read them.
         pub const PAGES: &[Page] =
-            &[$(Page { name: $name, text: include_str!(concat!($name, ".md")) }),*];
+            &[$(Page { name: $name, text: page!($name $(with $appendix)?) }),*];
         $(
-            #[doc = include_str!(concat!($name, ".md"))]
+            #[doc = page!($name $(with $appendix)?)]
             pub mod $module {}
         )*
     };
@@ -37,7 +47,7 @@ pages! {
     own_model "own-model",
     gpt2 "gpt2",
     fetching "fetching",
-    settings "settings",
+    settings "settings" with "../config/defaults.toml",
     metrics "metrics",
     devices "devices",
     memory "memory",

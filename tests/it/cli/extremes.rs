@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use preftune::config::{Config, Range, bounds_of, settings};
+use preftune::config::{Config, Range, Setting, bounds_of, settings};
 use preftune::lm::Precision;
 use preftune::platform::{Interrupt, Mode};
 use preftune::reward::RewardModel;
@@ -179,14 +179,10 @@ impl Ended {
 }
 
 /// Returns the extreme values that a setting accepts, as `--set` takes them.
-fn accepted_extremes(key: &str, default: &str) -> Vec<String> {
-    let Some(bounds) = bounds_of(key) else {
-        return match (key, default) {
-            (_, "true" | "false") => vec!["true".into(), "false".into()],
-            ("task.long_queries", _) => vec!["keep_start".into(), "keep_end".into()],
-            ("train.labels", _) => vec!["even".into(), "falling".into()],
-            _ => vec!["tensorflow".into(), "pytorch".into()],
-        };
+fn accepted_extremes(setting: &Setting) -> Vec<String> {
+    let Some(bounds) = &setting.bounds else {
+        let switch = ["true", "false"].map(String::from);
+        return if setting.choices.is_empty() { switch.into() } else { setting.choices.clone() };
     };
     match bounds.range {
         Range::Whole(least, most) => vec![most.to_string(), least.to_string()],
@@ -221,16 +217,16 @@ fn refused_extremes(key: &str) -> Vec<String> {
 
 #[test]
 fn what_is_beyond_its_bounds_is_wrong_usage_that_names_the_setting() {
-    for setting in settings().unwrap() {
+    for setting in settings() {
         for value in refused_extremes(&setting.key) {
             let shown: String = value.chars().take(40).collect();
             let error = Config::layered(&[], &[format!("{}={value}", setting.key)]).expect_err(&shown);
             let text = error.to_string();
             assert!(error.exit_code() == 2 && text.contains(&setting.key) && text.len() < 500, "{text}");
-            let range = setting.bounds.unwrap().range.to_string();
+            let range = setting.bounds.as_ref().unwrap().range.to_string();
             assert!(text.contains(&range), "{}={shown}: {text}", setting.key);
         }
-        for value in accepted_extremes(&setting.key, &setting.default) {
+        for value in accepted_extremes(setting) {
             // The value may contradict the default of another setting.
             if let Err(error) = Config::layered(&[], &[format!("{}={value}", setting.key)]) {
                 assert!(error.exit_code() == 2 && error.to_string().contains("it must be"), "{error}");
@@ -279,11 +275,11 @@ fn check(ended: &[Ended]) {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_largest_value_of_each_setting_is_refused_or_stays_within_the_memory_that_was_announced() {
-    let largest = |setting: preftune::config::Setting| {
-        let value = accepted_extremes(&setting.key, &setting.default).remove(0);
+    let largest = |setting: &Setting| {
+        let value = accepted_extremes(setting).remove(0);
         case(readers(&setting.key)[0], &format!("{}={value}", setting.key))
     };
-    let mut cases: Vec<_> = settings().unwrap().into_iter().filter(|one| one.bounds.is_some()).map(largest).collect();
+    let mut cases: Vec<_> = settings().iter().filter(|one| one.bounds.is_some()).map(largest).collect();
     cases.extend(arguments());
     check(&run_all(cases, Duration::from_secs(2)));
 }
@@ -388,8 +384,8 @@ fn many_responses_to_a_query_are_one_object_whose_reader_may_leave() {
 #[ignore = "every setting at every extreme in every command that reads it takes two minutes and more"]
 fn no_setting_at_an_extreme_takes_the_machine() {
     let mut cases = arguments();
-    for setting in settings().unwrap() {
-        let values = accepted_extremes(&setting.key, &setting.default);
+    for setting in settings() {
+        let values = accepted_extremes(setting);
         let refused = refused_extremes(&setting.key).into_iter().filter(|value| value.len() < 100_000).take(2);
         for value in values.into_iter().chain(refused) {
             let set = format!("{}={value}", setting.key);
