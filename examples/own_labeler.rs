@@ -5,13 +5,8 @@
 //! cargo run --release --example own_labeler -- runs/own-labeler
 //! ```
 
-use preftune::config::Config;
-use preftune::data::queries::openings;
-use preftune::labels::{Judgment, Labeler};
-use preftune::platform::{Interrupt, Mode};
-use preftune::run::RunDirectory;
-use preftune::stages::{Session, StyleExperiment};
-use preftune::{Result, device, models};
+use preftune::{Config, Interrupt, Mode, OpenDevice, RunDirectory, Session, StyleExperiment};
+use preftune::{Judgment, Labeler, Result, open, open_device, openings};
 
 struct Brief;
 
@@ -30,8 +25,8 @@ impl Labeler for Brief {
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).unwrap_or("runs/own-labeler".into());
-    let device::OpenDevice { device, device_memory, .. } = device::open("cpu".parse()?)?;
-    let model = &models::open("storyteller", &device)?;
+    let OpenDevice { device, device_memory, .. } = open_device("cpu".parse()?)?;
+    let model = &open("storyteller", &device)?;
     let mut settings = Config::default();
     settings.labels.comparisons = 512;
     (settings.policy.updates, settings.policy.batch_size) = (2, 16);

@@ -5,20 +5,14 @@
 //! cargo run --release --example own_reward -- runs/own-reward
 //! ```
 
-use preftune::config::Config;
 use preftune::data::LeftOut;
-use preftune::data::queries::openings;
-use preftune::platform::{Interrupt, Mode};
-use preftune::run::RunDirectory;
-use preftune::stages::{Session, train_policy};
-use preftune::task::TextScorer;
-use preftune::task::{Queries, Task};
-use preftune::{Result, device, models};
+use preftune::{Config, Interrupt, Mode, OpenDevice, Queries, Result, RunDirectory, Session, Task, TextScorer};
+use preftune::{open, open_device, openings, train_policy};
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).unwrap_or("runs/own-reward".into());
-    let device::OpenDevice { device, device_memory, .. } = device::open("cpu".parse()?)?;
-    let model = &models::open("storyteller", &device)?;
+    let OpenDevice { device, device_memory, .. } = open_device("cpu".parse()?)?;
+    let model = &open("storyteller", &device)?;
     let mut settings = Config::default();
     (settings.policy.updates, settings.policy.batch_size) = (8, 32);
     let (settings, interrupt) = (&settings, &Interrupt::new());

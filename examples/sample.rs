@@ -4,16 +4,13 @@
 //! cargo run --release --example sample -- "The old captain set down his glass."
 //! ```
 
-use preftune::config::Config;
-use preftune::platform::{Interrupt, Mode};
 use preftune::stages::Continuations;
-use preftune::task::Task;
-use preftune::{Result, device, models};
+use preftune::{Config, Interrupt, Mode, OpenDevice, Result, Task, open, open_device};
 
 fn main() -> Result<()> {
     let query = std::env::args().nth(1).unwrap_or("The old captain set down his glass.".into());
-    let device::OpenDevice { device, device_memory, .. } = device::open("cpu".parse()?)?;
-    let model = &models::open("storyteller", &device)?;
+    let OpenDevice { device, device_memory, .. } = open_device("cpu".parse()?)?;
+    let model = &open("storyteller", &device)?;
     let task = &Task::new(&Config::default().task, model)?;
     let (queries, interrupt, progress) = (&[query], Interrupt::new(), Mode::Quiet);
     let continuations = Continuations { model, task, queries, responses: 4, seed: 1, interrupt, progress };

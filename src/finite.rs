@@ -2,14 +2,14 @@
 
 /// Finds the first number that is not finite in a tensor of this shape, and describes it as "NaN at index 3" or
 /// "inf at index 20 ([1, 5])"; indices count from 0, in row-major order.
-pub fn first_not_finite(values: &[f32], shape: &[usize]) -> Option<String> {
+pub(crate) fn first_not_finite(values: &[f32], shape: &[usize]) -> Option<String> {
     let index = values.iter().position(|value| !value.is_finite())?;
     let value = values.get(index)?;
     Some(format!("{value} at index {}", place(index, shape)))
 }
 
 /// Formats an index, with its coordinates in a tensor of this shape.
-pub fn place(index: usize, shape: &[usize]) -> String {
+pub(crate) fn place(index: usize, shape: &[usize]) -> String {
     if shape.len() < 2 {
         return index.to_string();
     }

@@ -15,14 +15,14 @@ use crate::json;
 /// Give the field `#[serde(default)]` and put it first, so that a newer file is recognized before anything else
 /// in the file is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FormatVersion;
+pub(crate) struct FormatVersion;
 
 /// The version that is written, and the newest that is read.
-pub const NEWEST_VERSION: u64 = 1;
+pub(crate) const NEWEST_VERSION: u64 = 1;
 
 impl FormatVersion {
     /// Returns what is wrong with a file of this version, if anything.
-    pub fn fault(version: f64) -> Option<String> {
+    pub(crate) fn fault(version: f64) -> Option<String> {
         match version {
             newer if newer > NEWEST_VERSION as f64 => {
                 Some(format!("written by a newer preftune (format {newer}; this one reads up to {NEWEST_VERSION})"))
@@ -34,7 +34,7 @@ impl FormatVersion {
 
     /// Returns what is wrong with the version of this object, if anything. A version that is no number is
     /// ignored, because another program wrote it.
-    pub fn fault_in(object: &serde_json::Value) -> Option<String> {
+    pub(crate) fn fault_in(object: &serde_json::Value) -> Option<String> {
         Self::fault(object.get("version")?.as_f64()?)
     }
 }
@@ -53,24 +53,24 @@ impl<'de> Deserialize<'de> for FormatVersion {
 
 /// The contents of a file or of a line, after the version of the format.
 #[derive(Serialize)]
-pub struct Versioned<T> {
+pub(crate) struct Versioned<T> {
     version: FormatVersion,
     #[serde(flatten)]
     contents: T,
 }
 
 impl<T: Serialize> Versioned<T> {
-    pub fn new(contents: T) -> Self {
+    pub(crate) fn new(contents: T) -> Self {
         Self { version: FormatVersion, contents }
     }
 }
 
 /// Hint for a file of a newer version.
-pub const NEWER_HINT: &str = "use the preftune that wrote it, or a newer one";
+pub(crate) const NEWER_HINT: &str = "use the preftune that wrote it, or a newer one";
 
 /// Returns what is wrong with the version of a JSON object that this program wrote, if anything; nothing else
 /// of the object is checked.
-pub fn fault_of(json: &[u8]) -> Option<String> {
+pub(crate) fn fault_of(json: &[u8]) -> Option<String> {
     let object: serde_json::Value = serde_json::from_slice(json).ok()?;
     let version = object.get("version")?;
     let is_no_number = || Some(format!("the version is {version}, and versions are counted from 1"));
@@ -81,7 +81,7 @@ pub fn fault_of(json: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// [`Error::Input`] when a newer version wrote the file, or the file is not what it should be.
-pub fn read<T: DeserializeOwned>(json: &[u8], path: &Path, hint: &str) -> Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(json: &[u8], path: &Path, hint: &str) -> Result<T> {
     if let Some(fault) = fault_of(json) {
         return Err(Error::input(path, fault, NEWER_HINT));
     }

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 ///
 /// # Errors
 /// The errors of `serde_json`, and one for a key that occurs twice or an array in place of an object.
-pub fn from_slice<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
+pub(crate) fn from_slice<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
     // `serde_json` would not check text that it skips.
     let text = std::str::from_utf8(json).map_err(Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -29,13 +29,13 @@ pub fn from_slice<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Resu
 ///
 /// # Errors
 /// The errors of [`from_slice`].
-pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde_json::Result<T> {
+pub(crate) fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde_json::Result<T> {
     T::deserialize(Strict(value))
 }
 
 /// Wraps a deserializer so that it reads strictly, for input that is read piece by piece.
 #[cfg(feature = "fetch")]
-pub fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
+pub(crate) fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
     Strict(inner)
 }
 

@@ -2,12 +2,12 @@
 //! Preferences* (Ziegler et al., 2019) does. The folders are the paper's Figure 1:
 //!
 //! ```text
-//!        Reward model training                       Policy training
+//!        Reward model training                        Policy training
 //!
-//!   queries ── data                             queries ── data
+//!   queries ── data, task                       queries ── data, task
 //!      │                                           │
 //!      ▼                                           ▼
-//!   language model draws N ── reward::collect   policy draws 1 ── policy::Rollouts
+//!   language model samples N ── lm, labels      policy samples 1 ── policy::Rollouts
 //!      │                                           │
 //!      ▼                                           ▼
 //!   labeler chooses the best ── labels          reward model scores it ── reward
@@ -16,15 +16,82 @@
 //!   reward model learns the choice ── reward    score − β · KL, PPO step ── policy
 //! ```
 //!
-//! [`stages`] goes through them one after the other: once, or in rounds of labels and fits while the policy
-//! trains, which is the arrow between the two.
+//! [`stages`] runs these one after the other: once, or in rounds of labels and reward training during the policy
+//! training, which is the arrow between the two. [`guide`] is the manual.
 //!
-//! Data flows `data → lm → labels → reward → policy → eval → stages → report`; [`run`], [`config`] and
-//! [`device`] stand below them all; [`cli`] stands above. [`supervised`] is
-//! next-token training, on text and on chosen responses. [`fetch`] brings models, labels and books from
-//! public servers, [`bench`] measures the work of an update; nothing but [`cli`] uses these two.
+//! # Tour
+//!
+//! Open a model and sample from it. Random numbers are passed in, so that a seed gives the same responses on every
+//! backend, up to rounding:
+//!
+//! ```
+//! use preftune::random::{Stream, uniform};
+//! use preftune::{Interrupt, Sampling, sample};
+//!
+//! let device = preftune::open_device("cpu".parse()?)?.device;
+//! let model = preftune::open("storyteller", &device)?;
+//! let query = model.tokenizer.encode("The old captain")?;
+//! let sampling = Sampling { response_length: 8, temperature: 0.7, responses_per_query: 4 };
+//! let numbers = |row| uniform(1, Stream::Sampling, 0, row as u64, sampling.response_length);
+//! let sampled = sample(&model.transformer, None, &[query], &sampling, numbers, &Interrupt::new())?;
+//! assert_eq!(sampled.responses.len(), 4);
+//! # Ok::<(), preftune::Error>(())
+//! ```
+//!
+//! A [`Labeler`] chooses the best of several responses: people ([`labels::People`]), a simulated one
+//! ([`SimulatedLabeler`]), a program of any language ([`CommandLabeler`]), or your own:
+//!
+//! ```
+//! use preftune::{Error, Judgment, Labeler, Result};
+//!
+//! struct Brief;
+//!
+//! impl Labeler for Brief {
+//!     fn name(&self) -> &str {
+//!         "brief"
+//!     }
+//!
+//!     fn judge(&mut self, _query: &str, responses: &[String]) -> Result<Judgment> {
+//!         let scores: Vec<f64> = responses.iter().map(|response| -(response.len() as f64)).collect();
+//!         Judgment::of_highest(&scores).ok_or_else(|| Error::failed("there is no response", ""))
+//!     }
+//! }
+//!
+//! assert_eq!(Brief.judge("", &["long".into(), "no".into()])?.best, 1);
+//! # Ok::<(), preftune::Error>(())
+//! ```
+//!
+//! A [`Scorer`] scores responses in the policy loop: a [`RewardModel`], a function of texts ([`TextScorer`]), a program
+//! ([`CommandScorer`]), or several weighed into one ([`WeightedSum`]). Tune a policy towards short responses:
+//!
+//! ```no_run
+//! use preftune::data::LeftOut;
+//! use preftune::*;
+//!
+//! let OpenDevice { device, device_memory, .. } = open_device("auto".parse()?)?;
+//! let (model, settings, interrupt) = (&open("storyteller", &device)?, &Config::default(), &Interrupt::new());
+//! let session = Session { model, settings, interrupt, device_memory, seed: 1, progress: Mode::Shown };
+//! let task = Task::new(&settings.task, model)?;
+//! let queries = Queries::Text(openings()?.train).tokens(model, &task, &mut LeftOut::default())?;
+//! let shortness = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
+//!     Ok(texts.iter().map(|(_, response)| -(response.len() as f64) / 40.0).collect())
+//! });
+//! train_policy(&session, &shortness, &queries, 60, &RunDirectory::open("runs/short")?)?;
+//! # Ok::<(), preftune::Error>(())
+//! ```
+//!
+//! [`StyleExperiment`] goes from labels to a tuned policy in two calls, and the programs in `examples/` show the parts
+//! of an update ([`policy::ppo`]) and a model of your own.
+//!
+//! # Layers
+//!
+//! Imports go one way, downwards: `cli`, [`report`], [`stages`], [`eval`], [`policy`] and [`supervised`], [`reward`],
+//! [`labels`], [`task`], [`training`], [`lm`], [`data`], [`run`], [`device`] and [`config`], [`platform`]. Beside them,
+//! [`models`] opens models, [`fetch`] brings models, labels and books from public servers, and [`mod@bench`] measures the
+//! work of an update.
 // Allowed in one module: products of matrices on `flex`.
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 #![cfg_attr(
     not(test),
     warn(
@@ -48,7 +115,7 @@ mod error;
 pub mod eval;
 pub mod fetch;
 mod finite;
-pub mod format_version;
+pub(crate) mod format_version;
 pub mod guide;
 mod json;
 pub mod labels;
@@ -60,14 +127,27 @@ pub mod random;
 pub mod report;
 pub mod reward;
 pub mod run;
-pub mod sanitize;
+pub(crate) mod sanitize;
 pub mod stages;
 pub mod statistics;
 pub mod supervised;
 pub mod task;
 pub mod training;
 
+pub use config::Config;
+pub use data::queries::openings;
+pub use device::{OpenDevice, open as open_device};
 pub use error::{Error, Result};
+pub use eval::{Contestant, Tournament};
+pub use labels::{Classifier, CommandLabeler, Judgment, LabelLog, Labeler, SimulatedLabeler};
+pub use lm::{LanguageModel, ModelConfig, Responses, Sampling, Tokenizer, Transformer, sample};
+pub use models::{open, open_reward_model};
+pub use platform::{Interrupt, Mode};
+pub use policy::{KlController, Policy, Rollout, Rollouts};
+pub use reward::{RewardLabeler, RewardModel};
+pub use run::{Metric, RunDirectory, Stage};
+pub use stages::{Rounds, Session, StyleExperiment, label, train_policy, train_reward};
+pub use task::{CommandScorer, Queries, Scorer, Scores, Task, TextScorer, WeightedSum};
 
 /// The program in the README is compiled as a test.
 #[cfg(doctest)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// Replaces control characters, except line breaks, by their symbols. Characters that reverse the reading
 /// direction or are invisible become text such as ⟨U+202E⟩, so that a response looks like what it is.
-pub fn sanitize(text: &str) -> String {
+pub(crate) fn sanitize(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -16,25 +16,25 @@ pub fn sanitize(text: &str) -> String {
 }
 
 /// Sanitizes text as [`sanitize`] does, on one line: line breaks become their symbol, too.
-pub fn sanitize_line(text: &str) -> String {
+pub(crate) fn sanitize_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     text.chars().for_each(|character| push_visible(&mut shown, character));
     shown
 }
 
 /// Sanitizes a path as [`sanitize_line`] does; bytes that are not UTF-8 become a replacement character.
-pub fn sanitize_path(path: &Path) -> String {
+pub(crate) fn sanitize_path(path: &Path) -> String {
     sanitize_line(&path.to_string_lossy())
 }
 
 /// Sanitizes a message as [`sanitize`] does, and indents its further lines: no text in it can begin another message.
-pub fn sanitize_message(text: &str) -> String {
+pub(crate) fn sanitize_message(text: &str) -> String {
     sanitize(text.trim_end_matches('\n')).replace('\n', "\n  ")
 }
 
 /// Returns JSON that has the same values and that [`sanitize`] would not change: invisible characters, which
 /// JSON allows in strings only, become escapes.
-pub fn sanitize_json(json: &str) -> String {
+pub(crate) fn sanitize_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
@@ -49,7 +49,7 @@ pub fn sanitize_json(json: &str) -> String {
 }
 
 /// Appends one character as [`sanitize_line`] shows it.
-pub fn push_visible(shown: &mut String, character: char) {
+pub(crate) fn push_visible(shown: &mut String, character: char) {
     match character {
         '\u{7f}' => shown.push('␡'),
         '\0'..='\u{1f}' => shown.push(control_picture(character)),

@@ -32,7 +32,7 @@ fn tokens() -> RangedU64ValueParser<usize> {
 #[command(after_help = "Examples:
   preftune bench --model tiny --batch 64 --device flex --json
   preftune bench --model tiny --growth --device flex")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Model: `tiny`, `gpt2-124m`, or a folder in Hugging Face layout
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
     model: PathBuf,
@@ -57,7 +57,7 @@ pub struct Arguments {
     growth: bool,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let work = Work {
         batch: arguments.batch,

@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 #[derive(Args)]
 #[command(after_help = "Example:
   preftune completions bash > ~/.local/share/bash-completion/completions/preftune")]
-pub struct Arguments {
+pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub fn run(arguments: Arguments) -> Result<()> {
+pub(super) fn run(arguments: Arguments) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "preftune", &mut script);
     match std::io::stdout().write_all(&script) {

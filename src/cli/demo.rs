@@ -31,7 +31,7 @@ use crate::stages::{Labels, StyleExperiment};
   preftune demo --quick
   preftune demo --table
   preftune demo --seed 2 --json > result.json")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Run the same stages at the smallest size
     #[arg(long)]
     quick: bool,
@@ -77,7 +77,7 @@ struct Outcome {
     report: PathBuf,
 }
 
-pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let started = Instant::now();
     let mut common = common.clone();
     let preset = if arguments.quick { Some("quick") } else { arguments.table.then_some("table") };

@@ -17,7 +17,7 @@ use crate::platform::Progress;
 #[command(after_help = "Examples:
   preftune doctor
   preftune doctor --device wgpu --json")]
-pub struct Arguments {}
+pub(super) struct Arguments {}
 
 #[derive(Serialize)]
 struct Outcome {
@@ -30,7 +30,7 @@ struct Outcome {
     agrees: bool,
 }
 
-pub fn run(_arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(_arguments: Arguments, common: &Common) -> Result<()> {
     let adapters = adapters();
     let opened = common.open_device()?;
     let mut progress = Progress::new("checking cached decoding", 1, "devices", common.progress());

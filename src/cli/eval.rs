@@ -38,7 +38,7 @@ use crate::task::Task;
   preftune eval --model policy --baseline storyteller --baseline sft --reward reward --best-of 4
   preftune eval --model policy --reward reward --run runs/mine && preftune report runs/mine
   preftune eval --model policy --ask --set eval.pairs=50 --judgments runs/mine/judgments.jsonl")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The tuned model
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
@@ -82,7 +82,7 @@ pub struct Arguments {
     pairs: Option<PathBuf>,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     // Outputs that could fail are checked before the work.
     let out = arguments.pairs.as_deref().map(OutputFile::new).transpose()?;

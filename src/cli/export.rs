@@ -25,7 +25,7 @@ use crate::stages::{Exported, export, fetched_file};
   preftune export comparisons.jsonl --format trl --out pairs.jsonl
   preftune export comparisons.jsonl --format openai --model gpt2 --out labels.json
   preftune export hh-rlhf.jsonl --format comparisons --out comparisons.jsonl")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Preferences, as JSONL or a JSON array
     #[arg(value_name = "PREFERENCES")]
     preferences: PathBuf,
@@ -75,7 +75,7 @@ struct Outcome {
     out: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let path = fetched_file(&arguments.preferences)?;
     let out = OutputFile::new(&arguments.out)?;
     let from = ComparisonsFile { path: &path, question: arguments.question.as_deref() };

@@ -28,7 +28,7 @@ Environment: HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE,
 HF_HUB_DOWNLOAD_TIMEOUT, as the hub's own tools know them; XDG_CACHE_HOME, PREFTUNE_HOME,
 PREFTUNE_LABELS, PREFTUNE_GUTENBERG, PREFTUNE_RETRY_SECS, SSL_CERT_FILE, HTTPS_PROXY,
 ALL_PROXY, NO_PROXY: see `preftune guide fetching`")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Targets: gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 or OWNER/NAME[@REVISION] of the hub;
     /// labels/sentiment, labels/descriptiveness, labels/tldr or labels/cnndm; books [NUMBER...] of Project
     /// Gutenberg
@@ -41,7 +41,7 @@ struct Outcome {
     fetched: Vec<Fetched>,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let targets = Target::parse_all(&arguments.targets)?;
     let fetcher = Fetcher::new(Interrupt::install()?, common.progress())?;
     let mut fetched = Vec::new();

@@ -14,7 +14,7 @@ use crate::guide::PAGES;
   preftune guide
   preftune guide labelling
   preftune guide settings | less")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Page of the manual; if not given, all pages are listed
     #[arg(value_name = "PAGE", value_parser = PossibleValuesParser::new(PAGES.iter().map(|page| page.name)))]
     page: Option<String>,
@@ -29,7 +29,7 @@ struct Shown {
     text: Option<&'static str>,
 }
 
-pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let wanted = arguments.page.as_ref().and_then(|name| PAGES.iter().find(|page| page.name == name));
     if let Some(page) = wanted {
         let shown = Shown { page: page.name, purpose: page.purpose(), text: Some(page.text) };

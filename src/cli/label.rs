@@ -44,7 +44,7 @@ use crate::task::{Queries, Task};
 
 Keys, on the page and at the terminal: 1 to 9 choose, 0 cannot tell, S skip, U undo;
 at the terminal also I for the instructions and Q to quit.")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Let the sentiment classifier that ships with the program choose
     #[arg(long, conflicts_with_all = ["terminal", "port", "instructions", "name"])]
     pub simulated: bool,
@@ -96,7 +96,7 @@ struct Outcome {
     agreements: Agreements,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let asks_people = !arguments.simulated && arguments.labeler_command.is_none();
     if asks_people {
@@ -195,7 +195,7 @@ fn ask_people(
 }
 
 /// Checks that there is a key for each response of a question.
-pub fn check_keys(settings: &Config) -> Result<()> {
+pub(super) fn check_keys(settings: &Config) -> Result<()> {
     match settings.labels.responses_per_query {
         0..=9 => Ok(()),
         count => Err(Error::usage(
@@ -209,7 +209,7 @@ pub fn check_keys(settings: &Config) -> Result<()> {
 const LARGEST_INSTRUCTIONS_BYTES: u64 = 1 << 20;
 
 /// Returns the instructions that ship under this name, or those of the file with this name.
-pub fn read_instructions(name: &Path) -> Result<String> {
+pub(super) fn read_instructions(name: &Path) -> Result<String> {
     let shipped = name.to_str().and_then(instructions);
     let text =
         shipped.map_or_else(|| files::read_short_text(name, LARGEST_INSTRUCTIONS_BYTES), |text| Ok(text.into()))?;
@@ -220,7 +220,7 @@ pub fn read_instructions(name: &Path) -> Result<String> {
 }
 
 /// Returns what a run folder records of the labeler: its kind, and the hash of people's instructions.
-pub fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
+pub(super) fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
     instructions.map_or(Ok(Input::named("labeler", "a classifier chooses")), |name| {
         let sha256 = files::sha256(read_instructions(name)?.as_bytes());
         Ok(Input::new("labeler", "people choose by instructions", sha256))
@@ -228,7 +228,7 @@ pub fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
 }
 
 /// Returns the settings of the queue from which people answer.
-pub fn queue_settings(session: &Session<'_>) -> QueueSettings {
+pub(super) fn queue_settings(session: &Session<'_>) -> QueueSettings {
     let labels = &session.settings.labels;
     QueueSettings { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.seed }
 }
@@ -249,7 +249,7 @@ fn ask_at_terminal(labelling: &Labelling<'_>, queue: &SharedQueue, name: &str, i
 }
 
 #[cfg(feature = "web")]
-pub use crate::labels::web::LabelServer as Page;
+pub(super) use crate::labels::web::LabelServer as Page;
 
 /// Placeholder of the page in a build without the feature `web`.
 #[cfg(not(feature = "web"))]
@@ -262,7 +262,7 @@ impl Page {
 
 /// Opens the page on which people answer from the queue, and prints its address.
 #[cfg(feature = "web")]
-pub fn open_page(queue: &Arc<SharedQueue>, instructions: &str, port: u16, common: &Common) -> Result<Page> {
+pub(super) fn open_page(queue: &Arc<SharedQueue>, instructions: &str, port: u16, common: &Common) -> Result<Page> {
     let page = Page::start(Arc::clone(queue), instructions, port)?;
     // The address is needed with `--quiet`, too.
     Common { quiet: false, ..common.clone() }.say(&format!("open {}", page.url()));

@@ -15,7 +15,7 @@ use crate::error::Result;
   preftune presets openai/sentiment paper/sentiment
   preftune presets --settings
   preftune presets --settings > my.toml")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// List every setting with its documentation, its default and its bounds, as a file for --config
     #[arg(long, conflicts_with = "first")]
     settings: bool,
@@ -33,7 +33,7 @@ struct Listed {
     description: String,
 }
 
-pub fn run(arguments: &Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     if arguments.settings {
         return list_settings(common);
     }

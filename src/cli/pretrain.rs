@@ -16,7 +16,7 @@ use crate::run::{OutputFolder, RunDirectory};
 use crate::sanitize::sanitize_path;
 use crate::stages;
 use crate::stages::fingerprint_of_file;
-use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Texts, Trained, muon_and_adamw};
+use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, SupervisedOptimizer, Texts, Trained};
 
 /// Train a language model on text, with its tokenizer
 ///
@@ -27,7 +27,7 @@ use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, Tex
   preftune pretrain books/ --out models/mine
   preftune pretrain books/ --out models/mine --set pretrain.steps=500 --set pretrain.layers=2
   preftune pretrain more/ --model models/mine --out models/more --run runs/more")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Text files, or folders of .txt files
     #[arg(required = true)]
     texts: Vec<PathBuf>,
@@ -52,7 +52,7 @@ struct Outcome {
     out: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let opened = common.open_device()?;
@@ -94,7 +94,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
         examples: &corpus,
         held_out: &HeldOutExamples::of_texts(&texts.held_out, &start.tokenizer, pretrain.context_tokens)?,
         start,
-        optimizer: muon_and_adamw,
+        optimizer: SupervisedOptimizer::MuonAndAdamW,
         weight_decay: pretrain.weight_decay,
         backward,
         shown,

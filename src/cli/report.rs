@@ -17,7 +17,7 @@ use crate::sanitize::sanitize_path;
 #[command(after_help = "Examples:
   preftune report runs/demo-seed-1
   preftune report runs/demo-seed-1 --svg curves.svg")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The run folder
     #[arg(value_name = "RUN")]
     run: PathBuf,
@@ -36,7 +36,7 @@ struct Outcome {
     svg: Option<String>,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let own = arguments.run.join("report.html");
     let out = arguments.out.unwrap_or_else(|| own.clone());
     let report = read(&arguments.run)?;
@@ -54,7 +54,7 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
 }
 
 /// Writes the page of a run into its folder. Parts that the run does not have are left out.
-pub fn write(directory: &RunDirectory) -> Result<()> {
+pub(super) fn write(directory: &RunDirectory) -> Result<()> {
     let page = read(directory.path())?.to_html();
     files::write_atomically(&directory.report(), page.as_bytes())
 }

@@ -22,7 +22,7 @@ use crate::task::Task;
 #[command(after_help = "Examples:
   preftune sample --query \"The old captain set down his glass.\" -n 4
   preftune sample --model runs/demo-seed-1/policy/model --queries datasets/openings.txt --json")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Model: `storyteller`, a folder in Hugging Face layout, or a model that was fetched
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
@@ -40,7 +40,7 @@ pub struct Arguments {
     whole: bool,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let opened = common.open_device()?;
     let model = models::open(&arguments.model, &opened.device)?;
@@ -104,6 +104,6 @@ fn json(part: &Part<'_>, responses: &[String]) -> Result<String> {
 }
 
 /// Replaces line breaks by a sign, so that one response is one line.
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     sanitize(text).replace("\n\n", " ⏎ ").replace('\n', " ⏎ ")
 }

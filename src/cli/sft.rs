@@ -26,7 +26,7 @@ use crate::task::Task;
 #[command(after_help = "Examples:
   preftune sft runs/mine/comparisons.jsonl --run runs/mine/sft --out runs/mine/sft/model
   preftune eval --model runs/mine/policy/model --baseline storyteller --baseline runs/mine/sft/model")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Comparisons, as `train-reward` takes them
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
@@ -54,7 +54,7 @@ struct Outcome {
     out: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;

@@ -7,7 +7,7 @@ use crate::eval::{Contest, Standing, TournamentResult};
 
 /// Results of all contests of an evaluation.
 #[derive(Serialize)]
-pub struct Standings {
+pub(super) struct Standings {
     pub labeler: String,
     /// Number of different queries in the pairs.
     queries: usize,
@@ -34,7 +34,7 @@ struct Outcome {
 }
 
 impl Standings {
-    pub fn of(judged: &TournamentResult, left_out: LeftOut) -> Self {
+    pub(super) fn of(judged: &TournamentResult, left_out: LeftOut) -> Self {
         let outcome = |Contest { candidate, baseline, win_rate, .. }: &Contest| Outcome {
             candidate: candidate.clone(),
             baseline: baseline.clone(),
@@ -60,7 +60,7 @@ impl Standings {
     }
 
     /// Formats two tables: the results of the contests, and KL and score of each contestant.
-    pub fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let percent = |rate: f64| format!("{:.1}%", 100.0 * rate);
         let interval = |low: f64, high: f64| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high);
         let contest = |one: &Outcome| {

@@ -45,7 +45,7 @@ struct Fit {
     left_out: LeftOut,
 }
 
-pub fn run(experiment: &StyleExperiment<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
+pub(super) fn run(experiment: &StyleExperiment<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
     let Table { tuned, label_ties, judged } = experiment.table(&mut load_labeler(None)?)?;
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),

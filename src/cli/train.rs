@@ -33,7 +33,7 @@ use crate::task::{Queries, Task};
   preftune train --ask --instructions taste.txt --out models/taste --set labels.comparisons=600
   preftune train --ask --go-on-after 60 --out models/taste
   preftune train --set train.rounds=20 --set train.labels=falling --out models/online")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Ask people, in a browser, instead of the sentiment classifier
     #[arg(long)]
     ask: bool,
@@ -75,7 +75,7 @@ struct Outcome {
     out: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;

@@ -21,7 +21,7 @@ use crate::sanitize::sanitize_path;
 #[command(after_help = "Examples:
   preftune train-labeler --positive pos.txt --negative neg.txt --out classifier.json
   preftune label --simulated --classifier classifier.json --out comparisons.jsonl")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Sentences that a labeler should like, one a line
     #[arg(long, value_name = "FILE")]
     positive: PathBuf,
@@ -47,7 +47,7 @@ struct Outcome {
     out: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let out = OutputFile::new(&arguments.out)?;
     let size = |path: &Path| Ok(files::open(path)?.metadata().map_or(0, |file| file.len()));
     let bytes = size(&arguments.positive)?.saturating_add(size(&arguments.negative)?);

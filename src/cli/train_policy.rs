@@ -31,7 +31,7 @@ use crate::task::{CommandScorer, Scorer};
   preftune train-policy --reward reward --out policy
   preftune train-policy --reward-command 'python3 score.py' --out policy
   preftune eval --model policy")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The reward model, as `train-reward` writes it
     #[arg(long, value_name = "DIR", required_unless_present = "reward_command")]
     reward: Option<PathBuf>,
@@ -64,7 +64,7 @@ struct Outcome {
     out: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;

@@ -25,7 +25,7 @@ use crate::task::Task;
 #[command(after_help = "Examples:
   preftune label --simulated --out comparisons.jsonl
   preftune train-reward comparisons.jsonl --out reward")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Comparisons, as `label` writes them; pairs of TRL or Anthropic HH; tasks of Label Studio; or a label
     /// file of the original, such as labels/sentiment after it was fetched
     #[arg(value_name = "COMPARISONS")]
@@ -69,7 +69,7 @@ struct Outcome {
     out: PathBuf,
 }
 
-pub fn run(arguments: Arguments, common: &Common) -> Result<()> {
+pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings()?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;

@@ -1,6 +1,7 @@
 //! Every setting of a run in one typed tree: the defaults, and what files and arguments change.
 
 mod bounds;
+mod check;
 mod defaults;
 mod keys;
 mod merge;
@@ -55,7 +56,7 @@ impl Config {
         let mut settings = merge::Settings::new(&Self::default())?;
         settings.change(origin, merge::parse_layer(origin, text)?)?;
         let config = settings.config()?;
-        bounds::check_recorded(&config)?;
+        check::check_recorded(&config)?;
         Ok(config)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::bounds;
+use super::check;
 use super::{Config, Kl, Policy, Pretrain, Task};
 use crate::error::{Error, Result};
 
@@ -12,7 +12,7 @@ impl Config {
     /// # Errors
     /// [`Error::Usage`] that names the first impossible setting, and what it must be.
     pub fn validate(&self) -> Result<()> {
-        bounds::check(self)?;
+        check::check(self)?;
         task(&self.task)?;
         policy(&self.policy)?;
         pretrain(&self.pretrain)

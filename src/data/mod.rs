@@ -10,16 +10,16 @@
 //! only for their error messages. [`left_out::LeftOut`] counts texts and comparisons that are left out or
 //! changed.
 
-pub mod books;
+pub(crate) mod books;
 pub mod comparisons;
 pub mod entries;
 pub mod left_out;
 pub mod openai;
 pub mod preferences;
 pub mod queries;
-pub mod split;
+pub(crate) mod split;
 mod table;
-pub mod text_lines;
+pub(crate) mod text_lines;
 
 use std::path::Path;
 

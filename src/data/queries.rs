@@ -25,7 +25,7 @@ const OTHER_NAMES: [&str; 6] = ["prompt", "text", "input", "question", "instruct
 ///
 /// # Errors
 /// [`Error::Input`] when there is no query at all, and with the line number for a line that is not such JSON,
-/// whose query is blank, or whose query may be in several fields; and the errors of [`text_lines`].
+/// whose query is blank, or whose query may be in several fields, and for text that is not in lines.
 pub fn parse_queries(text: &str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<String>> {
     let first = without_byte_order_mark(text).lines().map(str::trim).find(|line| !line.is_empty());
     let queries = match first {

@@ -25,7 +25,7 @@ pub(super) fn begins_json(first_line: &str) -> bool {
 /// # Errors
 /// [`Error::Input`] with the line number for the header of a table, for a line that is JSON, for a carriage
 /// return inside a line, and where all lines are texts in the quotes of JSON.
-pub fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<(usize, &'a str)>> {
+pub(crate) fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut) -> Result<Vec<(usize, &'a str)>> {
     refuse_carriage_returns(text, path)?;
     let all = || (1..).zip(without_byte_order_mark(text).lines().map(str::trim));
     let lines: Vec<(usize, &str)> = all().filter(|(_, line)| !line.is_empty()).collect();
@@ -70,7 +70,7 @@ pub(super) fn blank_lines(text: &str) -> usize {
 ///
 /// # Errors
 /// [`Error::Input`] with the line.
-pub fn refuse_json(text: &str, path: &Path) -> Result<()> {
+pub(crate) fn refuse_json(text: &str, path: &Path) -> Result<()> {
     let mut lines = (1..).zip(without_byte_order_mark(text).lines().map(str::trim));
     let Some((number, first)) = lines.find(|(_, line)| !line.is_empty()) else { return Ok(()) };
     let begins_list = ["[{", "[\""].iter().any(|beginning| first.replace(' ', "").starts_with(beginning));

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "wgpu")]
 mod gpu;
-pub mod parallel;
+pub(crate) mod parallel;
 mod readback;
 mod requests;
 

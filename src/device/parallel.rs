@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use crate::device::is_cpu;
 
 /// A number of parts that only [`most_parts`] limits.
-pub const ALL_CORES: usize = usize::MAX;
+pub(crate) const ALL_CORES: usize = usize::MAX;
 
 /// The value of [`set_most_parts`]; 0 before its first call.
 static MOST_PARTS: AtomicUsize = AtomicUsize::new(0);
@@ -20,7 +20,7 @@ static MOST_PARTS: AtomicUsize = AtomicUsize::new(0);
 ///
 /// Sums are rounded part by part, so a run that is resumed on another machine must keep its number of parts to
 /// give the same bits. One number for the whole process is enough, because a process works on one run.
-pub fn set_most_parts(parts: usize) {
+pub(crate) fn set_most_parts(parts: usize) {
     MOST_PARTS.store(parts, Ordering::Relaxed);
 }
 
@@ -29,7 +29,7 @@ pub fn set_most_parts(parts: usize) {
 ///
 /// The CPU backends compute most operations on one core, so each range gets cores of its own there. On other
 /// backends one range has all rows.
-pub fn in_parts<T: Send>(
+pub(crate) fn in_parts<T: Send>(
     device: &Device,
     rows: usize,
     parts: usize,
@@ -59,7 +59,7 @@ fn inside_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// Returns the largest number of parts into which [`in_parts`] splits its work.
-pub fn most_parts(device: &Device) -> usize {
+pub(crate) fn most_parts(device: &Device) -> usize {
     match MOST_PARTS.load(Ordering::Relaxed) {
         _ if !is_cpu(device) => 1,
         0 => cores(),
@@ -68,7 +68,7 @@ pub fn most_parts(device: &Device) -> usize {
 }
 
 /// Returns the number of cores that this process may use.
-pub fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

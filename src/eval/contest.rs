@@ -19,7 +19,7 @@ use crate::statistics::mean;
 use crate::task::Task;
 
 /// Largest number of queries continued side by side.
-pub const QUERIES_AT_ONCE: usize = 64;
+pub(super) const QUERIES_AT_ONCE: usize = 64;
 
 /// A model that is judged.
 #[derive(Debug, Clone)]

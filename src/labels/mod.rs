@@ -4,18 +4,18 @@
 //! classifier in the place of people. People answer the questions of a [`LabelQueue`] at a terminal or on a web page.
 //! [`LabelLog`] keeps one line for each judgment.
 
-pub mod agreement;
+pub(crate) mod agreement;
 pub mod classifier;
 mod command_labeler;
 mod labelling;
-pub mod log;
-pub mod people;
-pub mod question;
+pub(crate) mod log;
+pub(crate) mod people;
+pub(crate) mod question;
 mod questions;
-pub mod queue;
-pub mod simulated;
+pub(crate) mod queue;
+pub(crate) mod simulated;
 #[cfg(feature = "cli")]
-pub mod terminal;
+pub(crate) mod terminal;
 #[cfg(feature = "web")]
 pub mod web;
 

@@ -20,7 +20,7 @@ pub struct Question {
 }
 
 /// The query and the responses of a question.
-pub type Asked = (String, Vec<String>);
+pub(crate) type Asked = (String, Vec<String>);
 
 /// Identity of a question: a digest of the query and of the responses in the order in which these are listed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +97,7 @@ impl From<&Comparison> for Question {
 }
 
 /// Checks whether `name` may be a labeler's name: 1 to 64 visible characters, with no white space at the ends.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_visible = sanitize(name) == name && !name.contains('\n');
     is_visible && name.trim() == name && (1..=64).contains(&name.chars().count())
 }

@@ -16,7 +16,7 @@ use crate::sanitize::sanitize;
 const KEYS: &str = "1-9 choose, 0 cannot tell, s skip, u undo, i instructions, q quit";
 
 /// Source of the keys.
-pub enum Keys {
+pub(crate) enum Keys {
     /// Terminal that is read key by key.
     Terminal(Term),
     /// Pipe of which each character is a key and whose end quits.
@@ -25,7 +25,7 @@ pub enum Keys {
 
 impl Keys {
     /// Returns the keys of standard input: key by key if stdin and stderr are terminals, otherwise from a pipe.
-    pub fn of_standard_input() -> Self {
+    pub(crate) fn of_standard_input() -> Self {
         match std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
             true => Self::Terminal(Term::stderr()),
             false => Self::Pipe(Box::new(std::io::stdin().lock())),
@@ -56,7 +56,7 @@ impl Keys {
 }
 
 /// A person at a terminal.
-pub struct TerminalLabeler<'a> {
+pub(crate) struct TerminalLabeler<'a> {
     pub name: &'a str,
     pub instructions: &'a str,
     pub queue: &'a SharedQueue,
@@ -71,7 +71,7 @@ impl TerminalLabeler<'_> {
     ///
     /// # Errors
     /// Fails when the log cannot be written or keys cannot be read.
-    pub fn run(mut self, gone: impl Fn() -> bool) -> Result<()> {
+    pub(crate) fn run(mut self, gone: impl Fn() -> bool) -> Result<()> {
         self.write(&format!("{}\n\n{KEYS}\n", sanitize(self.instructions.trim())));
         loop {
             match self.queue.with(|queue| queue.next(self.name))? {

@@ -15,7 +15,7 @@ fn free(folder: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// [`Error::Failed`] with the numbers of needed and of free bytes.
-pub fn demand(folder: &Path, needed: u64, what: &str) -> Result<()> {
+pub(crate) fn demand(folder: &Path, needed: u64, what: &str) -> Result<()> {
     match free(folder) {
         Some(free) if free < needed => {
             let text = format!("{what} take {}, and {} are free in {}", size(needed), size(free), folder.display());
@@ -27,7 +27,7 @@ pub fn demand(folder: &Path, needed: u64, what: &str) -> Result<()> {
 
 /// Adds to an error that a full disk caused the size of what was to be written, if that is known, and the free
 /// space; returns other errors unchanged.
-pub fn with_numbers(source: io::Error, folder: &Path, needed: Option<u64>) -> io::Error {
+pub(crate) fn with_numbers(source: io::Error, folder: &Path, needed: Option<u64>) -> io::Error {
     match source.kind() {
         kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
             let takes = needed.map(|needed| format!("it takes {}", size(needed)));

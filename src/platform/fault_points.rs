@@ -10,7 +10,7 @@ use super::progress::write_line;
 const VARIABLE: &str = "PREFTUNE_ABORT_AT_FAULT_POINT";
 
 /// Marks a point between two changes on the disk. A run must be able to resume after a crash at this point.
-pub fn fault_point(name: &str) {
+pub(crate) fn fault_point(name: &str) {
     static WANTED: OnceLock<Option<u64>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
     let Some(wanted) = *WANTED.get_or_init(|| std::env::var(VARIABLE).ok()?.parse().ok()) else { return };

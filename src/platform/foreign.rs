@@ -25,7 +25,7 @@ const KINDS: [(&[u8], &str, &str); 15] = [
 
 /// Recognizes a file that is not UTF-8 text by its first bytes, and returns its kind and a hint; `None` for any
 /// other file.
-pub fn foreign_kind(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
+pub(crate) fn foreign_kind(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
     let known = KINDS.iter().find(|(magic, ..)| beginning.starts_with(magic));
     match known {
         Some(&(_, kind, hint)) => Some((kind, hint)),

@@ -3,19 +3,20 @@
 
 #[cfg_attr(not(feature = "cli"), path = "no_bar.rs")]
 mod bar;
-pub mod disk_space;
-pub mod external_command;
+pub(crate) mod disk_space;
+pub(crate) mod external_command;
 mod fault_points;
 pub mod files;
-pub mod foreign;
-pub mod interrupt;
-pub mod leftovers;
+pub(crate) mod foreign;
+pub(crate) mod interrupt;
+pub(crate) mod leftovers;
 mod output_file;
-pub mod process_limits;
-pub mod progress;
+pub(crate) mod process_limits;
+pub(crate) mod progress;
 #[cfg(feature = "cli")]
-pub mod signals;
+pub(crate) mod signals;
 
+pub use external_command::ExternalCommand;
 pub(crate) use fault_points::fault_point;
 pub use interrupt::Interrupt;
 pub use output_file::{OutputFile, check_file};

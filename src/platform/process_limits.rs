@@ -3,13 +3,13 @@
 use std::fs::read_to_string;
 
 /// Returns the number of files that may be open at once; `None` where it is unlimited or unknown.
-pub fn open_files() -> Option<u64> {
+pub(crate) fn open_files() -> Option<u64> {
     limit("Max open files", &read_to_string("/proc/self/limits").ok()?)
 }
 
 /// Returns the bytes of the limit on the address space that are not in use; `None` where there is no limit.
 /// Address space that is only reserved counts as not in use.
-pub fn address_space_left() -> Option<u64> {
+pub(crate) fn address_space_left() -> Option<u64> {
     let limit = limit("Max address space", &read_to_string("/proc/self/limits").ok()?)?;
     Some(limit.saturating_sub(in_use(&read_to_string("/proc/self/status").ok()?)?))
 }

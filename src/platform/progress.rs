@@ -15,7 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 const STILL_EVERY: Duration = Duration::from_secs(40);
 
 /// The unit of downloads, shown in kB, MB or GB. A total of 0 bytes means an unknown total.
-pub const BYTES: &str = "bytes";
+pub(crate) const BYTES: &str = "bytes";
 
 /// The choice to show progress or to be quiet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

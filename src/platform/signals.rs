@@ -42,7 +42,7 @@ impl Interrupt {
 /// Turns a write beyond the limit on the size of files (`ulimit -f`) into an error. Without this call, a signal
 /// would end the program without a message.
 #[cfg(unix)]
-pub fn outlive_file_size_limit() {
+pub(crate) fn outlive_file_size_limit() {
     // If this fails, the signal keeps its default effect.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<std::sync::atomic::AtomicBool>::default()).ok();
 }

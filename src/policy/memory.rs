@@ -20,7 +20,7 @@ const OF_AN_EPISODE: usize = 200;
 /// of the run. Reference and reward model are in memory beside the policy; `queries` are all queries of the run.
 ///
 /// # Errors
-/// Fails when nothing fits, and with the errors of [`lora::check_rank`].
+/// Fails when nothing fits, and for adapters of a larger rank than the model is wide.
 pub fn backward_that_fits(
     settings: &config::Policy,
     task: &Task,

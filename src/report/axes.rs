@@ -4,18 +4,18 @@ use super::scale::{Scale, is_drawable};
 use super::text::escape;
 
 /// Width of a drawing in its own units, one of which is about a pixel in a three-column page.
-pub const WIDTH: f64 = 360.0;
-pub const HEIGHT: f64 = 214.0;
+pub(super) const WIDTH: f64 = 360.0;
+pub(super) const HEIGHT: f64 = 214.0;
 const LEFT: f64 = 40.0;
 const RIGHT: f64 = 348.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 180.0;
 
 /// Number of line styles in the style sheet; a further series begins again with the first.
-pub const LINE_STYLES: usize = 4;
+pub(super) const LINE_STYLES: usize = 4;
 
 /// The two axes of a chart.
-pub struct Axes {
+pub(super) struct Axes {
     pub x: Scale,
     pub y: Scale,
 }
@@ -33,7 +33,7 @@ impl Axes {
         BOTTOM - self.y.fraction(y) * (BOTTOM - TOP)
     }
 
-    pub fn draw(&self, x_label: &str, y_label: &str) -> String {
+    pub(super) fn draw(&self, x_label: &str, y_label: &str) -> String {
         let mut drawing = format!("<text x=\"0\" y=\"11\">{}</text>\n", escape(y_label));
         for tick in self.y.ticks() {
             let y = self.height(tick);
@@ -60,7 +60,7 @@ impl Axes {
         drawing
     }
 
-    pub fn draw_reference_line(&self, name: &str, value: f64, index: usize) -> String {
+    pub(super) fn draw_reference_line(&self, name: &str, value: f64, index: usize) -> String {
         let y = self.height(value);
         // The names of neighbouring lines stand at opposite ends, so that they do not overlap.
         let (x, class) = if index.is_multiple_of(2) { (RIGHT, "halo end") } else { (LEFT + 4.0, "halo") };
@@ -72,7 +72,7 @@ impl Axes {
     }
 
     /// Draws a line for each run of points without a gap, and a dot for a single point.
-    pub fn draw_series(&self, points: &[(f64, f64)], index: usize) -> String {
+    pub(super) fn draw_series(&self, points: &[(f64, f64)], index: usize) -> String {
         let style = index % LINE_STYLES;
         points
             .split(|point| !is_point(*point))
@@ -93,7 +93,7 @@ impl Axes {
 }
 
 /// Checks whether a point can be drawn on a chart.
-pub fn is_point((x, y): (f64, f64)) -> bool {
+pub(super) fn is_point((x, y): (f64, f64)) -> bool {
     is_drawable(x) && is_drawable(y)
 }
 

@@ -2,7 +2,7 @@
 
 /// A linear axis.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scale {
+pub(super) struct Scale {
     low: f64,
     high: f64,
     step: f64,
@@ -12,13 +12,13 @@ pub struct Scale {
 const INTERVALS: f64 = 4.0;
 
 /// Checks whether a value can be drawn. Differences of values beyond the range of an f32 may overflow.
-pub fn is_drawable(value: f64) -> bool {
+pub(super) fn is_drawable(value: f64) -> bool {
     value.abs() <= f64::from(f32::MAX)
 }
 
 impl Scale {
     /// Returns an axis from the smallest to the largest value, or `None` without a drawable value.
-    pub fn tight(values: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(super) fn tight(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut low = f64::INFINITY;
         let mut high = f64::NEG_INFINITY;
         let mut all_whole = true;
@@ -41,7 +41,7 @@ impl Scale {
     }
 
     /// Returns the axis of [`Scale::tight`], widened so that it begins and ends at a tick.
-    pub fn rounded(values: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(super) fn rounded(values: impl Iterator<Item = f64>) -> Option<Self> {
         let Self { low, high, step } = Self::tight(values)?;
         // A value below 0 only by rounding needs no tick there.
         let low = if low < 0.0 && -low < 1e-3 * step { 0.0 } else { low };
@@ -49,12 +49,12 @@ impl Scale {
     }
 
     /// Returns the position of a value: 0 at the low end, 1 at the high end.
-    pub fn fraction(&self, value: f64) -> f64 {
+    pub(super) fn fraction(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
     /// Returns the values of the ticks, from low to high.
-    pub fn ticks(&self) -> Vec<f64> {
+    pub(super) fn ticks(&self) -> Vec<f64> {
         // Rounding must not lose a tick that stands at an end.
         let first = (self.low / self.step - 1e-6).ceil();
         let last = (self.high / self.step + 1e-6).floor();
@@ -62,7 +62,7 @@ impl Scale {
     }
 
     /// Formats a tick in as many digits as distinguish it from its neighbours.
-    pub fn label(&self, tick: f64) -> String {
+    pub(super) fn label(&self, tick: f64) -> String {
         if tick.abs() < self.step / 2.0 {
             return "0".into();
         }

@@ -10,7 +10,7 @@ use crate::run::{Metric, MetricsRow};
 use crate::statistics::Interval;
 
 /// Summarizes the parts that the run has, in plain sentences.
-pub fn summary(input: &RunReportInput) -> String {
+pub(super) fn summary(input: &RunReportInput) -> String {
     let sentences = [
         reward_model_sentence(input),
         score_sentence(input),
@@ -109,7 +109,7 @@ fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
 }
 
 /// Returns the most important numbers that the run has.
-pub fn key_figures(input: &RunReportInput) -> Vec<KeyFigure> {
+pub(super) fn key_figures(input: &RunReportInput) -> Vec<KeyFigure> {
     [win_rate_figure(input), score_figure(input), kl_figure(input), accuracy_figure(input)]
         .into_iter()
         .flatten()

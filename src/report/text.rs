@@ -24,12 +24,12 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Escapes preformatted text as [`escape`] does, but keeps its lines.
-pub fn escape_lines(text: &str) -> String {
+pub(super) fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
 /// Formats a number for people, with about three significant digits and an exponent only where it helps.
-pub fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let magnitude = value.abs();
     if !value.is_finite() {
         return "missing".into();
@@ -51,7 +51,7 @@ pub fn number(value: f64) -> String {
 }
 
 /// Formats a proportion in 0..=1 as a percentage with one decimal, or none if it is whole.
-pub fn percent(proportion: f64) -> String {
+pub(super) fn percent(proportion: f64) -> String {
     let digits = format!("{:.1}", proportion * 100.0);
     format!("{}%", digits.strip_suffix(".0").unwrap_or(&digits))
 }

@@ -63,7 +63,7 @@ pub fn begin(
 ///
 /// # Errors
 /// The errors of [`Work::of_run`].
-pub fn go_on_in_parts_of(directory: &RunDirectory) -> Result<()> {
+pub(crate) fn go_on_in_parts_of(directory: &RunDirectory) -> Result<()> {
     if let Some(work) = Work::of_run(directory.path())? {
         parallel::set_most_parts(work.parts);
     }

@@ -106,7 +106,7 @@ impl Checkpoints {
     /// `bytes_of_one`: as many as are kept and one that is being written, less those that exist.
     ///
     /// # Errors
-    /// The errors of [`disk_space::demand`].
+    /// [`Error::Failed`] when the disk has too little room, with the bytes that are missing.
     pub fn check_space(&self, bytes_of_one: u64, steps_left: usize, every: usize) -> Result<()> {
         let missing = (self.keep + 1).saturating_sub(newest_first(&self.folder)?.len()).max(1);
         let to_come = steps_left.div_ceil(every.max(1)).min(missing) as u64;

@@ -4,18 +4,18 @@
 //! files become visible whole or not at all, and random numbers depend on their place in the run,
 //! not on what was drawn before.
 
-pub mod begin;
+pub(crate) mod begin;
 pub mod checkpoint;
 pub mod checkpoints;
-pub mod directory;
+pub(crate) mod directory;
 mod latest;
 mod metric;
 pub mod metrics;
 mod output_folder;
-pub mod run_logs;
+pub(crate) mod run_logs;
 mod set_aside;
 mod stage;
-pub mod step_log;
+pub(crate) mod step_log;
 pub mod work;
 mod written_models;
 

@@ -59,7 +59,7 @@ impl StepLog {
 }
 
 /// Reads all rows of a log, without a last line that is incomplete.
-pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let bytes = files::read(path)?;
     parse(path, &bytes).map(|rows| rows.into_iter().map(|(_, row)| row).collect())
 }

@@ -7,7 +7,7 @@ use crate::device::parallel::most_parts;
 use crate::error::{Error, Result};
 use crate::reward::{TokenComparison, split};
 use crate::run::RunDirectory;
-use crate::supervised::{Chosen, HeldOut, NextTokenTraining, Trained, adamw};
+use crate::supervised::{Chosen, HeldOut, NextTokenTraining, SupervisedOptimizer, Trained};
 use crate::task::Task;
 use crate::training::Backward;
 use crate::training::memory::{BatchShape, TrainingMemory};
@@ -75,7 +75,7 @@ pub fn fine_tune(
         examples: &chosen,
         held_out: &held_out,
         start: model.clone(),
-        optimizer: adamw,
+        optimizer: SupervisedOptimizer::AdamW,
         weight_decay: sft.weight_decay,
         backward,
         shown,

@@ -13,5 +13,5 @@ pub use chosen::Chosen;
 pub use corpus::{Corpus, Texts};
 pub use examples::{Example, ExampleBatch, Examples};
 pub use held_out::{HeldOut, HeldOutExamples};
-pub use optimizer::{adamw, muon_and_adamw};
+pub use optimizer::SupervisedOptimizer;
 pub use train::{NextTokenTraining, Schedule, Trained};

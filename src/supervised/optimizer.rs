@@ -10,9 +10,37 @@ use burn::tensor::Tensor;
 
 use crate::lm::Transformer;
 use crate::training::host_state::WithHostState;
+use crate::training::training_state::MOMENTS_OF_ADAM;
+
+/// The optimizer of a supervised training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SupervisedOptimizer {
+    /// Muon for the matrices inside the blocks, AdamW for everything else: for a new model.
+    MuonAndAdamW,
+    /// AdamW with β₂ 0.999, for a model that is trained already.
+    AdamW,
+}
+
+impl SupervisedOptimizer {
+    /// Returns the optimizer for this model.
+    pub(super) fn build(self, model: &Transformer, weight_decay: f64) -> ModuleOptimizer {
+        match self {
+            Self::MuonAndAdamW => muon_and_adamw(model, weight_decay),
+            Self::AdamW => adamw(weight_decay),
+        }
+    }
+
+    /// Returns how many numbers a checkpoint keeps for most weights.
+    pub(super) fn moments(self) -> u64 {
+        match self {
+            Self::MuonAndAdamW => 1,
+            Self::AdamW => MOMENTS_OF_ADAM,
+        }
+    }
+}
 
 /// Returns an optimizer for this model only, because it knows the parameters by their ids.
-pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer {
+fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer {
     let mut matrices = BlockMatrices::default();
     model.visit(&mut matrices);
     let muon = MuonConfig::new()
@@ -24,8 +52,7 @@ pub fn muon_and_adamw(model: &Transformer, weight_decay: f64) -> ModuleOptimizer
     everything.with_group(ParamGroup::from_ids(matrices.ids), WithHostState(muon), None)
 }
 
-/// Returns AdamW with β₂ 0.999, for a model that is trained already.
-pub fn adamw(_: &Transformer, weight_decay: f64) -> ModuleOptimizer {
+fn adamw(weight_decay: f64) -> ModuleOptimizer {
     let adamw = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay as f32).build();
     WithHostState(adamw).into()
 }

@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::examples::{ExampleBatch, Examples};
 use super::held_out::{HeldOut, HeldOutExamples};
+use super::optimizer::SupervisedOptimizer;
 use crate::device::Readback;
 use crate::error::{Error, Result};
 use crate::lm::kernels::pick_log_probs;
@@ -61,7 +62,7 @@ pub struct NextTokenTraining<'a> {
     pub examples: &'a dyn Examples,
     pub held_out: &'a HeldOutExamples,
     pub start: LanguageModel,
-    pub optimizer: fn(&Transformer, f64) -> ModuleOptimizer,
+    pub optimizer: SupervisedOptimizer,
     pub weight_decay: f64,
     pub backward: Backward,
     /// Context that the model continues now and then, for people to read.
@@ -105,8 +106,7 @@ impl NextTokenTraining<'_> {
         let Resumed { mut model, mut optimizer, state } = self.start_or_resume()?;
         let State { step: first_step, mut losses, .. } = state;
         let Schedule { steps, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
-        // The optimizer keeps two numbers for each weight of AdamW, and one for each weight of Muon.
-        let bytes = training_state::bytes_on_disk(&model, 1);
+        let bytes = training_state::bytes_on_disk(&model, self.optimizer.moments());
         let left = steps.saturating_sub(first_step);
         let mut checkpointing =
             Checkpointing::begin(&self.run_logs, &self.interrupt, checkpoint_every_steps, first_step, left, bytes)?;
@@ -163,7 +163,7 @@ impl NextTokenTraining<'_> {
 
     fn start_or_resume(&self) -> Result<Resumed<Transformer, State>> {
         let start = self.start.transformer.clone();
-        let optimizer = |model: &Transformer| (self.optimizer)(model, self.weight_decay);
+        let optimizer = |model: &Transformer| self.optimizer.build(model, self.weight_decay);
         if let Some(resumed) = Resumed::from_newest(&self.run_logs.checkpoints, start.clone(), optimizer)? {
             return Ok(resumed);
         }

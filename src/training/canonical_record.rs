@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 ///
 /// # Errors
 /// [`RecordError`] when the bytes are no record, or a number in them is not finite.
-pub fn of_model(record: Bytes) -> Result<Bytes, RecordError> {
+pub(crate) fn of_model(record: Bytes) -> Result<Bytes, RecordError> {
     let mut tensors = Reader::from_bytes(record)?.into_tensors()?;
     for tensor in &mut tensors {
         tensor.param_id = Some(id_of(&tensor.name));
@@ -29,7 +29,7 @@ pub fn of_model(record: Bytes) -> Result<Bytes, RecordError> {
 ///
 /// # Errors
 /// The errors of [`of_model`].
-pub fn of_optimizer(record: Bytes) -> Result<Bytes, RecordError> {
+pub(crate) fn of_optimizer(record: Bytes) -> Result<Bytes, RecordError> {
     let reader = Reader::from_bytes(record)?;
     let (paths, scalars) = (reader.metadata().clone(), reader.scalars().clone());
     // An id without a path stays as it is.
@@ -59,7 +59,7 @@ pub fn of_optimizer(record: Bytes) -> Result<Bytes, RecordError> {
 ///
 /// # Errors
 /// [`RecordError`] when the bytes are no record, or a number in them is not finite.
-pub fn check_model(record: Bytes) -> Result<(), RecordError> {
+pub(crate) fn check_model(record: Bytes) -> Result<(), RecordError> {
     Reader::from_bytes(record)?.into_tensors()?.iter().try_for_each(|tensor| check_tensor(tensor, &tensor.name))
 }
 
@@ -67,7 +67,7 @@ pub fn check_model(record: Bytes) -> Result<(), RecordError> {
 ///
 /// # Errors
 /// The errors of [`check_model`], and [`RecordError`] for a tensor without a parameter.
-pub fn check_optimizer(record: Bytes) -> Result<(), RecordError> {
+pub(crate) fn check_optimizer(record: Bytes) -> Result<(), RecordError> {
     let reader = Reader::from_bytes(record)?;
     let paths = reader.metadata().clone();
     reader.into_tensors()?.iter().try_for_each(|tensor| {

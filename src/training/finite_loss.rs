@@ -8,7 +8,7 @@ use crate::run::Metric;
 /// # Errors
 /// [`Error::Failed`] with the first that is NaN or infinite; the hint names `learning_rate`, the
 /// key of the setting to lower.
-pub fn check_finite(values: &[(Metric, f64)], learning_rate: &str) -> Result<()> {
+pub(crate) fn check_finite(values: &[(Metric, f64)], learning_rate: &str) -> Result<()> {
     match values.iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
         Some((metric, value)) => Err(Error::failed(

@@ -11,11 +11,11 @@ use crate::device;
 
 /// Optimizer whose state is restored on the CPU, and that otherwise does the same as the optimizer inside.
 #[derive(Debug, Clone)]
-pub struct WithHostState<O>(pub O);
+pub(crate) struct WithHostState<O>(pub O);
 
 /// The state of a [`WithHostState`].
 #[derive(Debug, Clone)]
-pub struct HostState<S>(S);
+pub(crate) struct HostState<S>(S);
 
 impl<S: RecordState> RecordState for HostState<S> {
     fn state_flatten(&self, prefix: &str, out: &mut StateSink) {

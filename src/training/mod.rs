@@ -2,14 +2,14 @@
 //! checkpoint keeps.
 
 mod adam;
-pub mod canonical_record;
+pub(crate) mod canonical_record;
 mod checkpointing;
-pub mod finite_loss;
+pub(crate) mod finite_loss;
 mod gradient_squares;
-pub mod gradients;
-pub mod host_state;
+pub(crate) mod gradients;
+pub(crate) mod host_state;
 pub mod learning_rate;
-pub mod memory;
+pub(crate) mod memory;
 pub mod training_state;
 
 pub use adam::Adam;

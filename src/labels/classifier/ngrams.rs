@@ -23,7 +23,7 @@ const FUNCTION_WORDS: &[&str] = &[
 /// Returns the distinct words and pairs of neighbouring words in `text`, with a space between the words of a pair.
 ///
 /// Function words, numbers, and pairs made only of them are left out; `not good` stays.
-pub fn ngrams(text: &str) -> BTreeSet<String> {
+pub(super) fn ngrams(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for phrase in phrases(text) {
         for pair in phrase.windows(2) {
@@ -37,7 +37,7 @@ pub fn ngrams(text: &str) -> BTreeSet<String> {
 }
 
 /// Returns the words of `text` without case and punctuation, which are equal for two copies of a sentence.
-pub fn words_only(text: &str) -> String {
+pub(super) fn words_only(text: &str) -> String {
     phrases(text).concat().join(" ")
 }
 

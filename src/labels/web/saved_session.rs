@@ -21,7 +21,7 @@ pub(super) struct Kept {
 
 impl Kept {
     /// Reads the port and token kept beside this log; returns `None` if there is nothing of use.
-    pub fn beside(log: &Path) -> Option<Self> {
+    pub(super) fn beside(log: &Path) -> Option<Self> {
         let kept: Self = json::from_slice(&files::read(&path(log)).ok()?).ok()?;
         let is_token = kept.token.len() == TOKEN_DIGITS && kept.token.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_token.then_some(kept)
@@ -31,7 +31,7 @@ impl Kept {
     ///
     /// # Errors
     /// Fails when the operating system refuses.
-    pub fn write_beside(&self, log: &Path) -> Result<()> {
+    pub(super) fn write_beside(&self, log: &Path) -> Result<()> {
         let json = serde_json::to_vec(self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
         files::write_privately(&path(log), &json)
     }

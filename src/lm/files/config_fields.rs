@@ -14,7 +14,7 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    pub fn of(what: String) -> Self {
+    pub(super) fn of(what: String) -> Self {
         Self::new(what, "take the config.json that came with the model")
     }
 

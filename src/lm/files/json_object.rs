@@ -8,21 +8,21 @@ use serde_json::value::RawValue;
 
 /// Names with the text of their values. [`crate::json`] reads them, and refuses a name that is there twice.
 #[derive(Debug, Clone, Default)]
-pub struct JsonObject(Vec<(String, Box<RawValue>)>);
+pub(super) struct JsonObject(Vec<(String, Box<RawValue>)>);
 
 impl JsonObject {
     /// Returns the names and the text of their values, in the order of the file.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
     }
 
     /// Returns the text of a field's value.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.fields().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Gives a field another value where it stands, or adds it at the end.
-    pub fn set(&mut self, name: &str, value: &serde_json::Value) {
+    pub(super) fn set(&mut self, name: &str, value: &serde_json::Value) {
         let Ok(value) = RawValue::from_string(value.to_string()) else { return };
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,

@@ -46,7 +46,7 @@ const OF_A_BLOCK: [&str; 12] = [
 const OUTSIDE_BLOCKS: [&str; 5] = ["wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias", "lm_head.weight"];
 
 impl TensorKind {
-    pub fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         if name.contains("lora_") || name.contains("base_layer") {
             return Self::Adapter;
         }
@@ -67,12 +67,12 @@ impl TensorKind {
     }
 
     /// Returns the number of the block that the tensor belongs to.
-    pub fn layer(name: &str) -> Option<u64> {
+    pub(super) fn layer(name: &str) -> Option<u64> {
         block_and_rest(name).map(|(block, _)| block)
     }
 
     /// Returns the hint for a tensor that the network does not have; `None` if the tensor may be left out.
-    pub fn refusal(self) -> Option<&'static str> {
+    pub(super) fn refusal(self) -> Option<&'static str> {
         match self {
             Self::Network | Self::Mask | Self::ValueHead => None,
             Self::Adapter => {

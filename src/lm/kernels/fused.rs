@@ -11,7 +11,7 @@ use super::AdamScales;
 /// Forward passes and gradients of the fused operations.
 // The macro needs a trait: `cpu` and `gpu` implement it for the backends, `backward` for autodiff.
 #[backend_extension(Autodiff, Flex: cfg(feature = "flex"), Cube: cfg(feature = "wgpu"))]
-pub trait FusedOperations: Backend {
+pub(crate) trait FusedOperations: Backend {
     fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -74,39 +74,39 @@ pub trait FusedOperations: Backend {
 }
 
 /// Computes [`super::linear`] in fused form.
-pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+pub(crate) fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_linear(rows, weight, bias))
 }
 
 /// Computes [`super::logits`] in fused form.
-pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
+pub(crate) fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_product_with_transposed(hidden.into_dispatch(), embedding.into_dispatch()))
 }
 
 /// Computes [`super::gelu`] in fused form.
-pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+pub(crate) fn gelu(x: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_gelu(x.into_dispatch()))
 }
 
 /// Computes [`super::layer_norm`] in fused form.
-pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
+pub(crate) fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_layer_norm(rows, weight, bias, epsilon))
 }
 
 /// Computes [`super::causal_attention`] in fused form.
-pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
+pub(crate) fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_causal_attention(qkv.into_dispatch(), batch, seq, heads))
 }
 
 /// Computes [`super::pick_log_probs`] in fused form.
-pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
+pub(crate) fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::fused_pick_log_probs(logits.into_dispatch(), targets.into_dispatch()))
 }
 
 /// Computes [`super::adam`] in fused form.
-pub fn adam<const D: usize>(
+pub(crate) fn adam<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     [first, second]: [Tensor<D>; 2],
@@ -119,7 +119,7 @@ pub fn adam<const D: usize>(
 }
 
 /// Computes [`super::cached_attention`] in fused form.
-pub fn cached_attention(
+pub(crate) fn cached_attention(
     query: Tensor<2>,
     keys: Tensor<4>,
     values: Tensor<4>,
@@ -131,12 +131,12 @@ pub fn cached_attention(
 }
 
 /// Computes [`super::draw`] in fused form.
-pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+pub(crate) fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
     let (tokens, log_probs) = Dispatch::fused_draw(logits.into_dispatch(), uniform.into_dispatch());
     (Tensor::<1>::from_dispatch(tokens).int(), Tensor::from_dispatch(log_probs))
 }
 
 /// Computes [`super::entropies`] in fused form.
-pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
+pub(crate) fn entropies(logits: Tensor<2>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::fused_entropies(logits.into_dispatch()))
 }

@@ -1,18 +1,18 @@
 //! Tensor operations of the network.
 //!
 //! On `flex` and on graphics adapters, each operation is fused into one or a few passes over memory, with its
-//! own backward function ([`fused`]); on other backends, it is the chain of small operations that defines it
-//! ([`plain`]).
+//! own backward function (`fused`); on other backends, it is the chain of small operations that defines it
+//! (`plain`).
 
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 mod backward;
 #[cfg(feature = "flex")]
 mod cpu;
 #[cfg(any(feature = "flex", feature = "wgpu"))]
-pub mod fused;
+pub(crate) mod fused;
 #[cfg(feature = "wgpu")]
 mod gpu;
-pub mod plain;
+pub(crate) mod plain;
 
 #[cfg(any(feature = "flex", feature = "wgpu"))]
 use burn::backend::DispatchDevice;

@@ -10,19 +10,19 @@ use super::{AdamScales, BETA_1, BETA_2};
 pub const SLOTS_AT_ONCE: usize = 32;
 
 /// Computes `rows · weight + bias`: `[rows, in]`, `[in, out]`, `[out]` to `[rows, out]`.
-pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+pub(crate) fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     burn::tensor::module::linear(rows, weight, Some(bias))
 }
 
 /// Computes GPT-2's GELU, `½x(1 + tanh(√(2/π)(x + 0.044715x³)))`, in the equal form
 /// `x · σ(2√(2/π)(x + 0.044715x³))`, which needs neither `powf` nor `tanh`.
-pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+pub(crate) fn gelu(x: Tensor<2>) -> Tensor<2> {
     let cubic = x.clone() * x.clone() * 0.071_354_816_272_600_3 + 1.595_769_121_605_731;
     x.clone() * sigmoid(x * cubic)
 }
 
 /// Normalizes each row of `[rows, width]` to mean 0 and variance 1, then scales and shifts it.
-pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
+pub(crate) fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let centred = rows.clone() - rows.mean_dim(1);
     let variance = (centred.clone() * centred.clone()).mean_dim(1);
     centred / (variance + epsilon).sqrt() * weight.unsqueeze() + bias.unsqueeze()
@@ -43,14 +43,14 @@ pub fn split_heads(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> [T
 }
 
 /// Merges heads `[batch, heads, seq, head_width]` into rows `[batch · seq, d_model]`.
-pub fn merge_heads(heads: Tensor<4>) -> Tensor<2> {
+pub(crate) fn merge_heads(heads: Tensor<4>) -> Tensor<2> {
     let [batch, count, seq, width] = heads.dims();
     heads.swap_dims(1, 2).reshape([batch * seq, count * width])
 }
 
 /// Computes softmax attention in which a token sees itself and the tokens before it in its row:
 /// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
-pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
+pub(crate) fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
     let [query, key, value] = split_heads(qkv, batch, seq, heads);
     let [_, _, _, head_width] = query.dims();
     let scores = query.matmul(key.swap_dims(2, 3)) / (head_width as f64).sqrt();
@@ -60,20 +60,20 @@ pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) 
 
 /// Returns the log-probability of one token of each row under the softmax of the row's logits: `[rows, vocab]`
 /// and `[rows, 1]` to `[rows]`.
-pub fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
+pub(crate) fn pick_log_probs(logits: Tensor<2>, targets: Tensor<2, Int>) -> Tensor<1> {
     let [rows, _] = logits.dims();
     log_softmax(logits, 1).gather(1, targets).reshape([rows])
 }
 
 /// Returns the entropy of the softmax of each row of logits, `[rows, vocab]` to `[rows]`.
-pub fn entropies(logits: Tensor<2>) -> Tensor<1> {
+pub(crate) fn entropies(logits: Tensor<2>) -> Tensor<1> {
     let [rows, _] = logits.dims();
     let log_probs = log_softmax(logits, 1);
     (log_probs.clone().exp() * log_probs).sum_dim(1).neg().reshape([rows])
 }
 
 /// Makes a step of Adam; returns the new parameter and moments.
-pub fn adam<const D: usize>(
+pub(crate) fn adam<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     [first, second]: [Tensor<D>; 2],
@@ -90,7 +90,7 @@ pub fn adam<const D: usize>(
 ///
 /// Inverts the cumulative distribution in two levels, over blocks of the vocabulary and inside
 /// one block, because a running sum over the whole vocabulary is quadratic on GPU backends.
-pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+pub(crate) fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
     // Below 1, so that rounding never carries a number past the last token with any weight.
     const INSIDE: f64 = 1.0 - 1e-6;
     let [rows, vocab] = logits.dims();
@@ -129,7 +129,7 @@ fn fill_last_block(weights: Tensor<2>, width: usize) -> Tensor<2> {
 
 /// Computes the attention of one new token of each row to the first `slots` slots of a key-value cache; see
 /// [`super::cached_attention`].
-pub fn cached_attention(
+pub(crate) fn cached_attention(
     query: Tensor<2>,
     keys: Tensor<4>,
     values: Tensor<4>,

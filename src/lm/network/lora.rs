@@ -17,7 +17,7 @@ const ADAPTED: &str = "blocks.";
 ///
 /// # Errors
 /// [`Error::Usage`] for a rank above the width of the model.
-pub fn check_rank(rank: usize, config: &ModelConfig) -> Result<()> {
+pub(crate) fn check_rank(rank: usize, config: &ModelConfig) -> Result<()> {
     match config.n_embd {
         width if rank > width => Err(Error::usage(
             format!("policy.lora.rank is {rank}, and the model is {width} wide: more adds nothing"),
@@ -29,7 +29,7 @@ pub fn check_rank(rank: usize, config: &ModelConfig) -> Result<()> {
 
 /// Freezes the model and adds `alpha/rank · A · B` to each matrix of its blocks. `B` begins at zero, so that
 /// the model computes the same as before; `A` is drawn from a normal distribution of variance 1/d_in.
-pub fn attach(model: Transformer, rank: usize, alpha: f64, seed: u64) -> Transformer {
+pub(crate) fn attach(model: Transformer, rank: usize, alpha: f64, seed: u64) -> Transformer {
     let adapted = ParamGroup::from_predicate(ADAPTED);
     let mut draw = Draw { path: Vec::new(), seed, row: 0 };
     model.apply_lora(Lora::new(rank, alpha).set_param_group(adapted)).map(&mut draw)
@@ -38,7 +38,7 @@ pub fn attach(model: Transformer, rank: usize, alpha: f64, seed: u64) -> Transfo
 /// Merges the adapters into the weights: returns an ordinary model that computes the same. Returns a model
 /// without adapters unchanged.
 #[must_use]
-pub fn merge<M: Module>(model: M) -> M {
+pub(crate) fn merge<M: Module>(model: M) -> M {
     model.materialize()
 }
 

@@ -3,7 +3,7 @@
 mod config;
 mod heads;
 mod kv_cache;
-pub mod lora;
+pub(crate) mod lora;
 pub mod parameters;
 mod responses;
 mod token_batch;

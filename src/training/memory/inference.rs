@@ -15,7 +15,7 @@ const FREED_SHARE: u64 = 10;
 
 /// Responses that are sampled in batches, and then read by other models.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Inference {
+pub(crate) struct Inference {
     /// Loaded models of the same shape.
     pub models: usize,
     /// Wanted number of rows of a batch.
@@ -34,7 +34,7 @@ pub struct Inference {
 
 impl Inference {
     /// Estimates the memory for batches of `rows` rows.
-    pub fn memory(&self, config: &ModelConfig, rows: usize) -> Memory {
+    pub(crate) fn memory(&self, config: &ModelConfig, rows: usize) -> Memory {
         let queries = rows.div_ceil(self.responses_per_query.max(1));
         let capacity =
             (self.context.saturating_add(self.response)).div_ceil(SLOTS_AT_ONCE) as f64 * SLOTS_AT_ONCE as f64;
@@ -73,7 +73,7 @@ impl Inference {
     ///
     /// # Errors
     /// [`crate::Error::Failed`], with the numbers, when not even `smallest` rows fit.
-    pub fn rows_that_fit(
+    pub(crate) fn rows_that_fit(
         &self,
         config: &ModelConfig,
         smallest: usize,

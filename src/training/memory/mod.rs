@@ -13,8 +13,8 @@ use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
 use crate::lm::network::ModelConfig;
 
-pub use inference::Inference;
-pub use training::{BatchShape, TrainingMemory};
+pub(crate) use inference::Inference;
+pub(crate) use training::{BatchShape, TrainingMemory};
 
 const BYTES: f64 = 4.0;
 
@@ -128,10 +128,6 @@ fn halves(from: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Returns the number of parameters of a GPT-2 of this shape.
-pub fn parameters(config: &ModelConfig) -> u64 {
-    count(config) as u64
-}
-
 fn count(config: &ModelConfig) -> f64 {
     let [layers, width, vocabulary, positions] =
         floats([config.n_layer, config.n_embd, config.vocab_size, config.n_positions]);
@@ -150,7 +146,7 @@ mod tests {
 
     #[test]
     fn parameters_are_those_of_the_network() {
-        assert_eq!(parameters(&ModelConfig::gpt2_124m()), 124_439_808);
+        assert_eq!(count(&ModelConfig::gpt2_124m()) as u64, 124_439_808);
         let tiny = ModelConfig {
             vocab_size: 59,
             n_positions: 80,
@@ -160,14 +156,14 @@ mod tests {
             ..ModelConfig::gpt2_124m()
         };
         let network = Transformer::zeros(&tiny, &crate::device::host());
-        assert_eq!(parameters(&tiny), network.num_params() as u64);
+        assert_eq!(count(&tiny) as u64, network.num_params() as u64);
     }
 
     /// Sizes that would wrap around to something small if they were multiplied as whole numbers.
     #[test]
     fn sizes_that_no_machine_holds_take_more_than_any_has() {
         let huge = ModelConfig { n_layer: usize::MAX, n_embd: usize::MAX / 2 + 1, ..ModelConfig::gpt2_124m() };
-        assert_eq!(parameters(&huge), u64::MAX);
+        assert_eq!(count(&huge) as u64, u64::MAX);
         let rows =
             Inference { models: 2, rows: 1 << 40, responses_per_query: 1, context: 1 << 40, ..Inference::default() };
         assert_eq!(rows.memory(&ModelConfig::gpt2_124m(), rows.rows).total(), u64::MAX);

@@ -102,7 +102,7 @@ impl Memory {
 
 /// Properties of a training loop that determine its memory.
 #[derive(Debug, Clone, Copy)]
-pub struct TrainingMemory {
+pub(crate) struct TrainingMemory {
     /// Batch with the wanted number of rows in a micro-batch, and the wanted number of parts.
     pub pass: BatchShape,
     pub lora: Lora,
@@ -118,7 +118,7 @@ pub struct TrainingMemory {
 
 impl TrainingMemory {
     /// Estimates the memory with this `backward` in the place of the loop's own.
-    pub fn memory(&self, config: &ModelConfig, backward: Backward) -> Memory {
+    pub(crate) fn memory(&self, config: &ModelConfig, backward: Backward) -> Memory {
         let pass = BatchShape { backward, ..self.pass };
         let rows = self.sampled_rows.min(ROWS_AT_ONCE);
         let memory = Memory::of_training(config, &pass, self.lora, self.frozen)
@@ -131,7 +131,7 @@ impl TrainingMemory {
     ///
     /// # Errors
     /// [`crate::Error::Failed`], with the numbers, when the memory does not fit.
-    pub fn check(&self, config: &ModelConfig, device_memory: DeviceMemory) -> Result<Memory> {
+    pub(crate) fn check(&self, config: &ModelConfig, device_memory: DeviceMemory) -> Result<Memory> {
         let hint = "use a smaller model, a smaller batch or shorter rows";
         self.memory(config, self.pass.backward).that_fits(device_memory, hint)
     }
@@ -142,7 +142,7 @@ impl TrainingMemory {
     ///
     /// # Errors
     /// [`crate::Error::Failed`], with the numbers, when not even the smallest fits.
-    pub fn backward_that_fits(
+    pub(crate) fn backward_that_fits(
         &self,
         config: &ModelConfig,
         smallest: usize,

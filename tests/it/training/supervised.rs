@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
-use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use preftune::config::Sft;
 use preftune::lm::Responses;
 use preftune::lm::network::parameters;
 use preftune::lm::network::parameters::NamedTensor;
-use preftune::lm::{LanguageModel, Passes, Sampling, Transformer};
+use preftune::lm::{LanguageModel, Passes, Sampling};
 use preftune::platform::{Interrupt, Mode};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
 use preftune::run::{Checkpoints, RunLogs};
-use preftune::supervised::{Chosen, NextTokenTraining, Trained, adamw, muon_and_adamw};
+use preftune::supervised::{Chosen, NextTokenTraining, SupervisedOptimizer, Trained};
 use preftune::task::Task;
 use preftune::training::Backward;
 use preftune::{Error, Result};
@@ -37,11 +36,11 @@ fn task(model: &LanguageModel) -> Task {
 }
 
 fn train(device: &Device, folder: &Path, interrupt: Interrupt, settings: &Sft) -> Result<(Trained, f64)> {
-    train_with(adamw, device, folder, interrupt, settings)
+    train_with(SupervisedOptimizer::AdamW, device, folder, interrupt, settings)
 }
 
 fn train_with(
-    optimizer: fn(&Transformer, f64) -> ModuleOptimizer,
+    optimizer: SupervisedOptimizer,
     device: &Device,
     folder: &Path,
     interrupt: Interrupt,
@@ -147,7 +146,7 @@ fn interrupted_supervised_training_goes_on_as_if_it_had_never_stopped() {
 #[test]
 fn training_that_is_stopped_after_every_step_leaves_the_same_files() {
     let device = devices::flex();
-    for optimizer in [adamw, muon_and_adamw] {
+    for optimizer in [SupervisedOptimizer::AdamW, SupervisedOptimizer::MuonAndAdamW] {
         for checkpoint_every_steps in [1, 5] {
             let settings = Sft { epochs: 5, checkpoint_every_steps, ..settings() };
             let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
