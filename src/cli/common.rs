@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::device;
 use crate::device::{DeviceMemory, DeviceRequest, OpenDevice};
 use crate::error::{Error, Result};
-use crate::labels::SimulatedLabeler;
 use crate::lm::LanguageModel;
 use crate::platform::{Interrupt, Mode, files};
 use crate::run::{Input, RunDirectory, Work, begin};
@@ -201,12 +200,4 @@ pub(super) fn report_failure(error: &Error) -> ExitCode {
         writeln!(std::io::stderr(), "{}", sanitize_message(&line)).ok();
     }
     ExitCode::from(error.exit_code())
-}
-
-/// Loads the simulated labeler with its shipped classifier, or with the classifier of a file.
-pub(super) fn load_labeler(classifier: Option<&Path>) -> Result<SimulatedLabeler> {
-    match classifier {
-        Some(path) => SimulatedLabeler::from_json("simulated", &files::read(path)?, path),
-        None => SimulatedLabeler::shipped(),
-    }
 }

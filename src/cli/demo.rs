@@ -6,12 +6,12 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::load_labeler;
 use super::{Common, report, table};
 use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
+use crate::labels::SimulatedLabeler;
 use crate::labels::Ties;
 use crate::lm::STORYTELLER;
 use crate::models;
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     if arguments.table {
         return table::run(&experiment, &opened.name, started, common);
     }
-    let mut labeler = load_labeler(None)?;
+    let mut labeler = SimulatedLabeler::open(None)?;
     let Labels { comparisons, left_out, ties } = experiment.labels(&mut labeler)?;
     let tuned = experiment.tune_on(&comparisons, left_out, "")?;
     let contestant = |name: &str, model, number| Contestant { name: name.into(), model, best_of: 1, number };

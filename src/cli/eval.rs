@@ -6,16 +6,19 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::common::load_labeler;
 use super::standings::Standings;
 use super::{Common, label};
 use crate::data::LeftOut;
 use crate::data::queries::openings;
-use crate::error::{Error, Result};
-use crate::eval::TournamentSize;
-use crate::eval::{Contestant, Match, Tournament, TournamentResult, matches, pair_lines, queries_that_fit};
+use crate::error::Result;
+use crate::eval::{
+    Contestant, Lineup, Match, Tournament, TournamentResult, TournamentSize, line_up, matches, pair_lines,
+    queries_that_fit,
+};
+use crate::labels::SimulatedLabeler;
+use crate::labels::read_instructions;
 use crate::labels::{LabelQueue, People, SharedQueue};
-use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER};
+use crate::lm::{ROWS_AT_ONCE, STORYTELLER};
 use crate::models;
 use crate::platform::{Interrupt, OutputFile, check_file};
 use crate::policy::Rollouts;
@@ -96,10 +99,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let names: Vec<&PathBuf> = std::iter::once(&arguments.model).chain(&arguments.baseline).collect();
     let models = names.iter().map(|name| models::open(name, &opened.device)).collect::<Result<Vec<_>>>()?;
-    let [_, reference, ..] = models.as_slice() else {
-        return Err(Error::usage("there is nothing to compare with", "give --baseline a model"));
-    };
-    check_tokens(&models, reference, &names)?;
+    let labels: Vec<String> = names.iter().map(|name| name.display().to_string()).collect();
+    let Lineup { contestants, reference } = line_up(&models, &labels, arguments.best_of)?;
     let load_reward_model = |folder: &PathBuf| models::open_reward_model(folder, reference, &opened.device);
     let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
     let task = Task::new(&settings.task, reference)?;
@@ -116,8 +117,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         task: task.clone(),
         rows_at_once: settings.policy.micro_batch_size.min(ROWS_AT_ONCE),
     });
-    let count = models.len() + usize::from(arguments.best_of.is_some());
-    let matches = matches(count, arguments.all_pairs);
+    let matches = matches(contestants.len(), arguments.all_pairs);
     let size = TournamentSize {
         models: models.len() + usize::from(reward_model.is_some()),
         best_of: arguments.best_of.unwrap_or(1),
@@ -139,30 +139,13 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     left_out.add(&judging.left_out()?);
     left_out.say("queries");
-    // Number 2 is kept for the best of N, so that the random numbers of the other contestants do not depend
-    // on it.
-    let numbers = [0, 1].into_iter().chain(3..);
-    let contestant = |((model, name), number): ((_, &&PathBuf), u64)| Contestant {
-        name: name.display().to_string(),
-        model,
-        best_of: 1,
-        number,
-    };
-    let mut contestants: Vec<Contestant<'_>> = models.iter().zip(&names).zip(numbers).map(contestant).collect();
-    contestants.extend(arguments.best_of.map(|best_of| {
-        let name = format!(
-            "best of {best_of} of {}",
-            names.get(1).map_or_else(String::new, |name| name.display().to_string())
-        );
-        Contestant { name, model: reference, best_of, number: 2 }
-    }));
     run.as_ref().map_or(Ok(()), go_on_in_parts_of)?;
     let judged = match &reward_model {
         _ if arguments.ask => ask_people(&judging, &contestants, &matches, &arguments, common)?,
         Some(reward_model) if arguments.by_reward => {
             judging.run(&contestants, &matches, &mut RewardLabeler { reward_model, model: reference, task })?
         }
-        _ => judging.run(&contestants, &matches, &mut load_labeler(arguments.classifier.as_deref())?)?,
+        _ => judging.run(&contestants, &matches, &mut SimulatedLabeler::open(arguments.classifier.as_deref())?)?,
     };
     // Each output is attempted, even if another fails.
     let kept = match (&run, by) {
@@ -191,22 +174,11 @@ fn chooser(arguments: &Arguments) -> Result<String> {
             ))
         }
         false => {
-            let labeler = label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?;
+            let labeler = stages::fingerprint_of_labeler(arguments.ask.then_some(&arguments.instructions))?;
             let classifier = fingerprint_if_given("classifier", arguments.classifier.as_ref())?;
             let classifier = classifier.map_or_else(String::new, |classifier| classifier.with_contents());
             Ok(format!("{} {classifier}", labeler.with_contents()))
         }
-    }
-}
-
-fn check_tokens(models: &[LanguageModel], reference: &LanguageModel, names: &[&PathBuf]) -> Result<()> {
-    match models.iter().zip(names).find(|(model, _)| !model.tokenizer.is_same_as(&reference.tokenizer)) {
-        None => Ok(()),
-        Some((_, name)) => Err(Error::input(
-            name,
-            format!("this model reads other tokens than {}", names.get(1).map_or(Path::new(""), |name| name).display()),
-            "give --baseline the model that --model was tuned from, and others with its tokenizer",
-        )),
     }
 }
 
@@ -219,7 +191,7 @@ fn ask_people(
     arguments: &Arguments,
     common: &Common,
 ) -> Result<TournamentResult> {
-    let instructions = label::read_instructions(&arguments.instructions)?;
+    let instructions = read_instructions(&arguments.instructions)?;
     let log = stages::open_log(&judgments(arguments, common))?;
     let queue = Arc::new(SharedQueue::new(LabelQueue::of_fixed_set(log)));
     let page = label::open_page(&queue, &instructions, arguments.port, common)?;

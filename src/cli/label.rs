@@ -9,16 +9,14 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 
 use super::Common;
-use super::common::load_labeler;
-use crate::config::Config;
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
+use crate::labels::SimulatedLabeler;
 use crate::labels::question::is_name;
+use crate::labels::read_instructions;
 use crate::labels::terminal::{Keys, TerminalLabeler};
-use crate::labels::{
-    Agreements, CommandLabeler, Decision, LabelLog, LabelQueue, QueueSettings, SharedQueue, instructions,
-};
+use crate::labels::{Agreements, CommandLabeler, Decision, LabelLog, LabelQueue, SharedQueue};
 use crate::labels::{Labelling, Ties};
 use crate::lm::STORYTELLER;
 use crate::models;
@@ -28,6 +26,7 @@ use crate::run::Input;
 use crate::sanitize::sanitize_path;
 use crate::stages;
 use crate::stages::{Session, fingerprint_if_given, labelling, open_log, read_queries};
+use crate::stages::{check_keys, fingerprint_of_labeler, queue_settings};
 use crate::task::{Queries, Task};
 
 /// Choose the best of several responses, in a browser, at a terminal, or by a classifier
@@ -125,7 +124,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
                 fingerprint_if_given("classifier", arguments.classifier.as_ref())?,
                 Some(match &arguments.labeler_command {
                     Some(command) => Input::named("labeler", &format!("the command {command:?} chooses")),
-                    None => remembered_labeler(asks_people.then_some(&arguments.instructions))?,
+                    None => fingerprint_of_labeler(asks_people.then_some(&arguments.instructions))?,
                 }),
             ];
             let directory = common.run_directory("label", &settings, inputs.into_iter().flatten())?;
@@ -143,7 +142,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
             (stages::label(&session, &name, &queries, &mut labeler, &out)?.0, None)
         }
         None if arguments.simulated => {
-            let mut labeler = load_labeler(arguments.classifier.as_deref())?;
+            let mut labeler = SimulatedLabeler::open(arguments.classifier.as_deref())?;
             let (log, ties) = stages::label(&session, &name, &queries, &mut labeler, &out)?;
             (log, Some(ties))
         }
@@ -192,45 +191,6 @@ fn ask_people(
     }
     let queue = Arc::into_inner(queue).ok_or_else(|| Error::failed("somebody is still labelling", ""))?;
     Ok(queue.into_inner().into_log())
-}
-
-/// Checks that there is a key for each response of a question.
-pub(super) fn check_keys(settings: &Config) -> Result<()> {
-    match settings.labels.responses_per_query {
-        0..=9 => Ok(()),
-        count => Err(Error::usage(
-            format!("labels.responses_per_query is {count}, and there are keys for 9"),
-            "change it with --set labels.responses_per_query=…",
-        )),
-    }
-}
-
-/// Largest size of the instructions, in bytes: more than anybody reads.
-const LARGEST_INSTRUCTIONS_BYTES: u64 = 1 << 20;
-
-/// Returns the instructions that ship under this name, or those of the file with this name.
-pub(super) fn read_instructions(name: &Path) -> Result<String> {
-    let shipped = name.to_str().and_then(instructions);
-    let text =
-        shipped.map_or_else(|| files::read_short_text(name, LARGEST_INSTRUCTIONS_BYTES), |text| Ok(text.into()))?;
-    match text.trim() {
-        "" => Err(Error::input(name, "no instructions", "write what people are to choose")),
-        _ => Ok(text),
-    }
-}
-
-/// Returns what a run folder records of the labeler: its kind, and the hash of people's instructions.
-pub(super) fn remembered_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
-    instructions.map_or(Ok(Input::named("labeler", "a classifier chooses")), |name| {
-        let sha256 = files::sha256(read_instructions(name)?.as_bytes());
-        Ok(Input::new("labeler", "people choose by instructions", sha256))
-    })
-}
-
-/// Returns the settings of the queue from which people answer.
-pub(super) fn queue_settings(session: &Session<'_>) -> QueueSettings {
-    let labels = &session.settings.labels;
-    QueueSettings { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.seed }
 }
 
 /// Asks at the terminal, while another thread samples responses, so that this thread may leave the terminal

@@ -9,14 +9,13 @@ use super::Common;
 use crate::data::text_lines::refuse_json;
 use crate::data::{LeftOut, Reason};
 use crate::error::Result;
-use crate::lm::{LanguageModel, Precision, Tokenizer};
+use crate::lm::{LanguageModel, Precision};
 use crate::models;
 use crate::platform::{Interrupt, files};
-use crate::run::{OutputFolder, RunDirectory};
+use crate::run::OutputFolder;
 use crate::sanitize::sanitize_path;
-use crate::stages;
-use crate::stages::fingerprint_of_file;
-use crate::supervised::{Corpus, HeldOut, HeldOutExamples, NextTokenTraining, SupervisedOptimizer, Texts, Trained};
+use crate::stages::{Pretraining, fingerprint_of_file};
+use crate::supervised::{HeldOut, Texts, Trained};
 
 /// Train a language model on text, with its tokenizer
 ///
@@ -71,40 +70,18 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         arguments.texts.iter().filter(|path| path.is_dir()).map(|path| files::other_files(path)).sum::<usize>();
     texts.left_out.count(Reason::OtherFiles, others);
     texts.left_out.say("texts");
-    let pretrain = &settings.pretrain;
-    let given = arguments.model.as_ref().map(|model| models::open(model, &opened.device)).transpose()?;
-    let tokenizer = match &given {
-        Some(model) => model.tokenizer.clone(),
-        None => trained_tokenizer(&directory, &texts, pretrain, common)?,
-    };
-    given.as_ref().map_or(Ok(()), |model| pretrain.check_context(model))?;
-    let corpus = Corpus::new(&texts.train, &tokenizer, pretrain.context_tokens, common.progress())?;
-    let shape = given.as_ref().map_or_else(|| pretrain.shape(&tokenizer), |model| model.config().clone());
-    let (fit, memory) = pretrain.backward_that_fits(&shape, &opened.device, opened.device_memory)?;
-    let backward = stages::settled(common.progress(), &directory, pretrain.batch_size, fit)?;
-    common.say(&format!("memory: about {}; {} sequences in a pass", memory.describe(), backward.micro_batch_size));
-    let start = match given {
-        Some(model) => model,
-        None => pretrain.new_model(tokenizer, common.seed, &opened.device)?,
-    };
-    let (shown, sampling) = pretrain.shown(&start.tokenizer)?;
-    let training = NextTokenTraining {
-        name: "pretraining",
-        schedule: pretrain.schedule(),
-        examples: &corpus,
-        held_out: &HeldOutExamples::of_texts(&texts.held_out, &start.tokenizer, pretrain.context_tokens)?,
+    let start = arguments.model.as_ref().map(|model| models::open(model, &opened.device)).transpose()?;
+    let pretraining = Pretraining {
+        settings: &settings.pretrain,
+        texts: &texts,
         start,
-        optimizer: SupervisedOptimizer::MuonAndAdamW,
-        weight_decay: pretrain.weight_decay,
-        backward,
-        shown,
-        sampling,
+        device: &opened,
         seed: common.seed,
-        run_logs: directory.run_logs()?,
-        interrupt: Interrupt::install()?,
+        directory: &directory,
+        interrupt: &Interrupt::install()?,
         progress: common.progress(),
     };
-    let Trained { model, held_out } = training.run()?;
+    let Trained { model, held_out } = pretraining.run()?;
     let precision = if arguments.half { Precision::F16 } else { Precision::F32 };
     out.write(&model.to_files(precision)?, &directory)?;
     print(&model, held_out, texts.left_out, &arguments.out, common)
@@ -126,22 +103,4 @@ fn print(
     });
     let text = format!("{} parameters; {measured}\nmodel written to {}", outcome.parameters, sanitize_path(out));
     common.print(&outcome, &text)
-}
-
-/// Returns the run's tokenizer, which is trained once and then read, so that a resumed run has the same one.
-fn trained_tokenizer(
-    directory: &RunDirectory,
-    texts: &Texts,
-    settings: &crate::config::Pretrain,
-    common: &Common,
-) -> Result<Tokenizer> {
-    let path = &directory.path().join("tokenizer.json");
-    // Before the first step, the tokenizer may be one of other texts.
-    if files::exists(path)? && directory.has_work()? {
-        return Tokenizer::from_json(&files::read(path)?, path);
-    }
-    common.say(&format!("training a tokenizer of {} tokens", settings.vocabulary_size));
-    let tokenizer = Tokenizer::train(texts.train.iter().map(String::as_str), settings.vocabulary_size)?;
-    files::write_atomically(path, tokenizer.to_json()?.as_bytes())?;
-    Ok(tokenizer)
 }

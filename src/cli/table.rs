@@ -6,10 +6,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Common;
-use super::common::load_labeler;
 use super::standings::Standings;
 use crate::data::LeftOut;
 use crate::error::Result;
+use crate::labels::SimulatedLabeler;
 use crate::labels::Ties;
 use crate::platform::files;
 use crate::report::Judgment;
@@ -46,7 +46,7 @@ struct Fit {
 }
 
 pub(super) fn run(experiment: &StyleExperiment<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
-    let Table { tuned, label_ties, judged } = experiment.table(&mut load_labeler(None)?)?;
+    let Table { tuned, label_ties, judged } = experiment.table(&mut SimulatedLabeler::open(None)?)?;
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
         label_ties,

@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::load_labeler;
 use super::{Common, label};
 use crate::data::LeftOut;
 use crate::device::OpenDevice;
 use crate::error::Result;
+use crate::labels::SimulatedLabeler;
+use crate::labels::read_instructions;
 use crate::labels::{LabelQueue, SharedQueue};
 use crate::lm::STORYTELLER;
 use crate::models;
@@ -20,6 +21,7 @@ use crate::policy::Policy;
 use crate::run::OutputFolder;
 use crate::sanitize::sanitize_path;
 use crate::stages::{LabelSource, RoundOutcome, Rounds, Session, fingerprint_if_given, open_log, read_queries};
+use crate::stages::{check_keys, fingerprint_of_labeler, queue_settings};
 use crate::task::{Queries, Task};
 
 /// Label, train a reward model and tune the policy, in rounds
@@ -90,7 +92,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         Some(models::fingerprint(&arguments.model)?),
         fingerprint_if_given("queries", arguments.queries.as_ref())?,
         fingerprint_if_given("classifier", arguments.classifier.as_ref())?,
-        Some(label::remembered_labeler(arguments.ask.then_some(&arguments.instructions))?),
+        Some(fingerprint_of_labeler(arguments.ask.then_some(&arguments.instructions))?),
     ];
     let directory = common.run_directory("train", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
@@ -100,7 +102,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let (policy, rounds) = match arguments.ask {
         true => ask_people(&loops, &arguments, common)?,
         false => {
-            let mut labeler = load_labeler(arguments.classifier.as_deref())?;
+            let mut labeler = SimulatedLabeler::open(arguments.classifier.as_deref())?;
             loops.run(&mut LabelSource::Labeler(&mut labeler))?
         }
     };
@@ -120,9 +122,9 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
 /// Runs all rounds with one page for people, which stays open between rounds.
 fn ask_people(loops: &Rounds<'_>, arguments: &Arguments, common: &Common) -> Result<(Policy, Vec<RoundOutcome>)> {
     let Session { settings, interrupt, .. } = loops.session;
-    label::check_keys(settings)?;
-    let instructions = label::read_instructions(&arguments.instructions)?;
-    let mut queue = LabelQueue::new(open_log(&loops.directory.comparisons())?, label::queue_settings(&loops.session));
+    check_keys(settings)?;
+    let instructions = read_instructions(&arguments.instructions)?;
+    let mut queue = LabelQueue::new(open_log(&loops.directory.comparisons())?, queue_settings(&loops.session));
     queue.attach_stop_switch(interrupt.clone());
     // Labelers wait until the first round begins.
     queue.begin_round(0, true);

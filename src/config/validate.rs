@@ -71,7 +71,7 @@ mod tests {
             ("policy.minibatches=3", "policy.batch_size is 64; it must be a multiple of policy.minibatches, 3"),
             (
                 "labels.responses_per_query=1",
-                "labels.responses_per_query is 1; it must be from 2 to 256: two make a choice, and all are drawn side by side",
+                "labels.responses_per_query is 1; it must be from 2 to 256: two make a choice, and all are sampled side by side",
             ),
             (
                 "task.temperature=0",

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::contestant::{Contestant, Match};
 use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
 use crate::data::LeftOut;
@@ -20,27 +21,6 @@ use crate::task::Task;
 
 /// Largest number of queries continued side by side.
 pub(super) const QUERIES_AT_ONCE: usize = 64;
-
-/// A model that is judged.
-#[derive(Debug, Clone)]
-pub struct Contestant<'a> {
-    pub name: String,
-    pub model: &'a LanguageModel,
-    /// Number of responses to each query, of which the one with the highest reward is taken.
-    pub best_of: usize,
-    /// Number that differs for each contestant. With that of the opponent, it decides the random numbers of a contest,
-    /// so that other contestants change nothing.
-    pub number: u64,
-}
-
-/// Indices of two contestants: the one that is judged, and its opponent.
-pub type Match = (usize, usize);
-
-/// Pairs the first contestant with each of the others, or all contestants with each other.
-pub fn matches(contestants: usize, all_pairs: bool) -> Vec<Match> {
-    let firsts = if all_pairs { contestants } else { contestants.min(1) };
-    (0..firsts).flat_map(|one| (one + 1..contestants).map(move |other| (one, other))).collect()
-}
 
 /// Summary of a contestant's responses in all its contests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -368,6 +348,7 @@ fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Respon
 
 #[cfg(test)]
 mod tests {
+    use super::super::contestant::matches;
     use super::*;
 
     #[test]

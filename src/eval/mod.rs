@@ -4,12 +4,14 @@
 //! names of the models; [`crate::statistics`] turns the verdicts into rates with confidence intervals.
 
 mod contest;
+mod contestant;
 mod memory;
 mod pair_lines;
 mod win_rate;
 
 pub use crate::statistics::Interval;
-pub use contest::{Contest, Contestant, Match, Standing, Tournament, TournamentResult, matches};
+pub use contest::{Contest, Standing, Tournament, TournamentResult};
+pub use contestant::{Contestant, Lineup, Match, line_up, matches};
 pub use memory::{TournamentSize, queries_that_fit};
 pub use pair_lines::pair_lines;
 pub use win_rate::{JudgedPair, Outcome, Pair, WinRate, judge_pairs};

@@ -7,6 +7,7 @@
 pub(crate) mod agreement;
 pub mod classifier;
 mod command_labeler;
+mod instructions;
 mod labelling;
 pub(crate) mod log;
 pub(crate) mod people;
@@ -22,6 +23,7 @@ pub mod web;
 pub use agreement::{Agreement, Agreements};
 pub use classifier::Classifier;
 pub use command_labeler::CommandLabeler;
+pub use instructions::{instructions, read_instructions};
 pub use labelling::{Labelling, Ties};
 pub use log::{Decision, LabelLog, LogLine};
 pub use people::People;
@@ -31,16 +33,6 @@ pub use queue::{LabelQueue, NextTask, QueueSettings, SharedQueue, Standing};
 pub use simulated::SimulatedLabeler;
 
 use crate::error::Result;
-
-/// Returns the instructions for labelers that ship with the program, by name: `sentiment` and `descriptiveness` are the
-/// paper's two styles.
-pub fn instructions(name: &str) -> Option<&'static str> {
-    match name {
-        "sentiment" => Some(include_str!("../../datasets/instructions/sentiment.txt")),
-        "descriptiveness" => Some(include_str!("../../datasets/instructions/descriptiveness.txt")),
-        _ => None,
-    }
-}
 
 /// Labeler: a person, classifier or program that chooses the best of several responses to a query.
 pub trait Labeler {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::labels::{Classifier, Judgment, Labeler};
+use crate::platform::files;
 
 /// Labeler that prefers the response with the most positive sentiment, as the paper's mock labeler does.
 #[derive(Debug, Clone)]
@@ -33,6 +34,17 @@ impl SimulatedLabeler {
     pub fn shipped() -> Result<Self> {
         let json = include_bytes!("../../models/sentiment/classifier.json");
         Self::from_json("simulated", json, Path::new("models/sentiment/classifier.json"))
+    }
+
+    /// Creates the labeler with the classifier of a file, or with the one that is part of the program.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the file cannot be read, and the errors of [`Classifier::from_json`].
+    pub fn open(classifier: Option<&Path>) -> Result<Self> {
+        match classifier {
+            Some(path) => Self::from_json("simulated", &files::read(path)?, path),
+            None => Self::shipped(),
+        }
     }
 
     /// Returns the classifier that the labeler judges by.

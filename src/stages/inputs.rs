@@ -9,6 +9,7 @@ use crate::data::queries::openings;
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::fetch;
+use crate::labels::read_instructions;
 use crate::lm::LanguageModel;
 use crate::lm::files::hugging_face;
 use crate::platform::files;
@@ -112,4 +113,15 @@ pub fn fingerprint_if_given(role: &str, path: Option<&PathBuf>) -> Result<Option
 /// Returns the fingerprint of the question that is chosen in a file of comparisons with several.
 pub fn fingerprint_of_question(question: Option<&str>) -> Option<Input> {
     question.map(|question| Input::named("question", question))
+}
+
+/// Returns the fingerprint of the labeler: its kind, and people's instructions.
+///
+/// # Errors
+/// The errors of [`read_instructions`].
+pub fn fingerprint_of_labeler(instructions: Option<&PathBuf>) -> Result<Input> {
+    instructions.map_or(Ok(Input::named("labeler", "a classifier chooses")), |name| {
+        let sha256 = files::sha256(read_instructions(name)?.as_bytes());
+        Ok(Input::new("labeler", "people choose by instructions", sha256))
+    })
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::Session;
-use crate::error::Result;
-use crate::labels::{LabelLog, Labeler};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::labels::{LabelLog, Labeler, QueueSettings};
 use crate::labels::{Labelling, Questions, Ties};
 use crate::platform::{Mode, files};
 use crate::task::Task;
@@ -52,4 +53,24 @@ pub fn labelling<'a>(
     let (at_once, memory) = Labelling::at_once_that_fits(&questions, wanted, device_memory)?;
     progress.say(&format!("memory: about {}; {at_once} questions at a time", memory.describe()));
     Ok(Labelling { questions, wanted, at_once, label_timeout: None, interrupt: interrupt.clone(), progress })
+}
+
+/// Returns the settings of the queue from which people answer.
+pub fn queue_settings(session: &Session<'_>) -> QueueSettings {
+    let labels = &session.settings.labels;
+    QueueSettings { wanted: labels.comparisons, repeated: labels.repeated_fraction, seed: session.seed }
+}
+
+/// Checks that there is a key for each response of a question.
+///
+/// # Errors
+/// [`Error::Usage`] for more responses than there are keys.
+pub fn check_keys(settings: &Config) -> Result<()> {
+    match settings.labels.responses_per_query {
+        0..=9 => Ok(()),
+        count => Err(Error::usage(
+            format!("labels.responses_per_query is {count}, and there are keys for 9"),
+            "change it with --set labels.responses_per_query=…",
+        )),
+    }
 }

@@ -10,6 +10,7 @@ mod inputs;
 mod labels;
 mod passes;
 mod policy;
+mod pretrain;
 mod reward;
 mod rounds;
 mod schedule;
@@ -20,12 +21,13 @@ mod supervised;
 pub use continuations::{Continuations, Part};
 pub use export::{Exported, Format, export};
 pub use inputs::{
-    ComparisonsFile, fetched_file, fingerprint_if_given, fingerprint_of_file, fingerprint_of_question,
-    read_comparisons, read_queries,
+    ComparisonsFile, fetched_file, fingerprint_if_given, fingerprint_of_file, fingerprint_of_labeler,
+    fingerprint_of_question, read_comparisons, read_queries,
 };
-pub use labels::{label, labelling, open_log};
+pub use labels::{check_keys, label, labelling, open_log, queue_settings};
 pub use passes::settled;
 pub use policy::train_policy;
+pub use pretrain::Pretraining;
 pub use reward::{RewardFit, train_reward, with_reasons};
 pub use rounds::{LabelSource, RoundOutcome, Rounds, fits_of};
 pub use schedule::{Round, rounds};

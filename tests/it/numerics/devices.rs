@@ -18,6 +18,11 @@ pub fn flex() -> Device {
     open("flex")
 }
 
+/// Returns the device of this backend; none for `wgpu` where there is no adapter.
+pub fn of_backend(name: &str) -> Option<Device> {
+    if name == "wgpu" { wgpu() } else { Some(open(name)) }
+}
+
 /// Opens a graphics adapter, or a software one if there is no other. Returns `None` if none is found, which
 /// is a failure under `PREFTUNE_REQUIRE_WGPU`.
 pub fn wgpu() -> Option<Device> {

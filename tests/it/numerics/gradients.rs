@@ -105,15 +105,7 @@ fn the_policy_follows_the_gradient_of_its_loss(device: &Device) {
     });
 }
 
-#[test]
-fn the_policy_follows_the_gradient_of_its_loss_on_ndarray() {
-    the_policy_follows_the_gradient_of_its_loss(&devices::ndarray());
-}
-
-#[test]
-fn the_policy_follows_the_gradient_of_its_loss_on_flex() {
-    the_policy_follows_the_gradient_of_its_loss(&devices::flex());
-}
+on_backends!(the_policy_follows_the_gradient_of_its_loss: ndarray, flex);
 
 fn block_by_block_the_gradients_are_the_same(device: &Device) {
     let config = tiny::config();
@@ -131,20 +123,7 @@ fn block_by_block_the_gradients_are_the_same(device: &Device) {
     }
 }
 
-#[test]
-fn block_by_block_the_gradients_are_the_same_on_ndarray() {
-    block_by_block_the_gradients_are_the_same(&devices::ndarray());
-}
-
-#[test]
-fn block_by_block_the_gradients_are_the_same_on_flex() {
-    block_by_block_the_gradients_are_the_same(&devices::flex());
-}
-
-#[test]
-fn block_by_block_the_gradients_are_the_same_on_wgpu() {
-    devices::wgpu().iter().for_each(block_by_block_the_gradients_are_the_same);
-}
+on_backends!(block_by_block_the_gradients_are_the_same: ndarray, flex, wgpu);
 
 #[test]
 fn the_loss_that_is_minimized_is_the_loss_that_is_logged() {
@@ -195,12 +174,4 @@ fn number(name: &str, value: f64) -> NamedTensor {
     NamedTensor { name: name.into(), shape: vec![1], values: vec![value as f32] }
 }
 
-#[test]
-fn the_reward_model_follows_the_gradient_of_its_loss_on_ndarray() {
-    the_reward_model_follows_the_gradient_of_its_loss(&devices::ndarray());
-}
-
-#[test]
-fn the_reward_model_follows_the_gradient_of_its_loss_on_flex() {
-    the_reward_model_follows_the_gradient_of_its_loss(&devices::flex());
-}
+on_backends!(the_reward_model_follows_the_gradient_of_its_loss: ndarray, flex);

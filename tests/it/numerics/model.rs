@@ -47,20 +47,7 @@ fn cached_decoding_equals_the_full_pass(device: &Device) {
     assert!(difference <= 1e-4, "values differ by {difference:e}");
 }
 
-#[test]
-fn cached_decoding_equals_the_full_pass_on_ndarray() {
-    cached_decoding_equals_the_full_pass(&devices::ndarray());
-}
-
-#[test]
-fn cached_decoding_equals_the_full_pass_on_flex() {
-    cached_decoding_equals_the_full_pass(&devices::flex());
-}
-
-#[test]
-fn cached_decoding_equals_the_full_pass_on_wgpu() {
-    devices::wgpu().iter().for_each(cached_decoding_equals_the_full_pass);
-}
+on_backends!(cached_decoding_equals_the_full_pass: ndarray, flex, wgpu);
 
 fn a_padded_batch_equals_each_row_alone(device: &Device) {
     let config = tiny::config();
@@ -86,20 +73,7 @@ fn a_padded_batch_equals_each_row_alone(device: &Device) {
     assert!(tiny::largest_difference(&rewards(&queries, &responses), &alone) <= 1e-5);
 }
 
-#[test]
-fn a_padded_batch_equals_each_row_alone_on_ndarray() {
-    a_padded_batch_equals_each_row_alone(&devices::ndarray());
-}
-
-#[test]
-fn a_padded_batch_equals_each_row_alone_on_flex() {
-    a_padded_batch_equals_each_row_alone(&devices::flex());
-}
-
-#[test]
-fn a_padded_batch_equals_each_row_alone_on_wgpu() {
-    devices::wgpu().iter().for_each(a_padded_batch_equals_each_row_alone);
-}
+on_backends!(a_padded_batch_equals_each_row_alone: ndarray, flex, wgpu);
 
 #[test]
 fn one_seed_gives_the_same_responses_on_every_backend() {
@@ -173,20 +147,7 @@ fn draw_from(logits: &[f32], numbers: &[f32], device: &Device) -> (Vec<usize>, V
     (tokens.into_iter().map(|id| id as usize).collect(), log_probs)
 }
 
-#[test]
-fn draws_follow_the_softmax_on_ndarray() {
-    draws_follow_the_softmax(&devices::ndarray());
-}
-
-#[test]
-fn draws_follow_the_softmax_on_flex() {
-    draws_follow_the_softmax(&devices::flex());
-}
-
-#[test]
-fn draws_follow_the_softmax_on_wgpu() {
-    devices::wgpu().iter().for_each(draws_follow_the_softmax);
-}
+on_backends!(draws_follow_the_softmax: ndarray, flex, wgpu);
 
 #[test]
 fn a_token_without_weight_is_never_drawn() {

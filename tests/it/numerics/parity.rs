@@ -5,8 +5,6 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::Value;
 
-use crate::numerics::devices;
-
 #[path = "../../../examples/parity/answers.rs"]
 mod answers;
 #[path = "../../../examples/parity/fixture.rs"]
@@ -14,22 +12,9 @@ mod fixture;
 
 use fixture::Fixture;
 
-#[test]
-fn both_loops_equal_the_original_on_ndarray() {
-    compare_all(&devices::ndarray());
-}
+on_backends!(both_loops_equal_the_original: ndarray, flex, wgpu);
 
-#[test]
-fn both_loops_equal_the_original_on_flex() {
-    compare_all(&devices::flex());
-}
-
-#[test]
-fn both_loops_equal_the_original_on_wgpu() {
-    devices::wgpu().iter().for_each(compare_all);
-}
-
-fn compare_all(device: &Device) {
+fn both_loops_equal_the_original(device: &Device) {
     for name in ["parity/1", "parity/2"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();

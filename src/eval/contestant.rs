@@ -1,0 +1,64 @@
+//! Who is compared with whom.
+
+use crate::error::{Error, Result};
+use crate::lm::LanguageModel;
+
+/// A model that is judged.
+#[derive(Debug, Clone)]
+pub struct Contestant<'a> {
+    pub name: String,
+    pub model: &'a LanguageModel,
+    /// Number of responses to each query, of which the one with the highest reward is taken.
+    pub best_of: usize,
+    /// Number that differs for each contestant. With that of the opponent, it decides the random numbers of a contest,
+    /// so that other contestants change nothing.
+    pub number: u64,
+}
+
+/// Indices of two contestants: the one that is judged, and its opponent.
+pub type Match = (usize, usize);
+
+/// Pairs the first contestant with each of the others, or all contestants with each other.
+pub fn matches(contestants: usize, all_pairs: bool) -> Vec<Match> {
+    let firsts = if all_pairs { contestants } else { contestants.min(1) };
+    (0..firsts).flat_map(|one| (one + 1..contestants).map(move |other| (one, other))).collect()
+}
+
+/// The contestants, and the model from which KL is measured.
+pub struct Lineup<'a> {
+    pub contestants: Vec<Contestant<'a>>,
+    /// The first baseline.
+    pub reference: &'a LanguageModel,
+}
+
+/// Returns a contestant for each of these models, the judged one before its baselines, and one for the best of several
+/// responses of the first baseline, if that is asked for.
+///
+/// # Errors
+/// [`Error::Usage`] without a baseline, and [`Error::Input`] for a model with another tokenizer than the first
+/// baseline.
+pub fn line_up<'a>(models: &'a [LanguageModel], names: &[String], best_of: Option<usize>) -> Result<Lineup<'a>> {
+    let ([_, reference, ..], [_, name_of_reference, ..]) = (models, names) else {
+        return Err(Error::usage("there is nothing to compare with", "give --baseline a model"));
+    };
+    if let Some((_, name)) =
+        models.iter().zip(names).find(|(model, _)| !model.tokenizer.is_same_as(&reference.tokenizer))
+    {
+        return Err(Error::input(
+            name.as_ref(),
+            format!("this model reads other tokens than {name_of_reference}"),
+            "give --baseline the model that --model was tuned from, and others with its tokenizer",
+        ));
+    }
+    // Number 2 is kept for the best of N, so that the random numbers of the other contestants do not depend
+    // on it.
+    let numbers = [0, 1].into_iter().chain(3..);
+    let contestant =
+        |((model, name), number): ((_, &String), u64)| Contestant { name: name.clone(), model, best_of: 1, number };
+    let mut contestants: Vec<Contestant<'_>> = models.iter().zip(names).zip(numbers).map(contestant).collect();
+    contestants.extend(best_of.map(|best_of| {
+        let name = format!("best of {best_of} of {name_of_reference}");
+        Contestant { name, model: reference, best_of, number: 2 }
+    }));
+    Ok(Lineup { contestants, reference })
+}

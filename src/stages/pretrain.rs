@@ -1,0 +1,85 @@
+//! Pretraining stage: a language model from texts.
+
+use super::settled;
+use crate::config::Pretrain;
+use crate::device::OpenDevice;
+use crate::error::Result;
+use crate::lm::{LanguageModel, Tokenizer};
+use crate::platform::{Interrupt, Mode, files};
+use crate::run::RunDirectory;
+use crate::supervised::{Corpus, HeldOutExamples, NextTokenTraining, SupervisedOptimizer, Texts, Trained};
+
+/// A pretraining run.
+pub struct Pretraining<'a> {
+    pub settings: &'a Pretrain,
+    pub texts: &'a Texts,
+    /// The model that is trained further; without one, a new model with a tokenizer of its own.
+    pub start: Option<LanguageModel>,
+    pub device: &'a OpenDevice,
+    pub seed: u64,
+    pub directory: &'a RunDirectory,
+    pub interrupt: &'a Interrupt,
+    pub progress: Mode,
+}
+
+impl Pretraining<'_> {
+    /// Trains to the end, from the last checkpoint if there is one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`] with the checkpoint to resume from; fails when the run does not fit into memory,
+    /// and for texts that are too short.
+    pub fn run(self) -> Result<Trained> {
+        let Self { settings, texts, seed, directory, progress, .. } = self;
+        let OpenDevice { device, device_memory, .. } = self.device;
+        let tokenizer = match &self.start {
+            Some(model) => model.tokenizer.clone(),
+            None => self.trained_tokenizer()?,
+        };
+        self.start.as_ref().map_or(Ok(()), |model| settings.check_context(model))?;
+        let corpus = Corpus::new(&texts.train, &tokenizer, settings.context_tokens, progress)?;
+        let shape = self.start.as_ref().map_or_else(|| settings.shape(&tokenizer), |model| model.config().clone());
+        let (fit, memory) = settings.backward_that_fits(&shape, device, *device_memory)?;
+        let backward = settled(progress, directory, settings.batch_size, fit)?;
+        progress.say(&format!(
+            "memory: about {}; {} sequences in a pass",
+            memory.describe(),
+            backward.micro_batch_size
+        ));
+        let start = match self.start {
+            Some(model) => model,
+            None => settings.new_model(tokenizer, seed, device)?,
+        };
+        let (shown, sampling) = settings.shown(&start.tokenizer)?;
+        let training = NextTokenTraining {
+            name: "pretraining",
+            schedule: settings.schedule(),
+            examples: &corpus,
+            held_out: &HeldOutExamples::of_texts(&texts.held_out, &start.tokenizer, settings.context_tokens)?,
+            start,
+            optimizer: SupervisedOptimizer::MuonAndAdamW,
+            weight_decay: settings.weight_decay,
+            backward,
+            shown,
+            sampling,
+            seed,
+            run_logs: directory.run_logs()?,
+            interrupt: self.interrupt.clone(),
+            progress,
+        };
+        training.run()
+    }
+
+    /// Returns the run's tokenizer, which is trained once and then read, so that a resumed run has the same one.
+    fn trained_tokenizer(&self) -> Result<Tokenizer> {
+        let path = &self.directory.path().join("tokenizer.json");
+        // Before the first step, the tokenizer may be one of other texts.
+        if files::exists(path)? && self.directory.has_work()? {
+            return Tokenizer::from_json(&files::read(path)?, path);
+        }
+        let tokens = self.settings.vocabulary_size;
+        self.progress.say(&format!("training a tokenizer of {tokens} tokens"));
+        let tokenizer = Tokenizer::train(self.texts.train.iter().map(String::as_str), tokens)?;
+        files::write_atomically(path, tokenizer.to_json()?.as_bytes())?;
+        Ok(tokenizer)
+    }
+}
