@@ -15,7 +15,7 @@ fn main() -> Result<()> {
     let (queries, interrupt, progress) = (&[query], Interrupt::new(), Mode::Quiet);
     let continuations = Continuations { model, task, queries, responses: 4, seed: 1, interrupt, progress };
     let (at_once, _) = continuations.rows_that_fit(device_memory)?;
-    continuations.draw(at_once, |part| {
+    continuations.sample(at_once, |part| {
         for response in part.responses {
             println!("{}{}", part.query, task.decode_response(model, response)?);
         }

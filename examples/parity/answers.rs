@@ -7,7 +7,7 @@ use preftune::config::AdamForm;
 use preftune::device::{Readback, read_floats};
 use preftune::lm::Responses;
 use preftune::lm::network::parameters::NamedTensor;
-use preftune::lm::{Passes, TokenBatch, select_rows};
+use preftune::lm::{MicroBatches, TokenBatch, select_rows};
 use preftune::platform::Interrupt;
 use preftune::policy::ppo::{ClippedObjective, Minibatch, StepStatistics, UpdateSettings, update};
 use preftune::policy::{Adaptive, GeneralizedAdvantages, KlController, Policy, Rollout, shape};
@@ -60,7 +60,7 @@ fn task(fixture: &Fixture) -> Value {
     let truncation =
         Truncation { token: task.truncate_token, after: task.truncate_after, pad_token: fixture.input.pad_token };
     json!({
-        "processed": task.responses.iter().map(|response| truncation.cut(response)).collect::<Vec<_>>(),
+        "processed": task.responses.iter().map(|response| truncation.truncate(response)).collect::<Vec<_>>(),
         "valid": task.responses.iter().map(|response| truncation.is_valid(response)).collect::<Vec<_>>(),
     })
 }
@@ -70,7 +70,10 @@ fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
     let comparisons: Vec<TokenComparison> = input.labels.iter().map(|label| label.comparison()).collect();
     let model = RewardModel::new(fixture.transformer(device)?, fixture.head("reward", device)?);
     let normalize = |model: RewardModel| {
-        model.normalize(Responses::new(&input.normalize.queries, &input.normalize.responses), &Passes::of(ROWS_AT_ONCE))
+        model.normalize(
+            Responses::new(&input.normalize.queries, &input.normalize.responses),
+            &MicroBatches::of(ROWS_AT_ONCE),
+        )
     };
 
     let (model, before) = normalize(model)?;
@@ -97,7 +100,7 @@ fn reward(fixture: &Fixture, device: &Device) -> Result<Value> {
         "steps": steps,
         "gain_bias_trained": pair(trained),
         "gain_bias_after": pair(after),
-        "sample0_rewards": model.score(Responses::new(&queries, &first), &Passes::of(ROWS_AT_ONCE))?,
+        "sample0_rewards": model.score(Responses::new(&queries, &first), &MicroBatches::of(ROWS_AT_ONCE))?,
         "norms": norms(&model.read()?),
     }))
 }

@@ -34,7 +34,7 @@ pub fn generate(texts: &[String], tokenizer: &Tokenizer, count: usize, seed: u64
                 None => continue,
             },
         };
-        let mut sample = || TRUNCATION.cut(&book[below(book.len() - SAMPLE_LENGTH, &mut rng)..][..SAMPLE_LENGTH]);
+        let mut sample = || TRUNCATION.truncate(&book[below(book.len() - SAMPLE_LENGTH, &mut rng)..][..SAMPLE_LENGTH]);
         let samples = [sample(), sample(), sample(), sample()];
         let real = |ids: &Vec<u32>| ids.iter().copied().filter(|&id| id != PADDING).collect::<Vec<_>>();
         let texts = samples.iter().map(|ids| tokenizer.decode(&real(ids))).collect::<Result<Vec<_>>>()?;

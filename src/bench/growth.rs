@@ -74,13 +74,10 @@ pub fn grow(
 /// Counts the additions and multiplications of an update in matrix products and attention: generation, two scorings,
 /// and four training passes, each three times a forward pass.
 pub fn arithmetic(config: &ModelConfig, work: &Work) -> f64 {
-    let [layers, width, vocabulary] = [config.n_layer, config.n_embd, config.vocab_size].map(|size| size as f64);
     let [batch, query, response] = [work.batch, work.query, work.response].map(|size| size as f64);
-    // A token's products in all blocks, and its attention to the tokens before it.
-    let token = |before: f64| layers * (24.0 * width * width + 4.0 * width * before);
     // Consecutive tokens, the first of which sees `before` tokens before it.
-    let tokens = |count: f64, before: f64| count * token(before + count / 2.0);
-    let logits = response * 2.0 * width * vocabulary;
+    let tokens = |count: f64, before: f64| count * config.operations_of_token(before + count / 2.0);
+    let logits = response * config.operations_of_logits();
     let scored = tokens(query + response, 0.0);
     let generated = tokens(query, 0.0) + tokens(response - 1.0, query) + logits;
     batch * (generated + 2.0 * scored + 4.0 * 3.0 * (scored + logits))

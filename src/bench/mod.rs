@@ -18,7 +18,7 @@ use crate::device::{OpenDevice, Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
 use crate::lm::Responses;
 use crate::lm::network::parameters;
-use crate::lm::{ModelConfig, Passes, Sampling, ScalarHead, Transformer, sample};
+use crate::lm::{MicroBatches, ModelConfig, Sampling, ScalarHead, Transformer, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::policy::Policy;
@@ -182,7 +182,7 @@ fn score(
 ) -> Result<Measured> {
     let head = ScalarHead::draw(transformer.width(), SEED, &transformer.device());
     let reward_model = RewardModel::new(transformer.clone(), head);
-    stopwatch.measure(|| reward_model.score(responses, &Passes::of(work.micro_batch)).map(drop))
+    stopwatch.measure(|| reward_model.score(responses, &MicroBatches::of(work.micro_batch)).map(drop))
 }
 
 fn train(

@@ -96,17 +96,17 @@ impl Common {
         self.run_directory_that_keeps(name, settings, inputs, &[])
     }
 
-    /// Opens a run folder like [`Self::run_directory`]. The run also keeps the settings `settled` to its end;
+    /// Opens a run folder like [`Self::run_directory`]. The run also keeps the settings `fixed_settings` to its end;
     /// each comes with the consequence of a change.
     pub fn run_directory_that_keeps(
         &self,
         name: &str,
         settings: &Config,
         inputs: impl IntoIterator<Item = Input>,
-        settled: &[(&str, &str)],
+        fixed_settings: &[(&str, &str)],
     ) -> Result<RunDirectory> {
         let path = self.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
-        begin(path, Work::new(name, self.seed, inputs), settings, settled, self.progress())
+        begin(path, Work::new(name, self.seed, inputs), settings, fixed_settings, self.progress())
     }
 
     /// Returns version, device, seed and duration of a run as (name, value), for its report.

@@ -87,9 +87,9 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let kind = if arguments.table { "table" } else { "demo" };
     let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
-    let settled = [("labels.comparisons", "the models that are there were tuned on the first number")];
+    let fixed_settings = [("labels.comparisons", "the models that are there were tuned on the first number")];
     let inputs = [models::fingerprint(Path::new(STORYTELLER))?];
-    let directory = common.run_directory_that_keeps(&name, &settings, inputs, &settled)?;
+    let directory = common.run_directory_that_keeps(&name, &settings, inputs, &fixed_settings)?;
     let interrupt = Interrupt::install()?;
     let model = models::open(Path::new(STORYTELLER), &opened.device)?;
     let experiment = StyleExperiment {

@@ -63,7 +63,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let (rows, memory) = continuations.rows_that_fit(opened.device_memory)?;
     tracing::info!("memory: about {}; {rows} responses at a time", memory.describe());
     let mut line_is_open = false;
-    let drawn = continuations.draw(rows, |part| {
+    let drawn = continuations.sample(rows, |part| {
         let decode = |response: &Vec<u32>| match arguments.whole {
             true => model.tokenizer.decode(response),
             false => task.decode_response(&model, response),

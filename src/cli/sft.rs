@@ -85,7 +85,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
             "loss on chosen responses to other queries: {before:.3} nats a token before, {after:.3} after ({} tokens)",
             outcome.held_out_tokens
         ),
-        _ => "nothing measured: every query trains".into(),
+        _ => "nothing measured: no responses were held out".into(),
     };
     let text =
         format!("{measured}\ntrained on {examples} chosen responses; model written to {}", sanitize_path(&outcome.out));

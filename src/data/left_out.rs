@@ -204,7 +204,7 @@ mod tests {
         left_out.uncount(Reason::Undecided);
         assert_eq!(
             left_out.to_string(),
-            "queries cut to 16 tokens (task.query_length_tokens): 1 of 2, the longest of 91 tokens; \
+            "queries truncated to 16 tokens (task.query_length_tokens): 1 of 2, the longest of 91 tokens; \
              comparisons left out because all their responses are the same tokens: 3"
         );
         let mut twice = left_out.clone();

@@ -11,7 +11,7 @@ use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
 use crate::lm;
-use crate::lm::{LanguageModel, Passes, ROWS_AT_ONCE, Sampled, Sampling, sample};
+use crate::lm::{LanguageModel, MicroBatches, ROWS_AT_ONCE, Sampled, Sampling, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::policy::{Rollouts, response_log_probs};
@@ -248,7 +248,7 @@ impl Tournament<'_> {
             &reference.transformer,
             lm::Responses::new(contexts, &sampled.responses),
             task.sampling.temperature,
-            &Passes::until(&self.interrupt, QUERIES_AT_ONCE),
+            &MicroBatches::until(&self.interrupt, QUERIES_AT_ONCE),
         )?;
         let row = |(ours, theirs): (&Vec<f32>, Vec<f64>)| {
             ours.iter().zip(theirs).map(|(&our, their)| f64::from(our) - their).sum()

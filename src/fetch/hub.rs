@@ -81,7 +81,7 @@ impl Fetcher {
             Err(missing @ FetchError::Refused { status: 404, .. }) => {
                 let index = bring_if_there(WEIGHTS_INDEX_FILE)?;
                 let index = index.ok_or_else(|| self.refused(missing, name, WEIGHTS_FILE))?;
-                for part in WeightsIndex::read(&platform::files::read(&index.path)?, &index.path)?.parts() {
+                for part in WeightsIndex::read(&platform::files::read(&index.path)?, &index.path)?.shards() {
                     files.push(bring(part)?);
                 }
                 files.push(index);

@@ -67,7 +67,7 @@ pub(super) fn files_of(folder: &Path) -> Option<Vec<PathBuf>> {
     found.extend(all(&[WEIGHTS_FILE]).or_else(|| {
         let path = folder.join(WEIGHTS_INDEX_FILE);
         let index = WeightsIndex::read(&files::read(&path).ok()?, &path).ok()?;
-        let mut parts = all(&index.parts().collect::<Vec<_>>())?;
+        let mut parts = all(&index.shards().collect::<Vec<_>>())?;
         parts.push(path);
         Some(parts)
     })?);

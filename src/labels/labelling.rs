@@ -111,7 +111,7 @@ impl Labelling<'_> {
         let mut progress = self.begin(log.labels());
         while log.labels() < self.wanted {
             let some = self.at_once.min(self.wanted - log.labels());
-            let drawn = self.draw(numbers.by_ref().take(some), log.path())?;
+            let drawn = self.sample(numbers.by_ref().take(some), log.path())?;
             let (mut judged, mut stopped) = (Vec::new(), Ok(()));
             for question in &drawn {
                 match judge(question, labeler, ties) {
@@ -174,14 +174,14 @@ impl Labelling<'_> {
                 queue.wait(Duration::from_millis(200));
             } else {
                 let drawn =
-                    self.draw(numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE).min(self.at_once)), &path)?;
+                    self.sample(numbers.by_ref().take(lacking.min(FOR_PEOPLE_AT_ONCE).min(self.at_once)), &path)?;
                 queue.with(|queue| queue.offer(drawn));
             }
         }
     }
 
-    fn draw(&self, numbers: impl Iterator<Item = usize>, log: &Path) -> Result<Vec<Question>> {
-        let drawn = self.questions.draw(&numbers.collect::<Vec<_>>(), &self.interrupt);
+    fn sample(&self, numbers: impl Iterator<Item = usize>, log: &Path) -> Result<Vec<Question>> {
+        let drawn = self.questions.sample(&numbers.collect::<Vec<_>>(), &self.interrupt);
         drawn.map_err(|error| error.going_on_from(Some(log.to_path_buf())))
     }
 

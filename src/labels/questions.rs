@@ -90,7 +90,7 @@ impl<'a> Questions<'a> {
     ///
     /// # Errors
     /// The errors of [`sample`].
-    pub fn draw(&self, numbers: &[usize], interrupt: &Interrupt) -> Result<Vec<Question>> {
+    pub fn sample(&self, numbers: &[usize], interrupt: &Interrupt) -> Result<Vec<Question>> {
         let query = |number: &usize| {
             below(self.tokens.len(), &mut generator(self.seed, Stream::Queries, 1 << 32, *number as u64))
         };

@@ -6,8 +6,8 @@
 
 pub mod files;
 pub mod kernels;
+mod micro_batches;
 pub mod network;
-mod passes;
 mod sampler;
 mod self_check;
 
@@ -16,9 +16,9 @@ pub use files::{
     ShippedDigests, TensorFile, Tokenizer, TokenizerFiles, Weights, WeightsIndex, shipped, shipped_digests,
 };
 pub use kernels::draw;
+pub use micro_batches::MicroBatches;
 pub use network::{
     Input, KvCache, ModelConfig, ResponseBatch, Responses, ScalarHead, TokenBatch, Transformer, select_rows,
 };
-pub use passes::Passes;
 pub use sampler::{Pass, ROWS_AT_ONCE, Sampled, Sampling, passes_of, sample, sample_and_tell};
 pub use self_check::{Agreement, check_cached_decoding};

@@ -11,7 +11,7 @@ use crate::lm::kernels::{entropies, pick_log_probs};
 use crate::lm::network::lora;
 use crate::lm::network::parameters;
 use crate::lm::network::parameters::NamedTensor;
-use crate::lm::{LanguageModel, Passes, ResponseBatch, Responses, ScalarHead, Transformer};
+use crate::lm::{LanguageModel, MicroBatches, ResponseBatch, Responses, ScalarHead, Transformer};
 
 /// Policy (π in the paper), with the value function that PPO learns beside it.
 #[derive(Module, Debug)]
@@ -74,28 +74,28 @@ impl Policy {
 /// Returns the log-probabilities of responses under a model without heads, `[batch][response]`.
 ///
 /// # Errors
-/// Fails when the device fails, and with the errors of [`ResponseBatch::new`] and [`Passes::over`].
+/// Fails when the device fails, and with the errors of [`ResponseBatch::new`] and [`MicroBatches::over`].
 pub fn response_log_probs(
     model: &Transformer,
     responses: Responses<'_>,
     temperature: f64,
-    passes: &Passes,
+    micro_batches: &MicroBatches,
 ) -> Result<Vec<Vec<f64>>> {
-    let passes = log_probs_in_passes(model, responses, temperature, passes)?;
-    Ok(by_row(&Readback::default().with_all(passes).floats()?.concat(), responses.len()))
+    let micro_batches = log_probs_in_micro_batches(model, responses, temperature, micro_batches)?;
+    Ok(by_row(&Readback::default().with_all(micro_batches).floats()?.concat(), responses.len()))
 }
 
 /// Returns [`response_log_probs`] of each micro-batch, `[batch · response]`, still on the device.
 ///
 /// # Errors
-/// The errors of [`ResponseBatch::new`] and [`Passes::over`].
-pub(super) fn log_probs_in_passes(
+/// The errors of [`ResponseBatch::new`] and [`MicroBatches::over`].
+pub(super) fn log_probs_in_micro_batches(
     model: &Transformer,
     responses: Responses<'_>,
     temperature: f64,
-    passes: &Passes,
+    micro_batches: &MicroBatches,
 ) -> Result<Vec<Tensor<1>>> {
-    passes.over(&model.device(), responses.len(), |rows| {
+    micro_batches.over(&model.device(), responses.len(), |rows| {
         let batch = ResponseBatch::new(responses.slice(rows), model.config())?;
         let logits = model.logits(batch.hidden(model)) / temperature;
         Ok(pick_log_probs(logits, batch.targets(model)))

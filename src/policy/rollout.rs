@@ -2,13 +2,13 @@
 
 use burn::module::Module;
 
-use super::model::{Policy, by_row, log_probs_in_passes};
+use super::model::{Policy, by_row, log_probs_in_micro_batches};
 use super::shaping::Rows;
 use crate::device::Readback;
 use crate::error::Result;
 use crate::lm::Responses;
 use crate::lm::network::lora;
-use crate::lm::{LanguageModel, Passes, Sampled, sample};
+use crate::lm::{LanguageModel, MicroBatches, Sampled, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::task::Task;
 use crate::task::{Scorer, Scores};
@@ -61,17 +61,17 @@ impl Rollouts<'_> {
         let (head, sampling) = (Some(&policy.value_head), &self.task.sampling);
         let drawn = sample(&policy.transformer, head, &contexts, sampling, uniform, interrupt)?;
         let Sampled { responses, log_probs, values } = drawn;
-        let (cut, valid) = self.cut(&responses);
-        let passes = Passes::until(interrupt, self.rows_at_once);
-        let scores = self.scorer.score(Responses::new(&queries, &cut), &passes)?;
+        let (truncated, valid) = self.truncate(&responses);
+        let micro_batches = MicroBatches::until(interrupt, self.rows_at_once);
+        let scores = self.scorer.score(Responses::new(&queries, &truncated), &micro_batches)?;
         let temperature = self.task.sampling.temperature;
         let reference = &self.reference.transformer;
         let log_prob_passes =
-            log_probs_in_passes(reference, Responses::new(&contexts, &responses), temperature, &passes)?;
+            log_probs_in_micro_batches(reference, Responses::new(&contexts, &responses), temperature, &micro_batches)?;
         // Scores and log-probabilities are read at once, because nothing in between needs the host.
         let (on_host, on_device) = match scores {
             Scores::OnHost(scores) => (scores, Vec::new()),
-            Scores::OnDevice(passes) => (Vec::new(), passes),
+            Scores::OnDevice(micro_batches) => (Vec::new(), micro_batches),
         };
         let score_passes = on_device.len();
         let read = Readback::default().with_all(on_device).with_all(log_prob_passes).floats()?;
@@ -100,16 +100,16 @@ impl Rollouts<'_> {
         responses: &[Vec<u32>],
         interrupt: &Interrupt,
     ) -> Result<(Vec<f64>, Vec<bool>)> {
-        let (cut, valid) = self.cut(responses);
-        let passes = Passes::until(interrupt, self.rows_at_once);
-        let scores = self.scorer.score(Responses::new(queries, &cut), &passes)?.read()?;
+        let (truncated, valid) = self.truncate(responses);
+        let micro_batches = MicroBatches::until(interrupt, self.rows_at_once);
+        let scores = self.scorer.score(Responses::new(queries, &truncated), &micro_batches)?.read()?;
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 
     /// Truncates responses for the reward model; also returns which of them can be truncated.
-    fn cut(&self, responses: &[Vec<u32>]) -> (Vec<Vec<u32>>, Vec<bool>) {
+    fn truncate(&self, responses: &[Vec<u32>]) -> (Vec<Vec<u32>>, Vec<bool>) {
         let truncation = &self.task.truncation;
-        responses.iter().map(|response| (truncation.cut(response), truncation.is_valid(response))).unzip()
+        responses.iter().map(|response| (truncation.truncate(response), truncation.is_valid(response))).unzip()
     }
 }
 

@@ -32,13 +32,13 @@ impl Written {
     pub fn describe(&self, penalty: f64) -> String {
         match (self.score_of_valid, self.penalized) {
             (None, _) => format!(
-                "after the last update no response has the token at which it would be cut: all score the penalty, \
+                "after the last update no response has the token at which it would be truncated: all score the penalty, \
                  {penalty}, whatever the reward model would give; see task.truncate_token, task.truncate_after_tokens \
                  and task.response_length_tokens"
             ),
             (Some(_), 0.0) => format!("after the last update responses score {:.2} on average", self.score),
             (Some(of_valid), penalized) => format!(
-                "after the last update responses score {:.2} on average: {of_valid:.2} where they could be cut, and the \
+                "after the last update responses score {:.2} on average: {of_valid:.2} where they could be truncated, and the \
                  penalty, {penalty}, in {:.1}% of them",
                 self.score,
                 100.0 * penalized
@@ -61,7 +61,7 @@ mod tests {
         assert!(
             mixed
                 .describe(-1.0)
-                .contains("1.00 on average: 3.00 where they could be cut, and the penalty, -1, in 50.0%")
+                .contains("1.00 on average: 3.00 where they could be truncated, and the penalty, -1, in 50.0%")
         );
         let none = written(&[-1.0, -1.0], &[false, false]);
         assert_eq!((none.score_of_valid, none.penalized), (None, 1.0));

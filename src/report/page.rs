@@ -71,7 +71,7 @@ fn contestants(times: &[Contestants], penalty: Option<f64>) -> String {
     let is_scored = times.iter().flat_map(|one| &one.standings).any(|standing| standing.score.is_some());
     let penalty = penalty.filter(|_| is_scored).map_or_else(String::new, |penalty| {
         format!(
-            " The mean score is that of the reward model for responses that could be cut, and the penalty of {} for the others.",
+            " The mean score is that of the reward model for responses that could be truncated, and the penalty of {} for the others.",
             number(penalty)
         )
     });
@@ -85,14 +85,14 @@ fn contestants(times: &[Contestants], penalty: Option<f64>) -> String {
 
 fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     let is_scored = standings.iter().any(|standing| standing.score.is_some());
-    let is_cut = standings.iter().any(|standing| standing.valid.is_some());
+    let is_truncated = standings.iter().any(|standing| standing.valid.is_some());
     let cell = |is_shown: bool, label: &str, value: Option<String>| match is_shown {
         true => format!("<td data-label=\"{label}\">{}</td>", value.unwrap_or_else(|| "missing".into())),
         false => String::new(),
     };
     let row = |Standing { name, kl, score, valid }: &Standing| {
         let score = cell(is_scored, "Score", score.map(number));
-        let valid = cell(is_cut, "Could be cut", valid.map(percent));
+        let valid = cell(is_truncated, "Could be truncated", valid.map(percent));
         // The pretrained model has a KL of 0 from itself, but for rounding, which may give it either sign.
         let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
         format!(
@@ -103,7 +103,7 @@ fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     };
     let body: String = standings.iter().map(row).collect();
     let score = if is_scored { "<th scope=\"col\">Mean score</th>" } else { "" };
-    let valid = if is_cut { "<th scope=\"col\">Could be cut</th>" } else { "" };
+    let valid = if is_truncated { "<th scope=\"col\">Could be truncated</th>" } else { "" };
     format!(
         "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}{valid}</tr>\
          </thead>\n<tbody>\n{body}</tbody></table>\n",
@@ -116,7 +116,7 @@ fn samples(rows: &[SampleRow], penalty: Option<f64>) -> String {
     let scores = match rows.iter().any(|row| row.after_score.is_some()) {
         false => "",
         true if penalty.is_some() => {
-            "The number at a response is what the reward model gives it, or the penalty where it could not be cut. "
+            "The number at a response is what the reward model gives it, or the penalty where it could not be truncated. "
         }
         true => "The number at a response is what the reward model gives it. ",
     };
@@ -206,7 +206,7 @@ mod tests {
     fn what_is_not_known_is_missing_and_a_penalty_is_no_score() {
         let html = report().to_html();
         assert!(!html.contains("NaN"));
-        assert!(html.contains("<td data-label=\"KL\">missing</td><td data-label=\"Score\">0.50</td><td data-label=\"Could be cut\">25%</td>"));
+        assert!(html.contains("<td data-label=\"KL\">missing</td><td data-label=\"Score\">0.50</td><td data-label=\"Could be truncated\">25%</td>"));
         assert!(html.contains("<td data-label=\"KL\">0</td><td data-label=\"Score\">missing</td>"), "{html}");
         assert!(html.contains(">-1.00, penalty</span>") && html.contains("the penalty of -1.00 for the others"));
     }

@@ -55,7 +55,7 @@ fn score_chart(input: &RunReportInput) -> Chart {
 /// score.
 fn valid_chart(input: &RunReportInput) -> Chart {
     Chart {
-        title: "Responses that could be cut".into(),
+        title: "Responses that could be truncated".into(),
         x_label: "update".into(),
         y_label: "% of responses".into(),
         series: match has_penalties(input) {
@@ -177,12 +177,15 @@ mod tests {
             ..RunReportInput::default()
         };
         let report = run_report(&input([0.26, 0.55]));
-        assert!(report.summary.contains("from 26% to 55% of the responses could be cut"), "{}", report.summary);
-        assert!(report.charts.iter().any(|chart| chart.title == "Responses that could be cut"));
+        assert!(report.summary.contains("from 26% to 55% of the responses could be truncated"), "{}", report.summary);
+        assert!(report.charts.iter().any(|chart| chart.title == "Responses that could be truncated"));
         let report = run_report(&input([0.3, 0.0]));
-        assert!(report.summary.contains("In the last update no response could be cut"), "{}", report.summary);
+        assert!(report.summary.contains("In the last update no response could be truncated"), "{}", report.summary);
         let report = run_report(&input([1.0, 1.0]));
-        assert!(!report.summary.contains("cut") && report.charts.iter().all(|chart| !chart.title.contains("cut")));
+        assert!(
+            !report.summary.contains("truncated")
+                && report.charts.iter().all(|chart| !chart.title.contains("truncated"))
+        );
     }
 
     #[test]

@@ -64,10 +64,10 @@ fn penalty_sentence(input: &RunReportInput) -> Option<String> {
     let penalty = input.penalty.map_or_else(String::new, |penalty| format!(" of {}", number(penalty)));
     Some(match last {
         0.0 => format!(
-            "In the last update no response could be cut: every score is the penalty{penalty}, and the reward model had no say."
+            "In the last update no response could be truncated: every score is the penalty{penalty}, and the reward model had no say."
         ),
         _ => format!(
-            "Meanwhile, from {} to {} of the responses could be cut; the others have the penalty{penalty} for their score.",
+            "Meanwhile, from {} to {} of the responses could be truncated; the others have the penalty{penalty} for their score.",
             percent(first),
             percent(last)
         ),
@@ -129,7 +129,7 @@ fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
     let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, Metric::Score)?;
     let valid = first_and_last(&input.policy_metrics, Metric::ValidResponses).filter(|_| has_penalties(input));
     let penalties = valid.map_or_else(String::new, |(_, (_, valid))| {
-        format!("; {} of responses could be cut, the others have the penalty", percent(valid))
+        format!("; {} of responses could be truncated, the others have the penalty", percent(valid))
     });
     Some(KeyFigure {
         label: "Score, last update".into(),

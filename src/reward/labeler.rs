@@ -5,7 +5,7 @@ use crate::data::LeftOut;
 use crate::error::{Error, Result};
 use crate::labels::{Judgment, Labeler};
 use crate::lm::Responses;
-use crate::lm::{LanguageModel, Passes};
+use crate::lm::{LanguageModel, MicroBatches};
 use crate::task::Task;
 
 /// Labeler that chooses the response with the highest reward.
@@ -30,7 +30,7 @@ impl Labeler for RewardLabeler<'_> {
         let tokens = responses.iter().map(|response| self.task.encode_response(self.model, response, &mut left_out));
         let tokens = tokens.collect::<Result<Vec<_>>>()?;
         let queries = vec![query; tokens.len()];
-        let scores = self.reward_model.score(Responses::new(&queries, &tokens), &Passes::of(tokens.len()))?;
+        let scores = self.reward_model.score(Responses::new(&queries, &tokens), &MicroBatches::of(tokens.len()))?;
         let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
         Judgment::of_highest(&scores).ok_or_else(|| {
             Error::usage("there is no response to choose from", "give every query at least one response")

@@ -13,7 +13,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::model::RewardModel;
 use crate::device::Readback;
 use crate::error::Result;
-use crate::lm::Passes;
+use crate::lm::MicroBatches;
 use crate::lm::Responses;
 use crate::platform::interrupt::Interrupt;
 use crate::run::Metric;
@@ -137,11 +137,11 @@ struct Seen<'a> {
 ///
 /// # Errors
 /// The errors of [`train_step`].
-pub fn judge(model: &RewardModel, comparisons: &[TokenComparison], passes: &Passes) -> Result<RewardStep> {
+pub fn judge(model: &RewardModel, comparisons: &[TokenComparison], micro_batches: &MicroBatches) -> Result<RewardStep> {
     let model = model.valid();
     let all: Vec<&TokenComparison> = comparisons.iter().collect();
-    let seen = all.chunks(passes.rows_at_once).map(|comparisons| {
-        passes.interrupt.check()?;
+    let seen = all.chunks(micro_batches.rows_at_once).map(|comparisons| {
+        micro_batches.interrupt.check()?;
         let (queries, responses) = rows_of(comparisons);
         let rewards = side_by_side(model.rewards(Responses::new(&queries, &responses))?, comparisons);
         Ok(Seen { loss: choice_loss(rewards.clone(), comparisons), rewards, comparisons })

@@ -12,7 +12,9 @@ use crate::lm::files::hugging_face::HEADS_FILE;
 use crate::lm::files::tensor_file::{Precision, write_safetensors};
 use crate::lm::network::parameters;
 use crate::lm::network::parameters::NamedTensor;
-use crate::lm::{HeadsFile, HeadsKind, Input, LanguageModel, ModelFiles, Passes, ScalarHead, TokenBatch, Transformer};
+use crate::lm::{
+    HeadsFile, HeadsKind, Input, LanguageModel, MicroBatches, ModelFiles, ScalarHead, TokenBatch, Transformer,
+};
 use crate::task::{Scorer, Scores};
 
 /// Reward model: `reward(x, y) = gain · head(h_last) + bias`, where `h_last` is the hidden state of the last real token
@@ -64,9 +66,9 @@ impl RewardModel {
     ///
     /// # Errors
     /// [`Error::Device`] when the device fails, [`Error::Failed`] for a reward that is not finite, and the errors of
-    /// [`Self::rewards`] and [`Passes::over`].
-    pub fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Vec<f32>> {
-        let rewards = self.rewards_in_passes(responses, passes)?;
+    /// [`Self::rewards`] and [`MicroBatches::over`].
+    pub fn score(&self, responses: Responses<'_>, micro_batches: &MicroBatches) -> Result<Vec<f32>> {
+        let rewards = self.rewards_in_micro_batches(responses, micro_batches)?;
         let rewards = Readback::default().with_all(rewards).floats()?.concat();
         match rewards.iter().find(|reward| !reward.is_finite()) {
             None => Ok(rewards),
@@ -81,10 +83,14 @@ impl RewardModel {
     /// Returns [`Self::rewards`] of each micro-batch, still on the device.
     ///
     /// # Errors
-    /// The errors of [`Self::rewards`] and [`Passes::over`].
-    pub(crate) fn rewards_in_passes(&self, responses: Responses<'_>, passes: &Passes) -> Result<Vec<Tensor<1>>> {
+    /// The errors of [`Self::rewards`] and [`MicroBatches::over`].
+    pub(crate) fn rewards_in_micro_batches(
+        &self,
+        responses: Responses<'_>,
+        micro_batches: &MicroBatches,
+    ) -> Result<Vec<Tensor<1>>> {
         let device = self.transformer.device();
-        passes.over(&device, responses.len(), |rows| self.rewards(responses.slice(rows)))
+        micro_batches.over(&device, responses.len(), |rows| self.rewards(responses.slice(rows)))
     }
 
     /// Sets gain and bias so that the rewards of these responses have mean 0 and variance 1, starting from gain 1 and
@@ -92,9 +98,9 @@ impl RewardModel {
     ///
     /// # Errors
     /// [`Error::Failed`] when the rewards do not vary, and the errors of [`Self::score`].
-    pub fn normalize(self, responses: Responses<'_>, passes: &Passes) -> Result<(Self, GainAndBias)> {
+    pub fn normalize(self, responses: Responses<'_>, micro_batches: &MicroBatches) -> Result<(Self, GainAndBias)> {
         let plain = self.with_gain_and_bias(GainAndBias { gain: 1.0, bias: 0.0 });
-        let raw = plain.valid().score(responses, passes)?;
+        let raw = plain.valid().score(responses, micro_batches)?;
         let set = normalizing(&raw);
         if !(set.gain.is_finite() && set.bias.is_finite()) {
             return Err(Error::failed(
@@ -218,7 +224,7 @@ fn normalizing(rewards: &[f32]) -> GainAndBias {
 }
 
 impl Scorer for RewardModel {
-    fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Scores> {
-        self.rewards_in_passes(responses, passes).map(Scores::OnDevice)
+    fn score(&self, responses: Responses<'_>, micro_batches: &MicroBatches) -> Result<Scores> {
+        self.rewards_in_micro_batches(responses, micro_batches).map(Scores::OnDevice)
     }
 }

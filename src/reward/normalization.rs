@@ -17,7 +17,7 @@ pub struct NormalizationSamples {
 ///
 /// # Errors
 /// [`Error::Interrupted`] when a stop is requested, and the errors of [`sample_and_tell`].
-pub fn draw_normalization_samples(
+pub fn sample_for_normalization(
     model: &LanguageModel,
     queries: &[Vec<u32>],
     count: usize,

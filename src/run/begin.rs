@@ -11,7 +11,7 @@ use crate::platform::files;
 use crate::platform::progress::Mode;
 
 /// Settings that a run keeps to its end, each with what would go wrong otherwise.
-const SETTLED: [(&str, &str); 6] = [
+const FIXED_SETTINGS: [(&str, &str); 6] = [
     ("held_out_fraction", "what was trained on would be measured on"),
     ("reward.train_comparisons", "what was trained on would be measured on"),
     ("train.rounds", "the rounds that are done were of the first kind"),
@@ -21,7 +21,7 @@ const SETTLED: [(&str, &str); 6] = [
 ];
 
 /// Opens the folder of a run, new or resumed, checks that the work is what the run was begun for, and writes
-/// work and settings into the folder. `settled` lists further settings that the run keeps to its end, each with
+/// work and settings into the folder. `fixed_settings` lists further settings that the run keeps to its end, each with
 /// what would go wrong otherwise.
 ///
 /// After this call, work on a CPU is split into as many parts as when the run was begun.
@@ -33,7 +33,7 @@ pub fn begin(
     path: PathBuf,
     work: Work,
     settings: &Config,
-    settled: &[(&str, &str)],
+    fixed_settings: &[(&str, &str)],
     progress: Mode,
 ) -> Result<RunDirectory> {
     let directory = RunDirectory::open(path)?;
@@ -51,7 +51,7 @@ pub fn begin(
             }
         }
     };
-    compare_settings(&directory, settings, settled, progress)?;
+    compare_settings(&directory, settings, fixed_settings, progress)?;
     work.write(directory.path())?;
     files::write_atomically(&directory.config(), settings.to_toml()?.as_bytes())?;
     parallel::set_most_parts(work.parts);
@@ -75,7 +75,7 @@ pub(crate) fn go_on_in_parts_of(directory: &RunDirectory) -> Result<()> {
 fn compare_settings(
     directory: &RunDirectory,
     settings: &Config,
-    settled: &[(&str, &str)],
+    fixed_settings: &[(&str, &str)],
     progress: Mode,
 ) -> Result<()> {
     let path = directory.config();
@@ -86,7 +86,7 @@ fn compare_settings(
     let mut differences = before.differences(settings)?;
     // An adaptive KL coefficient resumes from its last value.
     differences.retain(|change| !(settings.policy.kl.adaptive && change.starts_with("policy.kl.coefficient")));
-    for (setting, why) in SETTLED.iter().chain(settled) {
+    for (setting, why) in FIXED_SETTINGS.iter().chain(fixed_settings) {
         if let Some(difference) = differences.iter().find(|difference| difference.contains(*setting)) {
             return Err(Error::usage(
                 format!("{difference}: {why}"),

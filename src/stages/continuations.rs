@@ -68,7 +68,7 @@ impl Continuations<'_> {
     /// # Errors
     /// [`Error::Interrupted`] between two parts. Fails for a query that the model cannot read and when the device
     /// fails, and with the errors of `take`.
-    pub fn draw(&self, rows: usize, mut take: impl FnMut(Part<'_>) -> Result<bool>) -> Result<()> {
+    pub fn sample(&self, rows: usize, mut take: impl FnMut(Part<'_>) -> Result<bool>) -> Result<()> {
         let Self { queries, responses, .. } = *self;
         let total = (queries.len() as u64).saturating_mul(responses as u64);
         let mode = if total > rows as u64 { self.progress } else { Mode::Quiet };
@@ -78,7 +78,7 @@ impl Continuations<'_> {
                 return Err(Error::Interrupted { checkpoint: None });
             }
             let some = queries.get(pass.queries.clone()).unwrap_or_default();
-            let (drawn, cuts) = self.draw_pass(&pass, some)?;
+            let (drawn, cuts) = self.sample_pass(&pass, some)?;
             let is_first = pass.responses.start == 0;
             let is_last = pass.responses.end == responses;
             for ((query, responses), left_out) in some.iter().zip(drawn.chunks(pass.responses.len())).zip(cuts) {
@@ -95,7 +95,7 @@ impl Continuations<'_> {
 
     /// Samples the responses of one pass; also returns what is left out of each query. A response has the random
     /// numbers of its place among all responses, whatever is sampled together.
-    fn draw_pass(&self, pass: &Pass, queries: &[String]) -> Result<(Vec<Vec<u32>>, Vec<LeftOut>)> {
+    fn sample_pass(&self, pass: &Pass, queries: &[String]) -> Result<(Vec<Vec<u32>>, Vec<LeftOut>)> {
         let Self { model, task, .. } = *self;
         let mut cuts = vec![LeftOut::default(); queries.len()];
         let context = |(query, cut): (&String, &mut LeftOut)| Ok(task.context(&task.encode_query(model, query, cut)?));

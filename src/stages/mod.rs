@@ -6,9 +6,9 @@
 
 mod continuations;
 mod export;
+mod fixed_backward;
 mod inputs;
 mod labels;
-mod passes;
 mod policy;
 mod pretrain;
 mod reward;
@@ -20,15 +20,15 @@ mod supervised;
 
 pub use continuations::{Continuations, Part};
 pub use export::{Exported, Format, export};
+pub use fixed_backward::fixed_backward;
 pub use inputs::{
     ComparisonsFile, fetched_file, fingerprint_if_given, fingerprint_of_file, fingerprint_of_labeler,
     fingerprint_of_question, read_comparisons, read_queries,
 };
 pub use labels::{check_keys, label, labelling, open_log, queue_settings};
-pub use passes::settled;
 pub use policy::train_policy;
 pub use pretrain::Pretraining;
-pub use reward::{RewardFit, train_reward, with_reasons};
+pub use reward::{RewardOutcome, train_reward, with_reasons};
 pub use rounds::{LabelSource, RoundOutcome, Rounds, fits_of};
 pub use schedule::{Round, rounds};
 pub use style_experiment::{Labels, StyleExperiment, Table, Tuned};

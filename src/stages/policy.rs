@@ -1,7 +1,7 @@
 //! Policy training stage (Figure 1, right).
 
 use super::Session;
-use super::passes::settled;
+use super::fixed_backward::fixed_backward;
 use crate::error::{Error, Result};
 use crate::policy::{PolicyTraining, Rollouts, TunedPolicy, backward_that_fits};
 use crate::run::RunDirectory;
@@ -22,7 +22,7 @@ pub fn train_policy(
     let Session { model, settings, interrupt, seed, device_memory, progress } = *session;
     let task = Task::new(&settings.task, model)?;
     let (fit, memory) = backward_that_fits(&settings.policy, &task, queries, model, device_memory)?;
-    let backward = settled(progress, directory, settings.policy.micro_batch_size, fit)?;
+    let backward = fixed_backward(progress, directory, settings.policy.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
     let training = PolicyTraining {
         settings: &settings.policy,

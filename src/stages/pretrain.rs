@@ -1,6 +1,6 @@
 //! Pretraining stage: a language model from texts.
 
-use super::settled;
+use super::fixed_backward;
 use crate::config::Pretrain;
 use crate::device::OpenDevice;
 use crate::error::Result;
@@ -39,7 +39,7 @@ impl Pretraining<'_> {
         let corpus = Corpus::new(&texts.train, &tokenizer, settings.context_tokens, progress)?;
         let shape = self.start.as_ref().map_or_else(|| settings.shape(&tokenizer), |model| model.config().clone());
         let (fit, memory) = settings.backward_that_fits(&shape, device, *device_memory)?;
-        let backward = settled(progress, directory, settings.batch_size, fit)?;
+        let backward = fixed_backward(progress, directory, settings.batch_size, fit)?;
         progress.say(&format!(
             "memory: about {}; {} sequences in a pass",
             memory.describe(),

@@ -1,12 +1,12 @@
 //! Reward training stage (Figure 1, left).
 
 use super::Session;
-use super::passes::settled;
+use super::fixed_backward::fixed_backward;
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
-use crate::reward::draw_normalization_samples;
+use crate::reward::sample_for_normalization;
 use crate::reward::{
-    FittedReward, HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, backward_that_fits, split,
+    HeldOutAccuracy, RewardData, RewardTraining, TokenComparison, TrainedRewardModel, backward_that_fits, split,
 };
 use crate::run::{OutputFolder, RunDirectory};
 use crate::task::Task;
@@ -16,8 +16,8 @@ const FEWEST: usize = 2;
 
 /// Result of reward training.
 #[derive(Debug)]
-pub struct RewardFit {
-    pub fitted: FittedReward,
+pub struct RewardOutcome {
+    pub fitted: TrainedRewardModel,
     /// Accuracy of guessing.
     pub chance: f64,
     /// Number of comparisons in the training set.
@@ -27,7 +27,7 @@ pub struct RewardFit {
     pub left_out: LeftOut,
 }
 
-impl RewardFit {
+impl RewardOutcome {
     /// Returns the accuracy on the held-out set; `None` if no comparison is held out.
     pub fn held_out(&self) -> Option<HeldOutAccuracy> {
         let accuracy = self.fitted.held_out?.accuracy;
@@ -52,7 +52,7 @@ pub fn train_reward(
     queries: &[Vec<u32>],
     out: &OutputFolder,
     directory: &RunDirectory,
-) -> Result<RewardFit> {
+) -> Result<RewardOutcome> {
     let Session { model, settings, interrupt, seed, device_memory, progress } = *session;
     if comparisons.len() < FEWEST {
         let what = format!("{} comparisons; at least {FEWEST} are needed", comparisons.len());
@@ -60,13 +60,13 @@ pub fn train_reward(
     }
     let task = Task::new(&settings.task, model)?;
     let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, device_memory)?;
-    let backward = settled(progress, directory, settings.reward.micro_batch_size, fit)?;
+    let backward = fixed_backward(progress, directory, settings.reward.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
     // From here on, the folder shows that training has begun.
     let run_logs = directory.run_logs()?;
     let (train, held_out) = split(comparisons, settings, seed, &mut left_out);
     let samples = settings.reward.normalize_samples;
-    let normalization = draw_normalization_samples(model, queries, samples, &task, seed, interrupt, progress)?;
+    let normalization = sample_for_normalization(model, queries, samples, &task, seed, interrupt, progress)?;
     let data = RewardData { train, held_out, normalization };
     left_out.count(Reason::NoFullBatch, data.without_batch(settings.reward.batch_size));
     left_out.say("comparisons");
@@ -82,7 +82,7 @@ pub fn train_reward(
     };
     let fitted = training.run()?;
     out.write(&fitted.model.to_files(model)?, directory)?;
-    Ok(RewardFit {
+    Ok(RewardOutcome {
         fitted,
         chance: data.chance(),
         comparisons: data.train.len(),

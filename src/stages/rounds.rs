@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::schedule::{Round, rounds};
 use super::settled_labels::{LinesOfLabels, are_labels_settled};
-use super::{RewardFit, Session, open_log, train_policy, train_reward};
+use super::{RewardOutcome, Session, open_log, train_policy, train_reward};
 use crate::config::Config;
 use crate::data::LeftOut;
 use crate::data::comparisons::{Comparison, Record, standing};
@@ -174,7 +174,7 @@ impl Rounds<'_> {
         let fit = train_reward(&self.session, comparisons, left_out, &tokens, &out, &stage)?;
         progress.say(&format!("held-out accuracy {}", fit.describe_accuracy()));
         let held_out = fit.held_out();
-        let RewardFit { fitted, chance, comparisons, held_out_comparisons, left_out } = fit;
+        let RewardOutcome { fitted, chance, comparisons, held_out_comparisons, left_out } = fit;
         if let Err(stop) = held_out.map_or(Ok(()), |held_out| held_out.check(&settings.health)) {
             stage.note_stop(&stop);
             stage.forget_work()?;

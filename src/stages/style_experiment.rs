@@ -1,7 +1,7 @@
 //! Stylistic experiment of the paper: the pretrained model is labelled, tuned on all of the labels or on the first of
 //! them, and compared.
 
-use super::{RewardFit, Session, fine_tune, label, train_policy, train_reward};
+use super::{RewardOutcome, Session, fine_tune, label, train_policy, train_reward};
 use crate::data::LeftOut;
 use crate::data::entries::Entries;
 use crate::data::queries::Openings;
@@ -48,7 +48,7 @@ pub struct Labels {
 pub struct Tuned {
     /// Number of labels, those held out included.
     pub labels: usize,
-    pub fit: RewardFit,
+    pub fit: RewardOutcome,
     pub model: LanguageModel,
 }
 

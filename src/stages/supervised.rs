@@ -1,7 +1,7 @@
 //! Supervised fine-tuning, beside Figure 1: the model is trained on the chosen responses, in the place of a reward.
 
 use super::Session;
-use super::passes::settled;
+use super::fixed_backward::fixed_backward;
 use crate::data::LeftOut;
 use crate::device::parallel::most_parts;
 use crate::error::{Error, Result};
@@ -65,7 +65,7 @@ pub fn fine_tune(
         section: "sft",
     };
     let (fit, memory) = fitting.backward_that_fits(model.config(), 1, device_memory)?;
-    let backward = settled(progress, directory, sft.micro_batch_size, fit)?;
+    let backward = fixed_backward(progress, directory, sft.micro_batch_size, fit)?;
     progress.say(&format!("memory: about {}; {} examples in a pass", memory.describe(), backward.micro_batch_size));
     let held_out = held_out.held_out(model)?;
     let before = held_out.evaluate(model, progress)?;

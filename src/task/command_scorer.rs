@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::scorer::{Scorer, Scores};
 use crate::error::Result;
-use crate::lm::{Passes, Responses, Tokenizer};
+use crate::lm::{MicroBatches, Responses, Tokenizer};
 use crate::platform::external_command::ExternalCommand;
 
 /// Scorer that asks a program for the scores of the responses to a query: a list of numbers, one for each
@@ -24,7 +24,7 @@ impl CommandScorer {
 }
 
 impl Scorer for CommandScorer {
-    fn score(&self, responses: Responses<'_>, _passes: &Passes) -> Result<Scores> {
+    fn score(&self, responses: Responses<'_>, _micro_batches: &MicroBatches) -> Result<Scores> {
         let mut program = self.program.lock().unwrap_or_else(PoisonError::into_inner);
         let pairs = responses.queries.iter().zip(responses.responses);
         let scores = pairs.map(|(query, response)| {

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::device::Readback;
 use crate::error::{Error, Result};
-use crate::lm::{Passes, Responses, Tokenizer};
+use crate::lm::{MicroBatches, Responses, Tokenizer};
 
 /// Scores, one for each response.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ impl Scores {
     pub fn read(self) -> Result<Vec<f64>> {
         let scores = match self {
             Self::OnHost(scores) => scores,
-            Self::OnDevice(passes) => {
-                Readback::default().with_all(passes).floats()?.concat().into_iter().map(f64::from).collect()
+            Self::OnDevice(micro_batches) => {
+                Readback::default().with_all(micro_batches).floats()?.concat().into_iter().map(f64::from).collect()
             }
         };
         match scores.iter().find(|score| !score.is_finite()) {
@@ -45,7 +45,7 @@ pub trait Scorer {
     /// # Errors
     /// Fails when the responses cannot be scored, and with the errors of
     /// [`crate::platform::interrupt::Interrupt::check`].
-    fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Scores>;
+    fn score(&self, responses: Responses<'_>, micro_batches: &MicroBatches) -> Result<Scores>;
 }
 
 /// Function of (query, response) texts as a [`Scorer`].
@@ -63,7 +63,7 @@ impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> TextScorer<F> {
 }
 
 impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> Scorer for TextScorer<F> {
-    fn score(&self, responses: Responses<'_>, _passes: &Passes) -> Result<Scores> {
+    fn score(&self, responses: Responses<'_>, _micro_batches: &MicroBatches) -> Result<Scores> {
         let pairs = responses.queries.iter().zip(responses.responses);
         let texts =
             pairs.map(|(query, response)| Ok((self.tokenizer.decode(query)?, self.tokenizer.decode(response)?)));
@@ -81,10 +81,10 @@ impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> Scorer for TextScorer<F> {
 pub struct WeightedSum<'a>(pub Vec<(f64, &'a dyn Scorer)>);
 
 impl Scorer for WeightedSum<'_> {
-    fn score(&self, responses: Responses<'_>, passes: &Passes) -> Result<Scores> {
+    fn score(&self, responses: Responses<'_>, micro_batches: &MicroBatches) -> Result<Scores> {
         let mut sums = vec![0.0; responses.len()];
         for (weight, scorer) in &self.0 {
-            let scores = scorer.score(responses, passes)?.read()?;
+            let scores = scorer.score(responses, micro_batches)?.read()?;
             sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += weight * score);
         }
         Ok(Scores::OnHost(sums))
@@ -94,7 +94,7 @@ impl Scorer for WeightedSum<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lm::Passes;
+    use crate::lm::MicroBatches;
     use crate::models;
 
     #[test]
@@ -110,9 +110,9 @@ mod tests {
             Ok(texts.iter().map(|(query, _)| f64::from(u8::from(query == "Two."))).collect())
         });
         let sum = WeightedSum(vec![(0.5, &length), (10.0, &is_two)]);
-        assert_eq!(sum.score(asked, &Passes::of(1)).unwrap().read().unwrap(), [2.0, 10.0]);
+        assert_eq!(sum.score(asked, &MicroBatches::of(1)).unwrap().read().unwrap(), [2.0, 10.0]);
         let short = TextScorer::new(&model.tokenizer, |_: &[(String, String)]| Ok(vec![1.0]));
-        let error = short.score(asked, &Passes::of(1)).unwrap_err();
+        let error = short.score(asked, &MicroBatches::of(1)).unwrap_err();
         assert_eq!(error.to_string(), "2 responses were given 1 scores");
         assert!(Scores::OnHost(vec![f64::NAN]).read().is_err());
     }

@@ -38,7 +38,7 @@ pub struct Task {
 
 impl Truncation {
     /// Truncates a response after the first `token` at index ≥ `after`, and replaces the rest by padding.
-    pub fn cut(&self, response: &[u32]) -> Vec<u32> {
+    pub fn truncate(&self, response: &[u32]) -> Vec<u32> {
         let end = self.end(response).unwrap_or(response.len());
         let keep = |(index, &id): (usize, &u32)| if index < end { id } else { self.pad_token };
         response.iter().enumerate().map(keep).collect()
@@ -129,7 +129,7 @@ impl Task {
         }
         left_out.queries_cut.count(ids.len(), self.query_length);
         let whole = ids.len().min(self.query_length);
-        let mut ids = cut_query(ids, self.query_length, self.long_queries, self.query_end);
+        let mut ids = truncate_query(ids, self.query_length, self.long_queries, self.query_end);
         ids.shrink_to_fit();
         left_out.count(Reason::QueriesEndedEarly, usize::from(ids.len() < whole));
         Ok(ids)
@@ -155,14 +155,14 @@ impl Task {
     /// # Errors
     /// [`Error::Failed`] when the tokenizer fails.
     pub fn decode_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
-        let cut = self.truncation.cut(response);
-        let real: Vec<u32> = cut.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
+        let truncated = self.truncation.truncate(response);
+        let real: Vec<u32> = truncated.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
         model.tokenizer.decode(&real)
     }
 }
 
 /// Truncates a query to `length` tokens, and then after the last `end` among them, if there is one.
-fn cut_query(mut ids: Vec<u32>, length: usize, long_queries: LongQueries, end: Option<u32>) -> Vec<u32> {
+fn truncate_query(mut ids: Vec<u32>, length: usize, long_queries: LongQueries, end: Option<u32>) -> Vec<u32> {
     match long_queries {
         LongQueries::KeepStart => ids.truncate(length),
         LongQueries::KeepEnd => drop(ids.drain(..ids.len().saturating_sub(length))),
@@ -182,25 +182,25 @@ mod tests {
     fn a_long_query_keeps_its_start_or_its_end() {
         use LongQueries::{KeepEnd, KeepStart};
         let ids = || vec![1, 2, 198, 3, 198, 4];
-        assert_eq!(cut_query(ids(), 4, KeepEnd, None), [198, 3, 198, 4]);
-        assert_eq!(cut_query(ids(), 4, KeepStart, None), [1, 2, 198, 3]);
-        assert_eq!(cut_query(ids(), 4, KeepStart, Some(198)), [1, 2, 198]);
-        assert_eq!(cut_query(ids(), 9, KeepStart, Some(198)), [1, 2, 198, 3, 198]);
-        assert_eq!(cut_query(ids(), 2, KeepStart, Some(198)), [1, 2]);
+        assert_eq!(truncate_query(ids(), 4, KeepEnd, None), [198, 3, 198, 4]);
+        assert_eq!(truncate_query(ids(), 4, KeepStart, None), [1, 2, 198, 3]);
+        assert_eq!(truncate_query(ids(), 4, KeepStart, Some(198)), [1, 2, 198]);
+        assert_eq!(truncate_query(ids(), 9, KeepStart, Some(198)), [1, 2, 198, 3, 198]);
+        assert_eq!(truncate_query(ids(), 2, KeepStart, Some(198)), [1, 2]);
     }
 
-    const CUT: Truncation = Truncation { token: 13, after: 2, pad_token: 99 };
+    const AFTER_PERIOD: Truncation = Truncation { token: 13, after: 2, pad_token: 99 };
 
     #[test]
     fn a_response_ends_with_the_first_period_late_enough() {
-        assert_eq!(CUT.cut(&[13, 5, 6, 13, 7, 13]), [13, 5, 6, 13, 99, 99]);
-        assert_eq!(CUT.cut(&[1, 2, 13, 13]), [1, 2, 13, 99]);
-        assert!(CUT.is_valid(&[1, 2, 13, 13]));
+        assert_eq!(AFTER_PERIOD.truncate(&[13, 5, 6, 13, 7, 13]), [13, 5, 6, 13, 99, 99]);
+        assert_eq!(AFTER_PERIOD.truncate(&[1, 2, 13, 13]), [1, 2, 13, 99]);
+        assert!(AFTER_PERIOD.is_valid(&[1, 2, 13, 13]));
     }
 
     #[test]
     fn a_response_without_one_stays_whole() {
-        assert_eq!(CUT.cut(&[13, 13, 1, 2]), [13, 13, 1, 2]);
-        assert!(!CUT.is_valid(&[13, 13, 1, 2]));
+        assert_eq!(AFTER_PERIOD.truncate(&[13, 13, 1, 2]), [13, 13, 1, 2]);
+        assert!(!AFTER_PERIOD.is_valid(&[13, 13, 1, 2]));
     }
 }

@@ -32,7 +32,7 @@ impl Backward {
     }
 
     /// Computes gradients for `module`, whose network is `network`. `loss` takes the network's output at the
-    /// wanted places, `[wanted, d_model]`, and returns the loss `[1]` and other results of the micro-batch.
+    /// output positions, `[positions, d_model]`, and returns the loss `[1]` and other results of the micro-batch.
     ///
     /// # Errors
     /// The errors of `loss`.
@@ -100,14 +100,14 @@ fn begin(input: Tensor<2>) -> Tensor<2> {
 fn block_by_block<M: Module, T>(
     module: &M,
     network: &Transformer,
-    Input { tokens, wanted }: Input,
+    Input { tokens, output_positions }: Input,
     loss: impl FnOnce(Tensor<2>) -> Result<(Tensor<1>, T)>,
 ) -> Result<(GradientsParams, T)> {
     let shape = tokens.dims();
     let plain = network.valid();
     let mut inputs = vec![plain.embed(tokens.clone())];
     for block in 0..plain.layers() {
-        let next = inputs.last().map(|input| plain.block(block, input.clone(), shape, Some(&wanted)));
+        let next = inputs.last().map(|input| plain.block(block, input.clone(), shape, Some(&output_positions)));
         inputs.extend(next);
     }
     drop(plain);
@@ -121,7 +121,7 @@ fn block_by_block<M: Module, T>(
     sum.accumulate(module, GradientsParams::from_grads(gradients, module));
     for (block, input) in inputs.into_iter().enumerate().rev() {
         let input = begin(input);
-        let output = network.block(block, input.clone(), shape, Some(&wanted));
+        let output = network.block(block, input.clone(), shape, Some(&output_positions));
         let mut gradients = meeting(output, flowing).backward();
         flowing = input.grad_remove(&mut gradients);
         sum.accumulate(module, GradientsParams::from_grads(gradients, module));

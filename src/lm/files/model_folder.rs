@@ -96,17 +96,17 @@ fn open_weights(folder: &Path) -> Result<Weights<'static>> {
     }
     let path = folder.join(WEIGHTS_INDEX_FILE);
     let index = WeightsIndex::read(&files::read(&path)?, &path)?;
-    let mut parts = Vec::new();
-    for part in index.parts() {
-        if !is_there(&folder.join(part))? {
-            let hint = "copy or fetch the model again, all of its parts";
-            return Err(Error::input(&path, format!("{part} is not in this folder"), hint));
+    let mut shards = Vec::new();
+    for shard in index.shards() {
+        if !is_there(&folder.join(shard))? {
+            let hint = "copy or fetch the model again, all of its shards";
+            return Err(Error::input(&path, format!("{shard} is not in this folder"), hint));
         }
-        let file = open(folder.join(part))?;
-        index.check(part, &file)?;
-        parts.push(file);
+        let file = open(folder.join(shard))?;
+        index.check(shard, &file)?;
+        shards.push(file);
     }
-    Weights::of_parts(&path, parts)
+    Weights::of_shards(&path, shards)
 }
 
 /// Names the files of a folder that look like a model's, for an error.

@@ -22,14 +22,14 @@ const OF_ONE_MODEL: &str = "take config.json and the weights from the same model
 pub struct Weights<'a> {
     /// Path for errors that concern no single shard.
     path: PathBuf,
-    parts: Vec<TensorFile<'a>>,
+    shards: Vec<TensorFile<'a>>,
     places: BTreeMap<String, Place>,
 }
 
 /// Shard of a tensor, and the tensor's name there.
 #[derive(Clone)]
 struct Place {
-    part: usize,
+    shard: usize,
     stored: String,
 }
 
@@ -40,20 +40,20 @@ impl<'a> Weights<'a> {
     /// [`Error::Input`] for two tensors with the same name in GPT-2, and for numbers that are no floats.
     pub fn of_one(file: TensorFile<'a>) -> Result<Self> {
         let path = file.path().to_path_buf();
-        Self::of_parts(&path, vec![file])
+        Self::of_shards(&path, vec![file])
     }
 
     /// Takes the weights of several shards; `path`, which is that of their index, is named in errors.
     ///
     /// # Errors
     /// The errors of [`Self::of_one`].
-    pub fn of_parts(path: &Path, parts: Vec<TensorFile<'a>>) -> Result<Self> {
+    pub fn of_shards(path: &Path, shards: Vec<TensorFile<'a>>) -> Result<Self> {
         let mut places: BTreeMap<String, Place> = BTreeMap::new();
-        for (part, file) in parts.iter().enumerate() {
+        for (shard, file) in shards.iter().enumerate() {
             for stored in file.names() {
                 let name = plain_name(&stored);
-                if let Some(other) = places.insert(name.clone(), Place { part, stored: stored.clone() }) {
-                    let before = parts.get(other.part).map_or(path, TensorFile::path);
+                if let Some(other) = places.insert(name.clone(), Place { shard, stored: stored.clone() }) {
+                    let before = shards.get(other.shard).map_or(path, TensorFile::path);
                     let what =
                         format!("{stored} is there twice: {} of {} is the same tensor", other.stored, before.display());
                     return Err(Error::input(file.path(), what, "save the model again, each tensor once"));
@@ -65,7 +65,7 @@ impl<'a> Weights<'a> {
                 }
             }
         }
-        Ok(Self { path: path.into(), parts, places })
+        Ok(Self { path: path.into(), shards, places })
     }
 
     /// Checks whether the tensors belong to a network of this shape, before the network is built: they must
@@ -95,7 +95,7 @@ impl<'a> Weights<'a> {
         wanted.iter().try_for_each(|(name, shape)| self.check(name, shape))?;
         let wanted: BTreeSet<String> = wanted.iter().map(|(name, _)| plain_name(name)).collect();
         for (name, place) in self.places.iter().filter(|(name, _)| !wanted.contains(*name)) {
-            let path = self.parts.get(place.part).map_or(self.path.as_path(), TensorFile::path);
+            let path = self.shards.get(place.shard).map_or(self.path.as_path(), TensorFile::path);
             let kind = TensorKind::of(name);
             if let Some(hint) = kind.refusal() {
                 return Err(Error::input(
@@ -117,8 +117,8 @@ impl<'a> Weights<'a> {
     /// The errors of [`TensorFile::read`].
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         let place = self.find(name).cloned().ok_or_else(|| self.missing(name))?;
-        match self.parts.get_mut(place.part) {
-            Some(part) => part.read(&place.stored),
+        match self.shards.get_mut(place.shard) {
+            Some(shard) => shard.read(&place.stored),
             None => Err(self.missing(name)),
         }
     }
@@ -133,13 +133,13 @@ impl<'a> Weights<'a> {
 
     fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
         let place = self.find(name).ok_or_else(|| self.missing(name))?;
-        let part = self.parts.get(place.part).ok_or_else(|| self.missing(name))?;
-        match part.shape(&place.stored) {
+        let shard = self.shards.get(place.shard).ok_or_else(|| self.missing(name))?;
+        match shard.shape(&place.stored) {
             Some(found) if found == shape => Ok(()),
             found => {
                 let found = found.unwrap_or_default();
                 let what = format!("{} is {found:?}, but config.json makes it {shape:?}", place.stored);
-                Err(Error::input(part.path(), what, OF_ONE_MODEL))
+                Err(Error::input(shard.path(), what, OF_ONE_MODEL))
             }
         }
     }
@@ -181,7 +181,7 @@ impl<'a> Weights<'a> {
         match same {
             true => Ok(()),
             false => {
-                let path = self.parts.get(head.part).map_or(self.path.as_path(), TensorFile::path);
+                let path = self.shards.get(head.shard).map_or(self.path.as_path(), TensorFile::path);
                 Err(Error::input(
                     path,
                     format!("{} is not the token embedding, but an output head of its own", head.stored),
@@ -193,15 +193,15 @@ impl<'a> Weights<'a> {
 
     /// Checks whether two tensors have the same shape and the same bits as f32, and reads them piece by piece.
     fn are_same(&mut self, one: &Place, other: &Place) -> Result<bool> {
-        let shape = |place: &Place| self.parts.get(place.part).and_then(|part| part.shape(&place.stored));
+        let shape = |place: &Place| self.shards.get(place.shard).and_then(|shard| shard.shape(&place.stored));
         if shape(one) != shape(other) {
             return Ok(false);
         }
         let count: usize = shape(one).unwrap_or_default().iter().product();
         for start in (0..count).step_by(NUMBERS_AT_ONCE) {
             let range = start..count.min(start + NUMBERS_AT_ONCE);
-            let mut read = |place: &Place| match self.parts.get_mut(place.part) {
-                Some(part) => part.read_range(&place.stored, range.clone()),
+            let mut read = |place: &Place| match self.shards.get_mut(place.shard) {
+                Some(shard) => shard.read_range(&place.stored, range.clone()),
                 None => Ok(Vec::new()),
             };
             let (one, other) = (read(one)?, read(other)?);

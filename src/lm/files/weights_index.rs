@@ -8,7 +8,7 @@ use super::tensor_file::TensorFile;
 use crate::error::{Error, Result};
 use crate::json;
 
-const HINT: &str = "copy or fetch the model again, all of its parts and their index";
+const HINT: &str = "copy or fetch the model again, all of its shards and their index";
 
 /// Shards of a model, with the names of their tensors.
 pub struct WeightsIndex(BTreeMap<String, BTreeSet<String>>);
@@ -28,25 +28,25 @@ impl WeightsIndex {
         let bad = |what: String| Error::input(path, what, HINT);
         let stored: Stored =
             json::from_slice(bytes).map_err(|error| bad(format!("not an index of weights: {error}")))?;
-        let mut parts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (tensor, part) in stored.weight_map.fields() {
-            let part: String = serde_json::from_str(part)
-                .map_err(|_| bad(format!("{tensor} should be in a file, but the index says {part}")))?;
-            if !is_plain(&part) {
+        let mut shards: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (tensor, shard) in stored.weight_map.fields() {
+            let shard: String = serde_json::from_str(shard)
+                .map_err(|_| bad(format!("{tensor} should be in a file, but the index says {shard}")))?;
+            if !is_plain(&shard) {
                 return Err(bad(format!(
-                    "{tensor} should be in {part:?}, which is no safetensors file of this folder"
+                    "{tensor} should be in {shard:?}, which is no safetensors file of this folder"
                 )));
             }
-            parts.entry(part).or_default().insert(tensor.into());
+            shards.entry(shard).or_default().insert(tensor.into());
         }
-        if parts.is_empty() {
+        if shards.is_empty() {
             return Err(bad("weight_map is empty".into()));
         }
-        Ok(Self(parts))
+        Ok(Self(shards))
     }
 
     /// Returns the names of the shards.
-    pub fn parts(&self) -> impl Iterator<Item = &str> {
+    pub fn shards(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
@@ -54,9 +54,9 @@ impl WeightsIndex {
     ///
     /// # Errors
     /// [`Error::Input`] naming the tensor.
-    pub fn check(&self, part: &str, file: &TensorFile<'_>) -> Result<()> {
+    pub fn check(&self, shard: &str, file: &TensorFile<'_>) -> Result<()> {
         let found: BTreeSet<String> = file.names().into_iter().collect();
-        let announced = self.0.get(part).cloned().unwrap_or_default();
+        let announced = self.0.get(shard).cloned().unwrap_or_default();
         let bad = |what: String| Err(Error::input(file.path(), what, HINT));
         if let Some(tensor) = announced.difference(&found).next() {
             return bad(format!("no tensor {tensor}, which the index says is here"));
@@ -85,10 +85,10 @@ mod tests {
 
     #[test]
     fn no_part_leads_out_of_the_folder() {
-        for part in
+        for shard in
             ["../m.safetensors", "/m.safetensors", "a/m.safetensors", "..", "a\\\\m.safetensors", "c:m.safetensors", ""]
         {
-            let error = read(&format!(r#"{{"weight_map": {{"wte.weight": "{part}"}}}}"#)).err().unwrap();
+            let error = read(&format!(r#"{{"weight_map": {{"wte.weight": "{shard}"}}}}"#)).err().unwrap();
             assert!(error.to_string().contains("wte.weight should be in"), "{error}");
             assert_eq!(error.exit_code(), 4);
         }
@@ -108,6 +108,6 @@ mod tests {
         }
         let index =
             read(r#"{"metadata": {"total_size": 8}, "weight_map": {"a": "2.safetensors", "b": "1.safetensors"}}"#);
-        assert_eq!(index.unwrap().parts().collect::<Vec<_>>(), ["1.safetensors", "2.safetensors"]);
+        assert_eq!(index.unwrap().shards().collect::<Vec<_>>(), ["1.safetensors", "2.safetensors"]);
     }
 }

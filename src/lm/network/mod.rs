@@ -1,5 +1,6 @@
 //! The network: from tokens to hidden states, logits and scalars.
 
+mod architecture;
 mod config;
 mod heads;
 mod kv_cache;

@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use rand_chacha::rand_core::Rng;
 
+use super::architecture::tensor_name;
 use super::transformer::Transformer;
 use crate::device::Readback;
 use crate::error::Result;
@@ -95,7 +96,7 @@ pub fn shapes(model: &Transformer) -> Vec<(String, Vec<usize>)> {
         }
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.found.push((file_name(&self.path), param.lazy_shape().to_vec()));
+            self.found.push((tensor_name(&self.path), param.lazy_shape().to_vec()));
         }
     }
     let mut visitor = Shapes { path: Vec::new(), found: Vec::new() };
@@ -135,7 +136,7 @@ impl ModuleMapper for Replace<'_> {
             return param;
         }
         let shape = param.lazy_shape().to_vec();
-        match (self.values)(&file_name(&self.path), &shape) {
+        match (self.values)(&tensor_name(&self.path), &shape) {
             Ok(values) => {
                 let device = param.lazy_device();
                 let id = param.id;
@@ -167,26 +168,7 @@ impl ModuleVisitor for Collect {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        self.found.push((file_name(&self.path), tensor.dims().to_vec()));
+        self.found.push((tensor_name(&self.path), tensor.dims().to_vec()));
         self.readback = self.readback.take().map(|readback| readback.with(tensor));
     }
-}
-
-/// Maps a module path of this crate to the name in Hugging Face's GPT-2 files.
-fn file_name(path: &[String]) -> String {
-    let renamed = path.iter().map(|part| match part.as_str() {
-        "token_embedding" => "wte.weight",
-        "position_embedding" => "wpe.weight",
-        "blocks" => "h",
-        "attention_norm" => "ln_1",
-        "attention" => "attn",
-        "query_key_value" => "c_attn",
-        "output" | "contract" => "c_proj",
-        "feed_forward_norm" => "ln_2",
-        "feed_forward" => "mlp",
-        "expand" => "c_fc",
-        "final_norm" => "ln_f",
-        other => other,
-    });
-    std::iter::once("transformer").chain(renamed).collect::<Vec<_>>().join(".")
 }

@@ -10,7 +10,7 @@ pub struct Input {
     /// `[batch, seq]`
     pub tokens: Tensor<2, Int>,
     /// Indices into the outputs `[batch · seq]`.
-    pub wanted: Tensor<1, Int>,
+    pub output_positions: Tensor<1, Int>,
 }
 
 /// A batch of token rows.
@@ -106,7 +106,7 @@ impl TokenBatch {
     /// Returns the input of the network; the wanted outputs are those of the original positions
     /// `range(row number, row length)` of each row, row after row.
     pub fn input_of_rows(&self, device: &Device, range: impl Fn(usize, usize) -> std::ops::Range<usize>) -> Input {
-        Input { tokens: self.tokens(device), wanted: indices(&self.outputs_of_rows(range), device) }
+        Input { tokens: self.tokens(device), output_positions: indices(&self.outputs_of_rows(range), device) }
     }
 
     /// Returns the indices into the flattened outputs `[batch · width]` of the original positions

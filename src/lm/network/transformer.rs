@@ -100,7 +100,7 @@ impl Transformer {
         self.run(self.embed(tokens), [batch, seq], None).reshape([batch, seq, self.width()])
     }
 
-    /// Computes the output of the final layer norm at the wanted places, `[wanted, d_model]`; the last block's
+    /// Computes the output of the final layer norm at the output positions, `[positions, d_model]`; the last block's
     /// feed-forward layer is not computed elsewhere.
     pub fn hidden_at(&self, input: Input) -> Tensor<2> {
         self.hidden_from(self.embed(input.tokens.clone()), &input)
@@ -108,12 +108,12 @@ impl Transformer {
 
     /// Computes [`Self::hidden_at`] from the output of [`Self::embed`] for the tokens.
     pub(crate) fn hidden_from(&self, embedded: Tensor<2>, input: &Input) -> Tensor<2> {
-        self.run(embedded, input.tokens.dims(), Some(&input.wanted))
+        self.run(embedded, input.tokens.dims(), Some(&input.output_positions))
     }
 
-    fn run(&self, embedded: Tensor<2>, shape: [usize; 2], wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    fn run(&self, embedded: Tensor<2>, shape: [usize; 2], output_positions: Option<&Tensor<1, Int>>) -> Tensor<2> {
         let blocks = 0..self.layers();
-        self.normalize(blocks.fold(embedded, |residual, block| self.block(block, residual, shape, wanted)))
+        self.normalize(blocks.fold(embedded, |residual, block| self.block(block, residual, shape, output_positions)))
     }
 
     /// Returns the number of blocks.
@@ -121,18 +121,18 @@ impl Transformer {
         self.config.n_layer
     }
 
-    /// Computes one block: `[batch · seq, d_model]` to the same shape; the last block returns only the `wanted`
+    /// Computes one block: `[batch · seq, d_model]` to the same shape; the last block returns only the rows at `output_positions`
     /// rows.
     pub(crate) fn block(
         &self,
         number: usize,
         residual: Tensor<2>,
         [batch, seq]: [usize; 2],
-        wanted: Option<&Tensor<1, Int>>,
+        output_positions: Option<&Tensor<1, Int>>,
     ) -> Tensor<2> {
-        let wanted = wanted.filter(|_| number + 1 == self.layers());
+        let output_positions = output_positions.filter(|_| number + 1 == self.layers());
         match self.blocks.get(number) {
-            Some(block) => block.forward(residual, self.config.layer_norm_epsilon, wanted, |qkv| {
+            Some(block) => block.forward(residual, self.config.layer_norm_epsilon, output_positions, |qkv| {
                 causal_attention(qkv, batch, seq, self.config.n_head)
             }),
             None => residual,
@@ -144,8 +144,8 @@ impl Transformer {
         let [batch, seq] = input.tokens.dims();
         let mut residual = self.embed(input.tokens);
         for (layer, block) in self.blocks.iter().enumerate() {
-            let wanted = Some(&input.wanted).filter(|_| layer + 1 == self.layers());
-            residual = block.forward(residual, self.config.layer_norm_epsilon, wanted, |qkv| {
+            let output_positions = Some(&input.output_positions).filter(|_| layer + 1 == self.layers());
+            residual = block.forward(residual, self.config.layer_norm_epsilon, output_positions, |qkv| {
                 cache.keep(layer, qkv.clone(), batch, seq);
                 causal_attention(qkv, batch, seq, self.config.n_head)
             });
@@ -223,7 +223,7 @@ impl Transformer {
 
 impl Block {
     /// Computes the block: `residual` and the result are `[rows, d_model]`; `attend` maps `[rows, 3 · d_model]`
-    /// (queries, keys, values) to `[rows, d_model]`. If only some rows are `wanted`, the result has only these.
+    /// (queries, keys, values) to `[rows, d_model]`. The result has only the rows at `output_positions`, if these are given.
     ///
     /// Tensors of rows have two dimensions: with three, the gradient of a weight would be computed for each
     /// batch row and summed afterwards.
@@ -231,14 +231,14 @@ impl Block {
         &self,
         mut residual: Tensor<2>,
         epsilon: f64,
-        wanted: Option<&Tensor<1, Int>>,
+        output_positions: Option<&Tensor<1, Int>>,
         attend: impl FnOnce(Tensor<2>) -> Tensor<2>,
     ) -> Tensor<2> {
         let normed = self.attention_norm.forward(residual.clone(), epsilon);
         let mut attended = attend(self.attention.query_key_value.forward(normed));
-        if let Some(wanted) = wanted {
-            residual = residual.select(0, wanted.clone());
-            attended = attended.select(0, wanted.clone());
+        if let Some(output_positions) = output_positions {
+            residual = residual.select(0, output_positions.clone());
+            attended = attended.select(0, output_positions.clone());
         }
         let residual = residual + self.attention.output.forward(attended);
         let normed = self.feed_forward_norm.forward(residual.clone(), epsilon);

@@ -1,6 +1,6 @@
 //! Memory for sampling responses, and for reading them without gradients.
 
-use super::{LOGITS_COPIES, Memory, bytes, count, floats, halves};
+use super::{LOGITS_COPIES, Memory, bytes, floats, halves};
 use crate::device::DeviceMemory;
 use crate::error::Result;
 use crate::lm::ModelConfig;
@@ -51,7 +51,7 @@ impl Inference {
         let read = IN_A_BLOCK * width * row_count * (context + response);
         let rated = if self.rated { LOGITS_COPIES * row_count * response * vocabulary } else { 0.0 };
         let memory = Memory {
-            weights: bytes(models * count(config)),
+            weights: bytes(models * config.parameter_count()),
             cache: bytes(cached),
             activations: bytes(prompt.max(read - cached)),
             logits: bytes(drawn.max(rated - cached)),

@@ -127,13 +127,6 @@ fn halves(from: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(from), |n| (*n > 1).then_some(n / 2))
 }
 
-/// Returns the number of parameters of a GPT-2 of this shape.
-fn count(config: &ModelConfig) -> f64 {
-    let [layers, width, vocabulary, positions] =
-        floats([config.n_layer, config.n_embd, config.vocab_size, config.n_positions]);
-    (vocabulary + positions) * width + layers * (12.0 * width * width + 13.0 * width) + 2.0 * width
-}
-
 fn floats<const N: usize>(sizes: [usize; N]) -> [f64; N] {
     sizes.map(|size| size as f64)
 }
@@ -146,7 +139,7 @@ mod tests {
 
     #[test]
     fn parameters_are_those_of_the_network() {
-        assert_eq!(count(&ModelConfig::gpt2_124m()) as u64, 124_439_808);
+        assert_eq!(ModelConfig::gpt2_124m().parameter_count() as u64, 124_439_808);
         let tiny = ModelConfig {
             vocab_size: 59,
             n_positions: 80,
@@ -156,14 +149,14 @@ mod tests {
             ..ModelConfig::gpt2_124m()
         };
         let network = Transformer::zeros(&tiny, &crate::device::host());
-        assert_eq!(count(&tiny) as u64, network.num_params() as u64);
+        assert_eq!(tiny.parameter_count() as u64, network.num_params() as u64);
     }
 
     /// Sizes that would wrap around to something small if they were multiplied as whole numbers.
     #[test]
     fn sizes_that_no_machine_holds_take_more_than_any_has() {
         let huge = ModelConfig { n_layer: usize::MAX, n_embd: usize::MAX / 2 + 1, ..ModelConfig::gpt2_124m() };
-        assert_eq!(count(&huge) as u64, u64::MAX);
+        assert_eq!(huge.parameter_count() as u64, u64::MAX);
         let rows =
             Inference { models: 2, rows: 1 << 40, responses_per_query: 1, context: 1 << 40, ..Inference::default() };
         assert_eq!(rows.memory(&ModelConfig::gpt2_124m(), rows.rows).total(), u64::MAX);

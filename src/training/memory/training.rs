@@ -1,6 +1,6 @@
 //! Memory of a training loop.
 
-use super::{LOGITS_COPIES, Memory, bytes, count, floats, halves, mb};
+use super::{LOGITS_COPIES, Memory, bytes, floats, halves, mb};
 use crate::config::Lora;
 use crate::device::DeviceMemory;
 use crate::error::Result;
@@ -40,7 +40,7 @@ impl Memory {
     pub fn of_training(config: &ModelConfig, pass: &BatchShape, lora: Lora, frozen: u64) -> Self {
         let [layers, width, heads, vocabulary] =
             floats([config.n_layer, config.n_embd, config.n_head, config.vocab_size]);
-        let all = count(config);
+        let all = config.parameter_count();
         let inside_blocks = layers * 12.0 * width * width;
         let trained = if lora.rank > 0 { layers * 16.0 * width * lora.rank as f64 } else { all };
         let Backward { micro_batch_size, parts, gradient_checkpointing } = pass.backward;
@@ -90,7 +90,7 @@ impl Memory {
     /// the bytes of their files.
     #[must_use]
     pub fn with_checkpoint(self, config: &ModelConfig) -> Self {
-        let files = bytes(count(config)).saturating_add(self.optimizer).saturating_mul(2);
+        let files = bytes(config.parameter_count()).saturating_add(self.optimizer).saturating_mul(2);
         Self { checkpoint: files.saturating_sub(self.backward().saturating_add(self.cache)), ..self }
     }
 

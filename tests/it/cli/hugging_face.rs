@@ -7,7 +7,7 @@ use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FIL
 use preftune::lm::files::tensor_file::write_safetensors;
 use preftune::lm::network::parameters;
 use preftune::lm::{
-    LanguageModel, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, Weights,
+    LanguageModel, MicroBatches, ModelFiles, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer, Weights,
 };
 use preftune::policy::response_log_probs;
 use preftune::{Error, Result};
@@ -179,7 +179,8 @@ fn transformers_finds_the_same_tokens_and_log_probabilities() {
         let (first, rest) = ids.split_at(1);
         let (queries, responses) = ([first.to_vec()], [rest.to_vec()]);
         let ours =
-            response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &Passes::of(1)).unwrap();
+            response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &MicroBatches::of(1))
+                .unwrap();
         assert!(tiny::largest_difference(&ours[0], &theirs.log_probs) < 1e-4, "{}", folder.display());
     }
 }

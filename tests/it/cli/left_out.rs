@@ -60,7 +60,7 @@ fn pairs_that_are_the_same_after_cutting_are_no_accuracy_of_1() {
     assert!(said.contains("late.jsonl: 0 comparisons; at least 2 are needed"), "{said}");
     assert!(said.contains("all their responses are the same tokens: 9"), "{said}");
     assert!(
-        said.contains("responses cut to 16 tokens (task.response_length_tokens): 18 of 18, the longest of"),
+        said.contains("responses truncated to 16 tokens (task.response_length_tokens): 18 of 18, the longest of"),
         "{said}"
     );
     assert!(!folder.join("reward").exists());
@@ -166,7 +166,7 @@ fn queries_that_are_cut_are_said_and_json_is_never_read_as_text() {
     let long = "The old captain set down his glass and looked slowly round the room, and nobody spoke to him.";
     fs::write(folder.join("long.txt"), format!("{long}\nHe woke.\n")).unwrap();
     let (rows, said) = printed(folder, "sample --queries long.txt --set task.query_length_tokens=8");
-    assert!(said.starts_with("queries: queries cut to 8 tokens (task.query_length_tokens): 1 of 2, "), "{said}");
+    assert!(said.starts_with("queries: queries truncated to 8 tokens (task.query_length_tokens): 1 of 2, "), "{said}");
     assert_eq!((&rows[0]["left_out"]["queries_cut"]["cut"], rows[1].get("left_out")), (&1.into(), None));
     for (name, bytes, says) in [
         ("q.csv", b"id,query\n1,A.\n".as_slice(), "q.csv:1: this is a table with the columns id, query"),
@@ -336,7 +336,7 @@ fn noise_of_which_half_is_tied_is_right_in_about_a_half() {
         TokenComparison::new(query, vec![chosen[number].clone(), rejected.clone()], 0)
     };
     let all: Vec<TokenComparison> = queries.into_iter().enumerate().map(pair).collect();
-    let step = preftune::reward::judge(&model, &all, &preftune::lm::Passes::of(50)).unwrap();
+    let step = preftune::reward::judge(&model, &all, &preftune::lm::MicroBatches::of(50)).unwrap();
     let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: all.len(), chance: 0.5 };
     let interval = accuracy.interval();
     assert!((interval.low..interval.high).contains(&0.5) && (step.accuracy - 0.5).abs() < 0.06, "{step:?}");
@@ -364,7 +364,7 @@ fn guessing_knows_of_rejected_responses_that_are_the_same() {
         vec![one.clone(), other[number].clone(), one.clone()]
     };
     for (held_out, chance) in [(comparisons(&rejected_alike, 2), 0.5), (comparisons(&chosen_alike, 0), 0.25)] {
-        let step = preftune::reward::judge(&model, &held_out, &preftune::lm::Passes::of(50)).unwrap();
+        let step = preftune::reward::judge(&model, &held_out, &preftune::lm::MicroBatches::of(50)).unwrap();
         let data = RewardData { train: Vec::new(), held_out, normalization: NormalizationSamples::default() };
         assert!((data.chance() - chance).abs() < 1e-12, "{}", data.chance());
         let accuracy = HeldOutAccuracy { accuracy: step.accuracy, comparisons: data.held_out.len(), chance };
@@ -388,7 +388,7 @@ fn queries_that_are_cut_are_not_counted_as_comparisons() {
     let of_queries = &outcome[0]["queries_left_out"];
     assert_eq!((&of_queries["blank_lines"], &of_queries["queries_cut"]["cut"]), (&1.into(), &2.into()));
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.starts_with("queries: queries cut to 8 tokens (task.query_length_tokens): 2 of 2, "), "{said}");
+    assert!(said.starts_with("queries: queries truncated to 8 tokens (task.query_length_tokens): 2 of 2, "), "{said}");
 }
 
 #[test]

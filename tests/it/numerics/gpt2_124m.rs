@@ -8,8 +8,8 @@ use preftune::lm::files::hugging_face::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FIL
 use preftune::lm::network::parameters;
 use preftune::lm::network::parameters::replace;
 use preftune::lm::{
-    LanguageModel, ModelConfig, ModelFiles, Passes, Precision, TensorFile, TokenBatch, TokenizerFiles, Transformer,
-    Weights,
+    LanguageModel, MicroBatches, ModelConfig, ModelFiles, Precision, TensorFile, TokenBatch, TokenizerFiles,
+    Transformer, Weights,
 };
 use preftune::policy::response_log_probs;
 use safetensors::{Dtype, SafeTensors};
@@ -96,7 +96,8 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
 
     let (queries, responses) = ([ids[..1].to_vec()], [ids[1..].to_vec()]);
     let log_probs =
-        response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &Passes::of(1)).unwrap();
+        response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &MicroBatches::of(1))
+            .unwrap();
     let difference = tiny::largest_difference(&log_probs[0], &theirs.log_probs);
     assert!(difference < 1e-4, "log-probabilities: {difference}");
 

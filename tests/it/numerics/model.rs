@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use preftune::device::Readback;
 use preftune::lm::Responses;
-use preftune::lm::{Passes, ROWS_AT_ONCE, Sampled, Sampling, draw, sample};
+use preftune::lm::{MicroBatches, ROWS_AT_ONCE, Sampled, Sampling, draw, sample};
 use preftune::platform::Interrupt;
 use preftune::policy::response_log_probs;
 use preftune::random::{Stream, uniform};
@@ -35,7 +35,7 @@ fn cached_decoding_equals_the_full_pass(device: &Device) {
     let policy = tiny::policy(&config, 1, device);
     let transformer = &policy.transformer;
     let full =
-        response_log_probs(transformer, Responses::new(&queries, &drawn.responses), 0.7, &Passes::of(4)).unwrap();
+        response_log_probs(transformer, Responses::new(&queries, &drawn.responses), 0.7, &MicroBatches::of(4)).unwrap();
     let difference = tiny::largest_difference(&drawn.log_probs.concat(), &full.concat());
     assert!(difference <= 1e-4, "log-probabilities differ by {difference:e}");
 
@@ -59,12 +59,12 @@ fn a_padded_batch_equals_each_row_alone(device: &Device) {
     let responses = tiny::rows(&config, &[9; QUERY_LENGTHS.len()], 5);
 
     let log_probs = |queries: &[Vec<u32>], responses: &[Vec<u32>]| {
-        response_log_probs(&policy.transformer, Responses::new(queries, responses), 0.7, &Passes::of(64))
+        response_log_probs(&policy.transformer, Responses::new(queries, responses), 0.7, &MicroBatches::of(64))
             .unwrap()
             .concat()
     };
     let rewards = |queries: &[Vec<u32>], responses: &[Vec<u32>]| {
-        reward_model.score(Responses::new(queries, responses), &Passes::of(64)).unwrap()
+        reward_model.score(Responses::new(queries, responses), &MicroBatches::of(64)).unwrap()
     };
     let rows = || queries.chunks(1).zip(responses.chunks(1));
     let alone: Vec<f64> = rows().flat_map(|(query, response)| log_probs(query, response)).collect();

@@ -9,7 +9,7 @@ use preftune::config;
 use preftune::config::AdamForm;
 use preftune::lm::Responses;
 use preftune::lm::network::parameters::NamedTensor;
-use preftune::lm::{LanguageModel, Passes, Sampling};
+use preftune::lm::{LanguageModel, MicroBatches, Sampling};
 use preftune::platform::{Interrupt, Mode};
 use preftune::policy::ppo::update;
 use preftune::policy::{Policy, PolicyTraining, Rollout, Rollouts, UpdateSettings, shape};
@@ -515,6 +515,6 @@ fn a_response_that_cannot_be_cut_gets_the_penalty() {
     assert_eq!(valid, [false, true]);
     assert_eq!(scores[0], -1.0);
     let cut = vec![vec![1, 2, 3, end]];
-    let alone = models.reward_model.score(Responses::new(&queries[1..], &cut), &Passes::of(1)).unwrap();
+    let alone = models.reward_model.score(Responses::new(&queries[1..], &cut), &MicroBatches::of(1)).unwrap();
     assert!((scores[1] - f64::from(alone[0])).abs() < 1e-5);
 }

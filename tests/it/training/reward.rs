@@ -7,12 +7,12 @@ use burn::module::Module;
 use preftune::config;
 use preftune::lm::Responses;
 use preftune::lm::network::parameters;
-use preftune::lm::{LanguageModel, ModelConfig, Passes, ScalarHead, Transformer};
+use preftune::lm::{LanguageModel, MicroBatches, ModelConfig, ScalarHead, Transformer};
 use preftune::platform::{Interrupt, Mode};
 use preftune::random::{Stream, below, generator};
 use preftune::reward::{
-    FittedReward, GainAndBias, HeldOutAccuracy, NormalizationSamples, RewardData, RewardModel, RewardStep,
-    RewardTraining, TokenComparison, judge, train_step,
+    GainAndBias, HeldOutAccuracy, NormalizationSamples, RewardData, RewardModel, RewardStep, RewardTraining,
+    TokenComparison, TrainedRewardModel, judge, train_step,
 };
 use preftune::run::RunLogs;
 use preftune::statistics::{mean, population_variance};
@@ -57,15 +57,15 @@ fn pretrained() -> LanguageModel {
     model
 }
 
-fn fit(folder: &Path, pretrained: &LanguageModel) -> FittedReward {
+fn fit(folder: &Path, pretrained: &LanguageModel) -> TrainedRewardModel {
     fit_unless(Interrupt::new(), folder, pretrained).unwrap()
 }
 
-fn fit_unless(interrupt: Interrupt, folder: &Path, pretrained: &LanguageModel) -> Result<FittedReward> {
+fn fit_unless(interrupt: Interrupt, folder: &Path, pretrained: &LanguageModel) -> Result<TrainedRewardModel> {
     fit_to(800, interrupt, folder, pretrained)
 }
 
-fn fit_to(count: usize, interrupt: Interrupt, folder: &Path, pretrained: &LanguageModel) -> Result<FittedReward> {
+fn fit_to(count: usize, interrupt: Interrupt, folder: &Path, pretrained: &LanguageModel) -> Result<TrainedRewardModel> {
     let settings = config::Reward {
         learning_rate: 3e-3,
         checkpoint_every_steps: if count < 800 { 1 } else { 20 },
@@ -104,7 +104,7 @@ fn training_learns_what_the_labeler_prefers_and_normalizes_it() {
     assert!(fitted.held_out.unwrap().accuracy > 0.7, "{:?}", fitted.held_out);
 
     let NormalizationSamples { queries, responses } = normalization(&comparisons(64, 3));
-    let scores = fitted.model.score(Responses::new(&queries, &responses), &Passes::of(64)).unwrap();
+    let scores = fitted.model.score(Responses::new(&queries, &responses), &MicroBatches::of(64)).unwrap();
     let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
     assert!(mean(&scores).unwrap().abs() < 1e-4);
     assert!((population_variance(&scores).unwrap() - 1.0).abs() < 1e-3);
@@ -177,8 +177,8 @@ fn a_step_and_a_measurement_are_given_up() {
     let device = devices::ndarray();
     let model = || tiny::reward_model(&tiny::config(), 1, &device);
     let all = comparisons(8, 1);
-    let passes = Passes::until(&raised, 4);
-    assert!(matches!(judge(&model(), &all, &passes), Err(Error::Interrupted { .. })));
+    let passes = MicroBatches::until(&raised, 4);
+    assert!(matches!(judge(&model(), &all, &micro_batches), Err(Error::Interrupted { .. })));
     let mut optimizer = Adam::optimizer(config::AdamForm::TensorFlow, 1e-5);
     let (batch, backward): (Vec<&TokenComparison>, _) = (all.iter().collect(), Backward::in_passes_of(4));
     let given_up = train_step(model().train(), &mut optimizer, &batch, 1e-4, &backward, &raised);
@@ -200,7 +200,7 @@ fn a_reward_of_the_wrong_sign_stops_the_run() {
 
     let GainAndBias { gain, bias } = fitted.gain_and_bias;
     let flipped = fitted.model.with_gain_and_bias(GainAndBias { gain: -gain, bias: -bias });
-    let held_out = judge(&flipped, &comparisons(200, 2), &Passes::of(16)).unwrap();
+    let held_out = judge(&flipped, &comparisons(200, 2), &MicroBatches::of(16)).unwrap();
     let error = measured(held_out, 200).check(&limits).unwrap_err();
     assert!(error.to_string().contains("stopped, because the reward model is right on"), "{error}");
     assert!(error.hint().contains("far below guessing"), "{}", error.hint());
@@ -217,13 +217,13 @@ fn normalized_rewards_have_mean_zero_and_variance_one() {
         let model = tiny::reward_model(&config, 1, &device);
         let queries = tiny::rows(&config, &[3, 5, 1, 9, 2, 2, 7], 2);
         let responses = tiny::rows(&config, &[4, 4, 6, 1, 8, 3, 5], 3);
-        let (model, set) = model.normalize(Responses::new(&queries, &responses), &Passes::of(3)).unwrap();
-        let scores = model.score(Responses::new(&queries, &responses), &Passes::of(64)).unwrap();
+        let (model, set) = model.normalize(Responses::new(&queries, &responses), &MicroBatches::of(3)).unwrap();
+        let scores = model.score(Responses::new(&queries, &responses), &MicroBatches::of(64)).unwrap();
         let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
         assert!(mean(&scores).unwrap().abs() < 1e-5);
         assert!((population_variance(&scores).unwrap() - 1.0).abs() < 1e-4);
         // Normalization starts from gain 1 and bias 0, not from the present values.
-        let (_, again) = model.normalize(Responses::new(&queries, &responses), &Passes::of(64)).unwrap();
+        let (_, again) = model.normalize(Responses::new(&queries, &responses), &MicroBatches::of(64)).unwrap();
         assert!((again.gain - set.gain).abs() < 1e-4 && (again.bias - set.bias).abs() < 1e-4);
     }
 }
@@ -238,10 +238,10 @@ fn a_constant_reward_is_no_better_than_a_guess() {
         TokenComparison::new(tiny::rows(&config, &[3], 1).remove(0), tiny::rows(&config, &[5, 4, 6, 2], 2), best)
     };
     let all: Vec<TokenComparison> = (0..4).map(comparison).collect();
-    assert_eq!(judge(&model, &all, &Passes::of(4)).unwrap().accuracy, 0.25);
+    assert_eq!(judge(&model, &all, &MicroBatches::of(4)).unwrap().accuracy, 0.25);
 
     let (queries, responses) = (tiny::rows(&config, &[3; 4], 1), tiny::rows(&config, &[5; 4], 2));
-    let error = model.normalize(Responses::new(&queries, &responses), &Passes::of(4)).unwrap_err();
+    let error = model.normalize(Responses::new(&queries, &responses), &MicroBatches::of(4)).unwrap_err();
     assert!(error.to_string().contains("all 4 samples have the same reward"), "{error}");
 }
 
@@ -260,8 +260,8 @@ fn comparisons_with_different_numbers_of_responses_are_judged_as_each_alone() {
         comparison(3, &[7, 1]),
         comparison(4, &[2, 2, 9, 2, 2]),
     ];
-    let together = judge(&model, &all, &Passes::of(all.len())).unwrap();
-    let alone: Vec<_> = all.chunks(1).map(|one| judge(&model, one, &Passes::of(1)).unwrap()).collect();
+    let together = judge(&model, &all, &MicroBatches::of(all.len())).unwrap();
+    let alone: Vec<_> = all.chunks(1).map(|one| judge(&model, one, &MicroBatches::of(1)).unwrap()).collect();
     let average =
         |number: fn(&preftune::reward::RewardStep) -> f64| mean(&alone.iter().map(number).collect::<Vec<_>>()).unwrap();
     assert!((together.loss - average(|step| step.loss)).abs() < 1e-5);

@@ -7,7 +7,7 @@ use preftune::config::Sft;
 use preftune::lm::Responses;
 use preftune::lm::network::parameters;
 use preftune::lm::network::parameters::NamedTensor;
-use preftune::lm::{LanguageModel, Passes, Sampling};
+use preftune::lm::{LanguageModel, MicroBatches, Sampling};
 use preftune::platform::{Interrupt, Mode};
 use preftune::policy::response_log_probs;
 use preftune::reward::TokenComparison;
@@ -97,7 +97,7 @@ fn the_loss_is_the_mean_over_the_tokens_of_the_chosen_responses() {
         let found = held_out.evaluate(&model, Mode::Quiet).unwrap().unwrap();
         let row_alone = |one: &TokenComparison| {
             let (queries, responses) = ([one.query.clone()], [one.responses[one.best].clone()]);
-            response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &Passes::of(1))
+            response_log_probs(&model.transformer, Responses::new(&queries, &responses), 1.0, &MicroBatches::of(1))
                 .unwrap()
                 .concat()
         };

@@ -12,7 +12,7 @@ use crate::platform::progress::Progress;
 
 /// Micro-batches of inference: their size, and the interrupt that stops the work between them.
 #[derive(Debug)]
-pub struct Passes {
+pub struct MicroBatches {
     pub rows_at_once: usize,
     pub interrupt: Interrupt,
     progress: Option<Mutex<Progress>>,
@@ -20,7 +20,7 @@ pub struct Passes {
     end_at_any_wish: bool,
 }
 
-impl Passes {
+impl MicroBatches {
     /// Creates micro-batches of `rows_at_once` rows that nothing interrupts.
     pub fn of(rows_at_once: usize) -> Self {
         Self::until(&Interrupt::new(), rows_at_once)

@@ -15,7 +15,7 @@ use crate::training::Backward;
 const FILE: &str = "passes.json";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Passes {
+struct MicroBatches {
     #[serde(default)]
     version: FormatVersion,
     /// Micro-batch size in the settings; if it changes, the micro-batches are chosen anew.
@@ -30,7 +30,7 @@ struct Passes {
 ///
 /// # Errors
 /// Fails when the kept file cannot be read, and when the operating system refuses.
-pub fn settled(
+pub fn fixed_backward(
     progress: Mode,
     directory: &RunDirectory,
     wanted_micro_batch_size: usize,
@@ -38,14 +38,19 @@ pub fn settled(
 ) -> Result<Backward> {
     let path = directory.path().join(FILE);
     let Backward { micro_batch_size, parts, gradient_checkpointing } = fit;
-    let chosen =
-        Passes { version: FormatVersion, wanted_micro_batch_size, gradient_checkpointing, micro_batch_size, parts };
+    let chosen = MicroBatches {
+        version: FormatVersion,
+        wanted_micro_batch_size,
+        gradient_checkpointing,
+        micro_batch_size,
+        parts,
+    };
     let hint = "delete it, so that passes are chosen for the memory that is free now";
-    let kept: Option<Passes> = match files::exists(&path)? {
+    let kept: Option<MicroBatches> = match files::exists(&path)? {
         true => Some(format_version::read(&files::read(&path)?, &path, hint)?),
         false => None,
     };
-    let same_settings = |kept: &Passes| {
+    let same_settings = |kept: &MicroBatches| {
         kept.wanted_micro_batch_size == wanted_micro_batch_size && kept.gradient_checkpointing == gradient_checkpointing
     };
     match kept.filter(same_settings) {
@@ -72,16 +77,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let directory = RunDirectory::open(folder.path()).unwrap();
         let fit = |micro_batch_size, parts| Backward { micro_batch_size, parts, gradient_checkpointing: false };
-        let settled = |wanted, fit| settled(Mode::Quiet, &directory, wanted, fit).unwrap();
-        assert_eq!(settled(64, fit(16, 2)), fit(16, 2));
+        let fixed = |wanted, fit| fixed_backward(Mode::Quiet, &directory, wanted, fit).unwrap();
+        assert_eq!(fixed(64, fit(16, 2)), fit(16, 2));
         // More memory is free now.
-        assert_eq!(settled(64, fit(64, 4)), fit(16, 2));
+        assert_eq!(fixed(64, fit(64, 4)), fit(16, 2));
         // Less memory is free: the smaller size holds from here on.
-        assert_eq!(settled(64, fit(8, 2)), fit(8, 2));
-        assert_eq!(settled(64, fit(16, 2)), fit(8, 2));
+        assert_eq!(fixed(64, fit(8, 2)), fit(8, 2));
+        assert_eq!(fixed(64, fit(16, 2)), fit(8, 2));
         // Other settings.
-        assert_eq!(settled(4, fit(4, 2)), fit(4, 2));
+        assert_eq!(fixed(4, fit(4, 2)), fit(4, 2));
         let checkpointed = Backward { gradient_checkpointing: true, ..fit(4, 4) };
-        assert_eq!(settled(4, checkpointed), checkpointed);
+        assert_eq!(fixed(4, checkpointed), checkpointed);
     }
 }

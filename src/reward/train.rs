@@ -12,7 +12,7 @@ use super::prepare::RewardData;
 use crate::config::Reward;
 use crate::error::Result;
 use crate::lm::Responses;
-use crate::lm::{LanguageModel, Passes, ScalarHead};
+use crate::lm::{LanguageModel, MicroBatches, ScalarHead};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::random::{Stream, generator, shuffled};
@@ -57,7 +57,7 @@ struct Sample {
 
 /// Trained reward model, and how well it predicts held-out choices.
 #[derive(Debug)]
-pub struct FittedReward {
+pub struct TrainedRewardModel {
     pub model: RewardModel,
     /// Loss and accuracy on the held-out set; `None` if no comparison is held out.
     pub held_out: Option<RewardStep>,
@@ -74,11 +74,11 @@ impl RewardTraining<'_> {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.
-    pub fn run(self) -> Result<FittedReward> {
+    pub fn run(self) -> Result<TrainedRewardModel> {
         self.train().map_err(|error| error.going_on_from(self.run_logs.checkpoints.newest()))
     }
 
-    fn train(&self) -> Result<FittedReward> {
+    fn train(&self) -> Result<TrainedRewardModel> {
         let batches = self.batches();
         let Resumed { mut model, mut optimizer, state: State { step: first_step } } = self.start_or_resume()?;
         let (left, every) = (batches.len() - first_step, self.settings.checkpoint_every_steps);
@@ -126,7 +126,7 @@ impl RewardTraining<'_> {
         self.finish(model)
     }
 
-    fn finish(&self, model: RewardModel) -> Result<FittedReward> {
+    fn finish(&self, model: RewardModel) -> Result<TrainedRewardModel> {
         let mut model = model.valid();
         if self.settings.normalize_after {
             model = self.normalize(model)?;
@@ -134,13 +134,13 @@ impl RewardTraining<'_> {
         let gain_and_bias = model.gain_and_bias()?;
         // Measured with the final gain and bias, as the policy is rewarded: a gain of the wrong sign shows here.
         let held_out = self.judge_held_out(&model)?;
-        Ok(FittedReward { model, held_out, gain_and_bias })
+        Ok(TrainedRewardModel { model, held_out, gain_and_bias })
     }
 
     fn judge_held_out(&self, model: &RewardModel) -> Result<Option<RewardStep>> {
         let held_out = &self.data.held_out;
-        let passes = Passes::until(&self.interrupt, self.backward.micro_batch_size);
-        let judge = || judge(model, held_out, &passes);
+        let micro_batches = MicroBatches::until(&self.interrupt, self.backward.micro_batch_size);
+        let judge = || judge(model, held_out, &micro_batches);
         (!held_out.is_empty()).then(judge).transpose()
     }
 
@@ -156,7 +156,7 @@ impl RewardTraining<'_> {
                 query: tokenizer.decode(query)?,
                 responses: responses.iter().map(|response| tokenizer.decode(response)).collect::<Result<_>>()?,
                 rewards: model
-                    .score(Responses::new(&queries, responses), &Passes::until(&self.interrupt, queries.len()))?,
+                    .score(Responses::new(&queries, responses), &MicroBatches::until(&self.interrupt, queries.len()))?,
                 best: *best,
             })?;
         }
@@ -169,9 +169,9 @@ impl RewardTraining<'_> {
         let a_comparison = self.data.train.first().map_or(1, |comparison| comparison.responses.len());
         let rows_at_once = self.backward.micro_batch_size * a_comparison;
         let progress = Progress::new("normalizing", responses.len() as u64, "responses", self.progress);
-        let passes = Passes::watched(&self.interrupt, rows_at_once, progress);
-        let (model, _) = model.normalize(Responses::new(queries, responses), &passes)?;
-        passes.finish();
+        let micro_batches = MicroBatches::watched(&self.interrupt, rows_at_once, progress);
+        let (model, _) = model.normalize(Responses::new(queries, responses), &micro_batches)?;
+        micro_batches.finish();
         Ok(model)
     }
 
