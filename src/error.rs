@@ -111,7 +111,7 @@ impl Error {
                 }
                 _ => String::new(),
             },
-            Self::Interrupted { checkpoint: Some(_) } => "run the same command again to go on from there".into(),
+            Self::Interrupted { checkpoint: Some(_) } => "run the same command again to resume from there".into(),
             Self::Interrupted { checkpoint: None } => String::new(),
         }
     }

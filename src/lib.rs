@@ -16,8 +16,8 @@
 //!   reward model learns the choice ── reward    score − β · KL, PPO step ── policy
 //! ```
 //!
-//! [`stages`] runs these one after the other: once, or in rounds of labels and reward training during the policy
-//! training, which is the arrow between the two. [`guide`] is the manual.
+//! [`stages`] runs these one after the other: once (offline), or in rounds, which collect new labels and train a new
+//! reward model while the policy is trained (online). [`guide`] is the manual.
 //!
 //! # Tour
 //!
@@ -62,7 +62,7 @@
 //! ```
 //!
 //! A [`Scorer`] scores responses in the policy loop: a [`RewardModel`], a function of texts ([`TextScorer`]), a program
-//! ([`CommandScorer`]), or several weighed into one ([`WeightedSum`]). Tune a policy towards short responses:
+//! ([`CommandScorer`]), or a weighted sum of several ([`WeightedSum`]). Tune a policy towards short responses:
 //!
 //! ```no_run
 //! use preftune::data::LeftOut;
@@ -85,10 +85,10 @@
 //!
 //! # Layers
 //!
-//! Imports go one way, downwards: `cli`, [`report`], [`stages`], [`eval`], [`policy`] and [`supervised`], [`reward`],
-//! [`labels`], [`task`], [`training`], [`lm`], [`data`], [`run`], [`device`] and [`config`], [`platform`]. Beside them,
-//! [`models`] opens models, [`fetch`] brings models, labels and books from public servers, and [`mod@bench`] measures the
-//! work of an update.
+//! Each module imports only from later ones in this list: `cli`, [`report`], [`stages`], [`eval`], [`policy`] and
+//! [`supervised`], [`reward`], [`labels`], [`task`], [`training`], [`lm`], [`data`], [`run`], [`device`] and
+//! [`config`], [`platform`]. Beside them, [`models`] opens models, [`fetch`] downloads models, labels and books from
+//! public servers, and [`mod@bench`] measures the work of an update.
 // Allowed in one module: products of matrices on `flex`.
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]

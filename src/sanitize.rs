@@ -34,6 +34,7 @@ pub(crate) fn sanitize_message(text: &str) -> String {
 
 /// Returns JSON that has the same values and that [`sanitize`] would not change: invisible characters, which
 /// JSON allows in strings only, become escapes.
+#[cfg(feature = "cli")]
 pub(crate) fn sanitize_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {

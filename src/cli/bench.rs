@@ -26,8 +26,8 @@ fn tokens() -> RangedU64ValueParser<usize> {
 /// Measure generation, scoring, training and a whole update
 ///
 /// The work is that of one PPO update: generation, two scorings and four training passes. Weights do not
-/// matter for speed: those of `tiny` and `gpt2-124m` are random. On a GPU, the kernels sent to it and the
-/// reads that wait for it are counted too.
+/// matter for speed: those of `tiny` and `gpt2-124m` are random. On a GPU, kernel dispatches and
+/// read-backs are counted, too.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune bench --model tiny --batch 64 --device flex --json
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     /// Rows in a micro-batch; 0 for the whole batch
     #[arg(long, value_name = "N", default_value_t = 0)]
     microbatch: usize,
-    /// Repetitions of each measurement, after one that does not count; medians are printed
+    /// Repetitions of each measurement after a warm-up; the median is printed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = rows())]
     reps: usize,
     /// Also measure with each size halved, doubled and quadrupled, and print the floating-point operations of

@@ -78,7 +78,7 @@ impl Common {
         }
         if let Some(store) = &opened.new_kernel_store {
             self.say(&format!(
-                "{}: the first pass tries kernels for this adapter, which may take minutes; what it finds is kept in {}",
+                "{}: the first run tries several kernels on this adapter, which may take minutes; the choice is kept in {}",
                 opened.name,
                 store.display()
             ));

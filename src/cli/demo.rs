@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let kind = if arguments.table { "table" } else { "demo" };
     let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
-    let fixed_settings = [("labels.comparisons", "the models that are there were tuned on the first number")];
+    let fixed_settings = [("labels.comparisons", "the finished models were tuned on the first number of labels")];
     let inputs = [models::fingerprint(Path::new(STORYTELLER))?];
     let directory = common.run_directory_that_keeps(&name, &settings, inputs, &fixed_settings)?;
     let interrupt = Interrupt::install()?;
@@ -180,7 +180,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
 fn penalized(outcome: &Outcome) -> String {
     match [outcome.valid_before, outcome.valid_after].map(|valid| valid.map(|valid| 100.0 * (1.0 - valid))) {
         [Some(before), Some(after)] if before > 0.0 || after > 0.0 => {
-            format!("; it is the penalty for {before:.0}% of the responses before, {after:.0}% after")
+            format!("; {before:.0}% of the responses got the penalty before, {after:.0}% after")
         }
         _ => String::new(),
     }

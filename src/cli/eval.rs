@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     /// A reward model, as `train-reward` writes it, that scores the responses of all models
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
-    /// Let the reward model also choose in each pair
+    /// Let the reward model choose in each pair, instead of the classifier
     #[arg(long, requires = "reward", conflicts_with_all = ["ask", "classifier"])]
     by_reward: bool,
     /// Let people choose, in a browser; neither they nor the page know which model wrote a response
@@ -99,8 +99,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let opened = common.open_device()?;
     let names: Vec<&PathBuf> = std::iter::once(&arguments.model).chain(&arguments.baseline).collect();
     let models = names.iter().map(|name| models::open(name, &opened.device)).collect::<Result<Vec<_>>>()?;
-    let labels: Vec<String> = names.iter().map(|name| name.display().to_string()).collect();
-    let Lineup { contestants, reference } = line_up(&models, &labels, arguments.best_of)?;
+    let titles: Vec<String> = names.iter().map(|name| name.display().to_string()).collect();
+    let Lineup { contestants, reference } = line_up(&models, &titles, arguments.best_of)?;
     let load_reward_model = |folder: &PathBuf| models::open_reward_model(folder, reference, &opened.device);
     let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
     let task = Task::new(&settings.task, reference)?;

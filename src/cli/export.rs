@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// Output format
     #[arg(long, value_name = "FORMAT")]
     format: Format,
-    /// The model whose tokens the original's labels hold: GPT-2 or one with the same tokenizer
+    /// The model whose token ids `openai` writes: GPT-2 or one with the same tokenizer
     #[arg(long, value_name = "MODEL", default_value = "gpt2")]
     model: PathBuf,
     /// Output file

@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with_all = ["terminal", "port", "instructions", "name"])]
     pub simulated: bool,
     /// Let a program choose: it reads a line `{"query": "…", "responses": ["…", …]}` for each question, and
-    /// answers with the number of the best response, from 0, on a line of its own
+    /// answers with the number of the best response, counted from 0, on a line of its own
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["simulated", "terminal", "port", "instructions", "name"])]
     pub labeler_command: Option<String>,
     /// Seconds that the program may take for an answer
@@ -154,7 +154,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let agreements = Agreements::of(log.choices());
     if comparisons < settings.labels.comparisons {
         let wanted = settings.labels.comparisons;
-        common.say(&format!("{comparisons} of {wanted} labels are made; run the same command again to go on"));
+        common.say(&format!("{comparisons} of {wanted} labels are made; run the same command again to resume"));
     }
     let text = format!("{comparisons} comparisons in {}{}", sanitize_path(&out), describe(&agreements));
     common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
@@ -173,7 +173,7 @@ fn ask_people(
     let queue = LabelQueue::new(open_log(out)?, queue_settings(session));
     if queue.is_done() {
         let wanted = session.settings.labels.comparisons;
-        common.say(&format!("all {wanted} labels are there; for more, give a higher labels.comparisons"));
+        common.say(&format!("all {wanted} labels are made; to make more, raise labels.comparisons"));
         return Ok(queue.into_log());
     }
     let queue = Arc::new(SharedQueue::new(queue));
@@ -213,11 +213,11 @@ pub(super) use crate::labels::web::LabelServer as Page;
 
 /// Placeholder of the page in a build without the feature `web`.
 #[cfg(not(feature = "web"))]
-pub struct Page;
+pub(super) struct Page;
 
 #[cfg(not(feature = "web"))]
 impl Page {
-    pub fn stop(self) {}
+    pub(super) fn stop(self) {}
 }
 
 /// Opens the page on which people answer from the queue, and prints its address.
@@ -230,7 +230,7 @@ pub(super) fn open_page(queue: &Arc<SharedQueue>, instructions: &str, port: u16,
 }
 
 #[cfg(not(feature = "web"))]
-pub fn open_page(_: &Arc<SharedQueue>, _: &str, _: u16, _: &Common) -> Result<Page> {
+pub(super) fn open_page(_: &Arc<SharedQueue>, _: &str, _: u16, _: &Common) -> Result<Page> {
     Err(Error::usage("this build has no page", "build with the feature `web`, or label with --terminal"))
 }
 

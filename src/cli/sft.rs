@@ -82,7 +82,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let measured = match (outcome.held_out_loss_before, outcome.held_out_loss) {
         (Some(before), Some(after)) => format!(
-            "loss on chosen responses to other queries: {before:.3} nats a token before, {after:.3} after ({} tokens)",
+            "loss on held-out chosen responses: {before:.3} nats a token before, {after:.3} after ({} tokens)",
             outcome.held_out_tokens
         ),
         _ => "nothing measured: no responses were held out".into(),

@@ -100,7 +100,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let scorer = reward_model.as_ref().map(|model| model as &dyn Scorer);
     let scorer = scorer.or(program.as_ref().map(|program| program as &dyn Scorer));
-    let scorer = scorer.ok_or_else(|| Error::usage("nothing scores", "give --reward or --reward-command"))?;
+    let scorer = scorer.ok_or_else(|| Error::usage("no scorer is given", "give --reward or --reward-command"))?;
     let TunedPolicy { policy, written } =
         train_policy(&session, scorer, &queries, settings.policy.updates, &directory)?;
     out.write(&policy.to_files(&model)?, &directory)?;

@@ -29,7 +29,7 @@ pub(super) fn check_recorded(config: &Config) -> Result<()> {
 
 fn check_by(config: &Config, holds: fn(&Range, &Value) -> bool) -> Result<()> {
     let table = Table::try_from(config)
-        .map_err(|error| Error::usage(format!("a setting cannot be: {error}"), "numbers end before 2⁶³"))?;
+        .map_err(|error| Error::usage(format!("a setting is out of range: {error}"), "use numbers below 2⁶³"))?;
     for Setting { key, bounds, .. } in settings() {
         let (Some(bounds), Some(value)) = (bounds, find(&table, key)) else { continue };
         if !holds(&bounds.range, value) {
@@ -106,12 +106,12 @@ mod tests {
             ),
             (
                 "policy.kl.coefficient=inf",
-                "policy.kl.coefficient is inf; it must be from 0 to 1000: beside it the score, whose variance is 1, would \
-                 be lost",
+                "policy.kl.coefficient is inf; it must be from 0 to 1000: a larger β would hide the score, whose \
+                 variance is 1",
             ),
             (
                 "labels.held_out_fraction=-0.0",
-                "labels.held_out_fraction is -0; it must be between 0 and 1: some must be on each side",
+                "labels.held_out_fraction is -0; it must be between 0 and 1: neither part may be empty",
             ),
         ] {
             let error = Config::layered(&[], &[set.to_string()]).unwrap_err();

@@ -117,8 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_valid() {
+    fn the_defaults_are_valid_and_read_as_a_file_of_settings() {
         Config::default().validate().unwrap();
+        assert_eq!(Config::layered(&[("my.toml".into(), DEFAULTS.into())], &[]).unwrap(), Config::default());
     }
 
     #[test]

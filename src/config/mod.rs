@@ -22,6 +22,8 @@ pub use sections::{
 };
 
 /// All settings; the defaults are the demo's.
+///
+/// [`Config::layered`] reads settings that differ from the defaults; `Deserialize` wants all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -35,7 +37,7 @@ pub struct Config {
     pub policy: Policy,
     /// Limits at which a policy run stops by itself.
     pub health: Health,
-    /// Rounds of labeling, reward training and policy training.
+    /// Rounds of labelling, reward training and policy training.
     pub train: Train,
     /// Training of a language model on text.
     pub pretrain: Pretrain,

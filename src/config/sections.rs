@@ -60,11 +60,10 @@ pub struct Reward {
 /// The two forms differ much in the first steps with ε = 1e-5: measured on the original's data, the first
 /// updates move the policy six times as far with PyTorch's form (The N Implementation Details of RLHF with PPO,
 /// 2023).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdamForm {
     /// `lr · √(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε)`: "epsilon hat", as the original trains.
-    #[default]
     TensorFlow,
     /// `lr · m̂ / (√v̂ + ε)` with both moments corrected first.
     PyTorch,
@@ -164,7 +163,7 @@ pub struct Health {
     pub least_above_chance: f64,
 }
 
-/// Rounds of labeling, reward training and policy training.
+/// Rounds of labelling, reward training and policy training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {

@@ -71,15 +71,15 @@ mod tests {
             ("policy.minibatches=3", "policy.batch_size is 64; it must be a multiple of policy.minibatches, 3"),
             (
                 "labels.responses_per_query=1",
-                "labels.responses_per_query is 1; it must be from 2 to 256: two make a choice, and all are sampled side by side",
+                "labels.responses_per_query is 1; it must be from 2 to 256: a choice needs two, and all are sampled in one batch",
             ),
             (
                 "task.temperature=0",
-                "task.temperature is 0; it must be from 0.001 to 1000: less always takes the likeliest token, and more takes any",
+                "task.temperature is 0; it must be from 0.001 to 1000: a lower one samples only the likeliest token, a higher one any token",
             ),
             (
                 "task.temperature=nan",
-                "task.temperature is NaN; it must be from 0.001 to 1000: less always takes the likeliest token, and more takes any",
+                "task.temperature is NaN; it must be from 0.001 to 1000: a lower one samples only the likeliest token, a higher one any token",
             ),
             (
                 "task.truncate_after_tokens=24",
@@ -87,7 +87,7 @@ mod tests {
             ),
             (
                 "labels.held_out_fraction=1",
-                "labels.held_out_fraction is 1; it must be between 0 and 1: some must be on each side",
+                "labels.held_out_fraction is 1; it must be between 0 and 1: neither part may be empty",
             ),
             (
                 "policy.kl.horizon_episodes=12",

@@ -48,7 +48,7 @@ impl Reason {
     fn words(self) -> &'static str {
         match self {
             Self::BlankLines => "blank lines skipped",
-            Self::RepeatedQueries => "queries left out because they came before",
+            Self::RepeatedQueries => "repeated queries left out",
             Self::PassagesWithoutSentence => {
                 "passages of books skipped because they have no whole sentence that is short enough"
             }
@@ -60,8 +60,8 @@ impl Reason {
             Self::SameResponses => "entries left out whose responses are the same text",
             Self::SamePairs => "pairs left out whose two responses are the same text",
             Self::TakenBack => "judgments taken back",
-            Self::NothingToTakeBack => "lines that take back what is not there",
-            Self::RepeatedIds => "judgments with the id of another by the same labeler, all of which count",
+            Self::NothingToTakeBack => "lines that take back a judgment that does not exist",
+            Self::RepeatedIds => "judgments that share their id and labeler, all of which count",
             Self::CancelledAnnotations => "annotations left out because they were cancelled",
             Self::AnnotationsWithoutChoice => "annotations left out because nothing was chosen in them",
             Self::OtherQuestions => "annotations left out because they answer other questions only",
@@ -69,14 +69,14 @@ impl Reason {
             Self::AnnotatorsDisagree => "tasks whose annotators disagree, all of whom count",
             Self::EqualScores => "pairs whose two scores are equal, which count as they are",
             Self::RepeatedPrompts => "pairs whose two texts began with their prompt, which was taken off",
-            Self::ChangedAsText => "judgments in token ids that are other tokens as text",
-            Self::QueriesChangedAsText => "queries in token ids that are other tokens as text",
-            Self::FurtherTurns => "pairs whose responses go on with further turns of the dialogue",
+            Self::ChangedAsText => "judgments whose token ids change when their text is encoded again",
+            Self::QueriesChangedAsText => "queries whose token ids change when their text is encoded again",
+            Self::FurtherTurns => "pairs whose responses continue with further turns of the dialogue",
             Self::QueriesEndedEarly => "queries that end at task.query_end_token, without the text after it",
             Self::EmptyResponses => "responses without a token",
             Self::SameTokens => "comparisons left out because all their responses are the same tokens",
             Self::BestHasTwin => "comparisons in which another response is the same as the best, a tie",
-            Self::QueryTrains => "comparisons left out because their query is among those that train",
+            Self::QueryTrains => "comparisons left out because their query is in the training set",
             Self::NoFullBatch => "comparisons left out because they do not fill a batch",
             Self::EmptyChosen => "comparisons left out because the chosen response has no token",
         }
@@ -117,7 +117,7 @@ impl Cut {
         let Self { cut, of, longest_tokens, to_tokens } = self;
         (!self.is_empty()).then(|| {
             format!(
-                "{what} cut to {to_tokens} tokens ({setting}): {cut} of {of}, the longest of {longest_tokens} tokens"
+                "{what} truncated to {to_tokens} tokens ({setting}): {cut} of {of}, the longest of {longest_tokens} tokens"
             )
         })
     }

@@ -70,6 +70,7 @@ pub(super) fn blank_lines(text: &str) -> usize {
 ///
 /// # Errors
 /// [`Error::Input`] with the line.
+#[cfg(feature = "cli")]
 pub(crate) fn refuse_json(text: &str, path: &Path) -> Result<()> {
     let mut lines = (1..).zip(without_byte_order_mark(text).lines().map(str::trim));
     let Some((number, first)) = lines.find(|(_, line)| !line.is_empty()) else { return Ok(()) };

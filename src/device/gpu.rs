@@ -85,7 +85,7 @@ pub(super) fn open(backend: Backend, number: Option<usize>) -> Result<OpenDevice
 
 pub(super) fn first_real() -> Option<OpenDevice> {
     let (adapter, kind) = selectable(Backend::Wgpu).into_iter().find(|(adapter, _)| !adapter.software)?;
-    initialize(Backend::Wgpu, &adapter, kind, "the first GPU that answered").ok()
+    initialize(Backend::Wgpu, &adapter, kind, "the first GPU that was found").ok()
 }
 
 fn initialize(backend: Backend, adapter: &Adapter, kind: DeviceKind, reason: &str) -> Result<OpenDevice> {

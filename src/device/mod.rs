@@ -168,7 +168,7 @@ pub fn open(request: DeviceRequest) -> Result<OpenDevice> {
 fn open_auto() -> Result<OpenDevice> {
     match gpu::first_real() {
         Some(opened) => Ok(opened),
-        None => opened_on_host("flex", flex(), "no real GPU answered"),
+        None => opened_on_host("flex", flex(), "no real GPU was found"),
     }
 }
 

@@ -48,7 +48,7 @@ impl Readback {
         pollster::block_on(self.transaction.execute_async()).map_err(|error| {
             Error::device(
                 format!("the device failed: {error:?}"),
-                "run the same command again: it goes on from the last checkpoint; with less memory, \
+                "run the same command again to resume from the last checkpoint; to use less memory, \
                  lower policy.batch_size or task.query_length_tokens",
             )
         })

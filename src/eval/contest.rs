@@ -85,7 +85,7 @@ pub struct Tournament<'a> {
 
 /// A contestant's responses in one contest.
 #[derive(Default)]
-struct Responses {
+struct SideResponses {
     texts: Vec<String>,
     scores: Vec<f64>,
     /// True for each response that can be truncated; empty if the responses were not scored.
@@ -116,7 +116,7 @@ impl Tournament<'_> {
             ));
         }
         let mut sides = self.draw(contestants, matches)?;
-        let pairs = |(candidate, baseline): &mut (Responses, Responses)| -> Vec<Pair> {
+        let pairs = |(candidate, baseline): &mut (SideResponses, SideResponses)| -> Vec<Pair> {
             let [candidate, baseline] = [candidate, baseline].map(|side| std::mem::take(&mut side.texts));
             let pair = |((candidate, baseline), query): ((String, String), &String)| Pair {
                 query: query.clone(),
@@ -158,13 +158,13 @@ impl Tournament<'_> {
         Ok(left_out)
     }
 
-    fn draw(&self, contestants: &[Contestant<'_>], matches: &[Match]) -> Result<Vec<(Responses, Responses)>> {
+    fn draw(&self, contestants: &[Contestant<'_>], matches: &[Match]) -> Result<Vec<(SideResponses, SideResponses)>> {
         let texts: Vec<&String> = texts_of(self).collect();
         let total = (2 * matches.len() * texts.len()) as u64;
         let mut progress = Progress::new("continuing", total, "queries", self.progress);
         let mut responses = |contestant: &Contestant<'_>, stream: u64| {
             self.check(contestant)?;
-            let mut responses = Responses::default();
+            let mut responses = SideResponses::default();
             let at_once = queries_at_once(self.queries_at_once, contestant.best_of);
             for (number, texts) in texts.chunks(at_once).enumerate() {
                 if self.interrupt.requested() {
@@ -191,9 +191,9 @@ impl Tournament<'_> {
 
     fn check(&self, contestant: &Contestant<'_>) -> Result<()> {
         match (contestant.best_of, self.rollouts) {
-            (0, _) => Err(Error::usage("the best of 0 responses is none", "take the best of 1 or more")),
+            (0, _) => Err(Error::usage("best of 0 responses: there is none to choose", "use 1 or more")),
             (2.., None) => Err(Error::usage(
-                format!("nobody chooses the best of {} responses", contestant.best_of),
+                format!("no reward model chooses the best of {} responses", contestant.best_of),
                 "give a reward model",
             )),
             _ => Ok(()),
@@ -206,7 +206,7 @@ impl Tournament<'_> {
         texts: &[&String],
         stream: u64,
         first: usize,
-        drawn: &mut Responses,
+        drawn: &mut SideResponses,
     ) -> Result<()> {
         let Contestant { model, best_of, .. } = *contestant;
         let task = Task::new(self.task, model)?;
@@ -324,10 +324,14 @@ fn number_of_match(one: u64, other: u64) -> u64 {
 }
 
 /// Summarizes all responses of each contestant.
-fn standings(contestants: &[Contestant<'_>], matches: &[Match], sides: &[(Responses, Responses)]) -> Vec<Standing> {
+fn standings(
+    contestants: &[Contestant<'_>],
+    matches: &[Match],
+    sides: &[(SideResponses, SideResponses)],
+) -> Vec<Standing> {
     let standing = |(place, contestant): (usize, &Contestant<'_>)| {
-        let of_match = |(&(one, other), (candidate, baseline)): (&Match, &'_ (Responses, Responses))| {
-            let of_side = |is_it: bool, side: &Responses| match is_it {
+        let of_match = |(&(one, other), (candidate, baseline)): (&Match, &'_ (SideResponses, SideResponses))| {
+            let of_side = |is_it: bool, side: &SideResponses| match is_it {
                 true => ((side.scores.clone(), side.valid.clone()), side.log_ratios.clone()),
                 false => Default::default(),
             };

@@ -46,7 +46,7 @@ pub fn line_up<'a>(models: &'a [LanguageModel], names: &[String], best_of: Optio
     {
         return Err(Error::input(
             name.as_ref(),
-            format!("this model reads other tokens than {name_of_reference}"),
+            format!("this model has another tokenizer than {name_of_reference}"),
             "give --baseline the model that --model was tuned from, and others with its tokenizer",
         ));
     }

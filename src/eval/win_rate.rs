@@ -104,8 +104,8 @@ pub fn judge_pairs(contests: &[Vec<Pair>], labeler: &mut dyn Labeler, seed: u64)
 /// Sequence of the random numbers of judging, separate from those of the contestants, which count from 0.
 const SEQUENCE: u64 = 1 << 32;
 
-/// Decides the order of a pair by its digest, which is as random as a coin and the same whenever and by whom the pair
-/// is judged.
+/// Decides the order of a pair by its digest, which is random, but the same each time the pair is judged, by any
+/// labeler.
 fn candidate_is_shown_first(pair: &Pair) -> bool {
     let candidate_is_lower = pair.candidate <= pair.baseline;
     let [low, high] =

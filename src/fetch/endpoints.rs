@@ -65,7 +65,9 @@ impl Environment<'_> {
     fn secs(&self, name: &str, default: f64) -> Result<Duration> {
         let Some(text) = self.get(name) else { return Ok(Duration::from_secs_f64(default)) };
         let secs = text.trim().parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
-        secs.ok_or_else(|| Error::usage(format!("{name} is {text:?}, no number of seconds"), "such as 10 or 0.5"))
+        secs.ok_or_else(|| {
+            Error::usage(format!("{name} is {text:?}, not a number of seconds"), "use a number such as 10 or 0.5")
+        })
     }
 }
 

@@ -30,7 +30,7 @@ impl FetchError {
             Self::Interrupted => Error::Interrupted { checkpoint: None },
             Self::Passing { what, .. } => Error::failed(
                 what,
-                "check the connection, or name a mirror in HF_ENDPOINT or a proxy in HTTPS_PROXY, and run the same command again; it goes on with what is there already",
+                "check the connection, or name a mirror in HF_ENDPOINT or a proxy in HTTPS_PROXY, and run the same command again to resume",
             ),
             Self::Refused { status, what } => Error::failed(what, hint(status)),
             Self::Final(error) => error,

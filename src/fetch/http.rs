@@ -156,8 +156,9 @@ fn authorization(token: &str, endpoint: &Address) -> Result<(Address, HeaderValu
             "use https in HF_ENDPOINT, or unset HF_TOKEN and remove the token file",
         ));
     }
-    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| Error::usage("the Hugging Face token has characters that no token has", "check HF_TOKEN"))?;
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+        Error::usage("the Hugging Face token has characters that a token cannot have", "check HF_TOKEN")
+    })?;
     value.set_sensitive(true);
     Ok((endpoint.clone(), value))
 }

@@ -61,8 +61,8 @@ fn parse(word: &str) -> Result<Kind> {
 fn unknown(word: &str) -> Error {
     if word.parse::<u64>().is_ok() {
         return Error::usage(
-            format!("{word} is no book without `books` before it"),
-            "such as: preftune fetch books 84",
+            format!("{word} is the number of a book: put `books` before it"),
+            "for example: preftune fetch books 84",
         );
     }
     let labels = TASKS.iter().map(|task| format!("labels/{}", task.name));

@@ -73,7 +73,7 @@ impl fmt::Display for Ties {
         write!(
             f,
             "ties among the best responses: {tied} of {judged} judgments (in {tied_with_same_text} of them two are the \
-             same text); one of the best was taken at random"
+             same text); one of the tied responses was chosen at random"
         )
     }
 }
@@ -164,7 +164,7 @@ impl Labelling<'_> {
                 return Ok(());
             }
             if is_late && !was_told {
-                self.progress.say(&format!("waiting for at least {FEWEST} labels: fewer make no reward model"));
+                self.progress.say(&format!("waiting for at least {FEWEST} labels, which a reward model needs"));
                 was_told = true;
             }
             if self.interrupt.requested() {

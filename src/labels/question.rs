@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data::comparisons::{Comparison, Record};
 use crate::error::{Error, Result};
+#[cfg(any(feature = "cli", feature = "web"))]
 use crate::sanitize::sanitize;
 
 /// A query with several responses, of which the best is asked for.
@@ -97,6 +98,7 @@ impl From<&Comparison> for Question {
 }
 
 /// Checks whether `name` may be a labeler's name: 1 to 64 visible characters, with no white space at the ends.
+#[cfg(any(feature = "cli", feature = "web"))]
 pub(crate) fn is_name(name: &str) -> bool {
     let is_visible = sanitize(name) == name && !name.contains('\n');
     is_visible && name.trim() == name && (1..=64).contains(&name.chars().count())

@@ -184,9 +184,9 @@ fn check_finite(sampled: &Sampled) -> Result<()> {
     match log_probs.copied().find(|log_prob| !log_prob.is_finite()) {
         None => Ok(()),
         Some(log_prob) => Err(Error::failed(
-            format!("the model gives a token that it wrote the log-probability {log_prob}"),
-            "its weights are too large or damaged: take another copy; in a training, lower the learning rate, and \
-             the same command goes on from the last checkpoint",
+            format!("the log-probability of a sampled token is {log_prob}"),
+            "the weights of the model are too large or damaged: use another copy; during training, lower the learning \
+             rate and run the same command again to resume from the last checkpoint",
         )),
     }
 }

@@ -109,7 +109,7 @@ impl ExternalCommand {
         };
         Error::failed(
             format!("the command {:?} ended after {} answers ({how})", self.command, self.answered),
-            "let it read questions until its input ends; what it said before is above",
+            "let it read questions until its input ends; its own messages are above",
         )
     }
 }

@@ -1,5 +1,4 @@
-//! Services of the operating system: files, the clock, the terminal, signals, other programs. In a browser only
-//! this module would be different.
+//! Services of the operating system: files, the clock, the terminal, signals, other programs.
 
 #[cfg_attr(not(feature = "cli"), path = "no_bar.rs")]
 mod bar;

@@ -3,6 +3,7 @@
 use std::fs::read_to_string;
 
 /// Returns the number of files that may be open at once; `None` where it is unlimited or unknown.
+#[cfg(feature = "web")]
 pub(crate) fn open_files() -> Option<u64> {
     limit("Max open files", &read_to_string("/proc/self/limits").ok()?)
 }

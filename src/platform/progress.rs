@@ -155,10 +155,13 @@ impl Progress {
 }
 
 fn display(count: &Count, mode: Mode, started: Instant) -> Display {
-    match (mode, Bar::on_terminal(&count.what, count.total)) {
-        (Mode::Quiet, _) => Display::Nothing,
-        (Mode::Shown, Some(bar)) => Display::Bar(bar),
-        (Mode::Shown, None) => Display::Lines { last: started, watch: Watch::begin(count.to_string()) },
+    // A bar leaves something on the terminal even if it is dropped at once.
+    if mode == Mode::Quiet {
+        return Display::Nothing;
+    }
+    match Bar::on_terminal(&count.what, count.total) {
+        Some(bar) => Display::Bar(bar),
+        None => Display::Lines { last: started, watch: Watch::begin(count.to_string()) },
     }
 }
 

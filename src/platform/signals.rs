@@ -32,7 +32,7 @@ impl Interrupt {
                 std::process::exit(INTERRUPTED);
             }
             first = Some(Instant::now());
-            write_line("stopping after this step; once more stops at once");
+            write_line("stopping after this step; press Ctrl-C again to stop at once");
         })
         .map_err(|error| Error::failed(format!("cannot watch for Ctrl-C: {error}"), ""))?;
         Ok(interrupt)
@@ -49,4 +49,4 @@ pub(crate) fn outlive_file_size_limit() {
 
 /// Does nothing: only Unix has this signal.
 #[cfg(not(unix))]
-pub fn outlive_file_size_limit() {}
+pub(crate) fn outlive_file_size_limit() {}

@@ -50,7 +50,7 @@ impl RolloutHealth {
                 Some((what, "health.smallest_entropy"))
             }
             () if repetition > limits.most_repetition => {
-                let what = format!("{:.0}% of a response repeats what it said before", 100.0 * repetition);
+                let what = format!("{:.0}% of the token pairs in a response occur earlier in it", 100.0 * repetition);
                 Some((what, "health.most_repetition"))
             }
             () => None,
@@ -59,8 +59,8 @@ impl RolloutHealth {
             Err(Error::failed(
                 format!("stopped, because {what}"),
                 format!(
-                    "run again with a lower policy.learning_rate or policy.kl.target, or with another {setting} to \
-                     allow it: it goes on from the checkpoint before, if there is one; samples.jsonl shows what was written"
+                    "lower policy.learning_rate or policy.kl.target, or change {setting} to allow this, and run the same \
+                     command again: it resumes from the last checkpoint, if there is one; samples.jsonl has the responses"
                 ),
             ))
         })
@@ -86,8 +86,8 @@ pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokeniz
             sampling.response_length,
             truncation.after
         ),
-        "set task.truncate_token to a token that the model writes, or give it more room with task.response_length_tokens; samples.jsonl shows what \
-         it writes; health.responses_until_valid=0 lets it pass",
+        "set task.truncate_token to a token that the model samples, or raise task.response_length_tokens; samples.jsonl \
+         has the responses; to continue anyway, set health.responses_until_valid=0",
     ))
 }
 
@@ -126,7 +126,7 @@ mod tests {
                 "the entropy fell from 40.00 to 3.90",
                 "health.smallest_entropy",
             ),
-            (RolloutHealth { repetition: 0.51, ..healthy }, "51% of a response repeats", "health.most_repetition"),
+            (RolloutHealth { repetition: 0.51, ..healthy }, "51% of the token pairs", "health.most_repetition"),
             (RolloutHealth { kl: f64::NAN, ..healthy }, "KL is NaN", "policy.learning_rate"),
             (RolloutHealth { entropy: f64::INFINITY, ..healthy }, "entropy inf", "policy.learning_rate"),
         ];

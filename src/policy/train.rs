@@ -27,7 +27,7 @@ use crate::run::step_log::StepLog;
 use crate::statistics::mean;
 use crate::training::learning_rate::linear_to_zero;
 use crate::training::training_state;
-use crate::training::{Adam, Backward, Checkpointing, Resumed};
+use crate::training::{Adam, Backward, Checkpointing, LoopState, Steps};
 
 /// Largest difference between sampling and training in a log-probability; beyond it, the KL is wrong.
 const LARGEST_LOG_PROB_DIFFERENCE: f64 = 1e-4;
@@ -42,7 +42,7 @@ pub struct PolicyTraining<'a> {
     pub stop_at: usize,
     pub backward: Backward,
     pub rollouts: Rollouts<'a>,
-    /// Queries to draw from, in tokens.
+    /// Queries to sample from, in tokens.
     pub queries: &'a [Vec<u32>],
     pub seed: u64,
     pub run_logs: RunLogs,
@@ -80,14 +80,18 @@ impl PolicyTraining<'_> {
     }
 
     fn train(&self) -> Result<TunedPolicy> {
-        let Resumed { model: mut policy, mut optimizer, mut state } = self.start_or_resume()?;
+        let LoopState { model: mut policy, mut optimizer, mut state } = self.start_or_resume()?;
         let first_update = state.updates;
         let (left, every) = (self.stop_at.saturating_sub(state.updates), self.settings.checkpoint_every_updates);
         // With adapters, the optimizer keeps nothing of the other weights, and adapters are small.
         let moments = if self.settings.lora.rank > 0 { 0 } else { training_state::MOMENTS_OF_ADAM };
         let bytes = training_state::bytes_on_disk(&policy, moments);
-        let mut checkpointing =
-            Checkpointing::begin(&self.run_logs, &self.interrupt, every, first_update, left, bytes)?;
+        let mut checkpointing = Checkpointing::begin(
+            &self.run_logs,
+            &self.interrupt,
+            Steps { done: first_update, left, checkpoint_every: every },
+            bytes,
+        )?;
         let (done, total) = (state.updates as u64, self.settings.updates as u64);
         let mut progress = Progress::resumed("policy", done, total, "updates", self.progress);
         let written = loop {
@@ -140,13 +144,13 @@ impl PolicyTraining<'_> {
         Ok(TunedPolicy { policy: lora::merge(policy.valid()), written })
     }
 
-    /// Warns if the KL ends far beyond its target: such a policy has gained score at the cost of its language.
+    /// Warns if the KL ends far beyond its target: such a policy has a high score, but poor language.
     fn tell_of_the_target(&self, kl: f64) {
         let config::Kl { adaptive, target, .. } = self.settings.kl;
         if adaptive && self.stop_at >= self.settings.updates && kl > FAR_BEYOND_THE_TARGET * target {
             self.progress.say(&format!(
-                "after the last update the KL is {kl:.1}, and its target {target}: β has not caught up; a higher policy.kl.coefficient or \
-                 more policy.updates would let it"
+                "the KL after the last update is {kl:.1}, above its target, {target}, because β is still too low: raise \
+                 policy.kl.coefficient or policy.updates"
             ));
         }
     }
@@ -187,7 +191,7 @@ impl PolicyTraining<'_> {
         self.rollouts.roll_out(policy, queries.cloned().collect(), numbers, &self.interrupt)
     }
 
-    /// Takes the update that follows `updates` updates, at this learning rate.
+    /// Makes the next update after `updates` updates, at this learning rate.
     fn update(
         &self,
         policy: Policy,
@@ -211,12 +215,12 @@ impl PolicyTraining<'_> {
         (0..self.settings.epochs).map(order).collect()
     }
 
-    fn start_or_resume(&self) -> Result<Resumed<Policy, State>> {
+    fn start_or_resume(&self) -> Result<LoopState<Policy, State>> {
         let optimizer = || Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let policy = at_the_start(self.settings, self.rollouts.reference, self.seed);
         let kl_coefficient = self.settings.kl.coefficient;
-        let resumed: Option<Resumed<_, State>> =
-            Resumed::from_newest(&self.run_logs.checkpoints, policy.clone(), |_| optimizer())?;
+        let resumed: Option<LoopState<_, State>> =
+            LoopState::of_newest_checkpoint(&self.run_logs.checkpoints, policy.clone(), |_| optimizer())?;
         if let Some(mut resumed) = resumed {
             if !self.settings.kl.adaptive {
                 resumed.state.kl_coefficient = kl_coefficient;
@@ -224,7 +228,7 @@ impl PolicyTraining<'_> {
             return Ok(resumed);
         }
         let state = State { updates: 0, kl_coefficient, first_entropy: None, valid_responses: Some(0) };
-        Ok(Resumed { model: policy.train(), optimizer: optimizer(), state })
+        Ok(LoopState { model: policy.train(), optimizer: optimizer(), state })
     }
 
     fn controller(&self, coefficient: f64) -> KlController {
@@ -288,6 +292,6 @@ fn check_agreement(updated: &Updated) -> Result<()> {
     }
     Err(Error::failed(
         format!("sampling and training disagree on a log-probability by {difference:.1e}, so the KL would be wrong"),
-        "`preftune doctor` compares cached and uncached passes on each device; use another --device",
+        "run `preftune doctor`, which checks cached decoding, or use another --device",
     ))
 }

@@ -39,7 +39,7 @@ impl Written {
             (Some(_), 0.0) => format!("after the last update responses score {:.2} on average", self.score),
             (Some(of_valid), penalized) => format!(
                 "after the last update responses score {:.2} on average: {of_valid:.2} where they could be truncated, and the \
-                 penalty, {penalty}, in {:.1}% of them",
+                 penalty, {penalty}, in the other {:.1}%",
                 self.score,
                 100.0 * penalized
             ),
@@ -59,9 +59,9 @@ mod tests {
         let mixed = written(&[2.0, 4.0, -1.0, -1.0], &[true, true, false, false]);
         assert_eq!(mixed, Written { score: 1.0, score_of_valid: Some(3.0), penalized: 0.5 });
         assert!(
-            mixed
-                .describe(-1.0)
-                .contains("1.00 on average: 3.00 where they could be truncated, and the penalty, -1, in 50.0%")
+            mixed.describe(-1.0).contains(
+                "1.00 on average: 3.00 where they could be truncated, and the penalty, -1, in the other 50.0%"
+            )
         );
         let none = written(&[-1.0, -1.0], &[false, false]);
         assert_eq!((none.score_of_valid, none.penalized), (None, 1.0));

@@ -77,7 +77,7 @@ fn contestants(times: &[Contestants], penalty: Option<f64>) -> String {
     });
     let tables = unless_empty(&tables, |tables| {
         format!(
-            "{tables}<p class=\"note\">On the responses that were judged; the figures above are of the last update.{penalty}</p>\n"
+            "{tables}<p class=\"note\">These numbers are from the judged responses; the figures above are from the last update.{penalty}</p>\n"
         )
     });
     section("Who was judged", "contestants", &tables)
@@ -116,9 +116,9 @@ fn samples(rows: &[SampleRow], penalty: Option<f64>) -> String {
     let scores = match rows.iter().any(|row| row.after_score.is_some()) {
         false => "",
         true if penalty.is_some() => {
-            "The number at a response is what the reward model gives it, or the penalty where it could not be truncated. "
+            "The number beside a response is its reward, or the penalty if it could not be truncated. "
         }
-        true => "The number at a response is what the reward model gives it. ",
+        true => "The number beside a response is its reward. ",
     };
     let table = unless_empty(&body, |body| {
         format!(

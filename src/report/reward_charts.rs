@@ -65,7 +65,7 @@ fn interval_series(rows: &[MetricsRow]) -> Vec<Series> {
 pub(super) fn accuracy_by_round_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "Reward model of each round: accuracy".into(),
-        x_label: "updates before it was fitted".into(),
+        x_label: "updates before it was trained".into(),
         y_label: "best response found, %".into(),
         series: match input.fits.len() {
             0 | 1 => Vec::new(),

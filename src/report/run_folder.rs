@@ -22,6 +22,8 @@ use crate::statistics::mean;
 /// Name of the file of judgments in a run folder.
 const JUDGMENT_FILE: &str = "judgment.json";
 
+const METRICS_FILE: &str = "metrics.jsonl";
+
 /// Number of rows in the table of responses before and after tuning.
 const SAMPLES: usize = 24;
 
@@ -158,8 +160,9 @@ impl RunReportInput {
     /// # Errors
     /// [`Error::Input`] when the folder has none of these files, or when a file has the wrong content.
     pub fn of_run(run: &Path) -> Result<Self> {
-        let parts = ["config.toml", JUDGMENT_FILE, "metrics.jsonl", "reward/metrics.jsonl", "policy/metrics.jsonl"];
-        if !parts.iter().any(|part| run.join(part).exists()) {
+        let metrics = Stage::folders().map(|folder| run.join(folder).join(METRICS_FILE));
+        let parts = [run.join("config.toml"), run.join(JUDGMENT_FILE)].into_iter().chain(metrics);
+        if !parts.into_iter().any(|part| part.exists()) {
             let hint = "name the folder that a command was given with --run, or the folder above its stages";
             return Err(Error::input(run, "no run is in this folder", hint));
         }
@@ -168,7 +171,7 @@ impl RunReportInput {
         let settings_text =
             if files::exists(&settings_path)? { files::read_text(&settings_path)? } else { String::new() };
         // A policy that was trained by its own command has its own settings.
-        let Config { policy, task, .. } = match run.join("policy/config.toml") {
+        let Config { policy, task, .. } = match run.join(Stage::Policy.folder()).join("config.toml") {
             path if files::exists(&path)? => Config::of_run(&path, &files::read_text(&path)?)?,
             _ => Config::of_run(&run.join("config.toml"), &settings_text)?,
         };
@@ -176,7 +179,7 @@ impl RunReportInput {
         let own_of =
             |stage: Stage| own.iter().filter(move |row| row.stage() == Some(stage)).cloned().collect::<Vec<_>>();
         let mut fits = fits_of(run)?;
-        fits.retain(|(_, folder)| folder.join("metrics.jsonl").exists());
+        fits.retain(|(_, folder)| folder.join(METRICS_FILE).exists());
         let last_fit = fits.last().map_or_else(|| run.join(Stage::Reward.folder()), |(_, folder)| folder.clone());
         let reward_metrics = [metrics_of(&last_fit)?, own_of(Stage::Reward)].concat();
         let guessing = match guessing_of(&reward_metrics) {
@@ -222,9 +225,10 @@ fn refuse_newer(run: &Path) -> Result<()> {
 
 /// Checks whether the policy was trained further after the last judgment.
 fn is_older_than_training(run: &Path) -> bool {
-    let changed = |file: &str| std::fs::metadata(run.join(file)).and_then(|metadata| metadata.modified()).ok();
-    let trained = ["metrics.jsonl", "policy/metrics.jsonl"].into_iter().filter_map(changed).max();
-    changed(JUDGMENT_FILE).zip(trained).is_some_and(|(judged, trained)| judged < trained)
+    let changed = |file: &Path| std::fs::metadata(run.join(file)).and_then(|metadata| metadata.modified()).ok();
+    let trained = ["", Stage::Policy.folder()].map(|folder| Path::new(folder).join(METRICS_FILE));
+    let trained = trained.iter().filter_map(|file| changed(file)).max();
+    changed(Path::new(JUDGMENT_FILE)).zip(trained).is_some_and(|(judged, trained)| judged < trained)
 }
 
 /// Reads the settings of the run, and of each stage that its own command began.
@@ -301,7 +305,7 @@ fn stops_of(run: &Path) -> Result<Vec<String>> {
 }
 
 fn metrics_of(folder: &Path) -> Result<Vec<MetricsRow>> {
-    let path = folder.join("metrics.jsonl");
+    let path = folder.join(METRICS_FILE);
     if files::exists(&path)? { metrics::read_metrics(&path) } else { Ok(Vec::new()) }
 }
 

@@ -104,7 +104,7 @@ fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
         let WinRate { labeler, first_shown_rate, first_shown, .. } = win_rate;
         let mut reference_lines = vec![("even 50%".into(), 0.5)];
         let mut note = format!(
-            "Judged blind by the labeler \"{labeler}\". What was shown first was preferred in {} ({} to {}).",
+            "Judged blind by the labeler \"{labeler}\". The response shown first was preferred in {} ({} to {}).",
             percent(*first_shown_rate),
             percent(first_shown.low),
             percent(first_shown.high)
@@ -177,7 +177,7 @@ mod tests {
             ..RunReportInput::default()
         };
         let report = run_report(&input([0.26, 0.55]));
-        assert!(report.summary.contains("from 26% to 55% of the responses could be truncated"), "{}", report.summary);
+        assert!(report.summary.contains("could be truncated went from 26% to 55%"), "{}", report.summary);
         assert!(report.charts.iter().any(|chart| chart.title == "Responses that could be truncated"));
         let report = run_report(&input([0.3, 0.0]));
         assert!(report.summary.contains("In the last update no response could be truncated"), "{}", report.summary);

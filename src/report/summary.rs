@@ -64,10 +64,10 @@ fn penalty_sentence(input: &RunReportInput) -> Option<String> {
     let penalty = input.penalty.map_or_else(String::new, |penalty| format!(" of {}", number(penalty)));
     Some(match last {
         0.0 => format!(
-            "In the last update no response could be truncated: every score is the penalty{penalty}, and the reward model had no say."
+            "In the last update no response could be truncated: every score is the penalty{penalty}, and the reward model had no effect."
         ),
         _ => format!(
-            "Meanwhile, from {} to {} of the responses could be truncated; the others have the penalty{penalty} for their score.",
+            "The share of responses that could be truncated went from {} to {}; the others got the penalty{penalty}.",
             percent(first),
             percent(last)
         ),
@@ -89,17 +89,20 @@ fn stops_sentence(input: &RunReportInput) -> Option<String> {
         None => format!("when {last}"),
     };
     Some(match input.stops.len() {
-        1 => format!("Once it stopped before its end, {why}."),
-        times => format!("It stopped {times} times before its end, the last time {why}."),
+        1 => format!("The run stopped once before its end, {why}."),
+        times => format!("The run stopped {times} times before its end, the last time {why}."),
     })
 }
 
 fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
     let Verdict { candidate, baseline, win_rate, .. } = input.contests.first()?;
     let WinRate { labeler, rate, low, high, pairs, .. } = win_rate;
-    let older =
-        if input.is_older { " That was before the last updates; `preftune eval --run` judges anew." } else { "" };
-    let verdict = if (*low..=*high).contains(&0.5) { " That cannot be told from even." } else { "" };
+    let older = if input.is_older {
+        " This was measured before the last updates; run `preftune eval --run` to judge again."
+    } else {
+        ""
+    };
+    let verdict = if (*low..=*high).contains(&0.5) { " This does not differ measurably from 50%." } else { "" };
     Some(format!(
         "In {pairs} blind comparisons with responses of \"{baseline}\", the labeler \"{labeler}\" preferred those of \"{candidate}\" in {} (95% interval {} to {}, a tie counting one half).{verdict}{older}",
         percent(*rate),
@@ -129,7 +132,7 @@ fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
     let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, Metric::Score)?;
     let valid = first_and_last(&input.policy_metrics, Metric::ValidResponses).filter(|_| has_penalties(input));
     let penalties = valid.map_or_else(String::new, |(_, (_, valid))| {
-        format!("; {} of responses could be truncated, the others have the penalty", percent(valid))
+        format!("; {} of responses could be truncated, the others got the penalty", percent(valid))
     });
     Some(KeyFigure {
         label: "Score, last update".into(),

@@ -44,17 +44,17 @@ impl HeldOutAccuracy {
         let [accuracy, least, chance] = [self.accuracy, least, self.chance].map(|rate| 100.0 * rate);
         Err(Error::failed(
             format!(
-                "stopped, because the reward model is right on {accuracy:.1}% of the comparisons it has not seen, where \
-                 {least:.1}% is the least (guessing: {chance:.1}%)"
+                "stopped, because the reward model is right on {accuracy:.1}% of the held-out comparisons, and more \
+                 than {least:.1}% is required (guessing: {chance:.1}%)"
             ),
-            "if that is far below guessing, check that `best` names the preferred response; if it is near, collect more \
-             labels or change reward.learning_rate; the same command fits anew; a negative health.least_above_chance \
-             lets it pass",
+            "if this is far below guessing, check that `best` names the preferred response; if it is close, collect more \
+             labels or change reward.learning_rate, and run the same command, which trains again; to continue anyway, \
+             set health.least_above_chance below 0",
         ))
     }
 }
 
-/// Writes `56.1% (95% interval 45.3 to 66.3; guessing: 25%) on 82 comparisons of queries not trained on`, for example,
+/// Writes `56.1% (95% interval 45.3 to 66.3; guessing: 25%) on 82 held-out comparisons`, for example,
 /// and a note if the accuracy cannot be told from guessing.
 impl fmt::Display for HeldOutAccuracy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,7 +64,7 @@ impl fmt::Display for HeldOutAccuracy {
         let chance = chance.strip_suffix(".0").unwrap_or(&chance);
         let (count, plural) = (self.comparisons, if self.comparisons == 1 { "" } else { "s" });
         write!(f, "{accuracy:.1}% (95% interval {low:.1} to {high:.1}; guessing: {chance}%)")?;
-        write!(f, " on {count} comparison{plural} of queries not trained on")?;
+        write!(f, " on {count} held-out comparison{plural}")?;
         if self.may_be_guessing() { f.write_str(": this cannot be told from guessing") } else { Ok(()) }
     }
 }
@@ -79,14 +79,14 @@ mod tests {
         // Wilson's interval of 6 in 10 is 31.3% to 83.2%, of 600 in 1,000 56.9% to 63.0%.
         assert_eq!(
             of(10).to_string(),
-            "60.0% (95% interval 31.3 to 83.2; guessing: 50%) on 10 comparisons of queries not trained on: this cannot be told \
+            "60.0% (95% interval 31.3 to 83.2; guessing: 50%) on 10 held-out comparisons: this cannot be told \
              from guessing"
         );
         assert_eq!(
             of(1000).to_string(),
-            "60.0% (95% interval 56.9 to 63.0; guessing: 50%) on 1000 comparisons of queries not trained on"
+            "60.0% (95% interval 56.9 to 63.0; guessing: 50%) on 1000 held-out comparisons"
         );
-        assert!(of(1).to_string().contains(" on 1 comparison of queries"));
+        assert!(of(1).to_string().contains(" on 1 held-out comparison: "));
         assert!(of(0).may_be_guessing());
         let below = HeldOutAccuracy { accuracy: 0.1, comparisons: 200, chance: 0.375 };
         assert!(!below.may_be_guessing() && below.to_string().contains("guessing: 37.5%"), "{below}");

@@ -73,8 +73,8 @@ impl RewardModel {
         match rewards.iter().find(|reward| !reward.is_finite()) {
             None => Ok(rewards),
             Some(reward) => Err(Error::failed(
-                format!("the reward model gives a response {reward}"),
-                "its weights are too large or damaged: take another copy, or fit it anew with a lower \
+                format!("the reward of a response is {reward}"),
+                "the weights of the reward model are too large or damaged: use another copy, or train it again with a lower \
                  reward.learning_rate",
             )),
         }

@@ -31,7 +31,7 @@ pub fn sample_for_normalization(
         (0..count).filter_map(|_| queries.get(below(queries.len().max(1), &mut rng))).cloned().collect();
     let contexts = task.contexts(&chosen);
     let numbers = |row: usize| uniform(seed, Stream::Normalization, 1, row as u64, task.sampling.response_length);
-    let mut progress = Progress::new("drawing to normalize on", contexts.len() as u64, "responses", progress);
+    let mut progress = Progress::new("sampling for normalization", contexts.len() as u64, "responses", progress);
     // A stop requested before this began is handled by the training step.
     let wished_before = interrupt.requested();
     let tell = |rows: usize| {

@@ -79,7 +79,7 @@ pub fn token_comparisons(
     if is_original(&mut entries) {
         let path = entries.path().to_path_buf();
         if question.is_some() {
-            return Err(Error::input(&path, "the original's labels answer one question", "leave --question out"));
+            return Err(Error::input(&path, "a label file of the original has no questions", "leave --question out"));
         }
         for label in original_labels(entries, &model.tokenizer)? {
             read.push(TokenComparison::of_label(&label?, &model.tokenizer, left_out)?);

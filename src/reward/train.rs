@@ -23,7 +23,7 @@ use crate::statistics::Interval;
 use crate::training::learning_rate::linear_to_zero;
 use crate::training::training_state;
 use crate::training::{Adam, Backward};
-use crate::training::{Checkpointing, Resumed};
+use crate::training::{Checkpointing, LoopState, Steps};
 
 /// Number of measurements of the held-out accuracy during the epoch.
 const MEASUREMENTS: usize = 8;
@@ -80,10 +80,15 @@ impl RewardTraining<'_> {
 
     fn train(&self) -> Result<TrainedRewardModel> {
         let batches = self.batches();
-        let Resumed { mut model, mut optimizer, state: State { step: first_step } } = self.start_or_resume()?;
+        let LoopState { mut model, mut optimizer, state: State { step: first_step } } = self.start_or_resume()?;
         let (left, every) = (batches.len() - first_step, self.settings.checkpoint_every_steps);
         let bytes = training_state::bytes_on_disk(&model, training_state::MOMENTS_OF_ADAM);
-        let mut checkpointing = Checkpointing::begin(&self.run_logs, &self.interrupt, every, first_step, left, bytes)?;
+        let mut checkpointing = Checkpointing::begin(
+            &self.run_logs,
+            &self.interrupt,
+            Steps { done: first_step, left, checkpoint_every: every },
+            bytes,
+        )?;
         let size = self.settings.batch_size.min(self.data.train.len()) as u64;
         let (done, total) = (first_step as u64 * size, batches.len() as u64 * size);
         let mut progress = Progress::resumed("reward model", done, total, "comparisons", self.progress);
@@ -175,18 +180,20 @@ impl RewardTraining<'_> {
         Ok(model)
     }
 
-    fn start_or_resume(&self) -> Result<Resumed<RewardModel, State>> {
+    fn start_or_resume(&self) -> Result<LoopState<RewardModel, State>> {
         let optimizer = || Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let transformer = self.pretrained.transformer.clone();
         let device = transformer.device();
         let head = ScalarHead::draw(self.pretrained.config().n_embd, self.seed, &device);
         // A copy with parameters of its own: the reference keeps the originals.
         let model = RewardModel::new(transformer.fork(&device), head);
-        if let Some(resumed) = Resumed::from_newest(&self.run_logs.checkpoints, model.clone(), |_| optimizer())? {
+        if let Some(resumed) =
+            LoopState::of_newest_checkpoint(&self.run_logs.checkpoints, model.clone(), |_| optimizer())?
+        {
             return Ok(resumed);
         }
         let model = if self.settings.normalize_before { self.normalize(model)? } else { model };
-        Ok(Resumed { model: model.train(), optimizer: optimizer(), state: State { step: 0 } })
+        Ok(LoopState { model: model.train(), optimizer: optimizer(), state: State { step: 0 } })
     }
 
     /// Returns the batches of one epoch, as indices in random order. A last batch that is not full is left out, unless

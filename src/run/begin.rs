@@ -12,11 +12,11 @@ use crate::platform::progress::Mode;
 
 /// Settings that a run keeps to its end, each with what would go wrong otherwise.
 const FIXED_SETTINGS: [(&str, &str); 6] = [
-    ("held_out_fraction", "what was trained on would be measured on"),
-    ("reward.train_comparisons", "what was trained on would be measured on"),
-    ("train.rounds", "the rounds that are done were of the first kind"),
-    ("train.labels", "the rounds that are done were of the first kind"),
-    ("train.first_share", "the rounds that are done were of the first kind"),
+    ("held_out_fraction", "data that was trained on would become held-out data"),
+    ("reward.train_comparisons", "data that was trained on would become held-out data"),
+    ("train.rounds", "the finished rounds used the first value"),
+    ("train.labels", "the finished rounds used the first value"),
+    ("train.first_share", "the finished rounds used the first value"),
     ("policy.lora", "the adapters that are there were trained with the first value"),
 ];
 
@@ -63,6 +63,7 @@ pub fn begin(
 ///
 /// # Errors
 /// The errors of [`Work::of_run`].
+#[cfg(feature = "cli")]
 pub(crate) fn go_on_in_parts_of(directory: &RunDirectory) -> Result<()> {
     if let Some(work) = Work::of_run(directory.path())? {
         parallel::set_most_parts(work.parts);
@@ -96,7 +97,7 @@ fn compare_settings(
     }
     if !differences.is_empty() {
         progress.say(&format!(
-            "{} was begun with other settings, which hold for what is done; from here on: {}",
+            "{} was begun with other settings; the remaining work uses: {}",
             directory.path().display(),
             differences.join(", ")
         ));

@@ -133,8 +133,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => damaged(path, format!("{source}")),
         _ => Error::failed(
             format!("cannot read {}: {source}; the checkpoint may be intact, so nothing was changed", path.display()),
-            "make it readable again and run the same command again; or move this checkpoint out of the folder, to go \
-             on without it",
+            "make it readable again and run the same command again; or move this checkpoint out of the folder, to \
+             resume from an earlier one",
         ),
     })
 }

@@ -77,7 +77,7 @@ impl Checkpoints {
             let aside = self.folder.join(SET_ASIDE);
             for error in rejected {
                 tracing::warn!(
-                    "going on from step {step}, because a later checkpoint is damaged; it will be moved to {}: {error}",
+                    "resuming from step {step}, because a later checkpoint is damaged; it will be moved to {}: {error}",
                     aside.display()
                 );
             }
@@ -160,7 +160,11 @@ impl Checkpoints {
         let all = newest_first(&self.folder)?;
         let (later, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(step, _)| *step > saved);
         for (_, path) in later {
-            set_aside(&path, &self.folder, &format!("the run went on from an earlier one to step {saved}"))?;
+            set_aside(
+                &path,
+                &self.folder,
+                &format!("the run resumed from an earlier checkpoint and reached step {saved}"),
+            )?;
         }
         for (step, path) in others.into_iter().skip(self.keep) {
             match self.is_intact(step, &path) {

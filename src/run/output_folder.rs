@@ -84,7 +84,7 @@ impl OutputFolder {
         }
         Err(Error::usage(
             format!("{} is there already", self.given.display()),
-            "choose another --out, delete it, or go on with the --run that wrote it",
+            "choose another --out, delete it, or resume the --run that wrote it",
         ))
     }
 
@@ -157,9 +157,9 @@ impl OutputFolder {
 
     fn taken(&self, run: &RunDirectory) -> Error {
         Error::usage(
-            format!("{} is there by now, and is not of this run", self.given.display()),
+            format!("{} was created meanwhile, and not by this run", self.given.display()),
             format!(
-                "what was trained is in {}: the same command with another --out writes it at once",
+                "the trained model is in {}: run the same command with another --out to write it",
                 run.path().display()
             ),
         )

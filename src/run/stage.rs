@@ -4,16 +4,16 @@
 /// run itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Next-token training on chosen responses.
-    Supervised,
     /// Training of the reward model (Figure 1, left).
     Reward,
     /// Training of the policy (Figure 1, right).
     Policy,
+    /// Next-token training on chosen responses.
+    Supervised,
 }
 
 impl Stage {
-    pub const ALL: [Self; 3] = [Self::Supervised, Self::Reward, Self::Policy];
+    pub const ALL: [Self; 3] = [Self::Reward, Self::Policy, Self::Supervised];
 
     /// Returns the name of the stage's folder in the folder of a run.
     pub const fn folder(self) -> &'static str {

@@ -125,7 +125,7 @@ impl Work {
                 }
                 _ => {
                     let folder = folder.display();
-                    progress.say(&format!("{folder} does not say what it was begun for: {FILE} is not there"));
+                    progress.say(&format!("{folder} does not say what it was begun for: {FILE} is missing"));
                     (Vec::new(), FILE, self.parts)
                 }
             },
@@ -137,7 +137,7 @@ impl Work {
         Err(Error::usage(
             format!("{} was begun for other work: {}", folder.display(), differences.join("; ")),
             format!(
-                "give it what it was begun with, as {} says, or choose another folder with --run",
+                "use the command, seed and inputs that {} lists, or choose another folder with --run",
                 begun_for.display()
             ),
         ))
@@ -181,7 +181,7 @@ impl Work {
         let mut lines = text.lines();
         let command = lines.next().unwrap_or_default();
         let seed = lines.next().and_then(|line| line.strip_prefix("seed ")?.parse().ok());
-        let Some(seed) = seed else { return vec!["what it was begun for cannot be read".into()] };
+        let Some(seed) = seed else { return vec!["the record of its command and inputs cannot be read".into()] };
         let mut differences = self.other_command_and_seed(command, seed);
         let lines: Vec<&str> = lines.collect();
         let before: Vec<&str> = lines.iter().filter_map(|line| Some(line.rsplit_once(" sha256 ")?.1)).collect();
@@ -197,7 +197,7 @@ impl Work {
             }));
         } else {
             differences.push(format!(
-                "it reads {} files and models, and it was begun with {}",
+                "the command reads {} files and models; the folder was begun with {}",
                 now.len(),
                 before.len()
             ));
@@ -278,7 +278,7 @@ mod tests {
         assert!(refused(work(&[model.clone(), model.clone()])).contains("not the same model"));
         assert!(
             refused(work(std::slice::from_ref(&model)))
-                .contains("it reads 1 files and models, and it was begun with 2")
+                .contains("the command reads 1 files and models; the folder was begun with 2")
         );
         assert!(refused(Work { seed: 2, ..work(&[model.clone(), reward.clone()]) }).contains("the seed is 2"));
         let people = Input::named("labeler", "people choose");

@@ -45,7 +45,7 @@ pub fn fixed_backward(
         micro_batch_size,
         parts,
     };
-    let hint = "delete it, so that passes are chosen for the memory that is free now";
+    let hint = "delete it, so that a micro-batch size is chosen for the free memory";
     let kept: Option<MicroBatches> = match files::exists(&path)? {
         true => Some(format_version::read(&files::read(&path)?, &path, hint)?),
         false => None,
@@ -58,8 +58,8 @@ pub fn fixed_backward(
             return Ok(Backward { micro_batch_size: kept.micro_batch_size, parts: kept.parts, ..fit });
         }
         Some(_) => progress.say(
-            "less memory is free than when this was begun: it goes on in smaller passes, whose sums are rounded \
-             otherwise in the last digits",
+            "less memory is free than when this run was begun: it continues with smaller micro-batches, so the last \
+             digits of its results may differ",
         ),
         None => {}
     }

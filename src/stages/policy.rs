@@ -23,7 +23,11 @@ pub fn train_policy(
     let task = Task::new(&settings.task, model)?;
     let (fit, memory) = backward_that_fits(&settings.policy, &task, queries, model, device_memory)?;
     let backward = fixed_backward(progress, directory, settings.policy.micro_batch_size, fit)?;
-    progress.say(&format!("memory: about {}; {} episodes in a pass", memory.describe(), backward.micro_batch_size));
+    progress.say(&format!(
+        "memory: about {}; {} episodes in a micro-batch",
+        memory.describe(),
+        backward.micro_batch_size
+    ));
     let training = PolicyTraining {
         settings: &settings.policy,
         health: &settings.health,

@@ -3,7 +3,7 @@
 use super::fixed_backward;
 use crate::config::Pretrain;
 use crate::device::OpenDevice;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::{LanguageModel, Tokenizer};
 use crate::platform::{Interrupt, Mode, files};
 use crate::run::RunDirectory;
@@ -26,7 +26,7 @@ impl Pretraining<'_> {
     /// Trains to the end, from the last checkpoint if there is one.
     ///
     /// # Errors
-    /// [`crate::Error::Interrupted`] with the checkpoint to resume from; fails when the run does not fit into memory,
+    /// [`Error::Interrupted`] with the checkpoint to resume from; fails when the run does not fit into memory,
     /// and for texts that are too short.
     pub fn run(self) -> Result<Trained> {
         let Self { settings, texts, seed, directory, progress, .. } = self;
@@ -35,13 +35,15 @@ impl Pretraining<'_> {
             Some(model) => model.tokenizer.clone(),
             None => self.trained_tokenizer()?,
         };
+        self.stop_if_requested()?;
         self.start.as_ref().map_or(Ok(()), |model| settings.check_context(model))?;
         let corpus = Corpus::new(&texts.train, &tokenizer, settings.context_tokens, progress)?;
+        self.stop_if_requested()?;
         let shape = self.start.as_ref().map_or_else(|| settings.shape(&tokenizer), |model| model.config().clone());
         let (fit, memory) = settings.backward_that_fits(&shape, device, *device_memory)?;
         let backward = fixed_backward(progress, directory, settings.batch_size, fit)?;
         progress.say(&format!(
-            "memory: about {}; {} sequences in a pass",
+            "memory: about {}; {} sequences in a micro-batch",
             memory.describe(),
             backward.micro_batch_size
         ));
@@ -67,6 +69,11 @@ impl Pretraining<'_> {
             progress,
         };
         training.run()
+    }
+
+    /// Stops before the first step: the tokenizer is on the disk.
+    fn stop_if_requested(&self) -> Result<()> {
+        if self.interrupt.requested() { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
     }
 
     /// Returns the run's tokenizer, which is trained once and then read, so that a resumed run has the same one.

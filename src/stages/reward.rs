@@ -61,7 +61,11 @@ pub fn train_reward(
     let task = Task::new(&settings.task, model)?;
     let (fit, memory) = backward_that_fits(&settings.reward, &comparisons, queries, &task, model, device_memory)?;
     let backward = fixed_backward(progress, directory, settings.reward.micro_batch_size, fit)?;
-    progress.say(&format!("memory: about {}; {} comparisons in a pass", memory.describe(), backward.micro_batch_size));
+    progress.say(&format!(
+        "memory: about {}; {} comparisons in a micro-batch",
+        memory.describe(),
+        backward.micro_batch_size
+    ));
     // From here on, the folder shows that training has begun.
     let run_logs = directory.run_logs()?;
     let (train, held_out) = split(comparisons, settings, seed, &mut left_out);

@@ -220,7 +220,8 @@ impl Rounds<'_> {
         let path = self.directory.comparisons();
         let records = label_source.records(&path, lines)?;
         if records.len() < lines {
-            let what = format!("{} lines of labels, and this round's reward model learns from {lines}", records.len());
+            let what =
+                format!("{} lines of labels, but this round's reward model is trained on {lines}", records.len());
             return Err(Error::input(&path, what, "restore the file from a copy, or begin another run"));
         }
         let settled = standing(records);
@@ -268,7 +269,7 @@ impl Rounds<'_> {
                 labelling(*label_timeout)?.supply(queue)?;
                 let labels = queue.with(|queue| queue.log().labels());
                 if labels < round.labels {
-                    progress.say(&format!("going on with {labels} of {} labels", round.labels));
+                    progress.say(&format!("continuing with {labels} of {} labels", round.labels));
                 }
                 Ok((queue.with(|queue| queue.log().lines().len()), None))
             }

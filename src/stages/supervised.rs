@@ -66,7 +66,11 @@ pub fn fine_tune(
     };
     let (fit, memory) = fitting.backward_that_fits(model.config(), 1, device_memory)?;
     let backward = fixed_backward(progress, directory, sft.micro_batch_size, fit)?;
-    progress.say(&format!("memory: about {}; {} examples in a pass", memory.describe(), backward.micro_batch_size));
+    progress.say(&format!(
+        "memory: about {}; {} examples in a micro-batch",
+        memory.describe(),
+        backward.micro_batch_size
+    ));
     let held_out = held_out.held_out(model)?;
     let before = held_out.evaluate(model, progress)?;
     let training = NextTokenTraining {

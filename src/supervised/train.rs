@@ -23,7 +23,7 @@ use crate::training::finite_loss::check_finite;
 use crate::training::learning_rate::warmup_stable_decay;
 use crate::training::training_state;
 use crate::training::{Backward, GradientSquares};
-use crate::training::{Checkpointing, Due, Resumed};
+use crate::training::{Checkpointing, Due, LoopState, Steps};
 
 /// Number of steps between reads of the losses from the device: each read makes a GPU wait.
 const STEPS_BETWEEN_READS: usize = 10;
@@ -103,13 +103,17 @@ impl NextTokenTraining<'_> {
     /// # Errors
     /// [`Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.
     pub fn run(self) -> Result<Trained> {
-        let Resumed { mut model, mut optimizer, state } = self.start_or_resume()?;
+        let LoopState { mut model, mut optimizer, state } = self.start_or_resume()?;
         let State { step: first_step, mut losses, .. } = state;
         let Schedule { steps, checkpoint_every_steps, evaluate_every_steps, .. } = self.schedule;
         let bytes = training_state::bytes_on_disk(&model, self.optimizer.moments());
         let left = steps.saturating_sub(first_step);
-        let mut checkpointing =
-            Checkpointing::begin(&self.run_logs, &self.interrupt, checkpoint_every_steps, first_step, left, bytes)?;
+        let mut checkpointing = Checkpointing::begin(
+            &self.run_logs,
+            &self.interrupt,
+            Steps { done: first_step, left, checkpoint_every: checkpoint_every_steps },
+            bytes,
+        )?;
         let mut progress = Progress::resumed(self.name, first_step as u64, steps as u64, "steps", self.progress);
         let mut unread = Vec::new();
         let mut trained = None;
@@ -161,15 +165,15 @@ impl NextTokenTraining<'_> {
         Ok(Trained { model, held_out })
     }
 
-    fn start_or_resume(&self) -> Result<Resumed<Transformer, State>> {
+    fn start_or_resume(&self) -> Result<LoopState<Transformer, State>> {
         let start = self.start.transformer.clone();
         let optimizer = |model: &Transformer| self.optimizer.build(model, self.weight_decay);
-        if let Some(resumed) = Resumed::from_newest(&self.run_logs.checkpoints, start.clone(), optimizer)? {
+        if let Some(resumed) = LoopState::of_newest_checkpoint(&self.run_logs.checkpoints, start.clone(), optimizer)? {
             return Ok(resumed);
         }
         let model = start.train();
         let optimizer = optimizer(&model);
-        Ok(Resumed { model, optimizer, state: State { step: 0, seed: self.seed, losses: Vec::new() } })
+        Ok(LoopState { model, optimizer, state: State { step: 0, seed: self.seed, losses: Vec::new() } })
     }
 
     /// Returns the mean cross-entropy `[1]` in nats a token, and its gradients.

@@ -29,9 +29,9 @@ impl Scores {
         match scores.iter().find(|score| !score.is_finite()) {
             None => Ok(scores),
             Some(score) => Err(Error::failed(
-                format!("a response is scored {score}"),
-                "scores must be finite numbers; a reward model whose weights are damaged or too large must be fitted \
-                 anew",
+                format!("the score of a response is {score}"),
+                "scores must be finite numbers; use another copy of the reward model, or train it again with a lower \
+                 reward.learning_rate",
             )),
         }
     }

@@ -14,20 +14,20 @@ use crate::run::checkpoints::Checkpoints;
 use crate::run::run_logs::RunLogs;
 use crate::run::{MetricsLog, StepLog};
 
-/// Model, optimizer and the loop's own state, as the newest checkpoint holds them.
-pub struct Resumed<M, S> {
+/// Model, optimizer and own numbers of a training loop: what a checkpoint holds.
+pub struct LoopState<M, S> {
     pub model: M,
     pub optimizer: ModuleOptimizer,
     pub state: S,
 }
 
-impl<M: Module, S: DeserializeOwned> Resumed<M, S> {
+impl<M: Module, S: DeserializeOwned> LoopState<M, S> {
     /// Loads the newest checkpoint into a model of the same shape, with gradients; `None` where there is no
     /// checkpoint. `optimizer` makes an optimizer for the loaded model.
     ///
     /// # Errors
     /// [`Error::Input`] for a checkpoint of another model, of another optimizer or of another loop.
-    pub fn from_newest(
+    pub fn of_newest_checkpoint(
         checkpoints: &Checkpoints,
         model: M,
         optimizer: impl FnOnce(&M) -> ModuleOptimizer,
@@ -44,10 +44,19 @@ impl<M: Module, S: DeserializeOwned> Resumed<M, S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     Nothing,
-    /// A checkpoint: by the number of steps, by the time since the last one, or because the loop ends.
+    /// A checkpoint, after which the run stops if that is requested.
     Save,
-    /// A checkpoint, because the run is to stop.
-    SaveAndStop,
+    /// The checkpoint of the last step, which is not interrupted.
+    SaveLast,
+}
+
+/// Steps of a training loop when it begins or resumes.
+#[derive(Debug, Clone, Copy)]
+pub struct Steps {
+    pub done: usize,
+    pub left: usize,
+    /// Steps from one checkpoint to the next.
+    pub checkpoint_every: usize,
 }
 
 /// Checkpoints and logs of a training loop under way.
@@ -62,41 +71,34 @@ pub struct Checkpointing<'a> {
 }
 
 impl<'a> Checkpointing<'a> {
-    /// Opens the logs, without the entries after the first `done` steps, which are done again. `left` more
-    /// steps follow, and a checkpoint takes `bytes`.
+    /// Opens the logs, without the entries after the steps that are done: the following steps are done again. A
+    /// checkpoint takes `bytes`.
     ///
     /// # Errors
     /// [`Error::Failed`] when the disk has no room for the checkpoints to come; [`Error::Input`] and
     /// [`Error::File`] for logs that cannot be read or written.
-    pub fn begin(
-        run_logs: &'a RunLogs,
-        interrupt: &'a Interrupt,
-        every: usize,
-        done: usize,
-        left: usize,
-        bytes: u64,
-    ) -> Result<Self> {
+    pub fn begin(run_logs: &'a RunLogs, interrupt: &'a Interrupt, steps: Steps, bytes: u64) -> Result<Self> {
         let checkpoints = &run_logs.checkpoints;
-        checkpoints.check_space(bytes, left, every)?;
-        let (metrics, samples) = run_logs.open_logs(done as u64)?;
-        Ok(Self { checkpoints, interrupt, every, metrics, samples })
+        checkpoints.check_space(bytes, steps.left, steps.checkpoint_every)?;
+        let (metrics, samples) = run_logs.open_logs(steps.done as u64)?;
+        Ok(Self { checkpoints, interrupt, every: steps.checkpoint_every, metrics, samples })
     }
 
     /// Returns the work that is due after `steps` steps. The last step of the loop is saved, and no longer
     /// interrupted.
     pub fn due(&self, steps: usize, is_last: bool) -> Due {
-        match (self.interrupt.requested(), is_last) {
-            (true, false) => Due::SaveAndStop,
-            (_, true) => Due::Save,
-            _ if self.checkpoints.is_due(steps as u64, self.every as u64) => Due::Save,
-            _ => Due::Nothing,
+        match is_last {
+            true => Due::SaveLast,
+            false if self.interrupt.requested() => Due::Save,
+            false if self.checkpoints.is_due(steps as u64, self.every as u64) => Due::Save,
+            false => Due::Nothing,
         }
     }
 
     /// Does the work that is `due` after `steps` steps.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] with the checkpoint for [`Due::SaveAndStop`]; [`Error::Failed`] and [`Error::File`]
+    /// [`Error::Interrupted`] with the checkpoint for [`Due::Save`], when a stop is requested; [`Error::Failed`] and [`Error::File`]
     /// when the checkpoint cannot be written.
     pub fn after_step<M: Module>(
         &self,
@@ -108,10 +110,11 @@ impl<'a> Checkpointing<'a> {
     ) -> Result<()> {
         match due {
             Due::Nothing => Ok(()),
-            Due::Save => self.save(steps, model, optimizer, state).map(drop),
-            Due::SaveAndStop => {
-                let checkpoint = Some(self.save(steps, model, optimizer, state)?);
-                Err(Error::Interrupted { checkpoint })
+            Due::SaveLast => self.save(steps, model, optimizer, state).map(drop),
+            Due::Save => {
+                let path = self.save(steps, model, optimizer, state)?;
+                // A stop may have been requested while the checkpoint was written.
+                if self.interrupt.requested() { Err(Error::Interrupted { checkpoint: Some(path) }) } else { Ok(()) }
             }
         }
     }

@@ -13,7 +13,7 @@ pub(crate) fn check_finite(values: &[(Metric, f64)], learning_rate: &str) -> Res
         None => Ok(()),
         Some((metric, value)) => Err(Error::failed(
             format!("{} is {value}", metric.name()),
-            format!("lower {learning_rate} and run again: it goes on from the last checkpoint"),
+            format!("lower {learning_rate} and run the same command again to resume from the last checkpoint"),
         )),
     }
 }

@@ -42,8 +42,8 @@ impl GradientSquares {
         match self.paths.iter().zip(read).find(|(_, sum)| !sum.is_finite()) {
             None => Ok(()),
             Some((path, sum)) => Err(Error::failed(
-                format!("the gradient of {path} cannot be learned from: its squares sum to {sum}"),
-                format!("{hint}, and run again: it goes on from the last checkpoint"),
+                format!("the gradient of {path} is unusable: the sum of its squares is {sum}"),
+                format!("{hint}, and run the same command again to resume from the last checkpoint"),
             )),
         }
     }

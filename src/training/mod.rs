@@ -13,6 +13,6 @@ pub(crate) mod memory;
 pub mod training_state;
 
 pub use adam::Adam;
-pub use checkpointing::{Checkpointing, Due, Resumed};
+pub use checkpointing::{Checkpointing, Due, LoopState, Steps};
 pub use gradient_squares::GradientSquares;
 pub use gradients::Backward;

@@ -73,7 +73,7 @@ fn holds_null(value: &serde_json::Value) -> bool {
 fn unwritable(file: &str, error: impl std::fmt::Display) -> Error {
     Error::failed(
         format!("the checkpoint is not written: {file}: {error}"),
-        "if a number is not finite, lower the learning rate and run again: it goes on from the checkpoint before",
+        "if a number is not finite, lower the learning rate and run the same command again to resume from the previous checkpoint",
     )
 }
 
@@ -138,7 +138,7 @@ fn record_bytes(
         Error::input(
             &checkpoint.path().join(name),
             error.to_string(),
-            "move this checkpoint out of the folder, and the run goes on from the one before",
+            "move this checkpoint out of the folder, to resume from the one before it",
         )
     })?;
     Ok(bytes)

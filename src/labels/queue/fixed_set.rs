@@ -6,7 +6,7 @@ use super::labelers::Labelers;
 use crate::labels::log::LabelLog;
 use crate::labels::question::Question;
 
-/// Questions whose ids differ. Those without an answer wait, or are before a labeler.
+/// Questions whose ids differ. A question without an answer waits, or is shown to a labeler.
 #[derive(Debug)]
 pub(super) struct FixedSet {
     ids: HashSet<String>,
@@ -32,7 +32,7 @@ impl FixedSet {
         self.ids.contains(id)
     }
 
-    /// Counts the questions that neither wait nor are before a labeler.
+    /// Counts the answered questions: those that neither wait nor are shown to a labeler.
     pub(super) fn answered(&self, labelers: &Labelers) -> usize {
         let before = labelers.values().filter_map(|state| state.before.as_ref());
         let open: HashSet<&str> = self.waiting.iter().chain(before).map(|question| question.id.as_str()).collect();
@@ -40,7 +40,7 @@ impl FixedSet {
     }
 
     /// Takes a waiting question, if possible one that this labeler has not skipped. If none waits, takes the question
-    /// that the fewest other labelers have before them, because they may have left.
+    /// that is shown to the fewest other labelers, because these may have left.
     pub(super) fn take(&mut self, labeler: &str, labelers: &Labelers) -> Option<Question> {
         let skipped = labelers.get(labeler).map(|state| &state.skipped);
         let is_new = |question: &Question| skipped.is_none_or(|skipped| !skipped.contains(&question.digest()));

@@ -33,7 +33,7 @@ const STILL_ASKS: Duration = Duration::from_secs(2);
 /// Settings of a label queue.
 #[derive(Debug, Clone)]
 pub struct QueueSettings {
-    /// Number of answers that choose a response at which labelling is done.
+    /// Number of choices of a response after which labelling is done.
     pub wanted: usize,
     /// Share of the questions that are repeated.
     pub repeated: f64,
@@ -129,7 +129,7 @@ impl LabelQueue {
         self.stop_switch = None;
     }
 
-    /// Lets every labeler stop the run that the flag `run` interrupts.
+    /// Lets every labeler stop the run, by its interrupt flag `run`.
     pub fn attach_stop_switch(&mut self, run: Interrupt) {
         self.stop_switch = Some(run);
     }
@@ -258,7 +258,10 @@ impl LabelQueue {
     /// [`LabelLog::append`].
     pub fn undo(&mut self, labeler: &str, at: Option<u64>) -> Result<()> {
         if self.closed {
-            return Err(Error::usage("the last answer was given, and what was answered holds", "close the page"));
+            return Err(Error::usage(
+                "labelling is complete, and answers can no longer be taken back",
+                "close the page",
+            ));
         }
         let last = self.log.answers_of(labeler).find(|answer| self.supply.asks(answer));
         let last = last.ok_or_else(|| Error::usage("there is nothing to take back", "answer a question first"))?;
@@ -283,7 +286,7 @@ impl LabelQueue {
         let others = self.labelers.keys().filter(|other| *other != labeler);
         let what = match others.into_iter().any(|other| self.log.answers_of(other).any(|answer| *answer.id == *id)) {
             true => "somebody else has answered that question meanwhile",
-            false => "that question is no longer before you",
+            false => "that question is no longer your current one",
         };
         Error::usage(what, "ask for the next question")
     }

@@ -33,8 +33,8 @@ impl OpenEnded {
         (ahead * labelers.len().max(1)).min(left).saturating_sub(fewest)
     }
 
-    /// Takes, now and then, a question that was answered before, and otherwise the first that this labeler has not
-    /// skipped.
+    /// Takes a question that was answered before, for a share of the questions, and otherwise the first that this
+    /// labeler has not skipped.
     pub(super) fn take(&mut self, labeler: &str, log: &LabelLog, labelers: &Labelers) -> Result<Option<Question>> {
         let Some(state) = labelers.get(labeler) else { return Ok(None) };
         let QueueSettings { repeated, seed, .. } = self.settings;

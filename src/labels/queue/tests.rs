@@ -111,7 +111,7 @@ fn labelers_never_have_the_same_question_and_each_keeps_theirs_until_it_is_answe
     assert_eq!(sitting.id("ada"), "1-0");
     let attribution = Attribution { labeler: "bob".into(), ..Attribution::default() };
     let refused = sitting.queue.answer("1-0", Answer::Best(0), attribution).unwrap_err();
-    assert!(refused.to_string().contains("no longer before you"), "{refused}");
+    assert!(refused.to_string().contains("no longer your current one"), "{refused}");
     sitting.answer("bob", Answer::Best(0));
     // A second click, or an answer sent again because its confirmation was lost, counts once. Another answer is
     // refused.

@@ -91,7 +91,7 @@ impl LabelServer {
         if let Err(error) =
             (Kept { version: FormatVersion, port: address.port(), token: token.clone() }).write_beside(&log)
         {
-            tracing::warn!("pages that are open will not go on after a restart: {error}");
+            tracing::warn!("open pages will not resume after a restart: {error}");
         }
         let guard = Arc::new(Guard::new(address.port(), &token));
         let app = Arc::new(AppState { queue: Arc::clone(&queue), instructions: instructions.into() });

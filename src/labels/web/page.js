@@ -105,7 +105,7 @@ const fail = (error) => {
   if (error.status) return say(`Not saved: ${error.message}`);
   askAgain(2000);
   if (state === "training") say("The run has ended: the terminal where it ran has the result.");
-  else if (state && state !== "stopped") say("No connection. What was confirmed is saved; this page goes on when preftune runs again.");
+  else if (state && state !== "stopped") say("No connection. What was confirmed is saved; this page resumes when preftune runs again.");
   state = "";
 };
 

@@ -49,7 +49,7 @@ impl HeadsFile {
             match tensors.get(name).map(|tensor| tensor.shape.as_slice()) {
                 Some([found]) if *found == wanted => {}
                 Some(found) => {
-                    let what = format!("{name} is {found:?}, but the model makes it [{wanted}]");
+                    let what = format!("{name} has the shape {found:?}, but the model needs [{wanted}]");
                     return Err(Error::input(path, what, hint));
                 }
                 None => return Err(Error::input(path, format!("no tensor {name}"), hint)),

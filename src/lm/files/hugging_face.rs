@@ -164,7 +164,7 @@ impl LanguageModel {
         let folder = files.folder.clone();
         let (model, heads) = Self::load_with_heads(files, device, |heads| match heads {
             Some(heads) if heads.kind == HeadsKind::RewardModel => {
-                let hint = "give the model that it was fitted from, or the one that was tuned towards it";
+                let hint = "give the model that it was trained from, or the one that was tuned towards it";
                 Err(Error::input(&folder, "this is a reward model: it scores text and writes none", hint))
             }
             _ => Ok(()),

@@ -138,7 +138,7 @@ impl<'a> Weights<'a> {
             Some(found) if found == shape => Ok(()),
             found => {
                 let found = found.unwrap_or_default();
-                let what = format!("{} is {found:?}, but config.json makes it {shape:?}", place.stored);
+                let what = format!("{} has the shape {found:?}, but config.json requires {shape:?}", place.stored);
                 Err(Error::input(shard.path(), what, OF_ONE_MODEL))
             }
         }

@@ -20,7 +20,7 @@ const ADAPTED: &str = "blocks.";
 pub(crate) fn check_rank(rank: usize, config: &ModelConfig) -> Result<()> {
     match config.n_embd {
         width if rank > width => Err(Error::usage(
-            format!("policy.lora.rank is {rank}, and the model is {width} wide: more adds nothing"),
+            format!("policy.lora.rank is {rank}, but the model has width {width}, and a higher rank adds nothing"),
             format!("change it with --set policy.lora.rank=…, from 0 to {width}; 16 is usual"),
         )),
         _ => Ok(()),

@@ -42,7 +42,7 @@ pub trait Number:
 }
 
 impl ClippedObjective {
-    /// Returns `−Âρ` and `−Â clip(ρ, 1 ± ε)` of each token, where `ρ = exp(log π − log π_old)`.
+    /// Returns `−Âq` and `−Â clip(q, 1 ± ε)` of each token, where `q = exp(log π − log π_old)`.
     pub fn policy_loss<N: Number>(&self, log_prob: N, old_log_prob: N, advantage: N) -> Clipped<N> {
         let ratio = (log_prob - old_log_prob).exp();
         let clipped_ratio = ratio.clone().clamp(1.0 - self.clip_range, 1.0 + self.clip_range);

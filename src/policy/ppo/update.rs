@@ -25,8 +25,8 @@ use crate::training::finite_loss::check_finite;
 pub struct Updated {
     pub policy: Policy,
     pub steps: Vec<StepStatistics>,
-    /// Largest difference between a log-probability when it was sampled and the same one before the first step, which
-    /// is the disagreement of sampling and training.
+    /// Largest difference between the log-probability of a token as computed in sampling and as computed in
+    /// training, before the first step.
     pub largest_log_prob_difference: f64,
 }
 
@@ -130,7 +130,7 @@ pub fn gradients(
 }
 
 /// Returns the loss `[1]`:
-/// `mean(max(−Âρ, −Â clip(ρ, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`.
+/// `mean(max(−Âq, −Â clip(q, 1 ± ε))) + c · ½ mean(max((V − R)², (clip(V, V_old ± ε) − R)²))`.
 pub fn loss(analysis: &ResponseStatistics, minibatch: &Minibatch, objective: &ClippedObjective) -> Tensor<1> {
     let device = analysis.values.device();
     let on_device = |rows: &Rows| {

@@ -1,8 +1,7 @@
 //! Estimates of the memory that work takes, by purpose, before anything is allocated. The counts follow from
 //! the network as `flex` computes it; `ndarray` also keeps attention weights and more copies of the logits.
 //!
-//! Counts are in floating point, and sums saturate: what is too much for the machine must never seem little
-//! because a product wrapped around.
+//! Counts are in floating point, and sums saturate: an overflow must never make a large estimate look small.
 
 mod inference;
 mod training;
@@ -11,7 +10,6 @@ use serde::Serialize;
 
 use crate::device::DeviceMemory;
 use crate::error::{Error, Result};
-use crate::lm::network::ModelConfig;
 
 pub(crate) use inference::Inference;
 pub(crate) use training::{BatchShape, TrainingMemory};
@@ -134,6 +132,7 @@ fn floats<const N: usize>(sizes: [usize; N]) -> [f64; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lm::ModelConfig;
     use crate::lm::Transformer;
     use burn::module::Module;
 

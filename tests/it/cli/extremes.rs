@@ -331,7 +331,7 @@ fn a_response_depends_on_its_place_and_not_on_what_is_drawn_together() {
             progress: Mode::Quiet,
         };
         let mut all: Vec<(String, Vec<Vec<u32>>)> = Vec::new();
-        work.draw(rows, |part| {
+        work.sample(rows, |part| {
             if part.is_first {
                 all.push((part.query.into(), Vec::new()));
             }

@@ -33,6 +33,24 @@ fn copied_model(folder: &Path) {
     }
 }
 
+/// `script`, of util-linux, runs a command on a terminal of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_quiet_command_leaves_nothing_but_its_result_on_a_terminal() {
+    let sample = "sample --query 'The old captain' -n 1";
+    let program = env!("CARGO_BIN_EXE_preftune");
+    let run = |command: String| {
+        let output = Command::new("script").args(["-qec", &command, "/dev/null"]).output().expect("util-linux");
+        String::from_utf8(output.stdout).unwrap().replace('\r', "")
+    };
+    let alone = preftune(Path::new("."), &["sample", "--query", "The old captain", "-n", "1"]);
+    let on_terminal = run(format!("{program} --quiet --device ndarray {sample}"));
+    assert_eq!(on_terminal, String::from_utf8(alone.stdout).unwrap());
+    // A bar that is shown is drawn on the terminal, or the test would not notice a stray one.
+    let shown = run(format!("{program} --device ndarray sample --query 'The old captain' -n 400"));
+    assert!(shown.contains("responses"), "{shown}");
+}
+
 #[test]
 fn a_device_that_does_not_exist_is_named_with_those_that_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -229,7 +247,7 @@ fn models_with_other_tokens_are_not_compared() {
     let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformers/exported");
     let (code, text) = failure(folder.path(), &["eval", "--model", other.to_str().unwrap()]);
     assert_eq!(code, 4);
-    assert!(text.contains("other tokens") && text.contains("--baseline"), "{text}");
+    assert!(text.contains("another tokenizer") && text.contains("--baseline"), "{text}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn a_gated_model_needs_a_token() {
     let with =
         |token: &str| home.command(&server.url(), &["fetch", "someone/small"]).env("HF_TOKEN", token).output().unwrap();
     assert!(failed(&with("hf_other"), 1).contains("403 Forbidden"));
-    assert!(failed(&with("hf\u{7f}"), 2).contains("no token has"));
+    assert!(failed(&with("hf\u{7f}"), 2).contains("a token cannot have"));
     fs::create_dir_all(home.path().join("hf")).unwrap();
     fs::write(home.path().join("hf/token"), "hf_secret\n").unwrap();
     home.success(&server, &["fetch", "someone/small"]);

@@ -286,7 +286,7 @@ fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
     assert_eq!(kept, Some(1));
     let limits = config::Health { smallest_entropy: 0.0, most_repetition: 0.3, ..limits };
     let (why, _) = stopped_by(&limits, wild);
-    assert!(why.contains("of a response repeats") && why.contains("health.most_repetition"), "{why}");
+    assert!(why.contains("of the token pairs") && why.contains("health.most_repetition"), "{why}");
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn a_step_and_a_measurement_are_given_up() {
     let model = || tiny::reward_model(&tiny::config(), 1, &device);
     let all = comparisons(8, 1);
     let passes = MicroBatches::until(&raised, 4);
-    assert!(matches!(judge(&model(), &all, &micro_batches), Err(Error::Interrupted { .. })));
+    assert!(matches!(judge(&model(), &all, &passes), Err(Error::Interrupted { .. })));
     let mut optimizer = Adam::optimizer(config::AdamForm::TensorFlow, 1e-5);
     let (batch, backward): (Vec<&TokenComparison>, _) = (all.iter().collect(), Backward::in_passes_of(4));
     let given_up = train_step(model().train(), &mut optimizer, &batch, 1e-4, &backward, &raised);

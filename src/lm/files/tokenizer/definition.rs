@@ -147,7 +147,9 @@ impl Definition<'_> {
             match ids.get(content) {
                 Some(known) if known != id => return fault(format!("has id {id}, but {known} in the vocabulary")),
                 Some(_) if bytes(content).is_some_and(|bytes| bytes != content.as_bytes()) => {
-                    return fault(format!("has the id of other bytes, {id}: text with it would not come back"));
+                    return fault(format!(
+                        "has the id of other bytes, {id}, so text with it would not decode to itself"
+                    ));
                 }
                 Some(_) => {}
                 None if *id as usize != next => return fault(format!("has id {id}, but the next free one is {next}")),
@@ -294,7 +296,7 @@ mod tests {
         assert_eq!(add("", 262), "a token has no text");
         assert_eq!(
             add("Ġthe", 260),
-            "added token \"Ġthe\" has the id of other bytes, 260: text with it would not come back"
+            "added token \"Ġthe\" has the id of other bytes, 260, so text with it would not decode to itself"
         );
     }
 
