@@ -88,7 +88,7 @@ fn a_config_that_disagrees_with_the_weights_is_named_with_the_tensor() {
     fs::write(&path, config).unwrap();
     let (code, text) = failure(folder.path(), &["sample", "--query", "A.", "--model", "."]);
     assert_eq!(code, 4);
-    assert!(text.contains("transformer.wte.weight is [4096, 256]"), "{text}");
+    assert!(text.contains("transformer.wte.weight has the shape [4096, 256]"), "{text}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn heads_that_lack_a_tensor_or_have_another_are_refused_by_name() {
             let longer = tiny::changed(&heads, &head.name, |values| values.push(0.0));
             let mut longer = longer;
             longer[place].shape = vec![longer[place].values.len()];
-            assert!(message(&longer).contains(&format!("{} is [", head.name)), "{}", message(&longer));
+            assert!(message(&longer).contains(&format!("{} has the shape [", head.name)), "{}", message(&longer));
         }
         let mut more = heads.clone();
         more.push(NamedTensor { name: "value.scale".into(), shape: vec![1], values: vec![1.0] });
