@@ -169,7 +169,7 @@ impl Record {
 /// # Errors
 /// The errors of [`parse_records`].
 pub fn parse_comparisons(text: &str, path: &Path) -> Result<Vec<Comparison>> {
-    Ok(standing(parse_records(text, path)?))
+    Ok(surviving(parse_records(text, path)?))
 }
 
 /// Reads every line of a label log.
@@ -206,7 +206,7 @@ pub fn parse_record(line: &str, number: usize, path: &Path, may_be_cut_off: bool
 
 /// Returns the comparisons that were decided and not taken back. A question whose answer was taken back may be
 /// answered again.
-pub fn standing(records: Vec<Record>) -> Vec<Comparison> {
+pub fn surviving(records: Vec<Record>) -> Vec<Comparison> {
     let mut answers: Vec<Record> = Vec::new();
     for record in records {
         let Record::Undone(undone) = &record else {

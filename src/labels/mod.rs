@@ -29,7 +29,7 @@ pub use log::{Decision, LabelLog, LogLine};
 pub use people::People;
 pub use question::{Answer, Attribution, Question};
 pub use questions::Questions;
-pub use queue::{LabelQueue, NextTask, QueueSettings, SharedQueue, Standing};
+pub use queue::{LabelProgress, LabelQueue, NextTask, QueueSettings, SharedQueue};
 pub use simulated::SimulatedLabeler;
 
 use crate::error::Result;

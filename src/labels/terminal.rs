@@ -7,7 +7,7 @@ use console::{Key, Term};
 
 use super::question::{Answer, Attribution, Question};
 use super::queue::SharedQueue;
-use super::queue::{NextTask, Standing};
+use super::queue::{LabelProgress, NextTask};
 use crate::error::{Error, Result};
 use crate::platform::unix_seconds;
 use crate::sanitize::sanitize;
@@ -136,8 +136,8 @@ impl TerminalLabeler<'_> {
     }
 
     fn show(&mut self, question: &Question) {
-        let standing = self.queue.with(|queue| queue.standing(self.name));
-        let mut text = format!("\n{}\n\n  {}\n\n", describe(&standing), indented(&question.query));
+        let progress = self.queue.with(|queue| queue.progress(self.name));
+        let mut text = format!("\n{}\n\n  {}\n\n", describe(&progress), indented(&question.query));
         for (number, response) in (1..).zip(question.shown()) {
             text.push_str(&format!("{number} {}\n", indented(response.trim())));
         }
@@ -156,13 +156,13 @@ fn indented(text: &str) -> String {
 }
 
 /// Describes the progress of labelling in one line.
-fn describe(standing: &Standing) -> String {
-    let Standing { unit, labels, wanted, yours, .. } = standing;
+fn describe(progress: &LabelProgress) -> String {
+    let LabelProgress { unit, labels, wanted, yours, .. } = progress;
     let mut line = format!("{labels} of {wanted} {unit}, {yours} yours");
-    if let Some(seconds) = standing.seconds_a_label {
+    if let Some(seconds) = progress.seconds_a_label {
         line.push_str(&format!(", {seconds:.1} s each"));
     }
-    let agreements = [("with yourself", standing.agreement_with_self), ("among all", standing.agreement_of_all)];
+    let agreements = [("with yourself", progress.agreement_with_self), ("among all", progress.agreement_of_all)];
     for (whose, agreement) in agreements {
         if let Some(rate) = agreement.rate() {
             line.push_str(&format!(", agreement {whose} {:.0}% of {}", 100.0 * rate, agreement.pairs));

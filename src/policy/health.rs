@@ -130,8 +130,8 @@ mod tests {
             (RolloutHealth { kl: f64::NAN, ..healthy }, "KL is NaN", "policy.learning_rate"),
             (RolloutHealth { entropy: f64::INFINITY, ..healthy }, "entropy inf", "policy.learning_rate"),
         ];
-        for (vitals, says, setting) in cases {
-            let error = vitals.check(&limits, 40.0).unwrap_err();
+        for (health, says, setting) in cases {
+            let error = health.check(&limits, 40.0).unwrap_err();
             assert!(error.to_string().contains(says) && error.hint().contains(setting), "{error} {}", error.hint());
             assert_eq!(error.exit_code(), 1);
         }

@@ -172,8 +172,8 @@ impl PolicyTraining<'_> {
     /// Checks the responses, which show the effect of the update before them; takes back the checkpoint of that update
     /// if they exceed a limit.
     fn check_health(&self, rollout: &Rollout, kl: f64, state: &mut State) -> Result<()> {
-        let vitals = RolloutHealth::of(rollout, kl);
-        let checked = vitals.check(self.health, *state.first_entropy.get_or_insert(vitals.entropy));
+        let health = RolloutHealth::of(rollout, kl);
+        let checked = health.check(self.health, *state.first_entropy.get_or_insert(health.entropy));
         if checked.is_err() {
             self.run_logs.checkpoints.give_up(state.updates as u64)?;
         }

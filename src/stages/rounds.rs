@@ -12,7 +12,7 @@ use super::settled_labels::{LinesOfLabels, are_labels_settled};
 use super::{RewardOutcome, Session, open_log, train_policy, train_reward};
 use crate::config::Config;
 use crate::data::LeftOut;
-use crate::data::comparisons::{Comparison, Record, standing};
+use crate::data::comparisons::{Comparison, Record, surviving};
 use crate::error::{Error, Result};
 use crate::labels::{Labeler, SharedQueue};
 use crate::labels::{Labelling, Questions, Ties};
@@ -224,7 +224,7 @@ impl Rounds<'_> {
                 format!("{} lines of labels, but this round's reward model is trained on {lines}", records.len());
             return Err(Error::input(&path, what, "restore the file from a copy, or begin another run"));
         }
-        let settled = standing(records);
+        let settled = surviving(records);
         if let LabelSource::People { queue, .. } = label_source {
             queue.with(|queue| {
                 queue.begin_round(settled.len(), another);

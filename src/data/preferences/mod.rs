@@ -13,7 +13,7 @@
 mod conversation;
 mod label_studio;
 mod pairs;
-mod standing;
+mod surviving;
 
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -27,7 +27,7 @@ use super::left_out::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::format_version::{FormatVersion, NEWER_HINT};
 use label_studio::LabelStudio;
-use standing::Standing;
+use surviving::Surviving;
 
 pub use pairs::to_trl;
 
@@ -86,7 +86,7 @@ pub struct PreferenceReader<R> {
     /// The question of Label Studio that counts, if there are several.
     question: Option<String>,
     label_studio: LabelStudio,
-    standing: Standing,
+    surviving: Surviving,
     read: VecDeque<Preference>,
     left_out: LeftOut,
     /// The line of the last entry, and the number of entries that began in that line so far.
@@ -104,7 +104,7 @@ impl<R: BufRead> PreferenceReader<R> {
             format: None,
             question: question.map(String::from),
             label_studio: LabelStudio::about(question),
-            standing: Standing::default(),
+            surviving: Surviving::default(),
             read: VecDeque::new(),
             left_out: LeftOut::default(),
             line: (0, 0),
@@ -160,7 +160,7 @@ impl<R: BufRead> PreferenceReader<R> {
         match record {
             Record::Judged(mut comparison) => {
                 // Noted under the id in the file, which is what a line that takes the comparison back names.
-                self.standing.judged(&comparison, &mut self.left_out);
+                self.surviving.judged(&comparison, &mut self.left_out);
                 if comparison.id.is_empty() {
                     comparison.id = match self.line {
                         (line, 1) => format!("{}:{line}", self.name),
@@ -169,9 +169,9 @@ impl<R: BufRead> PreferenceReader<R> {
                 }
                 self.read.push_back(Preference::Chosen(comparison));
             }
-            Record::Undecided(answer) => self.standing.undecided(&answer, &mut self.left_out),
+            Record::Undecided(answer) => self.surviving.undecided(&answer, &mut self.left_out),
             Record::Undone(undone) => {
-                let number = self.standing.undone(&undone, &mut self.left_out);
+                let number = self.surviving.undone(&undone, &mut self.left_out);
                 self.read.extend(number.map(Preference::TakenBack));
             }
         }
@@ -228,7 +228,7 @@ impl Preferences {
     ///
     /// # Errors
     /// [`Error::Input`] with the line of the first bad entry.
-    pub fn whole(self) -> Result<Vec<Comparison>> {
+    pub fn into_result(self) -> Result<Vec<Comparison>> {
         self.fault.map_or(Ok(self.comparisons), Err)
     }
 }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn only(text: &str) -> Comparison {
-        let mut read = read(text).whole().unwrap();
+        let mut read = read(text).into_result().unwrap();
         assert_eq!(read.len(), 1, "{read:?}");
         read.remove(0)
     }
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn entries_of_one_line_have_ids_of_their_own() {
         let pair = r#"{"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}"#;
-        let read = read(&format!("[{pair}, {pair},\n{pair}]")).whole().unwrap();
+        let read = read(&format!("[{pair}, {pair},\n{pair}]")).into_result().unwrap();
         let ids: Vec<&str> = read.iter().map(|comparison| comparison.id.as_str()).collect();
         assert_eq!(ids, ["pairs.jsonl:1", "pairs.jsonl:1:2", "pairs.jsonl:2"]);
     }
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn every_annotation_of_label_studio_is_a_comparison() {
-        let read = read(&format!("[{TASK}]")).whole().unwrap();
+        let read = read(&format!("[{TASK}]")).into_result().unwrap();
         let [first, second] = read.as_slice() else { panic!("{read:?}") };
         let responses = vec![" jumps over the lazy dog.", " bags few lynx."];
         assert_eq!(parts(first), ("The quick brown fox", responses.clone(), 1));
@@ -374,15 +374,16 @@ mod tests {
                 assert_eq!(error.exit_code(), 4);
             }
         }
-        let newer = read(r#"{"version": 2, "query": "a", "responses": ["b", "c"], "best": 0}"#).whole().unwrap_err();
+        let newer =
+            read(r#"{"version": 2, "query": "a", "responses": ["b", "c"], "best": 0}"#).into_result().unwrap_err();
         assert!(newer.to_string().contains("pairs.jsonl:1: written by a newer preftune"), "{newer}");
         assert!(newer.hint().contains("a newer one"), "{}", newer.hint());
-        assert!(read("{\"text\": 1}").whole().unwrap_err().to_string().contains("format that is known"));
+        assert!(read("{\"text\": 1}").into_result().unwrap_err().to_string().contains("format that is known"));
         let undecided = read(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#);
-        assert_eq!((undecided.undecided(), undecided.whole().unwrap().len()), (1, 0));
+        assert_eq!((undecided.undecided(), undecided.into_result().unwrap().len()), (1, 0));
         let entry = |best: &str| format!(r#"{{"id": "1", "query": "a", "responses": ["b", "c"], "best": {best}}}"#);
         let taken_back = read(&format!("{}\n{{\"undo\": \"1\"}}\n{}\n", entry("null"), entry("1")));
-        assert_eq!((taken_back.undecided(), taken_back.whole().unwrap().len()), (0, 1));
+        assert_eq!((taken_back.undecided(), taken_back.into_result().unwrap().len()), (0, 1));
         for unknown_field in
             [TASK.replace("\"answer1,answer2\"", "\"left,right\""), TASK.replace("\"right\"", "\"up\"")]
         {
@@ -405,7 +406,7 @@ mod tests {
         #[test]
         fn trl_pairs_come_back_as_they_went(comparison in comparison()) {
             let lines = to_trl(&comparison);
-            let read = read(&lines).whole().unwrap();
+            let read = read(&lines).into_result().unwrap();
             prop_assert_eq!(read.len(), comparison.responses.len() - 1);
             let chosen = &comparison.responses[comparison.best];
             let mut rejected = comparison.responses.clone();

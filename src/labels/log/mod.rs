@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::question::Question;
-use crate::data::comparisons::{Comparison, Record, parse_record, parse_records, standing};
+use crate::data::comparisons::{Comparison, Record, parse_record, parse_records, surviving};
 use crate::data::without_byte_order_mark;
 use crate::error::{Error, Result};
 use crate::platform::fault_point;
@@ -111,7 +111,7 @@ impl LabelLog {
     /// # Errors
     /// The errors of [`Self::records`].
     pub fn comparisons(&self) -> Result<Vec<Comparison>> {
-        Ok(standing(self.records(usize::MAX)?))
+        Ok(surviving(self.records(usize::MAX)?))
     }
 
     /// Reads the question of an answer, with its texts.

@@ -6,9 +6,9 @@
 mod fixed_set;
 mod labelers;
 mod open_ended;
+mod progress;
 mod repeats;
 mod shared;
-mod standing;
 mod supply;
 
 use std::time::{Duration, Instant};
@@ -24,8 +24,8 @@ use labelers::Labelers;
 use open_ended::OpenEnded;
 use supply::Supply;
 
+pub use progress::LabelProgress;
 pub use shared::SharedQueue;
-pub use standing::Standing;
 
 /// Time without a request after which a labeler counts as gone; a page that waits asks more often.
 const STILL_ASKS: Duration = Duration::from_secs(2);

@@ -48,7 +48,7 @@ fn the_last_questions_are_answered_whoever_took_or_skipped_them() {
     assert_eq!(sitting.id("bob"), "1-1");
     sitting.queue.skip("bob", "1-1").unwrap();
     assert_eq!(sitting.answer("bob", Answer::CannotTell), "1-2");
-    assert_eq!(sitting.queue.standing("bob").labels, 1);
+    assert_eq!(sitting.queue.progress("bob").labels, 1);
     // Bob skipped 1-1, but nobody else takes it; Ada has 1-0 before her, but she is gone.
     assert_eq!(sitting.answer("bob", Answer::Best(0)), "1-1");
     assert_eq!(sitting.id("bob"), "1-0");
@@ -58,7 +58,7 @@ fn the_last_questions_are_answered_whoever_took_or_skipped_them() {
     let late = Attribution { labeler: "ada".into(), ..Attribution::default() };
     let late = sitting.queue.answer("1-0", Answer::Best(1), late).unwrap_err();
     assert!(late.to_string().contains("somebody else"), "{late}");
-    assert_eq!((sitting.queue.standing("bob").labels, sitting.queue.log().labels()), (3, 2));
+    assert_eq!((sitting.queue.progress("bob").labels, sitting.queue.log().labels()), (3, 2));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn what_another_judging_asked_is_not_taken_back() {
     assert!(sitting.queue.undo("ada", None).is_err(), "an answer to another question");
     assert_eq!(sitting.answer("ada", Answer::CannotTell), "1-1");
     sitting.queue.undo("ada", None).unwrap();
-    assert_eq!((sitting.queue.standing("ada").labels, sitting.queue.standing("ada").yours), (0, 0));
+    assert_eq!((sitting.queue.progress("ada").labels, sitting.queue.progress("ada").yours), (0, 0));
     assert_eq!(sitting.answer("ada", Answer::Best(1)), "1-1");
     sitting.queue.set_questions(&[]);
     assert_eq!(sitting.queue.next("bob").unwrap(), NextTask::Wait);
@@ -182,7 +182,7 @@ fn between_rounds_people_wait_and_any_of_them_can_stop_the_run() {
     sitting.queue.offer([question(5)]);
     sitting.answer("ada", Answer::Best(0));
     assert_eq!(sitting.queue.next("ada").unwrap(), NextTask::Later);
-    assert!(!sitting.queue.standing("ada").stop_switch);
+    assert!(!sitting.queue.progress("ada").stop_switch);
     let run = Interrupt::new();
     sitting.queue.attach_stop_switch(run.clone());
     sitting.queue.begin_round(1, false);
@@ -194,7 +194,7 @@ fn between_rounds_people_wait_and_any_of_them_can_stop_the_run() {
     sitting.queue.close();
     assert!(sitting.queue.undo("ada", None).is_err(), "a fit has begun with what was answered");
     assert!(!sitting.queue.has_told_everybody());
-    assert!(sitting.queue.standing("ada").stop_switch && !run.requested());
+    assert!(sitting.queue.progress("ada").stop_switch && !run.requested());
     let mut other = self::sitting(1, 0.0, 1);
     other.queue.stop();
     assert_eq!(
@@ -204,7 +204,7 @@ fn between_rounds_people_wait_and_any_of_them_can_stop_the_run() {
     );
     sitting.queue.stop_run("ada");
     sitting.queue.stop_run("bob");
-    assert!(run.check().is_err() && !sitting.queue.standing("bob").stop_switch);
+    assert!(run.check().is_err() && !sitting.queue.progress("bob").stop_switch);
     assert_eq!(sitting.queue.stopped_by(), Some("ada"));
     assert_eq!(
         [sitting.queue.next("ada").unwrap(), sitting.queue.next("bob").unwrap()],
@@ -234,7 +234,7 @@ fn a_share_of_the_questions_comes_again_and_agreement_is_counted() {
         sitting.answer(labeler, Answer::Best(if labeler == "ada" { first } else { 0 }));
     }
     assert!((70..=130).contains(&again), "{again} of 400");
-    let [ada, bob] = ["ada", "bob"].map(|labeler| sitting.queue.standing(labeler));
+    let [ada, bob] = ["ada", "bob"].map(|labeler| sitting.queue.progress(labeler));
     assert_eq!(ada.agreement_with_self.rate(), Some(1.0));
     assert!(ada.agreement_with_self.pairs > 10 && ada.agreement_of_all.pairs > 10);
     assert!(bob.agreement_with_self.rate().unwrap() < 0.6, "{bob:?}");

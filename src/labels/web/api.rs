@@ -16,7 +16,7 @@ use super::AppState;
 use super::guard::refusal;
 use crate::error::{Error, Result};
 use crate::labels::question::{Answer, Attribution, is_name};
-use crate::labels::queue::{LabelQueue, NextTask, Standing};
+use crate::labels::queue::{LabelProgress, LabelQueue, NextTask};
 use crate::platform::unix_seconds;
 use crate::sanitize::sanitize;
 
@@ -74,7 +74,7 @@ struct View {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     question: Option<Shown>,
-    standing: Standing,
+    progress: LabelProgress,
 }
 
 /// Question without the facts that are hidden from the labeler.
@@ -145,5 +145,5 @@ fn view(queue: &mut LabelQueue, labeler: &str) -> Result<View> {
         query: sanitize(&question.query),
         id: question.id,
     });
-    Ok(View { state, question, standing: queue.standing(labeler) })
+    Ok(View { state, question, progress: queue.progress(labeler) })
 }

@@ -36,16 +36,16 @@ const say = (text) => { element("notice").textContent = text; };
 
 const percent = ({ pairs, same }) => `${Math.round((100 * same) / pairs)}% of ${pairs}`;
 
-const showStanding = (standing) => {
-  const parts = [`${standing.labels} of ${standing.wanted} ${standing.unit}`, `${standing.yours} yours`];
-  if (standing.seconds_a_label !== null) parts.push(`${standing.seconds_a_label.toFixed(1)} s each`);
-  if (standing.agreement_with_self.pairs) parts.push(`agreement with yourself ${percent(standing.agreement_with_self)}`);
-  if (standing.agreement_of_all.pairs) parts.push(`among all ${percent(standing.agreement_of_all)}`);
-  element("standing").textContent = parts.join(" · ");
-  element("progress").max = standing.wanted;
-  element("progress").value = standing.labels;
+const showProgress = (progress) => {
+  const parts = [`${progress.labels} of ${progress.wanted} ${progress.unit}`, `${progress.yours} yours`];
+  if (progress.seconds_a_label !== null) parts.push(`${progress.seconds_a_label.toFixed(1)} s each`);
+  if (progress.agreement_with_self.pairs) parts.push(`agreement with yourself ${percent(progress.agreement_with_self)}`);
+  if (progress.agreement_of_all.pairs) parts.push(`among all ${percent(progress.agreement_of_all)}`);
+  element("status").textContent = parts.join(" · ");
+  element("progress").max = progress.wanted;
+  element("progress").value = progress.labels;
   element("progress").hidden = false;
-  element("stop").hidden = !standing.stop_switch;
+  element("stop").hidden = !progress.stop_switch;
 };
 
 const choice = (text, place) => {
@@ -78,7 +78,7 @@ const notices = {
 };
 
 const show = (view) => {
-  showStanding(view.standing);
+  showProgress(view.progress);
   question = view.question ?? null;
   element("question").hidden = !question;
   element("undo").hidden = ["training", "stopped", "done"].includes(view.state);

@@ -69,10 +69,10 @@ pub fn export(
 
 /// Writes one JSON array; returns the number of labels in it.
 fn export_as_original(source: &Source<'_>, tokenizer: &Tokenizer, out: &OutputFile, progress: Mode) -> Result<usize> {
-    let standing = source.standing() as u64;
+    let surviving = source.surviving() as u64;
     let mut encoder = LabelEncoder::new(tokenizer, source.path())?;
     let mut number = 0;
-    let mut measured = Progress::new("measuring", standing, "comparisons", progress);
+    let mut measured = Progress::new("measuring", surviving, "comparisons", progress);
     source.each(|comparison| {
         number += 1;
         measured.advance(1);
@@ -83,7 +83,7 @@ fn export_as_original(source: &Source<'_>, tokenizer: &Tokenizer, out: &OutputFi
         let mut number = 0;
         let mut write =
             |text: &[u8]| writer.write_all(text).map_err(|source| files::not_written(out.path(), source, None));
-        let mut written = Progress::new("encoding", standing, "comparisons", progress);
+        let mut written = Progress::new("encoding", surviving, "comparisons", progress);
         source.each(|comparison| {
             write(if number == 0 { b"[" } else { b"," })?;
             number += 1;

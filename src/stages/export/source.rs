@@ -76,7 +76,7 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the number of comparisons that were not taken back.
-    pub(super) fn standing(&self) -> usize {
+    pub(super) fn surviving(&self) -> usize {
         self.count - self.taken_back.len()
     }
 

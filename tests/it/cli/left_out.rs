@@ -436,7 +436,7 @@ fn preferences_that_say_something_else_are_refused_by_name() {
         (r#"{"question": "a", "response_j": "b", "response_k": "c"}"#, "the fields are [\"question\""),
         ("prompt,chosen,rejected\na,b,c\n", "this is a table with the columns prompt, chosen, rejected"),
     ] {
-        let error = read(text).whole().unwrap_err();
+        let error = read(text).into_result().unwrap_err();
         assert!(
             error.to_string().starts_with("p.jsonl:1: ") && error.to_string().contains(says),
             "{error} should say {says}"

@@ -150,12 +150,12 @@ fn two_people_label_to_the_end_and_take_back_what_they_like() {
         page.post("/api/answer", &json!({"labeler": labeler, "id": id, "choice": choice, "ms": 1200}))
     };
     let (status, ada) = answer("ada", &ada["question"]["id"], json!(2));
-    assert_eq!((status, &ada["question"]["id"], &ada["standing"]["yours"]), (200, &json!("1-2"), &json!(1)));
+    assert_eq!((status, &ada["question"]["id"], &ada["progress"]["yours"]), (200, &json!("1-2"), &json!(1)));
     assert_eq!(page.lines(), 1, "on the disk before it is acknowledged");
     let (status, nothing) = page.post("/api/undo", &json!({"labeler": "eve"}));
     assert_eq!((status, &nothing["error"]), (409, &json!("there is nothing to take back")));
     let (_, ada) = page.post("/api/undo", &json!({"labeler": "ada"}));
-    assert_eq!((&ada["question"]["id"], &ada["standing"]["labels"]), (&json!("1-0"), &json!(0)));
+    assert_eq!((&ada["question"]["id"], &ada["progress"]["labels"]), (&json!("1-0"), &json!(0)));
     let (_, ada) = answer("ada", &ada["question"]["id"], json!(0));
     let (_, bob) = page.post("/api/skip", &json!({"labeler": "bob", "id": bob["question"]["id"]}));
     answer("bob", &bob["question"]["id"], json!(3));
@@ -165,7 +165,7 @@ fn two_people_label_to_the_end_and_take_back_what_they_like() {
     page.queue.with(|queue| queue.offer([question(9)]));
     let (_, ada) = page.post("/api/next", &json!({"labeler": "ada"}));
     let (_, done) = answer("ada", &ada["question"]["id"], json!(2));
-    assert_eq!((&done["state"], &done["standing"]["labels"]), (&json!("done"), &json!(4)));
+    assert_eq!((&done["state"], &done["progress"]["labels"]), (&json!("done"), &json!(4)));
 
     let best: Vec<usize> =
         page.queue.with(|queue| queue.log().comparisons().unwrap().iter().map(|one| one.best).collect());

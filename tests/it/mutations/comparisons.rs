@@ -51,7 +51,7 @@ const NAME: &str = "c.jsonl";
 pub fn ours(bytes: &[u8]) -> preftune::Result<Read> {
     let read = Preferences::read(PreferenceReader::new(Entries::new(bytes, Path::new(NAME)), None));
     let undecided = read.undecided();
-    Ok((read.whole()?, undecided))
+    Ok((read.into_result()?, undecided))
 }
 
 fn theirs(bytes: &[u8]) -> Result<Read, String> {

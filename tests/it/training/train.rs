@@ -261,7 +261,7 @@ fn people_label_each_round_and_any_of_them_can_stop_the_run() {
     while newest().is_none() {
         let view = running.post("/api/next", &ada);
         assert_eq!(
-            (&view["state"], &view["standing"]["stop_switch"]),
+            (&view["state"], &view["progress"]["stop_switch"]),
             (&serde_json::json!("later"), &serde_json::json!(true))
         );
         assert!(started.elapsed().as_secs() < 60, "the policy does not get on");

@@ -8,7 +8,7 @@ use crate::labels::agreement::{Agreement, Agreements};
 
 /// Progress of labelling, for one labeler.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
+pub struct LabelProgress {
     /// Unit of the progress: `labels`, on which a reward model is trained, or `pairs`, which are judged.
     pub unit: &'static str,
     pub labels: usize,
@@ -24,7 +24,7 @@ pub struct Standing {
 
 impl LabelQueue {
     /// Returns the progress of one labeler and of all labelers.
-    pub fn standing(&self, labeler: &str) -> Standing {
+    pub fn progress(&self, labeler: &str) -> LabelProgress {
         let yours = self.log.choices().filter(|choice| *choice.labeler == *labeler);
         let mut ms: Vec<u64> = yours.clone().filter_map(|choice| choice.ms).collect();
         // In a fixed set, "cannot tell" counts like any answer.
@@ -36,7 +36,7 @@ impl LabelQueue {
         };
         ms.sort_unstable();
         let agreements = Agreements::of(self.log.choices());
-        Standing {
+        LabelProgress {
             unit,
             // Two people may have answered at the same time, so that there is one label too many.
             labels: self.supply.labels(&self.log, &self.labelers).min(self.supply.wanted()),

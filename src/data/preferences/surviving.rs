@@ -8,7 +8,7 @@ use crate::data::left_out::{LeftOut, Reason};
 
 /// The answers that still count, by the hashes of their ids, so that a long file takes little memory.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Surviving {
     answers: HashMap<u64, Vec<Answer>>,
     /// Number of comparisons so far, whether they still count or not.
     comparisons: usize,
@@ -27,7 +27,7 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-impl Standing {
+impl Surviving {
     pub(super) fn judged(&mut self, comparison: &Comparison, left_out: &mut LeftOut) {
         let answers = self.answers.entry(hash(&comparison.id)).or_default();
         let labeler = hash(&comparison.labeler);
