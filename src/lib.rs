@@ -74,9 +74,11 @@
 //! let task = Task::new(&settings.task, model)?;
 //! let queries = Queries::Text(openings()?.train).tokens(model, &task, &mut LeftOut::default())?;
 //! let shortness = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
-//!     Ok(texts.iter().map(|(_, response)| -(response.len() as f64) / 40.0).collect())
+//!     // A response that cannot be truncated gets the penalty of the task, −1.
+//!     Ok(texts.iter().map(|(_, response)| 2.0 - response.len() as f64 / 40.0).collect())
 //! });
-//! train_policy(&session, &shortness, &queries, 60, &RunDirectory::open("runs/short")?)?;
+//! let updates = settings.policy.updates;
+//! train_policy(&session, &shortness, &queries, updates, &RunDirectory::open("runs/short")?)?;
 //! # Ok::<(), preftune::Error>(())
 //! ```
 //!

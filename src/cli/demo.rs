@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Common, report, table};
+use crate::config;
 use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
@@ -81,9 +82,19 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let started = Instant::now();
     let mut common = common.clone();
     let preset = if arguments.quick { Some("quick") } else { arguments.table.then_some("table") };
+    if let (Some(own), Some(given)) = (preset, &common.preset) {
+        let what = format!("--preset {given} and --{own} exclude each other");
+        return Err(Error::usage(what, "give one of them"));
+    }
     common.preset = common.preset.or(preset.map(String::from));
     let common = &common;
     let settings = common.settings()?;
+    if let Some(own) = preset {
+        let changed = config::preset(own)?.config()?.differences(&settings)?;
+        if !changed.is_empty() {
+            common.say(&format!("settings that differ from the preset {own}: {}", changed.join(", ")));
+        }
+    }
     let opened = common.open_device()?;
     let kind = if arguments.table { "table" } else { "demo" };
     let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);

@@ -28,7 +28,7 @@ const PRODUCTION_CREDITS: [&str; 9] = [
 /// are removed. The lines of a hard-wrapped paragraph are joined by one space. Paragraphs are separated by one
 /// blank line (`"\n\n"`), and there is no blank line at either end. Lines that were not broken for their width
 /// (verse, lists, one paragraph a line) stay lines.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let text = without_byte_order_mark(text).replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<String> = text.lines().map(single_spaced).collect();
     let (body, has_header) = without_gutenberg_frame(&lines);
@@ -45,7 +45,7 @@ pub(crate) fn clean(text: &str) -> String {
 ///
 /// The split moves forward to the start of a paragraph, or to the next character if the held-out part would
 /// lose more than half of its text. The two parts together are the whole text.
-pub(crate) fn split_held_out(text: &str, fraction: f64) -> (&str, &str) {
+pub fn split_held_out(text: &str, fraction: f64) -> (&str, &str) {
     let held_out_bytes = (text.len() as f64 * fraction.clamp(0.0, 1.0)) as usize;
     let earliest = text.ceil_char_boundary(text.len() - held_out_bytes);
     // The search starts two bytes early, so that a split that is at the start of a paragraph already stays there.

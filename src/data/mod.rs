@@ -10,14 +10,14 @@
 //! only for their error messages. [`left_out::LeftOut`] counts texts and comparisons that are left out or
 //! changed.
 
-pub(crate) mod books;
+pub mod books;
 pub mod comparisons;
 pub mod entries;
 pub mod left_out;
 pub mod openai;
 pub mod preferences;
 pub mod queries;
-pub(crate) mod split;
+pub mod split;
 mod table;
 pub(crate) mod text_lines;
 

@@ -13,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// `held_out_fraction` (0 to 1) counts distinct queries. With two queries or more, each side gets at least one.
 /// A single query trains. Both sides keep the order of the input. The same seed gives the same split, and
 /// comparisons appended later move few queries to the other side.
-pub(crate) fn split_by_query<C, K: Hash + Eq>(
+pub fn split_by_query<C, K: Hash + Eq>(
     comparisons: Vec<C>,
     keys: impl Fn(&C) -> [K; 2],
     held_out_fraction: f64,
@@ -29,7 +29,7 @@ pub(crate) fn split_by_query<C, K: Hash + Eq>(
 
 /// Splits comparisons into `(train, held_out)`: the first `count`, as in the original, and those of the rest
 /// that have other queries. In the original's files about one query in eight comes more than once.
-pub(crate) fn split_after<C, K: Hash + Eq>(
+pub fn split_after<C, K: Hash + Eq>(
     mut comparisons: Vec<C>,
     keys: impl Fn(&C) -> [K; 2],
     count: usize,

@@ -54,7 +54,8 @@ impl Queries {
             queries.extend(found);
         }
         if queries.is_empty() {
-            return Err(Error::usage("there is no whole sentence in these books", "give .txt files of prose"));
+            let what = format!("no sentence of these books has {} tokens or fewer", task.query_length);
+            return Err(Error::usage(what, "raise task.query_length_tokens, or give .txt files of prose"));
         }
         Ok(Self::Tokens(queries))
     }
