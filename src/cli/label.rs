@@ -211,7 +211,7 @@ fn ask_at_terminal(labelling: &Labelling<'_>, queue: &SharedQueue, name: &str, i
 #[cfg(feature = "web")]
 pub(super) use crate::labels::web::LabelServer as Page;
 
-/// Placeholder of the page in a build without the feature `web`.
+/// The page in a build without the feature `web`, which is never opened.
 #[cfg(not(feature = "web"))]
 pub(super) struct Page;
 

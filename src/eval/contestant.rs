@@ -1,4 +1,4 @@
-//! Who is compared with whom.
+//! Contestants of a tournament, and their matches.
 
 use crate::error::{Error, Result};
 use crate::lm::LanguageModel;

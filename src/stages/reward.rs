@@ -40,8 +40,8 @@ impl RewardOutcome {
     }
 }
 
-/// Trains a reward model from the pretrained one, and writes it to `out`. What was left out of the comparisons before
-/// is reported together with what is left out here.
+/// Trains a reward model from the pretrained one, and writes it to `out`. The report of
+/// left-out comparisons includes those that the caller left out before, `left_out`.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.

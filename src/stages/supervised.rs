@@ -25,7 +25,7 @@ pub struct Supervised {
 }
 
 /// Trains the pretrained model on the chosen responses; the held-out set is the one that measures the reward model.
-/// What was left out of the comparisons before is reported together with what is left out here.
+/// The report of left-out comparisons includes those that the caller left out before.
 ///
 /// # Errors
 /// [`Error::Interrupted`] with the checkpoint to resume from, or any other error that stops the training.

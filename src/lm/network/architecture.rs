@@ -1,4 +1,5 @@
-//! What the architecture decides: the number of parameters, the work of a token, and the names of tensors in files.
+//! Properties of the architecture: the number of parameters, the operations of a token, and the names of tensors in
+//! files.
 
 use super::config::ModelConfig;
 
