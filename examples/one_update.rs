@@ -28,7 +28,7 @@ fn main() -> Result<()> {
 
     // The policy π is a copy of the reference ρ, with a value head that begins at 0.
     let transformer = reference.transformer.clone().fork(&device);
-    let value_head = ScalarHead::zeros(reference.config().n_embd, &device);
+    let value_head = ScalarHead::zeros(reference.config().width, &device);
     let policy = Policy { transformer, value_head }.train();
     let mut optimizer = Adam::optimizer(settings.policy.adam, settings.policy.adam_epsilon);
 

@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     let to = arguments.next().unwrap_or("target/copy".into());
     let model = models::open(&from, &device::host())?;
     let shape = model.config();
-    println!("{from}: {} layers of width {}, {} tokens", shape.n_layer, shape.n_embd, shape.vocab_size);
+    println!("{from}: {} layers of width {}, {} tokens", shape.layers, shape.width, shape.vocab_size);
     let tokens = model.tokenizer.encode("The old captain set down his glass.")?;
     println!("{tokens:?} is {:?}", model.tokenizer.decode(&tokens)?);
     files::create_folder(to.as_ref())?;

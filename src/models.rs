@@ -5,7 +5,7 @@
 //! use preftune::{device, models};
 //!
 //! let storyteller = models::open("storyteller", &device::host())?;
-//! assert_eq!(storyteller.config().n_embd, 256);
+//! assert_eq!(storyteller.config().width, 256);
 //! # Ok::<(), preftune::Error>(())
 //! ```
 
@@ -47,7 +47,7 @@ pub fn open_reward_model(folder: &Path, policy: &LanguageModel, device: &Device)
         return Err(Error::input(folder, "no such folder", "`preftune train-reward --out` writes one"));
     }
     let (reward_model, model) = model_folder::with_files(folder, |files| RewardModel::load(files, device))?;
-    let sizes = |model: &LanguageModel| (model.config().vocab_size, model.config().n_positions);
+    let sizes = |model: &LanguageModel| (model.config().vocab_size, model.config().positions);
     if sizes(&model) != sizes(policy) || !model.tokenizer.is_same_as(&policy.tokenizer) {
         return Err(Error::input(
             folder,

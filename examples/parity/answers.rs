@@ -37,7 +37,7 @@ pub fn all(fixture: &Fixture, device: &Device) -> Result<Value> {
 fn language_model(fixture: &Fixture, device: &Device) -> Result<Value> {
     let config = &fixture.config;
     let rows = &fixture.input.lm.tokens;
-    let batch = TokenBatch::new(rows, fixture.input.pad_token, config.vocab_size, config.n_positions)?;
+    let batch = TokenBatch::new(rows, fixture.input.pad_token, config.vocab_size, config.positions)?;
     let model = fixture.transformer(device)?;
     let hidden = model.hidden(batch.tokens(device)).flatten(0, 1);
     let hidden = select_rows(hidden, &batch.outputs(|len| 0..len));

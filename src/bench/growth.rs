@@ -50,13 +50,10 @@ pub fn grow(
         cases.push(("query", shape.clone(), Work { query: times(work.query, factor), ..*work }));
     }
     for factor in FACTORS {
-        cases.push(("layers", ModelConfig { n_layer: times(shape.n_layer, factor), ..shape.clone() }, *work));
+        cases.push(("layers", ModelConfig { layers: times(shape.layers, factor), ..shape.clone() }, *work));
     }
     for factor in FACTORS {
-        // Heads stay as wide as they are.
-        let width =
-            ModelConfig { n_embd: times(shape.n_embd, factor), n_head: times(shape.n_head, factor), ..shape.clone() };
-        cases.push(("width", width, *work));
+        cases.push(("width", with_heads(shape, times(shape.heads, factor)), *work));
     }
     let case = |(varied, shape, work): (&'static str, ModelConfig, Work)| {
         let config = shape_for(shape, &work);
@@ -64,11 +61,25 @@ pub fn grow(
         let transformer = random_model(&config, &opened.device)?;
         let speed = measure(transformer, &work, model, &opened.name, progress)?;
         let update_tflop = arithmetic(&config, &work) / 1e12;
-        let (layers, width) = (config.n_layer, config.n_embd);
+        let (layers, width) = (config.layers, config.width);
         let update_s_per_tflop = speed.update_s / update_tflop;
         measured(&Growth { varied, layers, width, speed, update_tflop, update_s_per_tflop })
     };
     cases.into_iter().try_for_each(case)
+}
+
+/// Returns the shape with another number of heads: heads stay as wide as they are, and all other widths grow with their
+/// number.
+fn with_heads(shape: &ModelConfig, heads: usize) -> ModelConfig {
+    let times = |size: usize| (size * heads / shape.heads).max(1);
+    let dividing = (1..=times(shape.key_value_heads)).rev().find(|keys| heads.is_multiple_of(*keys));
+    ModelConfig {
+        width: times(shape.width),
+        heads,
+        key_value_heads: dividing.unwrap_or(1),
+        feed_forward_width: times(shape.feed_forward_width),
+        ..shape.clone()
+    }
 }
 
 /// Counts the additions and multiplications of an update in matrix products and attention: generation, two scorings,

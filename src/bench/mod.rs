@@ -32,12 +32,12 @@ pub use growth::{Growth, arithmetic, grow};
 
 const SEED: u64 = 1;
 
-/// Returns the shape named `tiny` or `gpt2-124m`.
+/// Returns the shape named `tiny`, `gpt2-124m` or `smollm2-135m`.
 pub fn named_shape(name: &str) -> Option<ModelConfig> {
-    let gpt2 = ModelConfig::gpt2_124m();
     match name {
-        "tiny" => Some(ModelConfig { vocab_size: 4096, n_embd: 256, n_layer: 6, n_head: 8, ..gpt2 }),
-        "gpt2-124m" => Some(gpt2),
+        "tiny" => Some(ModelConfig { vocab_size: 4096, layers: 6, ..ModelConfig::gpt2(256, 8) }),
+        "gpt2-124m" => Some(ModelConfig::gpt2_124m()),
+        "smollm2-135m" => Some(ModelConfig::smollm2_135m()),
         _ => None,
     }
 }
@@ -93,7 +93,7 @@ pub struct RequestCounts {
 
 /// Returns the shape with enough positions for the rows of the work.
 pub fn shape_for(shape: ModelConfig, work: &Work) -> ModelConfig {
-    ModelConfig { n_positions: shape.n_positions.max(work.query + work.response), ..shape }
+    ModelConfig { positions: shape.positions.max(work.query + work.response), ..shape }
 }
 
 /// Creates a model of a shape, with random weights.
@@ -101,7 +101,7 @@ pub fn shape_for(shape: ModelConfig, work: &Work) -> ModelConfig {
 /// # Errors
 /// Fails when the device fails.
 pub fn random_model(config: &ModelConfig, device: &Device) -> Result<Transformer> {
-    parameters::draw(Transformer::zeros(config, device), config.n_layer, SEED)
+    parameters::draw(Transformer::zeros(config, device), config.layers, SEED)
 }
 
 /// Returns the memory that this work takes on a model of this shape.

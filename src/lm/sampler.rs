@@ -79,7 +79,7 @@ pub fn sample_and_tell(
 ) -> Result<Sampled> {
     let uniform = &uniform;
     let config = model.config();
-    let longest_query = config.n_positions.saturating_sub(sampling.response_length);
+    let longest_query = config.positions.saturating_sub(sampling.response_length);
     let rows = queries.len() * sampling.responses_per_query;
     let parts = if model.num_params() > LARGE_MODEL_PARAMETERS { 1 } else { (rows / ROWS_A_PART).max(1) };
     let all_responses = sampling.responses_per_query;

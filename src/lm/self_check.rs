@@ -30,9 +30,8 @@ pub struct Agreement {
 /// [`crate::Error::Device`] when the device fails, and [`crate::Error::Failed`] for a log-probability that is
 /// not finite.
 pub fn check_cached_decoding(device: &Device) -> Result<Agreement> {
-    let config =
-        ModelConfig { vocab_size: 300, n_positions: 96, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 };
-    let model = parameters::draw(Transformer::zeros(&config, device), config.n_layer, 1)?;
+    let config = ModelConfig { vocab_size: 300, positions: 96, layers: 2, ..ModelConfig::gpt2(64, 4) };
+    let model = parameters::draw(Transformer::zeros(&config, device), config.layers, 1)?;
     // Flat distributions hide faults: larger weights make the tokens depend on what was read.
     let model = parameters::scale(model, 4.0);
     let queries: Vec<Vec<u32>> = (1..=6).map(|row| (0..10 * row).map(|i| (7 * i + row) % 300).collect()).collect();

@@ -266,7 +266,7 @@ fn at_the_start(settings: &config::Policy, reference: &LanguageModel, seed: u64)
     let Lora { rank, alpha } = settings.lora;
     Policy {
         transformer: if rank > 0 { lora::attach(transformer, rank, alpha, seed) } else { transformer },
-        value_head: ScalarHead::zeros(reference.config().n_embd, &device),
+        value_head: ScalarHead::zeros(reference.config().width, &device),
     }
 }
 

@@ -184,7 +184,7 @@ impl RewardTraining<'_> {
         let optimizer = || Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
         let transformer = self.pretrained.transformer.clone();
         let device = transformer.device();
-        let head = ScalarHead::draw(self.pretrained.config().n_embd, self.seed, &device);
+        let head = ScalarHead::draw(self.pretrained.config().width, self.seed, &device);
         // A copy with parameters of its own: the reference keeps the originals.
         let model = RewardModel::new(transformer.fork(&device), head);
         if let Some(resumed) =

@@ -44,7 +44,7 @@ impl ExampleBatch {
         let rows: Vec<Vec<u32>> = examples.iter().map(row).collect();
         let targets = examples.iter().flat_map(|example| &example.continuation);
         Ok(Self {
-            batch: TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions)?,
+            batch: TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.positions)?,
             begins: examples.iter().map(|example| example.context.len()).collect(),
             targets: targets.map(|&id| i64::from(id)).collect(),
         })

@@ -34,11 +34,9 @@ impl Pretrain {
     pub fn shape(&self, tokenizer: &Tokenizer) -> ModelConfig {
         ModelConfig {
             vocab_size: tokenizer.vocab_size(),
-            n_positions: self.context_tokens,
-            n_embd: self.width,
-            n_layer: self.layers,
-            n_head: self.heads,
-            layer_norm_epsilon: 1e-5,
+            positions: self.context_tokens,
+            layers: self.layers,
+            ..ModelConfig::gpt2(self.width, self.heads)
         }
     }
 
@@ -67,7 +65,7 @@ impl Pretrain {
     /// Fails when the device fails.
     pub fn new_model(&self, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<LanguageModel> {
         let config = self.shape(&tokenizer);
-        let transformer = parameters::draw(Transformer::zeros(&config, device), config.n_layer, seed)?;
+        let transformer = parameters::draw(Transformer::zeros(&config, device), config.layers, seed)?;
         Ok(LanguageModel { transformer, tokenizer, origin: None })
     }
 
@@ -76,7 +74,7 @@ impl Pretrain {
     /// # Errors
     /// [`Error::Usage`] when the model reads fewer.
     pub fn check_context(&self, model: &LanguageModel) -> Result<()> {
-        match model.config().n_positions {
+        match model.config().positions {
             most if self.context_tokens > most => Err(Error::usage(
                 format!("the model reads {most} tokens at most, not {}", self.context_tokens),
                 format!("--set pretrain.context_tokens={most}"),

@@ -75,9 +75,9 @@ impl Task {
         let query_suffix = model.tokenizer.encode(&settings.query_suffix)?;
         let around = query_prefix.len() + query_suffix.len();
         let length = around + settings.query_length_tokens + settings.response_length_tokens;
-        if length > model.config().n_positions {
+        if length > model.config().positions {
             return Err(Error::usage(
-                format!("query and response take {length} tokens, the model reads {}", model.config().n_positions),
+                format!("query and response take {length} tokens, the model reads {}", model.config().positions),
                 "lower task.query_length_tokens or task.response_length_tokens",
             ));
         }

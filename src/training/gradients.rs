@@ -103,15 +103,16 @@ fn block_by_block<M: Module, T>(
     Input { tokens, output_positions }: Input,
     loss: impl FnOnce(Tensor<2>) -> Result<(Tensor<1>, T)>,
 ) -> Result<(GradientsParams, T)> {
-    let shape = tokens.dims();
     let plain = network.valid();
+    let layout = plain.layout(&tokens);
     let mut inputs = vec![plain.embed(tokens.clone())];
     for block in 0..plain.layers() {
-        let next = inputs.last().map(|input| plain.block(block, input.clone(), shape, Some(&output_positions)));
+        let next = inputs.last().map(|input| plain.block(block, input.clone(), &layout, Some(&output_positions)));
         inputs.extend(next);
     }
     drop(plain);
 
+    let layout = network.layout(&tokens);
     let mut sum = GradientsAccumulator::new();
     // There is one input more than there are blocks: what the final norm reads.
     let last = begin(inputs.pop().unwrap_or_else(|| network.embed(tokens.clone()).inner()));
@@ -121,7 +122,7 @@ fn block_by_block<M: Module, T>(
     sum.accumulate(module, GradientsParams::from_grads(gradients, module));
     for (block, input) in inputs.into_iter().enumerate().rev() {
         let input = begin(input);
-        let output = network.block(block, input.clone(), shape, Some(&output_positions));
+        let output = network.block(block, input.clone(), &layout, Some(&output_positions));
         let mut gradients = meeting(output, flowing).backward();
         flowing = input.grad_remove(&mut gradients);
         sum.accumulate(module, GradientsParams::from_grads(gradients, module));

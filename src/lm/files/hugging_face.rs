@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::config_file::ConfigFile;
+use super::config::ConfigFile;
 use super::heads_file::{HeadsFile, HeadsKind};
 use super::tensor_file::{Precision, write_safetensors};
 pub use super::tokenizer::{ADDED_TOKENS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
@@ -182,9 +182,9 @@ impl LanguageModel {
         device: &Device,
         check: impl FnOnce(Option<&HeadsFile>) -> Result<()>,
     ) -> Result<(Self, Option<HeadsFile>)> {
-        let config_file = ConfigFile::read(files.config, &files.folder.join(CONFIG_FILE))?;
+        let mut config_file = ConfigFile::read(files.config, &files.folder.join(CONFIG_FILE))?;
         let config = config_file.config.clone();
-        let heads = files.read_heads(config.n_embd)?;
+        let heads = files.read_heads(config.width)?;
         check(heads.as_ref())?;
         let (tokenizer, path) = files.tokenizer.read(&files.folder)?;
         if let Some((token, id)) = tokenizer.last_token().filter(|(_, id)| *id as usize >= config.vocab_size) {
@@ -196,7 +196,8 @@ impl LanguageModel {
             let (path, first, last) = (path.display(), tokenizer.vocab_size(), config.vocab_size - 1);
             tracing::warn!("{path}: ids {first} to {last} of the model have no token; text shows U+FFFD for them");
         }
-        let transformer = load_network(&config, config_file.ties_embeddings, &mut files.weights, device)?;
+        let transformer = load_transformer(&config, &mut files.weights, device)?;
+        config_file.config = transformer.config().clone();
         let origin = Some(Arc::new(Origin { config: config_file, companions: files.companions }));
         Ok((Self { transformer, tokenizer, origin }, heads))
     }
@@ -242,20 +243,12 @@ impl LanguageModel {
 /// and all names and shapes before the first tensor is read.
 ///
 /// # Errors
-/// [`Error::Input`] for a tensor that is missing, has another shape than `config` gives it, belongs to no GPT-2
-/// language model, or holds a number that is not finite.
+/// [`Error::Input`] for a tensor that is missing, has another shape than `config` gives it, belongs to no such
+/// model, or holds a number that is not finite.
 pub fn load_transformer(config: &ModelConfig, weights: &mut Weights<'_>, device: &Device) -> Result<Transformer> {
-    load_network(config, None, weights, device)
-}
-
-fn load_network(
-    config: &ModelConfig,
-    ties_embeddings: Option<bool>,
-    weights: &mut Weights<'_>,
-    device: &Device,
-) -> Result<Transformer> {
     weights.check_sizes(config)?;
-    let empty = Transformer::zeros(config, device);
-    weights.check_tensors(&parameters::shapes(&empty), ties_embeddings)?;
+    let tied_output_head = weights.has_tied_output_head(config.family, config.tied_output_head)?;
+    let empty = Transformer::zeros(&ModelConfig { tied_output_head, ..config.clone() }, device);
+    weights.check_tensors(&parameters::shapes(&empty))?;
     parameters::replace(empty, |name, _| weights.read(name))
 }

@@ -1,7 +1,6 @@
 //! A language model on disk: a Hugging Face folder with its configuration, weights and tokenizer.
 
-mod config_fields;
-mod config_file;
+mod config;
 mod heads_file;
 pub mod hugging_face;
 mod json_object;
@@ -14,7 +13,7 @@ mod tokenizer;
 mod weights;
 mod weights_index;
 
-pub use config_file::ConfigFile;
+pub use config::ConfigFile;
 pub use heads_file::{HeadsFile, HeadsKind};
 pub use hugging_face::{LanguageModel, ModelFiles, TokenizerFiles};
 pub use shipped::{STORYTELLER, ShippedDigests, shipped, shipped_digests};

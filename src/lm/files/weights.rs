@@ -1,4 +1,4 @@
-//! Weights of a model, in one safetensors file or several shards. Tensors have the names that GPT-2 gives them,
+//! Weights of a model, in one safetensors file or several shards. Tensors have the names that the family gives them,
 //! without the prefixes of programs that wrapped the model.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,16 +7,22 @@ use std::path::{Path, PathBuf};
 use super::tensor_file::TensorFile;
 use super::tensor_kinds::{TensorKind, plain_name};
 use crate::error::{Error, Result};
-use crate::lm::network::ModelConfig;
+use crate::lm::network::{Family, ModelConfig};
 
 /// Numbers compared at a time.
 const NUMBERS_AT_ONCE: usize = 1 << 18;
 
-const TOKEN_EMBEDDING: &str = "wte.weight";
+/// Names of the token embedding in the families.
+const TOKEN_EMBEDDINGS: [&str; 2] = ["wte.weight", "embed_tokens.weight"];
 const POSITION_EMBEDDING: &str = "wpe.weight";
 const OUTPUT_HEAD: &str = "lm_head.weight";
 
 const OF_ONE_MODEL: &str = "take config.json and the weights from the same model";
+
+fn token_embedding(family: Family) -> &'static str {
+    let [of_gpt2, of_llama] = TOKEN_EMBEDDINGS;
+    if family == Family::Gpt2 { of_gpt2 } else { of_llama }
+}
 
 /// All tensors of a model, by name.
 pub struct Weights<'a> {
@@ -37,7 +43,7 @@ impl<'a> Weights<'a> {
     /// Takes the weights of one file.
     ///
     /// # Errors
-    /// [`Error::Input`] for two tensors with the same name in GPT-2, and for numbers that are no floats.
+    /// [`Error::Input`] for two tensors with the same name without prefixes, and for numbers that are no floats.
     pub fn of_one(file: TensorFile<'a>) -> Result<Self> {
         let path = file.path().to_path_buf();
         Self::of_shards(&path, vec![file])
@@ -58,7 +64,8 @@ impl<'a> Weights<'a> {
                         format!("{stored} is there twice: {} of {} is the same tensor", other.stored, before.display());
                     return Err(Error::input(file.path(), what, "save the model again, each tensor once"));
                 }
-                let unreadable = file.unreadable_type(&stored).filter(|_| TensorKind::of(&name) != TensorKind::Mask);
+                let unreadable =
+                    file.unreadable_type(&stored).filter(|_| TensorKind::of(&name) != TensorKind::Constant);
                 if let Some(found) = unreadable {
                     let what = format!("found {stored} in {found}, needed floats (F32, F16, BF16 or F64)");
                     return Err(Error::input(file.path(), what, "take the model before it was quantized"));
@@ -74,16 +81,18 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// [`Error::Input`] naming what contradicts `config.json`.
     pub fn check_sizes(&self, config: &ModelConfig) -> Result<()> {
-        self.check(TOKEN_EMBEDDING, &[config.vocab_size, config.n_embd])?;
-        self.check(POSITION_EMBEDDING, &[config.n_positions, config.n_embd])?;
+        self.check(token_embedding(config.family), &[config.vocab_size, config.width])?;
+        if config.rotation.is_none() {
+            self.check(POSITION_EMBEDDING, &[config.positions, config.width])?;
+        }
         let numbers = self.places.keys().filter_map(|name| TensorKind::layer(name));
         let layers = numbers.collect::<BTreeSet<_>>().len();
-        let relation = match layers.cmp(&config.n_layer) {
+        let relation = match layers.cmp(&config.layers) {
             std::cmp::Ordering::Equal => return Ok(()),
             std::cmp::Ordering::Greater => "more",
             std::cmp::Ordering::Less => "fewer",
         };
-        let what = format!("there are {layers} layers, {relation} layers than the {} of config.json", config.n_layer);
+        let what = format!("there are {layers} layers, {relation} layers than the {} of config.json", config.layers);
         Err(Error::input(&self.path, what, OF_ONE_MODEL))
     }
 
@@ -91,16 +100,17 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// [`Error::Input`] naming the tensor.
-    pub fn check_tensors(&mut self, wanted: &[(String, Vec<usize>)], ties_embeddings: Option<bool>) -> Result<()> {
+    pub fn check_tensors(&self, wanted: &[(String, Vec<usize>)]) -> Result<()> {
         wanted.iter().try_for_each(|(name, shape)| self.check(name, shape))?;
         let wanted: BTreeSet<String> = wanted.iter().map(|(name, _)| plain_name(name)).collect();
-        for (name, place) in self.places.iter().filter(|(name, _)| !wanted.contains(*name)) {
+        let others = self.places.iter().filter(|(name, _)| !wanted.contains(*name) && *name != OUTPUT_HEAD);
+        for (name, place) in others {
             let path = self.shards.get(place.shard).map_or(self.path.as_path(), TensorFile::path);
             let kind = TensorKind::of(name);
             if let Some(hint) = kind.refusal() {
                 return Err(Error::input(
                     path,
-                    format!("{} is no tensor of a GPT-2 language model", place.stored),
+                    format!("{} is no tensor of the model that config.json describes", place.stored),
                     hint,
                 ));
             }
@@ -108,10 +118,10 @@ impl<'a> Weights<'a> {
                 tracing::warn!("{}: {} is no part of the language model and is left out", path.display(), place.stored);
             }
         }
-        self.check_output_head(ties_embeddings)
+        Ok(())
     }
 
-    /// Reads the numbers of a tensor; `name` may begin with `transformer.`.
+    /// Reads the numbers of a tensor; `name` may begin with `transformer.` or `model.`.
     ///
     /// # Errors
     /// The errors of [`TensorFile::read`].
@@ -127,7 +137,7 @@ impl<'a> Weights<'a> {
     /// head.
     fn find(&self, name: &str) -> Option<&Place> {
         let name = plain_name(name);
-        let other = (name == TOKEN_EMBEDDING).then_some(OUTPUT_HEAD);
+        let other = TOKEN_EMBEDDINGS.contains(&name.as_str()).then_some(OUTPUT_HEAD);
         self.places.get(&name).or_else(|| self.places.get(other?))
     }
 
@@ -146,7 +156,7 @@ impl<'a> Weights<'a> {
 
     fn missing(&self, name: &str) -> Error {
         const SHOWN: usize = 3;
-        let is_known = |name: &str| matches!(TensorKind::of(name), TensorKind::Network | TensorKind::Mask);
+        let is_known = |name: &str| matches!(TensorKind::of(name), TensorKind::Network | TensorKind::Constant);
         let strangers: Vec<_> = self.places.iter().filter(|(name, _)| !is_known(name)).collect();
         let names: Vec<_> = strangers.iter().take(SHOWN).map(|(_, place)| place.stored.as_str()).collect();
         let found = match strangers.len() {
@@ -157,36 +167,41 @@ impl<'a> Weights<'a> {
         Error::input(
             &self.path,
             format!("no tensor {name}{found}"),
-            "take config.json and all weights from the same GPT-2",
+            "take config.json and all weights from the same model",
         )
     }
 
-    /// Refuses an output head that differs from the token embedding: the network would compute without it.
-    fn check_output_head(&mut self, ties_embeddings: Option<bool>) -> Result<()> {
-        let hint =
-            "preftune computes GPT-2 with one matrix for both, as published: take a model whose embeddings are tied";
+    /// Checks whether the output head is the token embedding. `says_tied` is what `config.json` says; a copy of the
+    /// embedding that it calls a head of its own is one matrix for both here.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the weights contradict `config.json`.
+    pub fn has_tied_output_head(&mut self, family: Family, says_tied: bool) -> Result<bool> {
         let Some(head) = self.places.get(OUTPUT_HEAD).cloned() else {
-            return match ties_embeddings {
-                Some(false) => {
+            return match says_tied {
+                true => Ok(true),
+                false => {
                     let what = format!("no tensor {OUTPUT_HEAD}, and config.json says tie_word_embeddings false");
                     Err(Error::input(&self.path, what, "take the whole model, or correct config.json"))
                 }
-                _ => Ok(()),
             };
         };
-        let same = match self.places.get(TOKEN_EMBEDDING).cloned() {
+        let is_same = match self.places.get(token_embedding(family)).cloned() {
             Some(embedding) => self.are_same(&embedding, &head)?,
-            None => ties_embeddings != Some(false),
+            None => says_tied,
         };
-        match same {
-            true => Ok(()),
-            false => {
+        match (is_same, says_tied) {
+            (true, _) => Ok(true),
+            (false, false) => Ok(false),
+            (false, true) => {
                 let path = self.shards.get(head.shard).map_or(self.path.as_path(), TensorFile::path);
-                Err(Error::input(
-                    path,
-                    format!("{} is not the token embedding, but an output head of its own", head.stored),
-                    hint,
-                ))
+                let what = format!(
+                    "{} is not the token embedding, but config.json says that it is (tie_word_embeddings)",
+                    head.stored
+                );
+                let hint = "if the model was trained with an output head of its own, set tie_word_embeddings to false \
+                            in config.json";
+                Err(Error::input(path, what, hint))
             }
         }
     }

@@ -7,17 +7,25 @@ use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-use super::AdamScales;
 use super::fused::FusedOperations;
+use super::{AdamScales, HeadCounts};
 
 #[derive(Debug)]
 struct Gelu;
+#[derive(Debug)]
+struct SwiGlu;
+#[derive(Debug)]
+struct Rotation;
+#[derive(Debug)]
+struct RmsNorm;
 #[derive(Debug)]
 struct LayerNorm;
 #[derive(Debug)]
 struct CausalAttention;
 #[derive(Debug)]
 struct Linear;
+#[derive(Debug)]
+struct Product;
 #[derive(Debug)]
 struct ProductWithTransposed;
 #[derive(Debug)]
@@ -31,6 +39,46 @@ impl<B: FusedOperations> Backward<B, 1> for Gelu {
         let [parent] = ops.parents;
         if let Some(parent) = parent {
             gradients.register::<B>(parent.id, B::fused_gelu_gradient(ops.state, gradient));
+        }
+    }
+}
+
+impl<B: FusedOperations> Backward<B, 1> for SwiGlu {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            gradients.register::<B>(parent.id, B::fused_swiglu_gradient(ops.state, gradient));
+        }
+    }
+}
+
+impl<B: FusedOperations> Backward<B, 1> for Rotation {
+    type State = (FloatTensor<B>, usize, f64);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (table, heads, direction) = ops.state;
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            gradients.register::<B>(parent.id, B::fused_rotation(gradient, table, heads, -direction));
+        }
+    }
+}
+
+impl<B: FusedOperations> Backward<B, 2> for RmsNorm {
+    type State = (FloatTensor<B>, FloatTensor<B>, f64);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (rows, weight, epsilon) = ops.state;
+        let (to_rows, to_weight) = B::fused_rms_norm_gradients(rows, weight, gradient, epsilon);
+        for (parent, gradient) in ops.parents.into_iter().zip([to_rows, to_weight]) {
+            if let Some(parent) = parent {
+                gradients.register::<B>(parent.id, gradient);
+            }
         }
     }
 }
@@ -69,6 +117,22 @@ impl<B: FusedOperations> Backward<B, 3> for Linear {
     }
 }
 
+impl<B: FusedOperations> Backward<B, 2> for Product {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (left, right) = ops.state;
+        let [to_left, to_right] = ops.parents;
+        if let Some(parent) = to_right {
+            gradients.register::<B>(parent.id, B::fused_transposed_product(left, gradient.clone()));
+        }
+        if let Some(parent) = to_left {
+            gradients.register::<B>(parent.id, B::fused_product_with_transposed(gradient, right));
+        }
+    }
+}
+
 impl<B: FusedOperations> Backward<B, 2> for ProductWithTransposed {
     type State = (FloatTensor<B>, FloatTensor<B>);
 
@@ -86,11 +150,11 @@ impl<B: FusedOperations> Backward<B, 2> for ProductWithTransposed {
 }
 
 impl<B: FusedOperations> Backward<B, 1> for CausalAttention {
-    type State = (FloatTensor<B>, [usize; 3]);
+    type State = (FloatTensor<B>, [usize; 2], HeadCounts);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let (qkv, [batch, seq, heads]) = ops.state;
+        let (qkv, [batch, seq], heads) = ops.state;
         let [parent] = ops.parents;
         if let Some(parent) = parent {
             let to_qkv = B::fused_causal_attention_gradient(qkv, gradient, batch, seq, heads);
@@ -120,6 +184,43 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         }
     }
 
+    fn fused_swiglu(gate_and_up: FloatTensor<Self>) -> FloatTensor<Self> {
+        match SwiGlu.prepare::<C>([gate_and_up.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let kept = gate_and_up.primitive().clone();
+                prepared.finish(kept, B::fused_swiglu(gate_and_up.into_primitive()))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::fused_swiglu(gate_and_up.into_primitive())),
+        }
+    }
+
+    fn fused_rotation(
+        rows: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        heads: usize,
+        direction: f64,
+    ) -> FloatTensor<Self> {
+        let node = rows.node();
+        let (rows, table) = (rows.into_primitive(), table.into_primitive());
+        match Rotation.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish((table.clone(), heads, direction), B::fused_rotation(rows, table, heads, direction))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::fused_rotation(rows, table, heads, direction)),
+        }
+    }
+
+    fn fused_rms_norm(rows: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        let nodes = [rows.node(), weight.node()];
+        let (rows, weight) = (rows.into_primitive(), weight.into_primitive());
+        match RmsNorm.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish((rows.clone(), weight.clone(), epsilon), B::fused_rms_norm(rows, weight, epsilon))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::fused_rms_norm(rows, weight, epsilon)),
+        }
+    }
+
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -146,6 +247,15 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         }
     }
 
+    fn fused_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [left.node(), right.node()];
+        let (left, right) = (left.into_primitive(), right.into_primitive());
+        match Product.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((left.clone(), right.clone()), B::fused_product(left, right)),
+            OpsKind::UnTracked(prepared) => prepared.finish(B::fused_product(left, right)),
+        }
+    }
+
     fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
         let nodes = [left.node(), right.node()];
         let (left, right) = (left.into_primitive(), right.into_primitive());
@@ -157,12 +267,17 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         }
     }
 
-    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self> {
+    fn fused_causal_attention(
+        qkv: FloatTensor<Self>,
+        batch: usize,
+        seq: usize,
+        heads: HeadCounts,
+    ) -> FloatTensor<Self> {
         match CausalAttention.prepare::<C>([qkv.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
                 let qkv = qkv.into_primitive();
                 let attended = B::fused_causal_attention(qkv.clone(), batch, seq, heads);
-                prepared.finish((qkv, [batch, seq, heads]), attended)
+                prepared.finish((qkv, [batch, seq], heads), attended)
             }
             OpsKind::UnTracked(prepared) => {
                 prepared.finish(B::fused_causal_attention(qkv.into_primitive(), batch, seq, heads))
@@ -213,6 +328,19 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         unreachable!("a gradient of a gradient")
     }
 
+    fn fused_swiglu_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("a gradient of a gradient")
+    }
+
+    fn fused_rms_norm_gradients(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("a gradient of a gradient")
+    }
+
     fn fused_layer_norm_gradients(
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
@@ -227,12 +355,8 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         _: FloatTensor<Self>,
         _: usize,
         _: usize,
-        _: usize,
+        _: HeadCounts,
     ) -> FloatTensor<Self> {
-        unreachable!("a gradient of a gradient")
-    }
-
-    fn fused_product(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("a gradient of a gradient")
     }
 

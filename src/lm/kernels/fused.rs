@@ -6,7 +6,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor};
 
-use super::AdamScales;
+use super::{AdamScales, HeadCounts};
 
 /// Forward passes and gradients of the fused operations.
 // The macro needs a trait: `cpu` and `gpu` implement it for the backends, `backward` for autodiff.
@@ -15,13 +15,33 @@ pub(crate) trait FusedOperations: Backend {
     fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_product_with_transposed(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    // These three operations compute gradients.
     fn fused_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    // These two operations compute gradients.
     fn fused_transposed_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_sum_of_rows(rows: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn fused_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_gelu_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn fused_swiglu(gate_and_up: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_swiglu_gradient(gate_and_up: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Turns backwards with a `direction` of −1, which is the gradient of turning forwards.
+    fn fused_rotation(
+        rows: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        heads: usize,
+        direction: f64,
+    ) -> FloatTensor<Self>;
+
+    fn fused_rms_norm(rows: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
+    fn fused_rms_norm_gradients(
+        rows: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
@@ -36,13 +56,14 @@ pub(crate) trait FusedOperations: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self>;
+    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: HeadCounts)
+    -> FloatTensor<Self>;
     fn fused_causal_attention_gradient(
         qkv: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         batch: usize,
         seq: usize,
-        heads: usize,
+        heads: HeadCounts,
     ) -> FloatTensor<Self>;
 
     fn fused_pick_log_probs(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
@@ -79,6 +100,11 @@ pub(crate) fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Ten
     Tensor::from_dispatch(Dispatch::fused_linear(rows, weight, bias))
 }
 
+/// Computes [`super::matrix_product`] in fused form.
+pub(crate) fn matrix_product(rows: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_product(rows.into_dispatch(), weight.into_dispatch()))
+}
+
 /// Computes [`super::logits`] in fused form.
 pub(crate) fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_product_with_transposed(hidden.into_dispatch(), embedding.into_dispatch()))
@@ -89,6 +115,21 @@ pub(crate) fn gelu(x: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_gelu(x.into_dispatch()))
 }
 
+/// Computes [`super::swiglu`] in fused form.
+pub(crate) fn swiglu(gate_and_up: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_swiglu(gate_and_up.into_dispatch()))
+}
+
+/// Computes [`super::rotate`] in fused form.
+pub(crate) fn rotate(rows: Tensor<2>, table: Tensor<2>, heads: usize) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_rotation(rows.into_dispatch(), table.into_dispatch(), heads, 1.0))
+}
+
+/// Computes [`super::rms_norm`] in fused form.
+pub(crate) fn rms_norm(rows: Tensor<2>, weight: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::fused_rms_norm(rows.into_dispatch(), weight.into_dispatch(), epsilon))
+}
+
 /// Computes [`super::layer_norm`] in fused form.
 pub(crate) fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
@@ -96,7 +137,7 @@ pub(crate) fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, ep
 }
 
 /// Computes [`super::causal_attention`] in fused form.
-pub(crate) fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
+pub(crate) fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: HeadCounts) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::fused_causal_attention(qkv.into_dispatch(), batch, seq, heads))
 }
 

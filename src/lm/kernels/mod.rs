@@ -26,6 +26,28 @@ pub use plain::{SLOTS_AT_ONCE, split_heads};
 pub const BETA_1: f64 = 0.9;
 pub const BETA_2: f64 = 0.999;
 
+/// Numbers of attention heads in a projection to queries, keys and values side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadCounts {
+    /// Heads of queries.
+    pub queries: usize,
+    /// Heads of keys, and of values. They divide `queries`: each serves a group of query heads that follow each
+    /// other.
+    pub keys: usize,
+}
+
+impl HeadCounts {
+    /// Returns the width of one head, from the width of queries, keys and values together.
+    pub fn width_of_one(&self, width: usize) -> usize {
+        width / (self.queries + 2 * self.keys)
+    }
+
+    /// Returns the number of query heads that share the keys and values of one head.
+    pub fn group(&self) -> usize {
+        self.queries / self.keys
+    }
+}
+
 /// Step size and ε of one step of Adam.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamScales {
@@ -55,6 +77,15 @@ pub fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> 
     plain::linear(rows, weight, bias)
 }
 
+/// Computes `rows · weight`: `[rows, in]` and `[in, out]` to `[rows, out]`.
+pub fn matrix_product(rows: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
+    if has_kernels(&rows.device()) {
+        return fused::matrix_product(rows, weight);
+    }
+    rows.matmul(weight)
+}
+
 /// Maps hidden states `[rows, d_model]`, with the token embedding `[vocab, d_model]`, to logits
 /// `[rows, vocab]`.
 pub fn logits(hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
@@ -74,6 +105,36 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     plain::gelu(x)
 }
 
+/// Computes SwiGLU (Shazeer, 2020), `gate · σ(gate) · up`: gates and numbers side by side, `[rows, 2 · width]`, to
+/// `[rows, width]`.
+pub fn swiglu(gate_and_up: Tensor<2>) -> Tensor<2> {
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
+    if has_kernels(&gate_and_up.device()) {
+        return fused::swiglu(gate_and_up);
+    }
+    plain::swiglu(gate_and_up)
+}
+
+/// Rotates the first `heads` heads of each row of `[rows, width]` by the angles of its position. `table` holds cosines
+/// and sines, `[period, head_width]`: row `i` is at position `i % period`. In a head, the number `j` of the first half
+/// and the number `j` of the second are turned together.
+pub fn rotate(rows: Tensor<2>, table: Tensor<2>, heads: usize) -> Tensor<2> {
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
+    if has_kernels(&rows.device()) {
+        return fused::rotate(rows, table, heads);
+    }
+    plain::rotate(rows, table, heads)
+}
+
+/// Divides each row of `[rows, width]` by the root of its mean square plus ε, then scales it.
+pub fn rms_norm(rows: Tensor<2>, weight: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    #[cfg(any(feature = "flex", feature = "wgpu"))]
+    if has_kernels(&rows.device()) {
+        return fused::rms_norm(rows, weight, epsilon);
+    }
+    plain::rms_norm(rows, weight, epsilon)
+}
+
 /// Normalizes each row of `[rows, width]` to mean 0 and variance 1, then scales and shifts it.
 pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
@@ -84,8 +145,9 @@ pub fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: 
 }
 
 /// Computes softmax attention in which a token sees itself and the tokens before it in its row:
-/// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
-pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
+/// queries, keys and values side by side, `[batch · seq, (queries + 2 · keys) · head_width]`, to
+/// `[batch · seq, queries · head_width]`.
+pub fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: HeadCounts) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&qkv.device()) {
         return fused::causal_attention(qkv, batch, seq, heads);
@@ -128,8 +190,8 @@ pub fn adam<const D: usize>(
 }
 
 /// Computes the attention of one new token of each row to the first `slots` slots of a key-value cache: queries
-/// `[rows, d_model]`, keys and values `[rows, heads, capacity, head_width]`, and offsets of the slots' scores
-/// `[rows, capacity]` (very low for a hidden slot) to `[rows, d_model]`.
+/// `[rows, heads · head_width]`, keys and values `[rows, key_value_heads, capacity, head_width]`, and offsets of the
+/// slots' scores `[rows, capacity]` (very low for a hidden slot) to `[rows, heads · head_width]`.
 pub fn cached_attention(
     query: Tensor<2>,
     keys: Tensor<4>,

@@ -1,9 +1,9 @@
 //! Tensor operations as chains of small operations, which define their results on any backend.
 
-use burn::tensor::activation::{log_softmax, sigmoid, softmax};
+use burn::tensor::activation::{log_softmax, sigmoid, silu, softmax};
 use burn::tensor::{Bool, Int, Tensor};
 
-use super::{AdamScales, BETA_1, BETA_2};
+use super::{AdamScales, BETA_1, BETA_2, HeadCounts};
 
 /// Multiple to which the length of cached attention is rounded up, so that a GPU tunes its kernels for few
 /// lengths.
@@ -21,6 +21,41 @@ pub(crate) fn gelu(x: Tensor<2>) -> Tensor<2> {
     x.clone() * sigmoid(x * cubic)
 }
 
+/// Computes [`super::swiglu`].
+pub(crate) fn swiglu(gate_and_up: Tensor<2>) -> Tensor<2> {
+    let [gate, up] = halves(gate_and_up);
+    silu(gate) * up
+}
+
+/// Splits `[rows, 2 · width]` into its left and its right half.
+fn halves(rows: Tensor<2>) -> [Tensor<2>; 2] {
+    let [count, width] = rows.dims();
+    [0..width / 2, width / 2..width].map(|columns| rows.clone().slice([0..count, columns]))
+}
+
+/// Computes [`super::rotate`].
+pub(crate) fn rotate(rows: Tensor<2>, table: Tensor<2>, heads: usize) -> Tensor<2> {
+    let [count, width] = rows.dims();
+    let [period, head_width] = table.dims();
+    let columns = heads * head_width;
+    let shape = [count / period, period, heads, head_width / 2];
+    let [cosine, sine] = halves(table).map(|half| half.reshape([1, period, 1, head_width / 2]).expand(shape));
+    let rotated = rows.clone().slice([0..count, 0..columns]).reshape([count * heads, head_width]);
+    let [first, second] = halves(rotated).map(|half| half.reshape(shape));
+    let turned = [first.clone() * cosine.clone() - second.clone() * sine.clone(), second * cosine + first * sine];
+    let rotated = Tensor::cat(turned.into(), 3).reshape([count, columns]);
+    if columns == width {
+        return rotated;
+    }
+    Tensor::cat(vec![rotated, rows.slice([0..count, columns..width])], 1)
+}
+
+/// Computes [`super::rms_norm`].
+pub(crate) fn rms_norm(rows: Tensor<2>, weight: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    let mean_square = (rows.clone() * rows.clone()).mean_dim(1);
+    rows / (mean_square + epsilon).sqrt() * weight.unsqueeze()
+}
+
 /// Normalizes each row of `[rows, width]` to mean 0 and variance 1, then scales and shifts it.
 pub(crate) fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let centred = rows.clone() - rows.mean_dim(1);
@@ -28,18 +63,30 @@ pub(crate) fn layer_norm(rows: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, ep
     centred / (variance + epsilon).sqrt() * weight.unsqueeze() + bias.unsqueeze()
 }
 
-/// Splits a projection `[batch · seq, 3 · d_model]` into queries, keys and values, each
-/// `[batch, heads, seq, head_width]`.
-pub fn split_heads(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> [Tensor<4>; 3] {
-    let [_, triple_width] = qkv.dims();
-    let width = triple_width / 3;
-    let part = |index: usize| {
+/// Splits a projection `[batch · seq, (queries + 2 · keys) · head_width]` into queries
+/// `[batch, queries, seq, head_width]`, keys and values, both `[batch, keys, seq, head_width]`.
+pub fn split_heads(qkv: Tensor<2>, batch: usize, seq: usize, heads: HeadCounts) -> [Tensor<4>; 3] {
+    let [_, width] = qkv.dims();
+    let head_width = heads.width_of_one(width);
+    let part = |first: usize, count: usize| {
         qkv.clone()
-            .slice([0..batch * seq, index * width..(index + 1) * width])
-            .reshape([batch, seq, heads, width / heads])
+            .slice([0..batch * seq, first * head_width..(first + count) * head_width])
+            .reshape([batch, seq, count, head_width])
             .swap_dims(1, 2)
     };
-    [part(0), part(1), part(2)]
+    let HeadCounts { queries, keys } = heads;
+    [part(0, queries), part(queries, keys), part(queries + keys, keys)]
+}
+
+/// Repeats each head of keys or values for its group of query heads: `[batch, keys, seq, head_width]` to
+/// `[batch, keys · group, seq, head_width]`.
+fn repeat_heads(heads: Tensor<4>, group: usize) -> Tensor<4> {
+    let [batch, keys, seq, head_width] = heads.dims();
+    if group == 1 {
+        return heads;
+    }
+    let repeated = heads.reshape([batch, keys, 1, seq, head_width]).expand([batch, keys, group, seq, head_width]);
+    repeated.reshape([batch, keys * group, seq, head_width])
 }
 
 /// Merges heads `[batch, heads, seq, head_width]` into rows `[batch · seq, d_model]`.
@@ -49,9 +96,10 @@ pub(crate) fn merge_heads(heads: Tensor<4>) -> Tensor<2> {
 }
 
 /// Computes softmax attention in which a token sees itself and the tokens before it in its row:
-/// `[batch · seq, 3 · d_model]` to `[batch · seq, d_model]`.
-pub(crate) fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: usize) -> Tensor<2> {
+/// see [`super::causal_attention`].
+pub(crate) fn causal_attention(qkv: Tensor<2>, batch: usize, seq: usize, heads: HeadCounts) -> Tensor<2> {
     let [query, key, value] = split_heads(qkv, batch, seq, heads);
+    let [key, value] = [key, value].map(|part| repeat_heads(part, heads.group()));
     let [_, _, _, head_width] = query.dims();
     let scores = query.matmul(key.swap_dims(2, 3)) / (head_width as f64).sqrt();
     let later = Tensor::<2, Bool>::tril_mask([seq, seq], 0, &scores.device());
@@ -139,8 +187,10 @@ pub(crate) fn cached_attention(
     let [rows, heads, capacity, head_width] = keys.dims();
     let slots = slots.next_multiple_of(SLOTS_AT_ONCE).min(capacity);
     let seen = [0..rows, 0..heads, 0..slots, 0..head_width];
-    let (keys, values) = (keys.slice(seen.clone()), values.slice(seen));
-    let query = query.reshape([rows, heads, 1, head_width]);
+    let [_, query_width] = query.dims();
+    let (queries, group) = (query_width / head_width, query_width / head_width / heads);
+    let [keys, values] = [keys, values].map(|part| repeat_heads(part.slice(seen.clone()), group));
+    let query = query.reshape([rows, queries, 1, head_width]);
     let products = query.matmul(keys.swap_dims(2, 3)) / (head_width as f64).sqrt();
     let scores = scores.slice([0..rows, 0..slots]).reshape([rows, 1, 1, slots]);
     merge_heads(softmax(products + scores, 3).matmul(values))

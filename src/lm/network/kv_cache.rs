@@ -2,12 +2,13 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::lm::kernels::{SLOTS_AT_ONCE, cached_attention, split_heads};
+use super::config::ModelConfig;
+use crate::lm::kernels::{HeadCounts, SLOTS_AT_ONCE, cached_attention, split_heads};
 
 /// Offset of the score of a slot that holds no token yet, or padding.
 const HIDDEN_SCORE: f32 = -1e9;
 
-/// Preallocated keys and values, `[rows, heads, capacity, head_width]` in each layer.
+/// Preallocated keys and values, `[rows, key_value_heads, capacity, head_width]` in each layer.
 ///
 /// The first slots of every row hold the prompt, padded on the right to one length, and the response starts
 /// after them.
@@ -20,20 +21,24 @@ pub struct KvCache {
     scores: Option<Tensor<2>>,
     written: usize,
     capacity: usize,
-    heads: usize,
+    heads: HeadCounts,
+    /// Cosines and sines of the positions, `[capacity, head_width]`.
+    rotation: Option<Tensor<2>>,
 }
 
 impl KvCache {
+    /// Creates a cache for `rows` sequences of at most `capacity` tokens; `rotation` holds the cosines and sines of
+    /// their positions.
     pub(super) fn new(
-        layers: usize,
+        config: &ModelConfig,
         rows: usize,
-        heads: usize,
-        head_width: usize,
         capacity: usize,
+        rotation: Option<Tensor<2>>,
         device: &Device,
     ) -> Self {
         let capacity = capacity.next_multiple_of(SLOTS_AT_ONCE);
-        let empty = || (0..layers).map(|_| Tensor::zeros([rows, heads, capacity, head_width], device)).collect();
+        let shape = [rows, config.key_value_heads, capacity, config.head_width];
+        let empty = || (0..config.layers).map(|_| Tensor::zeros(shape, device)).collect();
         Self {
             keys: empty(),
             values: empty(),
@@ -41,11 +46,17 @@ impl KvCache {
             scores: None,
             written: 0,
             capacity,
-            heads,
+            heads: config.head_counts(),
+            rotation,
         }
     }
 
-    /// Stores the keys and values of the prompts in one layer: `[rows · seq, 3 · d_model]`.
+    /// Returns cosines and sines at some positions `[rows]`, `[rows, head_width]`.
+    pub(super) fn rotation_at(&self, positions: Tensor<1, Int>) -> Option<Tensor<2>> {
+        self.rotation.clone().map(|table| table.select(0, positions))
+    }
+
+    /// Stores the keys and values of the prompts in one layer: `[rows · seq, (heads + 2 · key_value_heads) · head_width]`.
     pub(super) fn keep(&mut self, layer: usize, qkv: Tensor<2>, rows: usize, seq: usize) {
         let [_, key, value] = split_heads(qkv, rows, seq, self.heads);
         self.write(layer, 0, key, value);
@@ -82,12 +93,12 @@ impl KvCache {
     }
 
     /// Writes the keys and values of one new token of each row, and computes its attention:
-    /// `[rows, 3 · d_model]` to `[rows, d_model]`.
+    /// `[rows, (heads + 2 · key_value_heads) · head_width]` to `[rows, heads · head_width]`.
     // `layer` is in range, as in `write`.
     #[allow(clippy::indexing_slicing)]
     pub(super) fn attend(&mut self, layer: usize, qkv: Tensor<2>) -> Tensor<2> {
-        let [rows, triple_width] = qkv.dims();
-        let query = qkv.clone().slice([0..rows, 0..triple_width / 3]);
+        let [rows, width] = qkv.dims();
+        let query = qkv.clone().slice([0..rows, 0..self.heads.queries * self.heads.width_of_one(width)]);
         let [_, key, value] = split_heads(qkv, rows, 1, self.heads);
         self.write(layer, self.written, key, value);
         let (keys, values) = (self.keys[layer].clone(), self.values[layer].clone());

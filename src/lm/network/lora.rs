@@ -18,7 +18,7 @@ const ADAPTED: &str = "blocks.";
 /// # Errors
 /// [`Error::Usage`] for a rank above the width of the model.
 pub(crate) fn check_rank(rank: usize, config: &ModelConfig) -> Result<()> {
-    match config.n_embd {
+    match config.width {
         width if rank > width => Err(Error::usage(
             format!("policy.lora.rank is {rank}, but the model has width {width}, and a higher rank adds nothing"),
             format!("change it with --set policy.lora.rank=…, from 0 to {width}; 16 is usual"),

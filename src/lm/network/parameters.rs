@@ -4,7 +4,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use rand_chacha::rand_core::Rng;
 
-use super::architecture::tensor_name;
+use super::architecture::StoredTensor;
+use super::config::ModelConfig;
 use super::transformer::Transformer;
 use crate::device::Readback;
 use crate::error::Result;
@@ -26,12 +27,13 @@ impl NamedTensor {
     }
 }
 
-/// Replaces every weight of `model` by the numbers that `values` returns for its name and shape.
+/// Replaces every weight of `model` by the numbers that `values` returns for its name and shape in files.
 ///
 /// # Errors
 /// The first error of `values`.
 pub fn replace(model: Transformer, mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Transformer> {
-    let mut mapper = Replace { path: Vec::new(), values: &mut values, error: Ok(()) };
+    let config = model.config().clone();
+    let mut mapper = Replace { config: &config, path: Vec::new(), values: &mut values, error: Ok(()) };
     let model = model.map(&mut mapper);
     mapper.error.map(|()| model)
 }
@@ -43,7 +45,7 @@ pub fn draw(model: Transformer, layers: usize, seed: u64) -> Result<Transformer>
     replace(model, |name, shape| {
         row += 1;
         let count = shape.iter().product();
-        let into_residual = name.ends_with("c_proj.weight");
+        let into_residual = INTO_RESIDUAL.iter().any(|ending| name.ends_with(ending));
         Ok(match shape {
             [_] if name.ends_with("weight") => vec![1.0; count],
             [_] => vec![0.0; count],
@@ -54,6 +56,9 @@ pub fn draw(model: Transformer, layers: usize, seed: u64) -> Result<Transformer>
         })
     })
 }
+
+/// Names of the projections into the residual stream.
+const INTO_RESIDUAL: [&str; 3] = ["c_proj.weight", "o_proj.weight", "down_proj.weight"];
 
 /// Multiplies every matrix of the model by `factor`.
 #[must_use]
@@ -80,13 +85,14 @@ pub fn normal(count: usize, deviation: f32, seed: u64, row: u64) -> Vec<f32> {
         .collect()
 }
 
-/// Returns the name and shape of every weight, and allocates no weight that is not initialized yet.
+/// Returns the name and shape of every weight in files, and allocates no weight that is not initialized yet.
 pub fn shapes(model: &Transformer) -> Vec<(String, Vec<usize>)> {
-    struct Shapes {
+    struct Shapes<'a> {
+        config: &'a ModelConfig,
         path: Vec<String>,
         found: Vec<(String, Vec<usize>)>,
     }
-    impl ModuleVisitor for Shapes {
+    impl ModuleVisitor for Shapes<'_> {
         fn enter_module(&mut self, name: &str, _container: &str) {
             self.path.push(name.into());
         }
@@ -96,30 +102,121 @@ pub fn shapes(model: &Transformer) -> Vec<(String, Vec<usize>)> {
         }
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.found.push((tensor_name(&self.path), param.lazy_shape().to_vec()));
+            let stored = self.config.stored_tensors(&self.path, &param.lazy_shape().to_vec());
+            self.found.extend(stored.into_iter().map(|tensor| (tensor.name, tensor.shape)));
         }
     }
-    let mut visitor = Shapes { path: Vec::new(), found: Vec::new() };
+    let mut visitor = Shapes { config: model.config(), path: Vec::new(), found: Vec::new() };
     model.visit(&mut visitor);
     visitor.found
 }
 
-/// Reads all weights back, in one transaction.
+/// Reads all weights back, in one transaction, as files store them.
 pub fn read(model: &Transformer) -> Result<Vec<NamedTensor>> {
-    let mut visitor = Collect { path: Vec::new(), found: Vec::new(), readback: Some(Readback::default()) };
+    let readback = Some(Readback::default());
+    let mut visitor = Collect { config: model.config(), path: Vec::new(), found: Vec::new(), readback };
     model.visit(&mut visitor);
     let values = visitor.readback.unwrap_or_default().floats()?;
-    let named = visitor.found.into_iter().zip(values);
-    Ok(named.map(|((name, shape), values)| NamedTensor { name, shape, values }).collect())
+    let of_parameter = |(stored, values): (Vec<StoredTensor>, Vec<f32>)| split(stored, values);
+    Ok(visitor.found.into_iter().zip(values).flat_map(of_parameter).collect())
+}
+
+/// Splits the numbers of a parameter into the tensors that store it.
+fn split(stored: Vec<StoredTensor>, values: Vec<f32>) -> Vec<NamedTensor> {
+    let all_columns = stored.iter().filter_map(|tensor| tensor.shape.first()).sum();
+    let mut first = 0;
+    let mut of = |StoredTensor { name, shape, transposed }: StoredTensor, values: &[f32]| {
+        let count: usize = shape.iter().product();
+        let values = match (transposed, shape.as_slice()) {
+            (true, [columns, rows]) => {
+                let mut part = vec![0.0; count];
+                transpose(&mut part, *rows, values.get(first..).unwrap_or_default(), all_columns);
+                first += columns;
+                part
+            }
+            _ => {
+                first += count;
+                values.get(first - count..first).unwrap_or_default().to_vec()
+            }
+        };
+        NamedTensor { name, shape, values }
+    };
+    match <[StoredTensor; 1]>::try_from(stored) {
+        Ok([StoredTensor { name, shape, transposed: false }]) => vec![NamedTensor { name, shape, values }],
+        Ok([only]) => vec![of(only, &values)],
+        Err(several) => several.into_iter().map(|tensor| of(tensor, &values)).collect(),
+    }
+}
+
+/// Joins the tensors that store a parameter of this shape; the inverse of [`split`].
+fn join(stored: &[StoredTensor], parts: Vec<Vec<f32>>, shape: &[usize]) -> Vec<f32> {
+    let [_, all_columns] = shape else { return parts.concat() };
+    if !stored.iter().any(|tensor| tensor.transposed) {
+        return parts.concat();
+    }
+    let mut values = vec![0.0; shape.iter().product()];
+    let mut first = 0;
+    for (StoredTensor { shape, .. }, part) in stored.iter().zip(parts) {
+        let [columns, rows] = shape.as_slice() else { continue };
+        transpose_into(values.get_mut(first..).unwrap_or_default(), *all_columns, &part, *rows);
+        first += columns;
+    }
+    values
+}
+
+/// Rows and columns that are transposed together, so that both sides stay in the processor's cache.
+const TILE: usize = 32;
+
+/// Fills `[columns, rows]` with the transpose of the first columns of `from`, whose rows begin `stride` numbers
+/// apart.
+fn transpose(to: &mut [f32], rows: usize, from: &[f32], stride: usize) {
+    for (tile, columns) in to.chunks_mut((TILE * rows).max(1)).enumerate() {
+        for first_row in (0..rows).step_by(TILE) {
+            for (column, to) in (tile * TILE..).zip(columns.chunks_mut(rows.max(1))) {
+                for (row, to) in (first_row..).zip(to.iter_mut().skip(first_row).take(TILE)) {
+                    *to = from.get(row * stride + column).copied().unwrap_or_default();
+                }
+            }
+        }
+    }
+}
+
+/// Fills the first columns of `to`, whose rows begin `stride` numbers apart, with the transpose of
+/// `[columns, rows]`.
+fn transpose_into(to: &mut [f32], stride: usize, from: &[f32], rows: usize) {
+    for (tile, columns) in from.chunks((TILE * rows).max(1)).enumerate() {
+        for first_row in (0..rows).step_by(TILE) {
+            for (column, from) in (tile * TILE..).zip(columns.chunks(rows.max(1))) {
+                for (row, value) in (first_row..).zip(from.iter().skip(first_row).take(TILE)) {
+                    if let Some(to) = to.get_mut(row * stride + column) {
+                        *to = *value;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Function from a weight's name and shape to its numbers.
 type Values<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
 
 struct Replace<'a> {
+    config: &'a ModelConfig,
     path: Vec<String>,
     values: &'a mut Values<'a>,
     error: Result<()>,
+}
+
+impl Replace<'_> {
+    fn values_of(&mut self, shape: &[usize]) -> Result<Vec<f32>> {
+        let stored = self.config.stored_tensors(&self.path, shape);
+        let parts = stored.iter().map(|tensor| (self.values)(&tensor.name, &tensor.shape));
+        let mut parts = parts.collect::<Result<Vec<_>>>()?;
+        match (stored.as_slice(), parts.pop()) {
+            ([StoredTensor { transposed: false, .. }], Some(values)) => Ok(values),
+            (_, last) => Ok(join(&stored, parts.into_iter().chain(last).collect(), shape)),
+        }
+    }
 }
 
 impl ModuleMapper for Replace<'_> {
@@ -136,7 +233,7 @@ impl ModuleMapper for Replace<'_> {
             return param;
         }
         let shape = param.lazy_shape().to_vec();
-        match (self.values)(&tensor_name(&self.path), &shape) {
+        match self.values_of(&shape) {
             Ok(values) => {
                 let device = param.lazy_device();
                 let id = param.id;
@@ -151,13 +248,14 @@ impl ModuleMapper for Replace<'_> {
     }
 }
 
-struct Collect {
+struct Collect<'a> {
+    config: &'a ModelConfig,
     path: Vec<String>,
-    found: Vec<(String, Vec<usize>)>,
+    found: Vec<Vec<StoredTensor>>,
     readback: Option<Readback>,
 }
 
-impl ModuleVisitor for Collect {
+impl ModuleVisitor for Collect<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.into());
     }
@@ -168,7 +266,7 @@ impl ModuleVisitor for Collect {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
-        self.found.push((tensor_name(&self.path), tensor.dims().to_vec()));
+        self.found.push(self.config.stored_tensors(&self.path, &tensor.dims()));
         self.readback = self.readback.take().map(|readback| readback.with(tensor));
     }
 }

@@ -48,7 +48,7 @@ impl<'a> Responses<'a> {
     pub fn rows(&self, config: &ModelConfig) -> Result<TokenBatch> {
         let rows = self.queries.iter().zip(self.responses);
         let rows: Vec<Vec<u32>> = rows.map(|(query, response)| [query.as_slice(), response].concat()).collect();
-        TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions)
+        TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.positions)
     }
 }
 

@@ -6,9 +6,11 @@ use crate::error::Result;
 use crate::lm::ModelConfig;
 use crate::lm::kernels::SLOTS_AT_ONCE;
 
-/// Vectors of width `d_model` per token that are alive at once in a block: input, norm, queries, keys, values
-/// and the output of attention; or the sum, and the feed-forward layer twice.
-const IN_A_BLOCK: f64 = 9.0;
+/// Returns the numbers per token that are alive at once in a block: the sum, and the feed-forward layer before and
+/// after its activation, which together take more than attention.
+fn alive_in_a_block(config: &ModelConfig) -> f64 {
+    config.width as f64 + config.expanded_width() + config.feed_forward_width as f64
+}
 
 /// Share of freed memory that the allocator keeps: one part in this number.
 const FREED_SHARE: u64 = 10;
@@ -38,17 +40,18 @@ impl Inference {
         let queries = rows.div_ceil(self.responses_per_query.max(1));
         let capacity =
             (self.context.saturating_add(self.response)).div_ceil(SLOTS_AT_ONCE) as f64 * SLOTS_AT_ONCE as f64;
-        let [layers, width, vocabulary, heads] =
-            floats([config.n_layer, config.n_embd, config.vocab_size, config.n_head]);
+        let [layers, width, vocabulary, heads, key_width] =
+            floats([config.layers, config.width, config.vocab_size, config.heads, config.key_width()]);
+        let in_a_block = alive_in_a_block(config);
         let [models, row_count, query_count, context, response] =
             floats([self.models, rows, queries, self.context, self.response]);
-        let a_row = 2.0 * layers * width * capacity;
+        let a_row = 2.0 * layers * key_width * capacity;
         // Keys and values of the queries are copied if several responses share a query.
         let cached = a_row * if queries < rows { row_count + query_count } else { row_count };
         let drawn = LOGITS_COPIES * row_count * vocabulary;
-        let prompt = IN_A_BLOCK * width * query_count * context;
+        let prompt = in_a_block * query_count * context;
         // Nothing is cached while responses are read again.
-        let read = IN_A_BLOCK * width * row_count * (context + response);
+        let read = in_a_block * row_count * (context + response);
         let rated = if self.rated { LOGITS_COPIES * row_count * response * vocabulary } else { 0.0 };
         let memory = Memory {
             weights: bytes(models * config.parameter_count()),

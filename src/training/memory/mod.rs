@@ -139,22 +139,28 @@ mod tests {
     #[test]
     fn parameters_are_those_of_the_network() {
         assert_eq!(ModelConfig::gpt2_124m().parameter_count() as u64, 124_439_808);
-        let tiny = ModelConfig {
+        let gpt2 = ModelConfig { vocab_size: 59, positions: 80, layers: 2, ..ModelConfig::gpt2(20, 2) };
+        let smollm2 = ModelConfig::smollm2_135m();
+        assert_eq!(smollm2.parameter_count() as u64, 134_515_008);
+        let qwen3 = ModelConfig {
+            family: crate::lm::network::Family::Qwen3,
+            query_key_norms: true,
+            tied_output_head: false,
+            biases: gpt2.biases,
             vocab_size: 59,
-            n_positions: 80,
-            n_embd: 20,
-            n_layer: 2,
-            n_head: 2,
-            ..ModelConfig::gpt2_124m()
+            layers: 2,
+            ..smollm2
         };
-        let network = Transformer::zeros(&tiny, &crate::device::host());
-        assert_eq!(tiny.parameter_count() as u64, network.num_params() as u64);
+        for config in [gpt2, qwen3] {
+            let network = Transformer::zeros(&config, &crate::device::host());
+            assert_eq!(config.parameter_count() as u64, network.num_params() as u64);
+        }
     }
 
     /// Sizes that would wrap around to something small if they were multiplied as whole numbers.
     #[test]
     fn sizes_that_no_machine_holds_take_more_than_any_has() {
-        let huge = ModelConfig { n_layer: usize::MAX, n_embd: usize::MAX / 2 + 1, ..ModelConfig::gpt2_124m() };
+        let huge = ModelConfig { layers: usize::MAX, ..ModelConfig::gpt2(usize::MAX / 8, 1) };
         assert_eq!(huge.parameter_count() as u64, u64::MAX);
         let rows =
             Inference { models: 2, rows: 1 << 40, responses_per_query: 1, context: 1 << 40, ..Inference::default() };

@@ -7,13 +7,24 @@ use crate::error::Result;
 use crate::lm::{ModelConfig, ROWS_AT_ONCE};
 use crate::training::Backward;
 
-/// Vectors of width `d_model` per token that a block keeps for the backward pass up to attention: input, norm,
-/// queries, keys, values and the output of attention.
-const UP_TO_ATTENTION: f64 = 6.0;
+/// Returns the numbers per token that a block keeps for the backward pass up to attention: input, norm, queries, keys,
+/// values and the output of attention.
+fn kept_up_to_attention(config: &ModelConfig) -> f64 {
+    2.0 * config.width as f64 + config.query_key_value_width() + config.query_width() as f64
+}
 
-/// Vectors of width `d_model` per token that a block keeps after attention: 2 for sum and norm, 8 for the
-/// feed-forward layer; in the last block only where output is wanted.
-const AFTER_ATTENTION: f64 = 10.0;
+/// Returns the numbers per token that a block keeps after attention: sum and norm, and the feed-forward layer before
+/// and after its activation; in the last block only where output is wanted.
+fn kept_after_attention(config: &ModelConfig) -> f64 {
+    2.0 * config.width as f64 + config.expanded_width() + config.feed_forward_width as f64
+}
+
+/// Returns the numbers of adapters of rank 1: the rows and columns of the matrices inside the blocks.
+fn adapters_of_rank_1(config: &ModelConfig) -> f64 {
+    let width = config.width as f64;
+    let attention = 2.0 * width + config.query_key_value_width() + config.query_width() as f64;
+    config.layers as f64 * (attention + 2.0 * width + config.expanded_width() + config.feed_forward_width as f64)
+}
 
 /// Share of freed memory that the allocator keeps: one part in this number.
 const FREED_SHARE: u64 = 10;
@@ -38,11 +49,10 @@ impl Memory {
     /// Estimates the memory of training on the batch `pass`, with `frozen` models of the same shape beside the
     /// trained model.
     pub fn of_training(config: &ModelConfig, pass: &BatchShape, lora: Lora, frozen: u64) -> Self {
-        let [layers, width, heads, vocabulary] =
-            floats([config.n_layer, config.n_embd, config.n_head, config.vocab_size]);
+        let [layers, width, heads, vocabulary] = floats([config.layers, config.width, config.heads, config.vocab_size]);
         let all = config.parameter_count();
-        let inside_blocks = layers * 12.0 * width * width;
-        let trained = if lora.rank > 0 { layers * 16.0 * width * lora.rank as f64 } else { all };
+        let inside_blocks = layers * config.matrices_of_block();
+        let trained = if lora.rank > 0 { adapters_of_rank_1(config) * lora.rank as f64 } else { all };
         let Backward { micro_batch_size, parts, gradient_checkpointing } = pass.backward;
         let part = pass.rows.div_ceil(parts.max(1));
         let several_passes = part > micro_batch_size;
@@ -51,8 +61,9 @@ impl Memory {
         let tokens = rows * row_tokens;
 
         let wanted = rows * responses.max(1.0);
-        let a_block = width * tokens * (UP_TO_ATTENTION + AFTER_ATTENTION);
-        let last_block = width * (tokens * UP_TO_ATTENTION + wanted * AFTER_ATTENTION);
+        let (before, after) = (kept_up_to_attention(config), kept_after_attention(config));
+        let a_block = tokens * (before + after);
+        let last_block = tokens * before + wanted * after;
         let kept = if gradient_checkpointing {
             a_block + layers * tokens * width
         } else {
@@ -79,9 +90,9 @@ impl Memory {
     /// backward pass begins, so that only its excess over the backward pass counts.
     #[must_use]
     pub fn with_sampling(self, config: &ModelConfig, rows: usize, tokens: usize) -> Self {
-        let [rows, tokens, layers, width, vocabulary] =
-            floats([rows, tokens, config.n_layer, config.n_embd, config.vocab_size]);
-        let keys_and_values = 2.0 * rows * tokens * layers * width;
+        let [rows, tokens, layers, key_width, vocabulary] =
+            floats([rows, tokens, config.layers, config.key_width(), config.vocab_size]);
+        let keys_and_values = 2.0 * rows * tokens * layers * key_width;
         let logits = LOGITS_COPIES * rows * vocabulary;
         Self { cache: bytes(keys_and_values + logits).saturating_sub(self.backward()), ..self }
     }

@@ -32,7 +32,7 @@ fn load(files: &Files) -> Result<LanguageModel> {
 fn logits(model: &LanguageModel) -> Vec<f32> {
     let rows = tiny::rows(model.config(), &[5, 11, 2], 4);
     let config = model.config();
-    let batch = TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions).unwrap();
+    let batch = TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.positions).unwrap();
     let hidden = model.transformer.hidden(batch.tokens(&devices::ndarray())).flatten(0, 1);
     preftune::device::read_floats(model.transformer.logits(hidden)).unwrap()
 }
@@ -93,7 +93,7 @@ fn weights_that_are_cut_short_are_refused_wherever_the_cut_is() {
 fn a_config_that_contradicts_the_weights_is_refused_with_the_tensor_and_both_shapes() {
     let model = tiny::language_model(1, &devices::ndarray());
     let mut config = model.config().clone();
-    config.n_positions = 50;
+    config.positions = 50;
     let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json(None).into())).unwrap_err();
     assert_refused(&error, &["some/model/model.safetensors", "transformer.wpe.weight", "[40, 20]", "[50, 20]"]);
 }
@@ -101,7 +101,7 @@ fn a_config_that_contradicts_the_weights_is_refused_with_the_tensor_and_both_sha
 #[test]
 fn weights_with_more_layers_than_the_config_are_refused() {
     let model = tiny::language_model(1, &devices::ndarray());
-    let config = preftune::lm::ModelConfig { n_layer: model.config().n_layer - 1, ..model.config().clone() };
+    let config = preftune::lm::ModelConfig { layers: model.config().layers - 1, ..model.config().clone() };
     let error = load(&with(written(Precision::F32), CONFIG_FILE, config.to_json(None).into())).unwrap_err();
     assert_refused(&error, &["some/model/model.safetensors", "more layers than the 1 of config.json"]);
 }

@@ -9,6 +9,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::burn_pack::Reader;
 use burn::tensor::{Bytes, Tensor};
 use preftune::config::AdamForm;
+use preftune::lm::ModelConfig;
 use preftune::lm::network::parameters;
 use preftune::run::Checkpoints;
 use preftune::run::checkpoint::Checkpoint;
@@ -86,8 +87,8 @@ fn adam() -> ModuleOptimizer {
     Adam::optimizer(AdamForm::TensorFlow, 1e-5)
 }
 
-fn small() -> preftune::lm::ModelConfig {
-    preftune::lm::ModelConfig { vocab_size: 7, n_positions: 5, n_embd: 4, n_layer: 1, n_head: 2, ..tiny::config() }
+fn small() -> ModelConfig {
+    ModelConfig { vocab_size: 7, positions: 5, layers: 1, ..ModelConfig::gpt2(4, 2) }
 }
 
 /// Tests checkpoints with one file damaged by a disk or a person, so that the hash in the manifest is

@@ -68,16 +68,17 @@ fn theirs(bytes: &[u8], known: &[String]) -> Result<ModelConfig, String> {
             _ => Err(format!("{key} is {sizes:?}")),
         }
     };
+    let [width, heads] = [size("n_embd", &["hidden_size"])?, size("n_head", &["num_attention_heads"])?];
     let config = ModelConfig {
         vocab_size: size("vocab_size", &[])?,
-        n_positions: size("n_positions", &["max_position_embeddings", "n_ctx"])?,
-        n_embd: size("n_embd", &["hidden_size"])?,
-        n_layer: size("n_layer", &["num_hidden_layers"])?,
-        n_head: size("n_head", &["num_attention_heads"])?,
-        layer_norm_epsilon: json.get("layer_norm_epsilon").map_or(Ok(1e-5), Json::number)?,
+        positions: size("n_positions", &["max_position_embeddings", "n_ctx"])?,
+        layers: size("n_layer", &["num_hidden_layers"])?,
+        norm_epsilon: json.get("layer_norm_epsilon").map_or(Ok(1e-5), Json::number)?,
+        tied_output_head: json.get("tie_word_embeddings") != Some(&Json::Bool(false)),
+        ..ModelConfig::gpt2(width, heads)
     };
-    let epsilon = config.layer_norm_epsilon as f32;
-    if !(config.n_embd.is_multiple_of(config.n_head) && epsilon > 0.0 && epsilon.is_finite()) {
+    let epsilon = config.norm_epsilon as f32;
+    if !(width.is_multiple_of(heads) && epsilon > 0.0 && epsilon.is_finite()) {
         return Err("heads or epsilon".into());
     }
     for (key, value) in json.object()? {
@@ -97,7 +98,7 @@ fn is_usual(key: &str, value: &Json, config: &ModelConfig, known: &[String]) -> 
             is_null || value.array()?.iter().all(|class| class.text().is_ok_and(|class| class.contains("LMHead")))
         }
         "activation_function" => ["gelu_new", "gelu_pytorch_tanh", "gelu_fast"].contains(&value.text()?),
-        "n_inner" | "intermediate_size" => is_null || u128::from(value.count()?) == 4 * config.n_embd as u128,
+        "n_inner" | "intermediate_size" => is_null || u128::from(value.count()?) == 4 * config.width as u128,
         "scale_attn_weights" => *value == Json::Bool(true),
         "tie_word_embeddings" => matches!(value, Json::Bool(_)),
         "scale_attn_by_inverse_layer_idx" | "add_cross_attention" => is_null || *value == Json::Bool(false),

@@ -41,7 +41,7 @@ const WIDTH: u64 = 4;
 
 /// Returns the sizes of a model with one small block.
 pub fn small() -> ModelConfig {
-    ModelConfig { vocab_size: 300, n_positions: 5, n_embd: WIDTH as usize, n_layer: 1, n_head: 2, ..tiny::config() }
+    ModelConfig { vocab_size: 300, positions: 5, layers: 1, ..ModelConfig::gpt2(WIDTH as usize, 2) }
 }
 
 /// Name, shape and bits of each weight, sorted.
@@ -134,7 +134,7 @@ pub fn weights_of(stored: Tensors) -> Result<Read, String> {
 
 /// Returns names and shapes of the network's weights.
 fn wanted() -> Vec<(String, Vec<u64>)> {
-    let (vocabulary, positions) = (small().vocab_size as u64, small().n_positions as u64);
+    let (vocabulary, positions) = (small().vocab_size as u64, small().positions as u64);
     let mut wanted =
         vec![("wte.weight".to_string(), vec![vocabulary, WIDTH]), ("wpe.weight".into(), vec![positions, WIDTH])];
     let linear = [

@@ -101,7 +101,7 @@ fn gpt2_of_124m_is_written_as_transformers_writes_it_and_has_its_logits() {
     let difference = tiny::largest_difference(&log_probs[0], &theirs.log_probs);
     assert!(difference < 1e-4, "log-probabilities: {difference}");
 
-    let batch = TokenBatch::new(&[ids], model.config().pad_token(), vocabulary, model.config().n_positions).unwrap();
+    let batch = TokenBatch::new(&[ids], model.config().pad_token(), vocabulary, model.config().positions).unwrap();
     let hidden = model.transformer.hidden(batch.tokens(&devices::flex())).flatten(0, 1);
     let logits = preftune::device::read_floats(model.transformer.logits(hidden)).unwrap();
     let shown = logits.chunks(vocabulary).step_by(TOKENS / 8).flat_map(|row| row.iter().step_by(vocabulary / 16));

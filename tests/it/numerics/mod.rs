@@ -16,6 +16,7 @@ macro_rules! on_backends {
 
 mod adam;
 pub mod devices;
+mod families;
 mod gpt2_124m;
 mod gradients;
 mod model;

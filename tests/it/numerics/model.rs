@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use preftune::device::Readback;
-use preftune::lm::Responses;
 use preftune::lm::{MicroBatches, ROWS_AT_ONCE, Sampled, Sampling, draw, sample};
+use preftune::lm::{ModelConfig, Responses};
 use preftune::platform::Interrupt;
 use preftune::policy::response_log_probs;
 use preftune::random::{Stream, uniform};
@@ -16,10 +16,9 @@ use crate::support::tiny;
 const SAMPLING: Sampling = Sampling { response_length: 40, temperature: 0.7, responses_per_query: 3 };
 const QUERY_LENGTHS: [usize; 5] = [1, 7, 31, 4, 12];
 
-fn draw_responses(device: &Device) -> (Vec<Vec<u32>>, Sampled) {
-    let config = tiny::config();
-    let policy = tiny::policy(&config, 1, device);
-    let queries = tiny::rows(&config, &QUERY_LENGTHS, 2);
+fn draw_responses(config: &ModelConfig, device: &Device) -> (Vec<Vec<u32>>, Sampled) {
+    let policy = tiny::policy(config, 1, device);
+    let queries = tiny::rows(config, &QUERY_LENGTHS, 2);
     let numbers = |row: usize| uniform(3, Stream::Sampling, 0, row as u64, SAMPLING.response_length);
     let drawn =
         sample(&policy.transformer, Some(&policy.value_head), &queries, &SAMPLING, numbers, &Interrupt::new()).unwrap();
@@ -30,9 +29,12 @@ fn draw_responses(device: &Device) -> (Vec<Vec<u32>>, Sampled) {
 /// Compares decoding with a key-value cache, one token at a time, with the pass over whole rows that training
 /// uses.
 fn cached_decoding_equals_the_full_pass(device: &Device) {
-    let config = tiny::config();
-    let (queries, drawn) = draw_responses(device);
-    let policy = tiny::policy(&config, 1, device);
+    tiny::configs().iter().for_each(|config| check_cached_decoding(config, device));
+}
+
+fn check_cached_decoding(config: &ModelConfig, device: &Device) {
+    let (queries, drawn) = draw_responses(config, device);
+    let policy = tiny::policy(config, 1, device);
     let transformer = &policy.transformer;
     let full =
         response_log_probs(transformer, Responses::new(&queries, &drawn.responses), 0.7, &MicroBatches::of(4)).unwrap();
@@ -50,13 +52,16 @@ fn cached_decoding_equals_the_full_pass(device: &Device) {
 on_backends!(cached_decoding_equals_the_full_pass: ndarray, flex, wgpu);
 
 fn a_padded_batch_equals_each_row_alone(device: &Device) {
-    let config = tiny::config();
-    let policy = tiny::policy(&config, 1, device);
-    let reward_model = tiny::reward_model(&config, 4, device);
-    let mut queries = tiny::rows(&config, &QUERY_LENGTHS, 2);
+    tiny::configs().iter().for_each(|config| check_padded_batch(config, device));
+}
+
+fn check_padded_batch(config: &ModelConfig, device: &Device) {
+    let policy = tiny::policy(config, 1, device);
+    let reward_model = tiny::reward_model(config, 4, device);
+    let mut queries = tiny::rows(config, &QUERY_LENGTHS, 2);
     // Some rows have padding of their own, as in the original's files.
     queries[1].extend([config.pad_token(); 3]);
-    let responses = tiny::rows(&config, &[9; QUERY_LENGTHS.len()], 5);
+    let responses = tiny::rows(config, &[9; QUERY_LENGTHS.len()], 5);
 
     let log_probs = |queries: &[Vec<u32>], responses: &[Vec<u32>]| {
         response_log_probs(&policy.transformer, Responses::new(queries, responses), 0.7, &MicroBatches::of(64))
@@ -77,9 +82,9 @@ on_backends!(a_padded_batch_equals_each_row_alone: ndarray, flex, wgpu);
 
 #[test]
 fn one_seed_gives_the_same_responses_on_every_backend() {
-    let (_, expected) = draw_responses(&devices::ndarray());
+    let (_, expected) = draw_responses(&tiny::config(), &devices::ndarray());
     for device in [devices::flex()].into_iter().chain(devices::wgpu()) {
-        let (_, drawn) = draw_responses(&device);
+        let (_, drawn) = draw_responses(&tiny::config(), &device);
         assert_eq!(drawn.responses, expected.responses);
     }
 }

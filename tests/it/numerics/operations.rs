@@ -4,6 +4,8 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use preftune::device::read_floats;
 use preftune::lm::kernels;
+use preftune::lm::kernels::HeadCounts;
+use preftune::lm::network::Rotation;
 use preftune::lm::network::parameters::normal;
 
 use crate::numerics::devices;
@@ -224,25 +226,28 @@ fn causal_attention_and_its_gradient() {
     // Each shape comes with the standard deviation of queries, keys and values: at 5, most weight is on one
     // token.
     let shapes = [
-        (1, 1, 1, 2, 1.0),
-        (2, 5, 2, 3, 1.0),
-        (3, 4, 1, 4, 2.0),
-        (1, 9, 3, 2, 5.0),
-        (3, 40, 4, 8, 1.0),
-        (1, 140, 1, 3, 1.0),
+        (1, 1, HeadCounts { queries: 1, keys: 1 }, 2, 1.0),
+        (2, 5, HeadCounts { queries: 2, keys: 2 }, 3, 1.0),
+        (3, 4, HeadCounts { queries: 1, keys: 1 }, 4, 2.0),
+        (1, 9, HeadCounts { queries: 3, keys: 3 }, 2, 5.0),
+        (3, 40, HeadCounts { queries: 4, keys: 4 }, 8, 1.0),
+        (1, 140, HeadCounts { queries: 1, keys: 1 }, 3, 1.0),
+        // Heads of queries that share keys and values.
+        (2, 7, HeadCounts { queries: 6, keys: 2 }, 4, 1.0),
+        (1, 40, HeadCounts { queries: 3, keys: 1 }, 10, 1.0),
     ];
     for (seed, (batch, seq, heads, head_width, deviation)) in shapes.into_iter().enumerate() {
         for layout in LAYOUTS {
-            let (rows, width) = (batch * seq, heads * head_width);
+            let (rows, width) = (batch * seq, (heads.queries + 2 * heads.keys) * head_width);
             let case = Case {
-                name: format!("causal_attention of {batch} × {seq} tokens, {heads} heads of {head_width}, {layout:?}"),
-                inputs: vec![normal(layout.numbers(rows, 3 * width), deviation, seed as u64, 0)],
+                name: format!("causal_attention of {batch} × {seq} tokens, {heads:?} of {head_width}, {layout:?}"),
+                inputs: vec![normal(layout.numbers(rows, width), deviation, seed as u64, 0)],
                 on_device: &|inputs| {
-                    let qkv = layout.on_device(&inputs[0], rows, 3 * width);
+                    let qkv = layout.on_device(&inputs[0], rows, width);
                     kernels::causal_attention(qkv, batch, seq, heads).flatten(0, 1)
                 },
                 on_host: &|inputs| {
-                    let qkv = layout.on_host(&inputs[0], rows, 3 * width);
+                    let qkv = layout.on_host(&inputs[0], rows, width);
                     let sequences = qkv.chunks(seq);
                     sequences.flat_map(|tokens| attend_on_host(tokens, heads, head_width)).flatten().collect()
                 },
@@ -252,24 +257,148 @@ fn causal_attention_and_its_gradient() {
     }
 }
 
-/// Computes attention over one sequence, from `[seq, 3 · d_model]` to `[seq, d_model]`.
-fn attend_on_host(tokens: &[Vec<f64>], heads: usize, head_width: usize) -> Matrix {
-    let part = |token: usize, which: usize, head: usize| {
-        let start = which * heads * head_width + head * head_width;
+/// Computes attention over one sequence, from queries, keys and values of each token to `[seq, heads · head_width]`.
+fn attend_on_host(tokens: &[Vec<f64>], heads: HeadCounts, head_width: usize) -> Matrix {
+    let part = |token: usize, first_head: usize, head: usize| {
+        let start = (first_head + head) * head_width;
         &tokens[token][start..start + head_width]
     };
     let attend = |token: usize, head: usize| {
         let query = part(token, 0, head);
+        let shared = head / (heads.queries / heads.keys);
         let score = |other: usize| -> f64 {
-            let dot: f64 = query.iter().zip(part(other, 1, head)).map(|(q, k)| q * k).sum();
+            let dot: f64 = query.iter().zip(part(other, heads.queries, shared)).map(|(q, k)| q * k).sum();
             dot / (head_width as f64).sqrt()
         };
         let weights: Vec<f64> = (0..=token).map(|other| score(other).exp()).collect();
         let total: f64 = weights.iter().sum();
-        let column = |i: usize| (0..=token).map(|other| weights[other] / total * part(other, 2, head)[i]).sum();
+        let value = |other: usize| part(other, heads.queries + heads.keys, shared);
+        let column = |i: usize| (0..=token).map(|other| weights[other] / total * value(other)[i]).sum();
         (0..head_width).map(column).collect::<Vec<f64>>()
     };
-    (0..tokens.len()).map(|token| (0..heads).flat_map(|head| attend(token, head)).collect()).collect()
+    (0..tokens.len()).map(|token| (0..heads.queries).flat_map(|head| attend(token, head)).collect()).collect()
+}
+
+#[test]
+fn matrix_product_and_its_gradients() {
+    for (seed, (rows, from, to)) in [(1, 1, 1), (7, 4, 9), (33, 16, 2), (70, 40, 130)].into_iter().enumerate() {
+        for layout in LAYOUTS {
+            let inputs = [layout.numbers(rows, from), layout.numbers(from, to)];
+            let case = Case {
+                name: format!("matrix_product [{rows}, {from}] · [{from}, {to}], {layout:?}"),
+                inputs: inputs.map(|count| normal(count, 1.0, seed as u64, count as u64)).into(),
+                on_device: &|inputs| {
+                    let rows_in = layout.on_device(&inputs[0], rows, from);
+                    kernels::matrix_product(rows_in, layout.on_device(&inputs[1], from, to)).flatten(0, 1)
+                },
+                on_host: &|inputs| {
+                    let weight = layout.on_host(&inputs[1], from, to);
+                    let output = |row: &[f64], column: usize| {
+                        row.iter().zip(&weight).map(|(x, weights)| x * weights[column]).sum::<f64>()
+                    };
+                    let rows = layout.on_host(&inputs[0], rows, from);
+                    rows.iter().flat_map(|row| (0..to).map(|column| output(row, column))).collect()
+                },
+            };
+            check(&case, layout);
+        }
+    }
+}
+
+#[test]
+fn swiglu_and_its_gradient() {
+    // Each shape comes with the standard deviation of the inputs: at 15, most gates are in the tails.
+    for (seed, (rows, width, deviation)) in
+        [(1, 1, 1.0), (5, 3, 1.0), (17, 4, 3.0), (6, 9, 15.0), (300, 70, 1.0)].into_iter().enumerate()
+    {
+        for layout in LAYOUTS {
+            let case = Case {
+                name: format!("swiglu [{rows}, 2 · {width}], {layout:?}"),
+                inputs: vec![normal(layout.numbers(rows, 2 * width), deviation, seed as u64, 0)],
+                on_device: &|inputs| kernels::swiglu(layout.on_device(&inputs[0], rows, 2 * width)).flatten(0, 1),
+                on_host: &|inputs| {
+                    let gated = |(gate, up): (&f64, &f64)| gate / (1.0 + (-gate).exp()) * up;
+                    let rows = layout.on_host(&inputs[0], rows, 2 * width);
+                    rows.iter().flat_map(|row| row.iter().zip(&row[width..]).map(gated)).collect()
+                },
+            };
+            check(&case, layout);
+        }
+    }
+}
+
+#[test]
+fn rotation_and_its_gradient() {
+    // The number of rows is a multiple of the number of positions; some heads are rotated, and the others not.
+    let shapes = [(1, 1, 1, 1, 2), (6, 3, 2, 3, 4), (40, 40, 5, 8, 6), (40, 20, 3, 3, 66)];
+    for (seed, (rows, period, rotated, heads, head_width)) in shapes.into_iter().enumerate() {
+        let table = Rotation { theta: 50.0, scaling: None }.table(3..3 + period, head_width);
+        let angle =
+            |row: usize, pair: usize| (3 + row % period) as f64 * 50f64.powf(-2.0 * pair as f64 / head_width as f64);
+        for layout in LAYOUTS {
+            let width = heads * head_width;
+            let case = Case {
+                name: format!("rotation of {rotated} of {heads} heads of {head_width} in {rows} rows, {layout:?}"),
+                inputs: vec![normal(layout.numbers(rows, width), 1.0, seed as u64, 0)],
+                on_device: &|inputs| {
+                    let table = TensorData::new(table.clone(), [period, head_width]);
+                    let table = Tensor::<2>::from_data(table, &inputs[0].device());
+                    kernels::rotate(layout.on_device(&inputs[0], rows, width), table, rotated).flatten(0, 1)
+                },
+                on_host: &|inputs| {
+                    let turned = |(number, row): (usize, &Vec<f64>)| {
+                        let mut turned = row.clone();
+                        for (head, pair) in
+                            (0..rotated).flat_map(|head| (0..head_width / 2).map(move |pair| (head, pair)))
+                        {
+                            let (sine, cosine) = angle(number, pair).sin_cos();
+                            let (first, second) = (head * head_width + pair, head * head_width + pair + head_width / 2);
+                            turned[first] = row[first] * cosine - row[second] * sine;
+                            turned[second] = row[second] * cosine + row[first] * sine;
+                        }
+                        turned
+                    };
+                    layout.on_host(&inputs[0], rows, width).iter().enumerate().flat_map(turned).collect()
+                },
+            };
+            check(&case, layout);
+        }
+    }
+}
+
+#[test]
+fn rms_norm_and_its_gradients() {
+    // Each shape comes with mean and standard deviation of the rows. In the last, epsilon matters most.
+    let shapes = [
+        (1, 2, 0.0, 1.0),
+        (6, 5, 0.0, 1.0),
+        (3, 32, 2.0, 0.5),
+        (500, 32, -1.0, 3.0),
+        (3, 700, 1.0, 1.0),
+        (4, 8, 0.0, 1e-3),
+    ];
+    for (seed, (rows, width, centre, spread)) in shapes.into_iter().enumerate() {
+        for layout in LAYOUTS {
+            let drawn = normal(layout.numbers(rows, width), spread, seed as u64, 0);
+            let case = Case {
+                name: format!("rms_norm [{rows}, {width}] around {centre} ± {spread}, {layout:?}"),
+                inputs: vec![drawn.into_iter().map(|x| x + centre).collect(), normal(width, 1.0, seed as u64, 1)],
+                on_device: &|inputs| {
+                    let rows = layout.on_device(&inputs[0], rows, width);
+                    kernels::rms_norm(rows, inputs[1].clone(), 1e-5).flatten(0, 1)
+                },
+                on_host: &|inputs| {
+                    let norm = |row: &Vec<f64>| {
+                        let mean_square = row.iter().map(|x| x * x).sum::<f64>() / width as f64;
+                        let scaled = row.iter().map(|x| x / (mean_square + 1e-5).sqrt());
+                        scaled.zip(&inputs[1]).map(|(x, w)| x * w).collect::<Vec<_>>()
+                    };
+                    layout.on_host(&inputs[0], rows, width).iter().flat_map(norm).collect()
+                },
+            };
+            check(&case, layout);
+        }
+    }
 }
 
 #[test]
@@ -347,13 +476,16 @@ fn entropies_are_those_of_the_softmax() {
 
 #[test]
 fn cached_attention_sees_the_slots_it_may() {
-    check_cached_attention([3, 2, 64, 5], 37);
-    check_cached_attention([2, 1, 160, 66], 140);
+    check_cached_attention([3, 2, 64, 5], 1, 37);
+    check_cached_attention([2, 1, 160, 66], 1, 140);
+    // Heads of queries that share keys and values.
+    check_cached_attention([3, 2, 64, 5], 3, 37);
 }
 
-fn check_cached_attention([rows, heads, capacity, head_width]: [usize; 4], slots: usize) {
+fn check_cached_attention([rows, key_heads, capacity, head_width]: [usize; 4], group: usize, slots: usize) {
+    let heads = key_heads * group;
     let query = normal(rows * heads * head_width, 1.0, 1, 0);
-    let [keys, values] = [2, 3].map(|seed| normal(rows * heads * capacity * head_width, 1.0, seed, 0));
+    let [keys, values] = [2, 3].map(|seed| normal(rows * key_heads * capacity * head_width, 1.0, seed, 0));
     // Every fifth slot is hidden, and so are the slots that hold no token yet.
     let hidden = |slot: usize| slot >= slots || slot % 5 == 4;
     let score = |slot: usize| if hidden(slot) { -1e9 } else { 0.0 };
@@ -363,14 +495,15 @@ fn check_cached_attention([rows, heads, capacity, head_width]: [usize; 4], slots
             all[number * head_width..(number + 1) * head_width].iter().map(|&x| f64::from(x)).collect()
         };
         let seen: Vec<usize> = (0..capacity).filter(|&slot| !hidden(slot)).collect();
+        let shared = head / group;
         let dot = |slot: usize| {
-            vector(&query, head).iter().zip(vector(&keys, head * capacity + slot)).map(|(q, k)| q * k).sum::<f64>()
+            vector(&query, head).iter().zip(vector(&keys, shared * capacity + slot)).map(|(q, k)| q * k).sum::<f64>()
         };
         let weights: Vec<f64> = seen.iter().map(|&slot| (dot(slot) / (head_width as f64).sqrt()).exp()).collect();
         let total: f64 = weights.iter().sum();
         let mut sum = vec![0.0; head_width];
         for (weight, &slot) in weights.iter().zip(&seen) {
-            for (sum, value) in sum.iter_mut().zip(vector(&values, head * capacity + slot)) {
+            for (sum, value) in sum.iter_mut().zip(vector(&values, shared * capacity + slot)) {
                 *sum += weight / total * value;
             }
         }
@@ -379,7 +512,7 @@ fn check_cached_attention([rows, heads, capacity, head_width]: [usize; 4], slots
     let expected: Vec<f64> = (0..rows * heads).flat_map(attend).collect();
     for device in [devices::ndarray(), devices::flex()].into_iter().chain(devices::wgpu()) {
         let cache = |all: &[f32]| {
-            Tensor::<4>::from_data(TensorData::new(all.to_vec(), [rows, heads, capacity, head_width]), &device)
+            Tensor::<4>::from_data(TensorData::new(all.to_vec(), [rows, key_heads, capacity, head_width]), &device)
         };
         let query = Tensor::<2>::from_data(TensorData::new(query.clone(), [rows, heads * head_width]), &device);
         let scores = Tensor::<2>::from_data(TensorData::new(scores.clone(), [rows, capacity]), &device);

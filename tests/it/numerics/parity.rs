@@ -15,7 +15,7 @@ use fixture::Fixture;
 on_backends!(both_loops_equal_the_original: ndarray, flex, wgpu);
 
 fn both_loops_equal_the_original(device: &Device) {
-    for name in ["parity/1", "parity/2"] {
+    for name in ["parity/1", "parity/2", "families/parity-llama", "families/parity-qwen3"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();
         let expected: Value = serde_json::from_str(&expected).unwrap();

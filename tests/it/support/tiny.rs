@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use preftune::lm::network::parameters::{NamedTensor, normal, replace};
+use preftune::lm::network::{Biases, Family};
 use preftune::lm::{LanguageModel, ModelConfig, ScalarHead, Tokenizer, Transformer};
 use preftune::platform::Interrupt;
 use preftune::policy::ppo::{ClippedObjective, UpdateSettings};
@@ -16,7 +17,42 @@ use preftune::training::Backward;
 
 /// Returns sizes that are no powers of 2, so that kernels must handle incomplete blocks.
 pub fn config() -> ModelConfig {
-    ModelConfig { vocab_size: 59, n_positions: 80, n_embd: 20, n_layer: 2, n_head: 2, layer_norm_epsilon: 1e-5 }
+    ModelConfig { vocab_size: 59, positions: 80, layers: 2, ..ModelConfig::gpt2(20, 2) }
+}
+
+/// Returns sizes of a Llama whose two query heads share one head of keys, tied to its embedding.
+pub fn llama() -> ModelConfig {
+    ModelConfig {
+        vocab_size: 59,
+        positions: 80,
+        width: 20,
+        layers: 2,
+        heads: 2,
+        key_value_heads: 1,
+        head_width: 10,
+        feed_forward_width: 34,
+        ..ModelConfig::smollm2_135m()
+    }
+}
+
+/// Returns sizes of a network that has every part that a family may have beside rotary positions: norms of queries and
+/// keys, biases, an output head of its own, and heads wider than their share.
+pub fn with_all_parts() -> ModelConfig {
+    ModelConfig {
+        family: Family::Qwen3,
+        query_key_norms: true,
+        biases: Biases { query_key_value: true, attention_output: true, feed_forward: true },
+        tied_output_head: false,
+        heads: 6,
+        key_value_heads: 3,
+        head_width: 6,
+        ..llama()
+    }
+}
+
+/// Returns the sizes of [`config`], [`llama`] and [`with_all_parts`].
+pub fn configs() -> [ModelConfig; 3] {
+    [config(), llama(), with_all_parts()]
 }
 
 /// Returns a transformer with weights so large that its distributions are far from uniform.
@@ -37,7 +73,7 @@ pub fn transformer(config: &ModelConfig, seed: u64, device: &Device) -> Transfor
 }
 
 pub fn head(config: &ModelConfig, seed: u64, device: &Device) -> ScalarHead {
-    ScalarHead::new(normal(config.n_embd, 0.3, seed, 1000), 0.1, device)
+    ScalarHead::new(normal(config.width, 0.3, seed, 1000), 0.1, device)
 }
 
 pub fn policy(config: &ModelConfig, seed: u64, device: &Device) -> Policy {
@@ -51,9 +87,14 @@ pub fn reward_model(config: &ModelConfig, seed: u64, device: &Device) -> RewardM
 /// Returns a model with a tokenizer of letters and words. Some ids of the model are no tokens of the
 /// tokenizer.
 pub fn language_model(seed: u64, device: &Device) -> LanguageModel {
+    language_model_of(config(), seed, device)
+}
+
+/// Returns [`language_model`] with a network of these widths.
+pub fn language_model_of(config: ModelConfig, seed: u64, device: &Device) -> LanguageModel {
     let text = "The old house stood by the sea. The sea was grey. ".repeat(20);
     let tokenizer = Tokenizer::train(std::iter::once(text.as_str()), 290).unwrap();
-    let config = ModelConfig { vocab_size: 300, n_positions: 40, ..config() };
+    let config = ModelConfig { vocab_size: 300, positions: 40, ..config };
     LanguageModel { transformer: transformer(&config, seed, device), tokenizer, origin: None }
 }
 

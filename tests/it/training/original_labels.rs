@@ -33,8 +33,7 @@ fn stand_in(folder: &Path) -> (LanguageModel, Vec<PickBest>) {
     let merges_file = FileContent { bytes: merges.as_bytes(), path: &paths[1] };
     let tokenizer = Tokenizer::from_vocabulary_and_merges(vocabulary_file, merges_file).unwrap();
     let vocab_size = gpt2_tokenizer::VOCABULARY;
-    let config =
-        ModelConfig { vocab_size, n_positions: 96, n_embd: 8, n_layer: 1, n_head: 1, layer_norm_epsilon: 1e-5 };
+    let config = ModelConfig { vocab_size, positions: 96, layers: 1, ..ModelConfig::gpt2(8, 1) };
     let empty = Transformer::zeros(&config, &devices::ndarray());
     let transformer = parameters::draw(empty, 1, 1).unwrap();
     let model = LanguageModel { transformer, tokenizer, origin: None };

@@ -51,9 +51,9 @@ fn comparisons(count: usize, seed: u64) -> Vec<TokenComparison> {
 /// Returns a model with random weights, as at the start of pretraining.
 fn pretrained() -> LanguageModel {
     let mut model = tiny::language_model(1, &devices::ndarray());
-    let config = ModelConfig { n_embd: 32, ..model.config().clone() };
+    let config = ModelConfig { vocab_size: model.config().vocab_size, ..ModelConfig::gpt2(32, 2) };
     let fresh = Transformer::zeros(&config, &devices::ndarray());
-    model.transformer = parameters::draw(fresh, config.n_layer, 1).unwrap();
+    model.transformer = parameters::draw(fresh, config.layers, 1).unwrap();
     model
 }
 
@@ -232,7 +232,7 @@ fn normalized_rewards_have_mean_zero_and_variance_one() {
 fn a_constant_reward_is_no_better_than_a_guess() {
     let config = tiny::config();
     let device = devices::ndarray();
-    let flat = ScalarHead::zeros(config.n_embd, &device);
+    let flat = ScalarHead::zeros(config.width, &device);
     let model = RewardModel::new(tiny::transformer(&config, 1, &device), flat);
     let comparison = |best: usize| {
         TokenComparison::new(tiny::rows(&config, &[3], 1).remove(0), tiny::rows(&config, &[5, 4, 6, 2], 2), best)

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::elements::{Elements, tensor};
 use super::vector::{exp, maximum, sum, sum_products, vectorized};
+use crate::lm::kernels::HeadCounts;
 
 /// Rows and vectors of columns that a step of [`multiply`] works on.
 const ROWS: usize = 4;
@@ -17,17 +18,42 @@ const VECTORS: usize = 2;
 /// Multiple to which the sizes of the scratch buffers are padded: two of the widest vectors.
 const COLUMNS: usize = 32;
 
-/// Position of one head's queries, keys and values in a batch row, and the sizes of the scratch buffers.
+/// One head of queries with its keys and values in a batch row, and the sizes of the scratch buffers.
 #[derive(Clone, Copy)]
 struct Head {
     seq: usize,
-    /// `d_model`
-    width: usize,
+    counts: HeadCounts,
     head_width: usize,
+    /// Number among the heads of queries.
     number: usize,
 }
 
 impl Head {
+    /// Returns all heads of a batch row.
+    fn all(seq: usize, counts: HeadCounts, head_width: usize) -> impl Iterator<Item = Self> {
+        (0..counts.queries).map(move |number| Self { seq, counts, head_width, number })
+    }
+
+    /// Returns the width of queries, keys and values together.
+    fn width(&self) -> usize {
+        (self.counts.queries + 2 * self.counts.keys) * self.head_width
+    }
+
+    /// Returns the first column of the head's queries.
+    fn queries(&self) -> usize {
+        self.number * self.head_width
+    }
+
+    /// Returns the first column of the head's keys.
+    fn keys(&self) -> usize {
+        (self.counts.queries + self.number / self.counts.group()) * self.head_width
+    }
+
+    /// Returns the first column of the head's values.
+    fn values(&self) -> usize {
+        self.keys() + self.counts.keys * self.head_width
+    }
+
     /// Returns the factor of the scores.
     fn scale(&self) -> f32 {
         1.0 / (self.head_width as f32).sqrt()
@@ -41,11 +67,10 @@ impl Head {
         self.head_width.next_multiple_of(COLUMNS)
     }
 
-    /// Copies the head's columns out of rows that are `stride` wide, from the `part`-th group of `d_model`
-    /// columns, times `scale`: `[padded seq, padded width]`, filled up with zeros.
-    fn rows(&self, all: &[f32], stride: usize, part: usize, scale: f32) -> Vec<f32> {
+    /// Copies columns from `first` on out of rows that are `stride` wide, times `scale`:
+    /// `[padded seq, padded width]`, filled up with zeros.
+    fn rows(&self, all: &[f32], stride: usize, first: usize, scale: f32) -> Vec<f32> {
         let mut packed = vec![0.0; self.padded_seq() * self.padded_width()];
-        let first = part * self.width + self.number * self.head_width;
         for (row, packed) in all.chunks_exact(stride).zip(packed.chunks_exact_mut(self.padded_width())) {
             for (packed, value) in packed.iter_mut().zip(row.iter().skip(first).take(self.head_width)) {
                 *packed = scale * value;
@@ -67,12 +92,11 @@ impl Head {
         result
     }
 
-    /// Writes the head's rows to where [`Self::rows`] reads them.
-    fn write(&self, packed: &[f32], all: &mut [f32], stride: usize, part: usize, scale: f32) {
-        let first = part * self.width + self.number * self.head_width;
+    /// Adds the head's rows where [`Self::rows`] reads them: heads of a group share their keys and values.
+    fn add(&self, packed: &[f32], all: &mut [f32], stride: usize, first: usize, scale: f32) {
         for (row, packed) in all.chunks_exact_mut(stride).zip(packed.chunks_exact(self.padded_width())) {
             for (value, packed) in row.iter_mut().skip(first).take(self.head_width).zip(packed) {
-                *value = scale * packed;
+                *value += scale * packed;
             }
         }
     }
@@ -145,63 +169,56 @@ fn weights<S: Simd>(simd: S, head: Head, queries: &[f32], keys_transposed: &[f32
 }
 
 /// Computes [`crate::lm::kernels::causal_attention`].
-pub(super) fn causal_attention(qkv: FlexTensor, batch: usize, seq: usize, heads: usize) -> FlexTensor {
+pub(super) fn causal_attention(qkv: FlexTensor, batch: usize, seq: usize, heads: HeadCounts) -> FlexTensor {
     let qkv = Elements::of(qkv);
-    let width = qkv.width() / 3;
+    let head_width = heads.width_of_one(qkv.width());
+    let width = heads.queries * head_width;
     let mut result = vec![0.0; batch * seq * width];
-    let rows = result.par_chunks_mut((seq * width).max(1)).zip(qkv.slice().par_chunks((3 * seq * width).max(1)));
-    rows.for_each(|(result, qkv)| {
-        for number in 0..heads {
-            let head = Head { seq, width, head_width: width / heads, number };
-            attend(head, qkv, result);
-        }
-    });
+    let rows = result.par_chunks_mut((seq * width).max(1)).zip(qkv.slice().par_chunks((seq * qkv.width()).max(1)));
+    rows.for_each(|(result, qkv)| Head::all(seq, heads, head_width).for_each(|head| attend(head, qkv, result)));
     tensor(result, Shape::from([batch * seq, width]))
 }
 
 vectorized! {
     fn attend[simd](head: Head, qkv: &[f32], result: &mut [f32]) {
-        let stride = 3 * head.width;
-        let queries = head.rows(qkv, stride, 0, head.scale());
-        let keys = head.transposed(&head.rows(qkv, stride, 1, 1.0));
-        let values = head.rows(qkv, stride, 2, 1.0);
+        let stride = head.width();
+        let queries = head.rows(qkv, stride, head.queries(), head.scale());
+        let keys = head.transposed(&head.rows(qkv, stride, head.keys(), 1.0));
+        let values = head.rows(qkv, stride, head.values(), 1.0);
         let weights = weights(simd, head, &queries, &keys);
         let mut attended = vec![0.0; values.len()];
         let weights = Strided { elements: &weights, row: head.padded_seq(), column: 1 };
         multiply(simd, weights, &values, head.padded_width(), &mut attended, |_| usize::MAX, |row| 0..(row + ROWS).min(head.seq));
-        head.write(&attended, result, head.width, 0, 1.0);
+        head.add(&attended, result, head.counts.queries * head.head_width, head.queries(), 1.0);
     }
 }
 
-/// Computes the gradients of queries, keys and values, `[batch · seq, 3 · d_model]`.
+/// Computes the gradients of queries, keys and values, in the shape of `qkv`.
 pub(super) fn causal_attention_gradient(
     qkv: FlexTensor,
     gradient: FlexTensor,
     batch: usize,
     seq: usize,
-    heads: usize,
+    heads: HeadCounts,
 ) -> FlexTensor {
     let (qkv, gradient) = (Elements::of(qkv), Elements::of(gradient));
-    let width = gradient.width();
-    let mut result = vec![0.0; batch * seq * 3 * width];
-    let rows = result.par_chunks_mut((3 * seq * width).max(1));
-    let rows = rows.zip(qkv.slice().par_chunks((3 * seq * width).max(1)));
-    rows.zip(gradient.slice().par_chunks((seq * width).max(1))).for_each(|((result, qkv), gradient)| {
-        for number in 0..heads {
-            let head = Head { seq, width, head_width: width / heads, number };
-            attend_back(head, qkv, gradient, result);
-        }
+    let (width, head_width) = (qkv.width(), heads.width_of_one(qkv.width()));
+    let mut result = vec![0.0; batch * seq * width];
+    let rows = result.par_chunks_mut((seq * width).max(1)).zip(qkv.slice().par_chunks((seq * width).max(1)));
+    let rows = rows.zip(gradient.slice().par_chunks((seq * gradient.width()).max(1)));
+    rows.for_each(|((result, qkv), gradient)| {
+        Head::all(seq, heads, head_width).for_each(|head| attend_back(head, qkv, gradient, result));
     });
     tensor(result, qkv.shape())
 }
 
 vectorized! {
     fn attend_back[simd](head: Head, qkv: &[f32], gradient: &[f32], result: &mut [f32]) {
-        let (stride, seq, padded_seq, padded_width) = (3 * head.width, head.seq, head.padded_seq(), head.padded_width());
-        let queries = head.rows(qkv, stride, 0, head.scale());
-        let keys = head.rows(qkv, stride, 1, 1.0);
-        let values = head.rows(qkv, stride, 2, 1.0);
-        let gradient = head.rows(gradient, head.width, 0, 1.0);
+        let (stride, seq, padded_seq, padded_width) = (head.width(), head.seq, head.padded_seq(), head.padded_width());
+        let queries = head.rows(qkv, stride, head.queries(), head.scale());
+        let keys = head.rows(qkv, stride, head.keys(), 1.0);
+        let values = head.rows(qkv, stride, head.values(), 1.0);
+        let gradient = head.rows(gradient, head.counts.queries * head.head_width, head.queries(), 1.0);
         let weights = weights(simd, head, &queries, &head.transposed(&keys));
 
         let mut to_scores = vec![0.0; weights.len()];
@@ -220,10 +237,10 @@ vectorized! {
         let by_key = |elements| Strided { elements, row: 1, column: padded_seq };
         let mut flows = vec![0.0; queries.len()];
         multiply(simd, by_query(&to_scores), &keys, padded_width, &mut flows, all, |row| 0..(row + ROWS).min(seq));
-        head.write(&flows, result, stride, 0, head.scale());
+        head.add(&flows, result, stride, head.queries(), head.scale());
         multiply(simd, by_key(&to_scores), &queries, padded_width, &mut flows, all, |row| row.min(seq)..seq);
-        head.write(&flows, result, stride, 1, 1.0);
+        head.add(&flows, result, stride, head.keys(), 1.0);
         multiply(simd, by_key(&weights), &gradient, padded_width, &mut flows, all, |row| row.min(seq)..seq);
-        head.write(&flows, result, stride, 2, 1.0);
+        head.add(&flows, result, stride, head.values(), 1.0);
     }
 }

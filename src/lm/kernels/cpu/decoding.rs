@@ -25,27 +25,31 @@ pub(super) fn cached_attention(
     let rows = result.par_chunks_mut(width).zip(query.slice().par_chunks(width));
     let rows = rows.zip(keys.slice().par_chunks(keys_a_row).zip(values.slice().par_chunks(values_a_row)));
     rows.zip(scores.slice().par_chunks(capacity)).for_each(|(((result, query), (keys, values)), scores)| {
-        attend(result, query, keys, values, scores.get(..slots).unwrap_or(scores), head_width);
+        attend(result, query, keys, values, scores.get(..slots).unwrap_or(scores), capacity, head_width);
     });
     tensor(result, query.shape())
 }
 
 vectorized! {
     /// Computes the attention of one row: `result` and `query` are `[heads · head_width]`, keys and values
-    /// `[heads, capacity, head_width]`, and `scores` are the offsets of the slots' scores.
+    /// `[key_value_heads, capacity, head_width]`, and `scores` are the offsets of the slots' scores.
     fn attend[simd](
         result: &mut [f32],
         query: &[f32],
         keys: &[f32],
         values: &[f32],
         scores: &[f32],
+        capacity: usize,
         head_width: usize,
     ) {
         let scale = 1.0 / (head_width as f32).sqrt();
-        let a_head = keys.len() * head_width / query.len().max(1);
+        let a_head = capacity * head_width;
+        let group = (query.len() / (keys.len() / capacity).max(1)).max(1);
         let mut weights = vec![0.0; scores.len()];
-        let heads = result.chunks_exact_mut(head_width).zip(query.chunks_exact(head_width));
-        for ((result, query), (keys, values)) in heads.zip(keys.chunks_exact(a_head).zip(values.chunks_exact(a_head))) {
+        let heads = result.chunks_exact_mut(head_width).zip(query.chunks_exact(head_width)).enumerate();
+        for (head, (result, query)) in heads {
+            let of_head = |all| cached_head(all, head / group, a_head);
+            let (keys, values) = (of_head(keys), of_head(values));
             for ((weight, key), score) in weights.iter_mut().zip(keys.chunks_exact(head_width)).zip(scores) {
                 *weight = scale * sum_products(simd, query, key) + score;
             }
@@ -60,6 +64,12 @@ vectorized! {
             add_weighted(simd, result, &weights, values);
         }
     }
+}
+
+/// Returns the keys or values of one head, `[capacity, head_width]`.
+#[inline(always)]
+fn cached_head(all: &[f32], head: usize, size: usize) -> &[f32] {
+    all.get(head * size..(head + 1) * size).unwrap_or_default()
 }
 
 /// Computes `result += Σ weights[i] · rows[i]`.

@@ -9,15 +9,18 @@ mod gelu;
 mod layer_norm;
 mod linear;
 mod product;
+mod rms_norm;
+mod rotation;
 mod skinny_matmul;
+mod swiglu;
 mod vector;
 mod vocabulary;
 
 use burn::backend::Flex;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
-use super::AdamScales;
 use super::fused::FusedOperations;
+use super::{AdamScales, HeadCounts};
 
 impl FusedOperations for Flex {
     fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -48,6 +51,36 @@ impl FusedOperations for Flex {
         gelu::gelu_gradient(x, gradient)
     }
 
+    fn fused_swiglu(gate_and_up: FloatTensor<Self>) -> FloatTensor<Self> {
+        swiglu::swiglu(gate_and_up)
+    }
+
+    fn fused_swiglu_gradient(gate_and_up: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        swiglu::swiglu_gradient(gate_and_up, gradient)
+    }
+
+    fn fused_rotation(
+        rows: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        heads: usize,
+        direction: f64,
+    ) -> FloatTensor<Self> {
+        rotation::rotation(rows, table, heads, direction)
+    }
+
+    fn fused_rms_norm(rows: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        rms_norm::rms_norm(rows, weight, epsilon)
+    }
+
+    fn fused_rms_norm_gradients(
+        rows: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        rms_norm::rms_norm_gradients(rows, weight, gradient, epsilon)
+    }
+
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -66,7 +99,12 @@ impl FusedOperations for Flex {
         layer_norm::layer_norm_gradients(rows, weight, gradient, epsilon)
     }
 
-    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self> {
+    fn fused_causal_attention(
+        qkv: FloatTensor<Self>,
+        batch: usize,
+        seq: usize,
+        heads: HeadCounts,
+    ) -> FloatTensor<Self> {
         attention::causal_attention(qkv, batch, seq, heads)
     }
 
@@ -75,7 +113,7 @@ impl FusedOperations for Flex {
         gradient: FloatTensor<Self>,
         batch: usize,
         seq: usize,
-        heads: usize,
+        heads: HeadCounts,
     ) -> FloatTensor<Self> {
         attention::causal_attention_gradient(qkv, gradient, batch, seq, heads)
     }

@@ -3,13 +3,15 @@
 //!
 //! The backward pass computes the attention weights again instead of keeping them.
 
+use burn::backend::backend::ops::FloatTensorOps;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_wgpu::CubeTensor;
+use burn_wgpu::{CubeBackend, CubeTensor};
 
 use super::launch::{UNITS, cubes, dense, empty_like, rows_and_columns, units};
 use super::rows::{largest_of_units, sum_of_units};
 use super::{product, transposed};
+use crate::lm::kernels::HeadCounts;
 
 /// Units for one row of scores.
 const UNITS_A_ROW: usize = 64;
@@ -43,7 +45,7 @@ fn put_heads_kernel(heads: &Tensor<f32>, rows: &mut Tensor<f32>, first_column: u
     }
 }
 
-/// Replaces the scores `[batch, heads, seq, seq]` by the softmax over the tokens that a token may see.
+/// Replaces the scores `[batch, key heads, group · seq, seq]` by the softmax over the tokens that a token may see.
 #[cube(launch)]
 fn causal_softmax_kernel(scores: &mut Tensor<f32>, scale: f32, #[comptime] units: usize) {
     let seq = scores.shape(3);
@@ -133,19 +135,66 @@ fn put_heads(heads: CubeTensor, rows: &CubeTensor, first_column: usize) {
     );
 }
 
-/// Returns queries, keys and values, each `[batch, heads, seq, head_width]`.
-fn queries_keys_and_values(qkv: &CubeTensor, shape: [usize; 4]) -> [CubeTensor; 3] {
-    let [_, heads, _, head_width] = shape;
-    [0, 1, 2].map(|part| take_heads(qkv, shape, part * heads * head_width))
+/// Sizes of attention.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    seq: usize,
+    heads: HeadCounts,
+    head_width: usize,
+}
+
+impl Sizes {
+    fn of(qkv: &CubeTensor, batch: usize, seq: usize, heads: HeadCounts) -> Self {
+        let [_, width] = rows_and_columns(qkv);
+        Self { batch, seq, heads, head_width: heads.width_of_one(width) }
+    }
+
+    /// Returns the factor of the scores.
+    fn scale(&self) -> f32 {
+        (self.head_width as f32).sqrt().recip()
+    }
+
+    /// Returns the shape of some heads, `[batch, heads, seq, head_width]`.
+    fn shape(&self, heads: usize) -> [usize; 4] {
+        [self.batch, heads, self.seq, self.head_width]
+    }
+
+    /// Returns the queries of heads that share a head of keys one below the other,
+    /// `[batch, key heads, group · seq, head_width]`, so that products with keys and values, and their gradients, sum
+    /// over the group.
+    fn grouped(&self, queries: CubeTensor) -> CubeTensor {
+        let shape = [self.batch, self.heads.keys, self.heads.group() * self.seq, self.head_width];
+        CubeBackend::float_reshape(queries, shape.into())
+    }
+
+    /// Undoes [`Self::grouped`].
+    fn ungrouped(&self, queries: CubeTensor) -> CubeTensor {
+        CubeBackend::float_reshape(queries, self.shape(self.heads.queries).into())
+    }
+
+    /// Returns the first columns of queries, keys and values.
+    fn first_columns(&self) -> [usize; 3] {
+        let HeadCounts { queries, keys } = self.heads;
+        [0, queries, queries + keys].map(|head| head * self.head_width)
+    }
+
+    /// Returns grouped queries, and keys and values `[batch, key heads, seq, head_width]`.
+    fn queries_keys_and_values(&self, qkv: &CubeTensor) -> [CubeTensor; 3] {
+        let [queries, keys, values] = self.first_columns();
+        let of_keys = self.shape(self.heads.keys);
+        let queries = self.grouped(take_heads(qkv, self.shape(self.heads.queries), queries));
+        [queries, take_heads(qkv, of_keys, keys), take_heads(qkv, of_keys, values)]
+    }
 }
 
 fn attention_weights(queries: CubeTensor, keys: CubeTensor, scale: f32) -> CubeTensor {
     let scores = dense(product(queries, transposed(keys)));
-    let [batch, heads, seq, _] = scores.meta.shape().dims();
+    let [batch, heads, rows, _] = scores.meta.shape().dims();
     let client = scores.client.clone();
     causal_softmax_kernel::launch(
         &client,
-        cubes(batch * heads * seq),
+        cubes(batch * heads * rows),
         units(UNITS_A_ROW),
         scores.clone().into_tensor_arg(),
         scale,
@@ -154,20 +203,13 @@ fn attention_weights(queries: CubeTensor, keys: CubeTensor, scale: f32) -> CubeT
     scores
 }
 
-/// Returns `[batch, heads, seq, head_width]` and the factor of the scores.
-fn shape_and_scale(qkv: &CubeTensor, batch: usize, seq: usize, heads: usize) -> ([usize; 4], f32) {
-    let [_, triple_width] = rows_and_columns(qkv);
-    let head_width = triple_width / 3 / heads;
-    ([batch, heads, seq, head_width], (head_width as f32).sqrt().recip())
-}
-
-pub(super) fn causal_attention(qkv: CubeTensor, batch: usize, seq: usize, heads: usize) -> CubeTensor {
+pub(super) fn causal_attention(qkv: CubeTensor, batch: usize, seq: usize, heads: HeadCounts) -> CubeTensor {
     let qkv = dense(qkv);
-    let (shape, scale) = shape_and_scale(&qkv, batch, seq, heads);
-    let [queries, keys, values] = queries_keys_and_values(&qkv, shape);
-    let attended = product(attention_weights(queries, keys, scale), values);
-    let output = empty_like(&qkv, [batch * seq, heads * shape[3]]);
-    put_heads(attended, &output, 0);
+    let sizes = Sizes::of(&qkv, batch, seq, heads);
+    let [queries, keys, values] = sizes.queries_keys_and_values(&qkv);
+    let attended = product(attention_weights(queries, keys, sizes.scale()), values);
+    let output = empty_like(&qkv, [batch * seq, heads.queries * sizes.head_width]);
+    put_heads(sizes.ungrouped(attended), &output, 0);
     output
 }
 
@@ -176,31 +218,30 @@ pub(super) fn causal_attention_gradient(
     gradient: CubeTensor,
     batch: usize,
     seq: usize,
-    heads: usize,
+    heads: HeadCounts,
 ) -> CubeTensor {
     let (qkv, gradient) = (dense(qkv), dense(gradient));
-    let (shape, scale) = shape_and_scale(&qkv, batch, seq, heads);
-    let [queries, keys, values] = queries_keys_and_values(&qkv, shape);
-    let weights = attention_weights(queries.clone(), keys.clone(), scale);
-    let gradient = take_heads(&gradient, shape, 0);
+    let sizes = Sizes::of(&qkv, batch, seq, heads);
+    let [queries, keys, values] = sizes.queries_keys_and_values(&qkv);
+    let weights = attention_weights(queries.clone(), keys.clone(), sizes.scale());
+    let gradient = sizes.grouped(take_heads(&gradient, sizes.shape(heads.queries), 0));
     let to_values = product(transposed(weights.clone()), gradient.clone());
     let to_scores = dense(product(gradient, transposed(values)));
     let client = to_scores.client.clone();
     causal_softmax_gradient_kernel::launch(
         &client,
-        cubes(batch * heads * seq),
+        cubes(batch * heads.queries * seq),
         units(UNITS_A_ROW),
         weights.into_tensor_arg(),
         to_scores.clone().into_tensor_arg(),
-        scale,
+        sizes.scale(),
         UNITS_A_ROW,
     );
-    let to_queries = product(to_scores.clone(), keys);
+    let to_queries = sizes.ungrouped(product(to_scores.clone(), keys));
     let to_keys = product(transposed(to_scores), queries);
     let to_qkv = empty_like(&qkv, qkv.meta.shape().clone());
-    let width = heads * shape[3];
-    for (part, heads) in [to_queries, to_keys, to_values].into_iter().enumerate() {
-        put_heads(heads, &to_qkv, part * width);
+    for (heads, first_column) in [to_queries, to_keys, to_values].into_iter().zip(sizes.first_columns()) {
+        put_heads(heads, &to_qkv, first_column);
     }
     to_qkv
 }

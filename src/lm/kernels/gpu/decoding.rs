@@ -24,14 +24,16 @@ fn cached_attention_kernel(
     #[comptime] capacity: usize,
     #[comptime] units: usize,
 ) {
-    let (heads, head_width) = (keys.shape(1), keys.shape(3));
+    let (key_heads, head_width) = (keys.shape(1), keys.shape(3));
+    let heads = query.shape(1) / head_width;
     let cube = CUBE_POS;
     if cube >= keys.shape(0) * heads {
         terminate!();
     }
     let (row, unit) = (cube / heads, UNIT_POS as usize);
     let query_start = cube * head_width;
-    let cache_start = cube * capacity * head_width;
+    let key_head = cube % heads / (heads / key_heads);
+    let cache_start = (row * key_heads + key_head) * capacity * head_width;
     let mut weights = Shared::<[f32]>::new_slice(capacity);
 
     let mut largest = f32::new(-1e30_f32);
@@ -158,12 +160,13 @@ pub(super) fn cached_attention(
     slots: usize,
 ) -> CubeTensor {
     let (query, keys, values, scores) = (dense(query), dense(keys), dense(values), dense(scores));
-    let [rows, heads, capacity, head_width] = keys.meta.shape().dims();
+    let [_, _, capacity, head_width] = keys.meta.shape().dims();
+    let heads_of_all_rows = query.meta.shape().num_elements() / head_width;
     let output = empty_like(&query, query.meta.shape().clone());
     let client = query.client.clone();
     cached_attention_kernel::launch(
         &client,
-        cubes(rows * heads),
+        cubes(heads_of_all_rows),
         units(UNITS_A_HEAD),
         query.into_tensor_arg(),
         keys.into_tensor_arg(),

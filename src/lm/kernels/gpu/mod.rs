@@ -13,15 +13,18 @@ mod decoding;
 mod gelu;
 mod launch;
 mod layer_norm;
+mod rms_norm;
+mod rotation;
 mod rows;
+mod swiglu;
 mod vocabulary;
 
 use burn::backend::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn_wgpu::CubeBackend;
 
-use super::AdamScales;
 use super::fused::FusedOperations;
+use super::{AdamScales, HeadCounts};
 
 /// Transposes a matrix `[rows, columns]`, or each matrix of the leading dimensions.
 fn transposed(matrices: FloatTensor<CubeBackend>) -> FloatTensor<CubeBackend> {
@@ -64,6 +67,36 @@ impl FusedOperations for CubeBackend {
         gelu::gelu_gradient(x, gradient)
     }
 
+    fn fused_swiglu(gate_and_up: FloatTensor<Self>) -> FloatTensor<Self> {
+        swiglu::swiglu(gate_and_up)
+    }
+
+    fn fused_swiglu_gradient(gate_and_up: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        swiglu::swiglu_gradient(gate_and_up, gradient)
+    }
+
+    fn fused_rotation(
+        rows: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        heads: usize,
+        direction: f64,
+    ) -> FloatTensor<Self> {
+        rotation::rotation(rows, table, heads, direction)
+    }
+
+    fn fused_rms_norm(rows: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        rms_norm::rms_norm(rows, weight, epsilon)
+    }
+
+    fn fused_rms_norm_gradients(
+        rows: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        rms_norm::rms_norm_gradients(rows, weight, gradient, epsilon)
+    }
+
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -82,7 +115,12 @@ impl FusedOperations for CubeBackend {
         layer_norm::layer_norm_gradients(rows, weight, gradient, epsilon)
     }
 
-    fn fused_causal_attention(qkv: FloatTensor<Self>, batch: usize, seq: usize, heads: usize) -> FloatTensor<Self> {
+    fn fused_causal_attention(
+        qkv: FloatTensor<Self>,
+        batch: usize,
+        seq: usize,
+        heads: HeadCounts,
+    ) -> FloatTensor<Self> {
         attention::causal_attention(qkv, batch, seq, heads)
     }
 
@@ -91,7 +129,7 @@ impl FusedOperations for CubeBackend {
         gradient: FloatTensor<Self>,
         batch: usize,
         seq: usize,
-        heads: usize,
+        heads: HeadCounts,
     ) -> FloatTensor<Self> {
         attention::causal_attention_gradient(qkv, gradient, batch, seq, heads)
     }

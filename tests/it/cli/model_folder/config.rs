@@ -320,5 +320,5 @@ fn an_epsilon_that_is_no_small_number_is_refused() {
     }
     let config = PUBLISHED.replace("  \"layer_norm_epsilon\": 1e-05,\n", "");
     let read = ConfigFile::read(config.as_bytes(), Path::new(CONFIG_FILE)).unwrap();
-    assert_eq!(read.config.layer_norm_epsilon.to_bits(), 1e-5_f64.to_bits());
+    assert_eq!(read.config.norm_epsilon.to_bits(), 1e-5_f64.to_bits());
 }

@@ -141,7 +141,7 @@ fn renamed(rename: impl Fn(&str) -> String) -> Vec<NamedTensor> {
 fn logits(model: &LanguageModel) -> Vec<f32> {
     let rows = tiny::rows(model.config(), &[5, 11, 2], 4);
     let config = model.config();
-    let batch = TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.n_positions).unwrap();
+    let batch = TokenBatch::new(&rows, config.pad_token(), config.vocab_size, config.positions).unwrap();
     let hidden = model.transformer.hidden(batch.tokens(&devices::ndarray())).flatten(0, 1);
     preftune::device::read_floats(model.transformer.logits(hidden)).unwrap()
 }

@@ -1,10 +1,11 @@
-//! Fields of a GPT-2's `config.json`, as `GPT2Config` and `PretrainedConfig` of `transformers` define them,
-//! from its first versions to 5: fields that change the computation, and fields that do not.
+//! Fields that the `config.json` of every family may have, as `PretrainedConfig` of `transformers` defines them from
+//! its first versions to 5: fields that change the computation, and fields that do not.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::messages::shown_value;
-use crate::lm::network::ModelConfig;
+use crate::lm::files::json_object::JsonObject;
+use crate::lm::files::messages::shown_value;
+use crate::lm::network::{Family, ModelConfig};
 
 /// Fault of a field, with a hint.
 #[derive(Debug)]
@@ -18,25 +19,12 @@ impl Complaint {
         Self::new(what, "take the config.json that came with the model")
     }
 
-    fn new(what: String, hint: impl Into<String>) -> Self {
+    pub(super) fn new(what: String, hint: impl Into<String>) -> Self {
         Self { what, hint: hint.into() }
     }
 }
 
-type Checked = Result<(), Complaint>;
-
-/// Names that `transformers` has for the tanh approximation of GELU; its variants differ in rounding.
-const ACTIVATIONS: [&str; 5] = ["gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_python_tanh"];
-
-/// Architectures that are a GPT-2 with a language model's head, with or without a value head.
-const ARCHITECTURES: [&str; 6] = [
-    "GPT2LMHeadModel",
-    "GPT2Model",
-    "TFGPT2LMHeadModel",
-    "FlaxGPT2LMHeadModel",
-    "AutoModelForCausalLMWithValueHead",
-    "GPT2LMAndValueHeadModel",
-];
+pub(super) type Checked = Result<(), Complaint>;
 
 /// Fields that change nothing that is computed here, whatever their value.
 const WITHOUT_EFFECT: &[&[&str]] = &[
@@ -44,10 +32,8 @@ const WITHOUT_EFFECT: &[&[&str]] = &[
     // file that is written.
     &["bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "unk_token_id"],
     &["cls_token_id", "mask_token_id", "eos_token_ids", "bos_token", "eos_token", "pad_token", "unk_token"],
-    // Sizes of early versions: the shape of the token embedding is compared with `vocab_size`.
-    &["n_special", "vocab_size_or_config_json_file"],
     // Initialization and storage of weights. All stored types that are read are computed with in f32.
-    &["initializer_range", "dtype", "torch_dtype", "use_bfloat16", "torchscript", "reorder_and_upcast_attn"],
+    &["initializer_range", "dtype", "torch_dtype", "use_bfloat16", "torchscript"],
     // How `transformers` computes the same.
     &[
         "use_cache",
@@ -62,9 +48,7 @@ const WITHOUT_EFFECT: &[&[&str]] = &[
     // What `transformers` returns.
     &["output_hidden_states", "output_attentions", "output_past", "return_dict", "tie_last_hidden_states"],
     // Heads other than the language model's; their tensors are refused where they are in the file.
-    &["summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"],
-    &["summary_last_dropout", "summary_hidden_size", "num_labels", "id2label", "label2id", "problem_type"],
-    &["finetuning_task", "classifier_dropout", "hidden_dropout", "predict_special_tokens", "summary_dropout_prob"],
+    &["num_labels", "id2label", "label2id", "problem_type", "finetuning_task", "classifier_dropout"],
     &["v_head_init_strategy", "v_head_initializer_range"],
     // Notes.
     &["transformers_version", "name_or_path", "tokenizer_class", "prefix", "task_specific_params"],
@@ -83,53 +67,78 @@ const WITHOUT_EFFECT: &[&[&str]] = &[
     &["target_lookbehind", "temperature", "top_k", "top_p", "typical_p"],
 ];
 
-/// Checks whether the file belongs to a GPT-2.
-pub(super) fn check_kind(model_type: Value) -> Checked {
-    match model_type {
-        Value::Null => Ok(()),
-        kind if kind == json!("gpt2") => Ok(()),
-        kind => Err(Complaint::new(
-            format!("found a model of model_type {}, needed \"gpt2\"", shown_value(&kind)),
-            "preftune reads GPT-2 models in Hugging Face layout, such as openai-community/gpt2",
-        )),
-    }
+/// Largest size, since ids and positions have 32 bits; no model comes near it.
+const LARGEST_SIZE: u64 = 1 << 31;
+
+/// Parses a field; a number too large for every type becomes its text.
+pub(super) fn value(fields: &JsonObject, name: &str) -> Option<Value> {
+    fields.get(name).map(parsed)
 }
 
-/// Reads the number that is added to variances.
-pub(super) fn epsilon(value: &Value) -> Result<f64, Complaint> {
-    let is_usable = |number: &f64| (*number as f32).is_finite() && *number as f32 > 0.0;
-    value.as_f64().filter(is_usable).ok_or_else(|| {
-        let what =
-            format!("layer_norm_epsilon is {}; it must be a number above 0 that 32 bits can hold", shown_value(value));
-        Complaint::new(what, "take the config.json that came with the model; GPT-2 has 1e-5")
+pub(super) fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+/// Reads a size under its own name or one of `others`; all names that the file has must agree.
+pub(super) fn read_size(fields: &JsonObject, name: &str, others: &[&str]) -> Result<usize, Complaint> {
+    let mut found: Option<(&str, usize)> = None;
+    for &name in std::iter::once(&name).chain(others) {
+        let Some(text) = fields.get(name) else { continue };
+        let size = size(name, text)?;
+        match found {
+            Some((before, other)) if other != size => {
+                return Err(Complaint::of(format!("{before} is {other}, but {name}, which says the same, is {size}")));
+            }
+            _ => found = found.or(Some((name, size))),
+        }
+    }
+    found.map(|(_, size)| size).ok_or_else(|| {
+        let also = others.iter().map(|other| format!(" or {other}")).collect::<String>();
+        Complaint::of(format!("the field {name}{also} is missing"))
     })
 }
 
-/// Refuses an unknown field, and a field that asks for a computation that does not exist here. [`check_kind`]
-/// and [`epsilon`] check their own fields, and sizes are checked when they are read.
-pub(super) fn check(name: &str, value: &Value, config: &ModelConfig) -> Checked {
-    let inner = 4 * config.n_embd as u64;
-    let among = |known: &[&str]| value.as_str().is_some_and(|value| known.contains(&value));
-    let is_nothing = matches!(value, Value::Null | Value::Bool(false));
+fn size(name: &str, text: &str) -> Result<usize, Complaint> {
+    match serde_json::from_str::<u64>(text) {
+        Ok(size @ 1..=LARGEST_SIZE) => Ok(size as usize),
+        Ok(size @ 1..) => Err(Complaint::of(format!("{name} is {size}, which no model has"))),
+        _ => Err(Complaint::of(format!("{name} is {}, not a whole number above 0", shown_value(&parsed(text))))),
+    }
+}
+
+/// Reads the number that a norm adds, which is `usual` where the file does not say it.
+pub(super) fn epsilon(fields: &JsonObject, name: &str, usual: f64) -> Result<f64, Complaint> {
+    let Some(value) = value(fields, name) else { return Ok(usual) };
+    let is_usable = |number: &f64| (*number as f32).is_finite() && *number as f32 > 0.0;
+    value.as_f64().filter(is_usable).ok_or_else(|| {
+        let what = format!("{name} is {}; it must be a number above 0 that 32 bits can hold", shown_value(&value));
+        Complaint::new(what, format!("take the config.json that came with the model; usual is {usual:e}"))
+    })
+}
+
+/// Reads the family of the model. A file without `model_type` is a GPT-2, as in the first versions.
+pub(super) fn family(fields: &JsonObject) -> Result<Family, Complaint> {
+    match value(fields, "model_type").unwrap_or_default() {
+        Value::Null => Ok(Family::Gpt2),
+        kind => Family::ALL.into_iter().find(|family| kind == family.name()).ok_or_else(|| {
+            let known = Family::ALL.map(|family| format!("{:?}", family.name())).join(", ");
+            Complaint::new(
+                format!("found a model of model_type {}, needed one of {known}", shown_value(&kind)),
+                "take a model of one of these families in Hugging Face layout, such as openai-community/gpt2 or \
+                 HuggingFaceTB/SmolLM2-135M",
+            )
+        }),
+    }
+}
+
+/// Checks a field that all families may have. Refuses an unknown field, and a field that asks for a computation that
+/// does not exist here.
+pub(super) fn check(name: &str, value: &Value, config: &ModelConfig, architectures: &[&str]) -> Checked {
+    let is_nothing = is_nothing(value);
     match name {
-        "model_type" | "layer_norm_epsilon" => Ok(()),
-        "activation_function" | "hidden_act" => needed(among(&ACTIVATIONS), name, value, "\"gelu_new\""),
-        "n_inner" | "intermediate_size" => {
-            let is_usual = value.is_null() || value.as_u64() == Some(inner);
-            needed(is_usual, name, value, &format!("4 × n_embd = {inner}"))
-        }
-        "head_dim" => {
-            let usual = config.head_width();
-            needed(value.as_u64() == Some(usual as u64), name, value, &format!("n_embd / n_head = {usual}"))
-        }
-        "scale_attn_weights" => needed(value == &json!(true), name, value, "true"),
+        "model_type" => Ok(()),
         "tie_word_embeddings" => needed(value.is_boolean(), name, value, "true or false"),
-        "position_embedding_type" => needed(among(&["absolute"]), name, value, "\"absolute\""),
-        // Training here has no dropout, as the original's had none.
-        "resid_pdrop" | "embd_pdrop" | "attn_pdrop" => {
-            needed(value.as_f64().is_some_and(|rate| (0.0..=1.0).contains(&rate)), name, value, "a rate from 0 to 1")
-        }
-        "scale_attn_by_inverse_layer_idx" | "add_cross_attention" | "is_encoder_decoder" | "tie_encoder_decoder" => {
+        "add_cross_attention" | "is_encoder_decoder" | "tie_encoder_decoder" => {
             needed(is_nothing, name, value, "false")
         }
         "cross_attention_hidden_size" | "per_layer_config" => needed(is_nothing, name, value, "null"),
@@ -138,12 +147,11 @@ pub(super) fn check(name: &str, value: &Value, config: &ModelConfig) -> Checked 
             let is_usual = value.is_null() || value.as_array().is_some_and(|kinds| kinds.iter().all(is_full));
             needed(is_usual, name, value, "\"full_attention\" in every layer")
         }
-        "bias" => needed(value.is_null() || value == &json!(true), name, value, "true"),
         "pruned_heads" => {
             let is_none = is_nothing || value.as_object().is_some_and(serde_json::Map::is_empty);
             needed(is_none, name, value, "no pruned heads")
         }
-        "architectures" => check_architectures(value),
+        "architectures" => check_architectures(value, config.family, architectures),
         "quantization_config" => match is_nothing {
             true => Ok(()),
             false => Err(Complaint::new(
@@ -155,21 +163,25 @@ pub(super) fn check(name: &str, value: &Value, config: &ModelConfig) -> Checked 
             true => Ok(()),
             false => Err(Complaint::new(
                 format!("auto_map asks for Python code that comes with the model: {}", shown_value(value)),
-                "preftune reads GPT-2 as transformers has it; a model that computes something else cannot be read",
+                "preftune computes models as transformers has them; a model with code of its own cannot be read",
             )),
         },
         _ => check_unknown(name, value),
     }
 }
 
-fn check_architectures(value: &Value) -> Checked {
+pub(super) fn is_nothing(value: &Value) -> bool {
+    matches!(value, Value::Null | Value::Bool(false))
+}
+
+fn check_architectures(value: &Value, family: Family, architectures: &[&str]) -> Checked {
     let none = Vec::new();
     let listed = if value.is_null() { Some(&none) } else { value.as_array() };
-    let is_known = |class: &Value| class.as_str().is_some_and(|class| ARCHITECTURES.contains(&class));
+    let is_known = |class: &Value| class.as_str().is_some_and(|class| architectures.contains(&class));
     match listed.is_some_and(|classes| classes.iter().all(is_known)) {
         true => Ok(()),
         false => Err(Complaint::new(
-            format!("found architectures {}, needed [\"GPT2LMHeadModel\"]", shown_value(value)),
+            format!("found architectures {}, needed [{:?}]", shown_value(value), family.architecture()),
             "take a language model, not a classifier; if this is one, correct the field in config.json",
         )),
     }
@@ -188,12 +200,12 @@ fn check_unknown(name: &str, value: &Value) -> Checked {
     }
 }
 
-fn needed(holds: bool, name: &str, value: &Value, needed: &str) -> Checked {
+pub(super) fn needed(holds: bool, name: &str, value: &Value, needed: &str) -> Checked {
     match holds {
         true => Ok(()),
         false => Err(Complaint::new(
             format!("found {name} {}, needed {needed}", shown_value(value)),
-            "preftune computes GPT-2 as published: a model that computes something else cannot be read",
+            "preftune computes the family as published: a model that computes something else cannot be read",
         )),
     }
 }
