@@ -32,7 +32,12 @@ fn main() -> Result<()> {
     (settings.policy.updates, settings.policy.batch_size) = (2, 16);
     let (settings, interrupt) = (&settings, &Interrupt::new());
     let session = Session { model, settings, interrupt, device_memory, seed: 1, progress: Mode::Shown };
-    let experiment = StyleExperiment { session, queries: &openings()?, directory: &RunDirectory::open(folder)? };
+    let experiment = StyleExperiment {
+        session,
+        name: "storyteller",
+        queries: &openings()?,
+        directory: &RunDirectory::open(folder)?,
+    };
     let labels = experiment.labels(&mut Brief)?;
     let tuned = experiment.tune_on(&labels.comparisons, labels.left_out, "")?;
     println!("reward model {}", tuned.fit.describe_accuracy());

@@ -57,8 +57,12 @@ fn largest_difference(found: &[f32], expected: &[f32]) -> f64 {
 
 fn task(fixture: &Fixture) -> Value {
     let task = &fixture.input.task;
-    let truncation =
-        Truncation { token: task.truncate_token, after: task.truncate_after, pad_token: fixture.input.pad_token };
+    let truncation = Truncation {
+        token: task.truncate_token,
+        after: task.truncate_after,
+        end_tokens: Vec::new(),
+        pad_token: fixture.input.pad_token,
+    };
     json!({
         "processed": task.responses.iter().map(|response| truncation.truncate(response)).collect::<Vec<_>>(),
         "valid": task.responses.iter().map(|response| truncation.is_valid(response)).collect::<Vec<_>>(),

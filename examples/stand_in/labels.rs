@@ -12,7 +12,7 @@ use preftune::{Error, Result};
 const PERIOD: u32 = 13;
 const QUERY_LENGTH: usize = 64;
 const SAMPLE_LENGTH: usize = 24;
-const TRUNCATION: Truncation = Truncation { token: PERIOD, after: 16, pad_token: PADDING };
+const TRUNCATION: Truncation = Truncation { token: PERIOD, after: 16, end_tokens: Vec::new(), pad_token: PADDING };
 
 /// Number of judgments of which one repeats the query before it, as in the original's files.
 const REPEATED: usize = 8;

@@ -40,6 +40,9 @@ pub struct Common {
     /// One setting, such as policy.learning_rate=1e-4; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Wrap each query in the model's own chat template (task.chat=true)
+    #[arg(long, global = true)]
+    pub chat: bool,
     /// The folder of this run: settings, metrics, samples, checkpoints
     #[arg(long, global = true, value_name = "DIR")]
     pub run: Option<PathBuf>,
@@ -67,7 +70,9 @@ impl Common {
         if let Some(path) = &self.config {
             layers.push((path.display().to_string(), files::read_short_text(path, LARGEST_SETTINGS_BYTES)?));
         }
-        Config::layered(&layers, &self.set)
+        let chat = self.chat.then(|| "task.chat=true".to_string());
+        let set: Vec<String> = chat.into_iter().chain(self.set.clone()).collect();
+        Config::layered(&layers, &set)
     }
 
     /// Opens the device, and says which one `auto` took and why.

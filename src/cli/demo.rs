@@ -20,19 +20,23 @@ use crate::platform::{Interrupt, files};
 use crate::report::Judgment;
 use crate::sanitize::sanitize_path;
 use crate::stages::{Labels, StyleExperiment};
+use crate::task::Variety;
 
 /// Run the whole experiment: label, train a reward model, tune, judge, report
 ///
-/// The storyteller model samples four continuations of each story opening. A sentiment classifier chooses the
-/// best of the four, and a reward model learns these choices. PPO tunes the storyteller towards the reward
-/// model. The classifier judges the tuned model on openings that training never used.
+/// A model samples four continuations of each story opening. A sentiment classifier chooses the best of the four, and
+/// a reward model learns these choices. PPO tunes the model towards the reward model. The classifier judges the tuned model on openings that training never used.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune demo
   preftune demo --quick
+  preftune demo --model HuggingFaceTB/SmolLM2-135M
   preftune demo --table
   preftune demo --seed 2 --json > result.json")]
 pub(super) struct Arguments {
+    /// Model to tune: `storyteller`, a folder in Hugging Face layout, or a model that was fetched
+    #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
+    model: PathBuf,
     /// Run the same stages at the smallest size
     #[arg(long)]
     quick: bool,
@@ -70,6 +74,9 @@ struct Outcome {
     /// Share of the responses before tuning that could be truncated.
     valid_before: Option<f64>,
     valid_after: Option<f64>,
+    /// Variety of the responses of the pairs.
+    variety_before: Option<Variety>,
+    variety_after: Option<Variety>,
     updates: usize,
     seconds: f64,
     device: String,
@@ -97,13 +104,20 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     }
     let opened = common.open_device()?;
     let kind = if arguments.table { "table" } else { "demo" };
-    let name = format!("{kind}{}-seed-{}", if arguments.quick { "-quick" } else { "" }, common.seed);
+    let of_model = match arguments.model.file_name() {
+        Some(name) if arguments.model != Path::new(STORYTELLER) => format!("-{}", name.to_string_lossy()),
+        _ => String::new(),
+    };
+    let size = if arguments.quick { "-quick" } else { "" };
+    let name = format!("{kind}{size}{of_model}-seed-{}", common.seed);
     let fixed_settings = [("labels.comparisons", "the finished models were tuned on the first number of labels")];
-    let inputs = [models::fingerprint(Path::new(STORYTELLER))?];
+    let inputs = [models::fingerprint(&arguments.model)?];
     let directory = common.run_directory_that_keeps(&name, &settings, inputs, &fixed_settings)?;
     let interrupt = Interrupt::install()?;
-    let model = models::open(Path::new(STORYTELLER), &opened.device)?;
+    let model = models::open(&arguments.model, &opened.device)?;
+    let model_name = arguments.model.to_string_lossy();
     let experiment = StyleExperiment {
+        name: &model_name,
         session: common.session(&model, &settings, opened.device_memory, &interrupt),
         queries: &openings()?,
         directory: &directory,
@@ -115,7 +129,7 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let Labels { comparisons, left_out, ties } = experiment.labels(&mut labeler)?;
     let tuned = experiment.tune_on(&comparisons, left_out, "")?;
     let contestant = |name: &str, model, number| Contestant { name: name.into(), model, best_of: 1, number };
-    let contestants = [contestant("tuned", &tuned.model, 0), contestant(STORYTELLER, &model, 1)];
+    let contestants = [contestant("tuned", &tuned.model, 0), contestant(&model_name, &model, 1)];
     let judged = experiment.judge(&tuned, &contestants, &mut labeler)?;
     let ([contest], [after, before]) = (judged.contests.as_slice(), judged.standings.as_slice()) else {
         return Err(Error::failed("one contest between two was expected", ""));
@@ -142,6 +156,8 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         score_after: after.score.unwrap_or(f64::NAN),
         valid_before: before.valid,
         valid_after: after.valid,
+        variety_before: before.variety,
+        variety_after: after.variety,
         updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
         device: opened.name.clone(),
@@ -170,6 +186,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
          tuned model    {}\n\
          score          {:.2} before, {:.2} after{}\n\
          KL             {:.2} nats a response, target {:.1}\n\
+         variety        {}\n\
          time           {:.0} s on {}\n\
          report         {}",
         examples.join("\n"),
@@ -180,6 +197,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
         penalized(outcome),
         outcome.kl,
         outcome.kl_target,
+        describe_variety(outcome),
         outcome.seconds,
         outcome.device,
         sanitize_path(&outcome.report),
@@ -194,6 +212,19 @@ fn penalized(outcome: &Outcome) -> String {
             format!("; {before:.0}% of the responses got the penalty before, {after:.0}% after")
         }
         _ => String::new(),
+    }
+}
+
+/// Describes how far the responses differ from each other.
+fn describe_variety(outcome: &Outcome) -> String {
+    match (outcome.variety_before, outcome.variety_after) {
+        (Some(before), Some(after)) => format!(
+            "{:.2} of the distinct bigrams before; {:.0}% of the responses are different, {:.0}% before",
+            after.distinct_bigrams / before.distinct_bigrams,
+            100.0 * after.distinct_responses,
+            100.0 * before.distinct_responses
+        ),
+        _ => "not measured".into(),
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::data::LeftOut;
 use crate::eval::{Contest, Standing, TournamentResult};
+use crate::task::Variety;
 
 /// Results of all contests of an evaluation.
 #[derive(Serialize)]
@@ -83,10 +84,15 @@ impl Standings {
             let kl = format!("{:.2}", if one.kl.abs() < 0.005 { 0.0 } else { one.kl });
             let score = one.score.map_or_else(String::new, |score| format!("{score:.2}"));
             let penalized = one.valid.map_or_else(String::new, |valid| percent(1.0 - valid));
-            [vec![one.name.clone(), kl], if scored { vec![score, penalized] } else { Vec::new() }].concat()
+            let scores = if scored { vec![score, penalized] } else { Vec::new() };
+            let of_variety =
+                |share: fn(&Variety) -> f64| one.variety.as_ref().map_or_else(String::new, |v| percent(share(v)));
+            let variety = [of_variety(|v| v.distinct_bigrams), of_variety(|v| v.distinct_responses)];
+            [&[one.name.clone(), kl][..], &scores, &variety].concat()
         };
-        let heading: &[&str] = if scored { &["", "KL", "score", "penalized"] } else { &["", "KL"] };
-        let contestants = table(heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
+        let scores: &[&str] = if scored { &["score", "penalized"] } else { &[] };
+        let heading = [&["", "KL"], scores, &["distinct bigrams", "distinct responses"]].concat();
+        let contestants = table(&heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
         let Self { labeler, queries, .. } = self;
         format!("{contests}\njudged by {labeler} on {queries} queries; a tie counts half\n\n{contestants}")
     }

@@ -11,6 +11,7 @@ pub struct Task {
     pub query_end_token: String,
     pub query_prefix: String,
     pub query_suffix: String,
+    pub chat: bool,
     pub response_length_tokens: usize,
     pub temperature: f64,
     pub truncate_token: String,
@@ -159,6 +160,7 @@ pub struct Health {
     pub largest_kl: f64,
     pub smallest_entropy: f64,
     pub most_repetition: f64,
+    pub smallest_variety: f64,
     pub responses_until_valid: usize,
     pub least_above_chance: f64,
 }

@@ -17,7 +17,7 @@ use crate::platform::progress::{Mode, Progress};
 use crate::policy::{Rollouts, response_log_probs};
 use crate::random::{Stream, below, generator, uniform};
 use crate::statistics::mean;
-use crate::task::Task;
+use crate::task::{Task, Variety};
 
 /// Largest number of queries continued side by side.
 pub(super) const QUERIES_AT_ONCE: usize = 64;
@@ -36,6 +36,9 @@ pub struct Standing {
     /// Share of the responses that can be truncated, if they were scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
+    /// Variety of the truncated responses; `None` in results of preftune 0.1.0, which did not measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variety: Option<Variety>,
 }
 
 /// Reads `null` as NaN: JSON has no number that is not finite, and `null` is written for it.
@@ -92,6 +95,8 @@ struct SideResponses {
     valid: Vec<bool>,
     /// `log π − log ρ` of each response.
     log_ratios: Vec<f64>,
+    /// Truncated responses in tokens.
+    tokens: Vec<Vec<u32>>,
 }
 
 impl Tournament<'_> {
@@ -232,6 +237,7 @@ impl Tournament<'_> {
             let row = group.start + best;
             let response = sampled.responses.get(row).map_or(&[][..], Vec::as_slice);
             drawn.texts.push(task.decode_response(model, response)?);
+            drawn.tokens.push(task.truncation.kept(response).to_vec());
             drawn.scores.extend(scores.get(row));
             drawn.valid.extend(valid.get(row));
         }
@@ -345,9 +351,23 @@ fn standings(
             1 => mean(&log_ratios.concat()).unwrap_or(0.0),
             _ => best_of.ln() - (best_of - 1.0) / best_of,
         };
-        Standing { name: contestant.name.clone(), kl, score: mean(&scores.concat()), valid: mean(&valid) }
+        Standing {
+            name: contestant.name.clone(),
+            kl,
+            score: mean(&scores.concat()),
+            valid: mean(&valid),
+            variety: variety_of(place, matches, sides),
+        }
     };
     contestants.iter().enumerate().map(standing).collect()
+}
+
+/// Measures the variety of a contestant's responses in its first match: shares in contests of equal size can be compared.
+fn variety_of(place: usize, matches: &[Match], sides: &[(SideResponses, SideResponses)]) -> Option<Variety> {
+    let (&(one, _), (candidate, baseline)) =
+        matches.iter().zip(sides).find(|&(&(one, other), _)| [one, other].contains(&place))?;
+    let side = if one == place { candidate } else { baseline };
+    Some(Variety::of(side.tokens.iter().map(Vec::as_slice)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::shaping::mean_of_sums;
 use crate::config::Health;
 use crate::error::{Error, Result};
 use crate::lm::Tokenizer;
-use crate::task::Task;
+use crate::task::{Task, Truncation, Variety};
 
 /// Health of an update's responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,24 +18,35 @@ pub struct RolloutHealth {
     pub entropy: f64,
     /// Mean share of a response's token pairs that occurred in it before.
     pub repetition: f64,
+    /// Variety of the truncated responses.
+    pub variety: Variety,
+}
+
+/// Health of a run's first update, with which later ones are compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FirstHealth {
+    pub entropy: f64,
+    pub distinct_bigrams: f64,
 }
 
 impl RolloutHealth {
-    pub fn of(rollout: &Rollout, kl: f64) -> Self {
+    pub fn of(rollout: &Rollout, truncation: &Truncation, kl: f64) -> Self {
         let repeated: Vec<f64> = rollout.responses.iter().map(|response| repetition(response)).collect();
         Self {
             kl,
             entropy: -mean_of_sums(&rollout.log_probs),
             repetition: repeated.iter().sum::<f64>() / repeated.len().max(1) as f64,
+            variety: Variety::of(rollout.responses.iter().map(|response| truncation.kept(response))),
         }
     }
 
-    /// Checks the limits; `first_entropy` is the entropy of the run's first update.
+    /// Checks the limits; `first` is the health of the run's first update.
     ///
     /// # Errors
     /// [`Error::Failed`] with the limit that was exceeded.
-    pub fn check(&self, limits: &Health, first_entropy: f64) -> Result<()> {
-        let Self { kl, entropy, repetition } = *self;
+    pub fn check(&self, limits: &Health, first: FirstHealth) -> Result<()> {
+        let Self { kl, entropy, repetition, variety: Variety { distinct_bigrams, .. } } = *self;
+        let FirstHealth { entropy: first_entropy, distinct_bigrams: first_bigrams } = first;
         let least = limits.smallest_entropy * first_entropy;
         let fault = match () {
             () if !(kl.is_finite() && entropy.is_finite()) => {
@@ -52,6 +63,13 @@ impl RolloutHealth {
             () if repetition > limits.most_repetition => {
                 let what = format!("{:.0}% of the token pairs in a response occur earlier in it", 100.0 * repetition);
                 Some((what, "health.most_repetition"))
+            }
+            () if distinct_bigrams < limits.smallest_variety * first_bigrams => {
+                let [before, now] = [first_bigrams, distinct_bigrams].map(|share| 100.0 * share);
+                let what = format!(
+                    "the responses became alike: {before:.0}% of their pairs of tokens were different, now {now:.0}%"
+                );
+                Some((what, "health.smallest_variety"))
             }
             () => None,
         };
@@ -113,8 +131,11 @@ mod tests {
     #[test]
     fn each_limit_stops_by_its_name() {
         let limits = Health { largest_kl: 50.0, smallest_entropy: 0.1, most_repetition: 0.5, ..Health::default() };
-        let healthy = RolloutHealth { kl: 12.0, entropy: 20.0, repetition: 0.1 };
-        healthy.check(&limits, 40.0).unwrap();
+        let variety = Variety { distinct_bigrams: 0.5, distinct_responses: 1.0 };
+        let healthy = RolloutHealth { kl: 12.0, entropy: 20.0, repetition: 0.1, variety };
+        let alike = Variety { distinct_bigrams: 0.07, ..variety };
+        let first = FirstHealth { entropy: 40.0, distinct_bigrams: 0.8 };
+        healthy.check(&limits, first).unwrap();
         let cases = [
             (
                 RolloutHealth { kl: 51.0, ..healthy },
@@ -127,11 +148,12 @@ mod tests {
                 "health.smallest_entropy",
             ),
             (RolloutHealth { repetition: 0.51, ..healthy }, "51% of the token pairs", "health.most_repetition"),
+            (RolloutHealth { variety: alike, ..healthy }, "were different, now 7%", "health.smallest_variety"),
             (RolloutHealth { kl: f64::NAN, ..healthy }, "KL is NaN", "policy.learning_rate"),
             (RolloutHealth { entropy: f64::INFINITY, ..healthy }, "entropy inf", "policy.learning_rate"),
         ];
         for (health, says, setting) in cases {
-            let error = health.check(&limits, 40.0).unwrap_err();
+            let error = health.check(&limits, first).unwrap_err();
             assert!(error.to_string().contains(says) && error.hint().contains(setting), "{error} {}", error.hint());
             assert_eq!(error.exit_code(), 1);
         }

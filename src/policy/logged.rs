@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::health::RolloutHealth;
 use super::ppo::StepStatistics;
 use super::rollout::Rollout;
-use super::shaping::mean_of_sums;
 use crate::error::Result;
 use crate::lm::Tokenizer;
 use crate::run::Metric;
@@ -52,7 +52,7 @@ pub(super) fn count_valid(rollout: &Rollout) -> usize {
 /// Returns the numbers of an update, under the original's names.
 pub(super) fn metrics_row(
     rollout: &Rollout,
-    kl: f64,
+    health: &RolloutHealth,
     kl_coefficient: f64,
     penalty: f64,
     rate: f64,
@@ -61,12 +61,14 @@ pub(super) fn metrics_row(
     let score = mean(&rollout.scores).unwrap_or(f64::NAN);
     let valid = count_valid(rollout) as f64 / rollout.valid.len() as f64;
     let mut row = vec![
-        (Metric::Kl, kl),
+        (Metric::Kl, health.kl),
         (Metric::KlCoefficient, kl_coefficient),
-        (Metric::Entropy, -mean_of_sums(&rollout.log_probs)),
+        (Metric::Entropy, health.entropy),
         (Metric::Score, score),
         (Metric::ScoreTotal, score + penalty),
         (Metric::ValidResponses, valid),
+        (Metric::DistinctBigrams, health.variety.distinct_bigrams),
+        (Metric::DistinctResponses, health.variety.distinct_responses),
         (Metric::PolicyLearningRate, rate),
     ];
     row.extend(StepStatistics::mean_named(steps));

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
-use super::health::{RolloutHealth, check_truncation};
+use super::health::{FirstHealth, RolloutHealth, check_truncation};
 use super::kl_controller::{Adaptive, KlController};
 use super::logged::{count_valid, log_samples, metrics_row};
 use super::model::Policy;
@@ -64,6 +64,9 @@ struct State {
     /// Entropy of the first update's responses in nats a response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_entropy: Option<f64>,
+    /// Share of different pairs of tokens in the first update's responses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_distinct_bigrams: Option<f64>,
     /// Number of responses so far that could be truncated; `None` in a run of preftune 0.1.0, which did not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     valid_responses: Option<usize>,
@@ -104,7 +107,7 @@ impl PolicyTraining<'_> {
             };
             let kl_coefficient = state.kl_coefficient;
             let shaped = shape(&rollout.scores, &rollout.log_probs, &rollout.reference_log_probs, kl_coefficient);
-            self.check_health(&rollout, shaped.kl, &mut state)?;
+            let health = self.check_health(&rollout, shaped.kl, &mut state)?;
             if state.updates >= self.stop_at {
                 self.tell_of_the_target(shaped.kl);
                 break Written::of(&rollout);
@@ -124,7 +127,7 @@ impl PolicyTraining<'_> {
             state.updates += 1;
             state.valid_responses = valid_responses;
             let step = state.updates as u64;
-            let row = metrics_row(&rollout, shaped.kl, kl_coefficient, shaped.penalty, rate, &updated.steps);
+            let row = metrics_row(&rollout, &health, kl_coefficient, shaped.penalty, rate, &updated.steps);
             checkpointing.metrics.log(step, &row)?;
             self.log_samples(&mut checkpointing.samples, step, &rollout)?;
             let score = mean(&rollout.scores).unwrap_or(f64::NAN);
@@ -171,13 +174,17 @@ impl PolicyTraining<'_> {
 
     /// Checks the responses, which show the effect of the update before them; takes back the checkpoint of that update
     /// if they exceed a limit.
-    fn check_health(&self, rollout: &Rollout, kl: f64, state: &mut State) -> Result<()> {
-        let health = RolloutHealth::of(rollout, kl);
-        let checked = health.check(self.health, *state.first_entropy.get_or_insert(health.entropy));
+    fn check_health(&self, rollout: &Rollout, kl: f64, state: &mut State) -> Result<RolloutHealth> {
+        let health = RolloutHealth::of(rollout, &self.rollouts.task.truncation, kl);
+        let first = FirstHealth {
+            entropy: *state.first_entropy.get_or_insert(health.entropy),
+            distinct_bigrams: *state.first_distinct_bigrams.get_or_insert(health.variety.distinct_bigrams),
+        };
+        let checked = health.check(self.health, first);
         if checked.is_err() {
             self.run_logs.checkpoints.give_up(state.updates as u64)?;
         }
-        checked
+        checked.map(|()| health)
     }
 
     fn roll_out(&self, policy: &Policy, updates: usize) -> Result<Rollout> {
@@ -227,7 +234,13 @@ impl PolicyTraining<'_> {
             }
             return Ok(resumed);
         }
-        let state = State { updates: 0, kl_coefficient, first_entropy: None, valid_responses: Some(0) };
+        let state = State {
+            updates: 0,
+            kl_coefficient,
+            first_entropy: None,
+            first_distinct_bigrams: None,
+            valid_responses: Some(0),
+        };
         Ok(LoopState { model: policy.train(), optimizer: optimizer(), state })
     }
 

@@ -17,6 +17,7 @@ pub fn run_report(input: &RunReportInput) -> Report {
     let charts = [
         score_chart(input),
         valid_chart(input),
+        variety_chart(input),
         kl_chart(input),
         kl_coefficient_chart(input),
         loss_chart(input),
@@ -62,6 +63,23 @@ fn valid_chart(input: &RunReportInput) -> Chart {
             true => series(&input.policy_metrics, &[("scored by the reward model", Metric::ValidResponses, 100.0)]),
             false => Vec::new(),
         },
+        ..Chart::default()
+    }
+}
+
+/// Charts how far the responses of an update differ from each other.
+fn variety_chart(input: &RunReportInput) -> Chart {
+    Chart {
+        title: "Variety of the responses".into(),
+        x_label: "update".into(),
+        y_label: "% of the batch".into(),
+        series: series(
+            &input.policy_metrics,
+            &[
+                ("distinct bigrams", Metric::DistinctBigrams, 100.0),
+                ("distinct responses", Metric::DistinctResponses, 100.0),
+            ],
+        ),
         ..Chart::default()
     }
 }

@@ -42,6 +42,8 @@ metrics! {
         Score = "objective/score",
         ScoreTotal = "objective/score_total",
         ValidResponses = "objective/valid",
+        DistinctBigrams = "text/distinct_bigrams",
+        DistinctResponses = "text/distinct_responses",
         PolicyLearningRate = "ppo/learning_rate",
         PolicyLoss = "ppo/loss/policy",
         ValueLoss = "ppo/loss/value",

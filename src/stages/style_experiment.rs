@@ -11,7 +11,7 @@ use crate::eval::{Contestant, Tournament, TournamentResult, matches, queries_tha
 use crate::labels::Labeler;
 use crate::labels::Ties;
 use crate::lm::network::lora;
-use crate::lm::{LanguageModel, Precision, ROWS_AT_ONCE, STORYTELLER};
+use crate::lm::{LanguageModel, Precision, ROWS_AT_ONCE};
 use crate::platform::files;
 use crate::policy::Rollouts;
 use crate::reward::{TokenComparison, token_comparisons};
@@ -29,6 +29,8 @@ const BEST_OF: usize = 4;
 /// The experiment, in the folder of a run.
 pub struct StyleExperiment<'a> {
     pub session: Session<'a>,
+    /// Name of the pretrained model.
+    pub name: &'a str,
     pub queries: &'a Openings,
     pub directory: &'a RunDirectory,
 }
@@ -71,7 +73,7 @@ impl StyleExperiment<'_> {
         let Session { model, settings, .. } = self.session;
         lora::check_rank(settings.policy.lora.rank, model.config())?;
         let path = self.directory.comparisons();
-        let (_, ties) = label(&self.session, STORYTELLER, &self.queries.train, labeler, &path)?;
+        let (_, ties) = label(&self.session, self.name, &self.queries.train, labeler, &path)?;
         let task = Task::new(&settings.task, model)?;
         let (entries, mut left_out) = (Entries::new(files::open_buffered(&path)?, &path), LeftOut::default());
         let mut comparisons = token_comparisons(entries, None, model, &task, &mut left_out)?;

@@ -6,9 +6,11 @@ mod original_labels;
 mod queries;
 mod scorer;
 mod tokens;
+mod variety;
 
 pub use command_scorer::CommandScorer;
 pub use original_labels::{LabelEncoder, is_changed_as_text, label_to_comparison, original_labels};
 pub use queries::Queries;
 pub use scorer::{Scorer, Scores, TextScorer, WeightedSum};
 pub use tokens::{Task, Truncation};
+pub use variety::Variety;

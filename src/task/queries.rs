@@ -51,7 +51,7 @@ impl Queries {
             let period = model.tokenizer.token(".").unwrap_or(task.truncation.token);
             let found = queries_from_book(&tokens, period, task.query_length, &starts);
             left_out.count(Reason::PassagesWithoutSentence, starts.len() - found.len());
-            queries.extend(found);
+            queries.extend(found.into_iter().map(|query| Task::begin(model, query)));
         }
         if queries.is_empty() {
             let what = format!("no sentence of these books has {} tokens or fewer", task.query_length);
@@ -68,6 +68,9 @@ impl Queries {
         match self {
             Self::Text(texts) => Ok(texts),
             Self::Tokens(queries) => {
+                let start = tokenizer.start_tokens();
+                let queries: Vec<&[u32]> =
+                    queries.iter().map(|query| query.strip_prefix(start).unwrap_or(query)).collect();
                 let texts = queries.iter().map(|query| tokenizer.decode(query)).collect::<Result<Vec<_>>>()?;
                 let again = texts.iter().map(|text| tokenizer.encode_beginning(text)).collect::<Result<Vec<_>>>()?;
                 let changed = again.iter().zip(&queries).filter(|(again, query)| again != query).count();

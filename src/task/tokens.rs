@@ -8,12 +8,14 @@ use crate::lm::Sampling;
 use crate::lm::files::hugging_face::LanguageModel;
 
 /// Truncation of responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Truncation {
     /// Token after which a response is truncated, such as the period's.
     pub token: u32,
     /// First index at which the token counts.
     pub after: usize,
+    /// Tokens with which the model itself ends a response: it is truncated after the first one at any index.
+    pub end_tokens: Vec<u32>,
     pub pad_token: u32,
 }
 
@@ -34,24 +36,39 @@ pub struct Task {
     /// `embed_queries`).
     pub query_prefix: Vec<u32>,
     pub query_suffix: Vec<u32>,
+    /// True if queries are wrapped in the model's chat template.
+    pub chat: bool,
+    /// Tokens that a query has beside those of its text: the start of the text, or the chat template.
+    pub around_text: usize,
 }
 
 impl Truncation {
-    /// Truncates a response after the first `token` at index ≥ `after`, and replaces the rest by padding.
+    /// Truncates a response after the first `token` at index ≥ `after`, or after a token that ends it before that, and
+    /// replaces the rest by padding.
     pub fn truncate(&self, response: &[u32]) -> Vec<u32> {
-        let end = self.end(response).unwrap_or(response.len());
+        let end = self.kept(response).len();
         let keep = |(index, &id): (usize, &u32)| if index < end { id } else { self.pad_token };
         response.iter().enumerate().map(keep).collect()
     }
 
-    /// Checks whether a response has `token` at an index ≥ `after`.
-    pub fn is_valid(&self, response: &[u32]) -> bool {
-        self.end(response).is_some()
+    /// Returns the part of a response that is kept, without padding.
+    pub fn kept<'a>(&self, response: &'a [u32]) -> &'a [u32] {
+        let [own, model] = self.ends(response);
+        let end = own.into_iter().chain(model).min().unwrap_or(response.len());
+        response.get(..end).unwrap_or(response)
     }
 
-    fn end(&self, response: &[u32]) -> Option<usize> {
-        let tail = response.iter().skip(self.after);
-        tail.into_iter().position(|&id| id == self.token).map(|index| self.after + index + 1)
+    /// Checks whether a response has `token` at an index ≥ `after`, and no end before it.
+    pub fn is_valid(&self, response: &[u32]) -> bool {
+        let [own, model] = self.ends(response);
+        own.is_some_and(|own| model.is_none_or(|model| own <= model))
+    }
+
+    /// Returns the lengths up to the `token` at index ≥ `after`, and up to the first token that ends a response.
+    fn ends(&self, response: &[u32]) -> [Option<usize>; 2] {
+        let mut tail = response.iter().skip(self.after);
+        let own = tail.position(|&id| id == self.token).map(|index| self.after + index + 1);
+        [own, response.iter().position(|id| self.end_tokens.contains(id)).map(|index| index + 1)]
     }
 }
 
@@ -73,7 +90,11 @@ impl Task {
         };
         let query_prefix = model.tokenizer.encode(&settings.query_prefix)?;
         let query_suffix = model.tokenizer.encode(&settings.query_suffix)?;
-        let around = query_prefix.len() + query_suffix.len();
+        let around_text = match settings.chat {
+            true => model.tokenizer.encode_chat("x")?.len(),
+            false => model.tokenizer.start_tokens().len(),
+        };
+        let around = query_prefix.len() + query_suffix.len() + around_text;
         let length = around + settings.query_length_tokens + settings.response_length_tokens;
         if length > model.config().positions {
             return Err(Error::usage(
@@ -85,6 +106,7 @@ impl Task {
             truncation: Truncation {
                 token: token("task.truncate_token", &settings.truncate_token)?,
                 after: settings.truncate_after_tokens,
+                end_tokens: model.tokenizer.end_tokens().to_vec(),
                 pad_token: model.config().pad_token(),
             },
             sampling: Sampling {
@@ -98,12 +120,14 @@ impl Task {
             query_end,
             query_prefix,
             query_suffix,
+            chat: settings.chat,
+            around_text,
         })
     }
 
     /// Returns the number of tokens that the policy reads with the longest query and its response.
     pub fn longest_row(&self, longest_query: usize) -> usize {
-        let around = self.query_prefix.len() + self.query_suffix.len();
+        let around = self.query_prefix.len() + self.query_suffix.len() + self.around_text;
         around + longest_query + self.sampling.response_length
     }
 
@@ -118,10 +142,11 @@ impl Task {
     }
 
     /// Encodes a query and truncates it to `query_length` tokens; truncation is counted in `left_out`. A query
-    /// follows no text, so it gets the space that some tokenizers add before text.
+    /// follows no text, so it gets the space that some tokenizers add before text, and the tokens with which the model
+    /// begins a text; in a chat it is wrapped in the model's template.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a query without text.
+    /// [`Error::Usage`] for a query without text, and for a chat template that cannot be used.
     pub fn encode_query(&self, model: &LanguageModel, query: &str, left_out: &mut LeftOut) -> Result<Vec<u32>> {
         let ids = model.tokenizer.encode_beginning(query)?;
         if ids.is_empty() {
@@ -132,7 +157,18 @@ impl Task {
         let mut ids = truncate_query(ids, self.query_length, self.long_queries, self.query_end);
         ids.shrink_to_fit();
         left_out.count(Reason::QueriesEndedEarly, usize::from(ids.len() < whole));
-        Ok(ids)
+        match self.chat {
+            true => model.tokenizer.encode_chat(&model.tokenizer.decode(&ids)?),
+            false => Ok(Self::begin(model, ids)),
+        }
+    }
+
+    /// Puts the tokens with which the model begins a text before those of a query.
+    pub fn begin(model: &LanguageModel, query: Vec<u32>) -> Vec<u32> {
+        match model.tokenizer.start_tokens() {
+            [] => query,
+            start => [start, &query].concat(),
+        }
     }
 
     /// Encodes a response as it continues a query, and truncates it to the sampled length; truncation is
@@ -150,13 +186,14 @@ impl Task {
         Ok(ids)
     }
 
-    /// Decodes a response, up to where it is truncated.
+    /// Decodes a response, up to where it is truncated and without a token that ends it.
     ///
     /// # Errors
     /// [`Error::Failed`] when the tokenizer fails.
     pub fn decode_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
         let truncated = self.truncation.truncate(response);
-        let real: Vec<u32> = truncated.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
+        let mut real: Vec<u32> = truncated.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
+        real.pop_if(|last| self.truncation.end_tokens.contains(last));
         model.tokenizer.decode(&real)
     }
 }
@@ -189,13 +226,26 @@ mod tests {
         assert_eq!(truncate_query(ids(), 2, KeepStart, Some(198)), [1, 2]);
     }
 
-    const AFTER_PERIOD: Truncation = Truncation { token: 13, after: 2, pad_token: 99 };
+    const AFTER_PERIOD: Truncation = Truncation { token: 13, after: 2, end_tokens: Vec::new(), pad_token: 99 };
 
     #[test]
     fn a_response_ends_with_the_first_period_late_enough() {
         assert_eq!(AFTER_PERIOD.truncate(&[13, 5, 6, 13, 7, 13]), [13, 5, 6, 13, 99, 99]);
         assert_eq!(AFTER_PERIOD.truncate(&[1, 2, 13, 13]), [1, 2, 13, 99]);
         assert!(AFTER_PERIOD.is_valid(&[1, 2, 13, 13]));
+    }
+
+    /// A token that ends the response may also be the one that it has to have.
+    #[test]
+    fn a_response_ends_where_the_model_ends_it() {
+        let ending = Truncation { end_tokens: vec![7, 8], ..AFTER_PERIOD };
+        assert_eq!(ending.truncate(&[5, 8, 6, 13, 7, 1]), [5, 8, 99, 99, 99, 99]);
+        assert_eq!(ending.truncate(&[5, 6, 6, 13, 7, 1]), [5, 6, 6, 13, 99, 99]);
+        assert_eq!(ending.truncate(&[5, 6, 6, 9, 7, 1]), [5, 6, 6, 9, 7, 99]);
+        let valid = |response: &[u32]| ending.is_valid(response);
+        assert!(valid(&[5, 6, 6, 13, 7]) && !valid(&[5, 8, 6, 13]) && !valid(&[5, 6, 6, 9, 7]));
+        let chat = Truncation { token: 8, ..ending };
+        assert!(chat.is_valid(&[5, 6, 8, 1]) && !chat.is_valid(&[5, 8, 6, 8]) && !chat.is_valid(&[5, 6, 7, 8]));
     }
 
     #[test]

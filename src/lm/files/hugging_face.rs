@@ -11,13 +11,12 @@ use burn::tensor::Device;
 use super::config::ConfigFile;
 use super::heads_file::{HeadsFile, HeadsKind};
 use super::tensor_file::{Precision, write_safetensors};
-pub use super::tokenizer::{ADDED_TOKENS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
+pub use super::tokenizer::{ADDED_TOKENS_FILE, CHAT_TEMPLATE_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
 use super::tokenizer::{END_OF_TEXT, FileContent, Tokenizer, TokenizerSettings};
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::lm::network::ModelConfig;
-use crate::lm::network::Transformer;
 use crate::lm::network::parameters;
+use crate::lm::network::{Family, ModelConfig, Transformer};
 
 pub const CONFIG_FILE: &str = "config.json";
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -28,11 +27,12 @@ pub const VOCABULARY_FILE: &str = "vocab.json";
 pub const MERGES_FILE: &str = "merges.txt";
 pub const HEADS_FILE: &str = "heads.safetensors";
 
-/// Settings with which `transformers` generates; nothing here depends on them.
+/// Settings with which `transformers` generates, of which the tokens that end a text count here.
 pub const GENERATION_FILE: &str = "generation_config.json";
 
 /// Files that a model may have or lack.
-pub const OPTIONAL_FILES: [&str; 4] = [ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, GENERATION_FILE];
+pub const OPTIONAL_FILES: [&str; 5] =
+    [ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE, CHAT_TEMPLATE_FILE, GENERATION_FILE];
 
 /// Checks whether a file of a model's folder belongs to the model, so that results depend on it; other files
 /// may come and go.
@@ -63,8 +63,15 @@ pub struct ModelFiles<'a> {
 }
 
 /// All files that define how text becomes tokens.
-pub const TOKENIZER_FILES: [&str; 6] =
-    [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, ADDED_TOKENS_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE];
+pub const TOKENIZER_FILES: [&str; 7] = [
+    TOKENIZER_FILE,
+    VOCABULARY_FILE,
+    MERGES_FILE,
+    ADDED_TOKENS_FILE,
+    TOKENIZER_CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    CHAT_TEMPLATE_FILE,
+];
 
 /// Largest size of a tokenizer file in bytes: GPT-2's has 1.4 MB, the largest public ones 35 MB.
 pub const LARGEST_TOKENIZER_FILE: u64 = 64 << 20;
@@ -98,6 +105,16 @@ impl<'a> TokenizerFiles<'a> {
     pub fn read(&self, folder: &Path) -> Result<(Tokenizer, PathBuf)> {
         let file = |name: &str| self.0.get(name).map(AsRef::as_ref);
         let settings = TokenizerSettings::read(folder, file)?;
+        let chat_template = file(CHAT_TEMPLATE_FILE).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let chat_template = settings.chat_template(chat_template);
+        let end = settings.end().map(String::from);
+        let (tokenizer, path) = self.read_vocabulary(folder, settings)?;
+        let end = end.and_then(|end| tokenizer.token(&end)).into_iter().collect();
+        Ok((tokenizer.with_chat_template(chat_template).with_end_tokens(end), path))
+    }
+
+    fn read_vocabulary(&self, folder: &Path, settings: TokenizerSettings) -> Result<(Tokenizer, PathBuf)> {
+        let file = |name: &str| self.0.get(name).map(AsRef::as_ref);
         let [path, vocabulary_path, merges_path] =
             [TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE].map(|name| folder.join(name));
         match (file(TOKENIZER_FILE), file(VOCABULARY_FILE), file(MERGES_FILE)) {
@@ -196,6 +213,7 @@ impl LanguageModel {
             let (path, first, last) = (path.display(), tokenizer.vocab_size(), config.vocab_size - 1);
             tracing::warn!("{path}: ids {first} to {last} of the model have no token; text shows U+FFFD for them");
         }
+        let tokenizer = with_end_tokens(tokenizer, &config_file, &files)?;
         let transformer = load_transformer(&config, &mut files.weights, device)?;
         config_file.config = transformer.config().clone();
         let origin = Some(Arc::new(Origin { config: config_file, companions: files.companions }));
@@ -237,6 +255,37 @@ impl LanguageModel {
         }
         Ok(files)
     }
+}
+
+/// Returns the tokenizer with all tokens that end a text: those of `generation_config.json`, of `config.json`, and of
+/// the tokenizer's own settings. A GPT-2 samples on after any token, as in the original.
+fn with_end_tokens(tokenizer: Tokenizer, config: &ConfigFile, files: &ModelFiles<'_>) -> Result<Tokenizer> {
+    if config.config.family == Family::Gpt2 {
+        return Ok(tokenizer.with_end_tokens(Vec::new()));
+    }
+    let generation = files.companions.iter().find(|(name, _)| name == GENERATION_FILE);
+    let path = files.folder.join(GENERATION_FILE);
+    let generation = generation.map(|(_, bytes)| {
+        crate::json::from_slice::<serde_json::Value>(bytes).map_err(|error| {
+            Error::input(
+                &path,
+                format!("not settings of generation: {error}"),
+                "take the file that came with the model",
+            )
+        })
+    });
+    let of_generation = generation.transpose()?.and_then(|settings| settings.get("eos_token_id").cloned());
+    let mut end = tokenizer.end_tokens().to_vec();
+    for ids in [of_generation, config.end_tokens()].into_iter().flatten() {
+        let ids = match ids {
+            serde_json::Value::Array(ids) => ids,
+            one => vec![one],
+        };
+        end.extend(ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()));
+    }
+    end.sort_unstable();
+    end.dedup();
+    Ok(tokenizer.with_end_tokens(end))
 }
 
 /// Builds the network and loads weights of any float type. All sizes are checked before the network is built,

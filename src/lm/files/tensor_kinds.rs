@@ -31,6 +31,10 @@ pub(super) enum TensorKind {
     Unknown,
 }
 
+/// Beginnings of the names of blocks.
+const BLOCKS_OF_GPT2: &str = "h.";
+const BLOCKS_OF_LLAMA: &str = "layers.";
+
 /// The tensors of one block of a GPT-2.
 const OF_GPT2: [&str; 12] = [
     "ln_1.weight",
@@ -79,7 +83,8 @@ impl TensorKind {
         }
         match block_and_rest(name) {
             Some((_, "attn.bias" | "attn.masked_bias" | "self_attn.rotary_emb.inv_freq")) => Self::Constant,
-            Some((_, rest)) if OF_GPT2.contains(&rest) || OF_LLAMA.contains(&rest) => Self::Network,
+            Some((_, rest)) if name.starts_with(BLOCKS_OF_GPT2) && OF_GPT2.contains(&rest) => Self::Network,
+            Some((_, rest)) if name.starts_with(BLOCKS_OF_LLAMA) && OF_LLAMA.contains(&rest) => Self::Network,
             Some((_, rest)) if rest.starts_with("crossattention.") || rest.starts_with("ln_cross_attn.") => {
                 Self::CrossAttention
             }
@@ -118,7 +123,8 @@ impl TensorKind {
 
 /// Splits `h.3.ln_1.weight` into 3 and `ln_1.weight`; in a Llama, `layers` stands in the place of `h`.
 fn block_and_rest(name: &str) -> Option<(u64, &str)> {
-    let (number, rest) = name.strip_prefix("h.").or_else(|| name.strip_prefix("layers."))?.split_once('.')?;
+    let rest = name.strip_prefix(BLOCKS_OF_GPT2).or_else(|| name.strip_prefix(BLOCKS_OF_LLAMA))?;
+    let (number, rest) = rest.split_once('.')?;
     let block: u64 = number.parse().ok()?;
     (block.to_string() == number).then_some((block, rest))
 }
@@ -152,6 +158,8 @@ mod tests {
             ("h.3.attn.masked_bias", Constant),
             ("layers.3.self_attn.rotary_emb.inv_freq", Constant),
             ("layers.3.self_attn.q_proj.weight", Network),
+            ("h.3.self_attn.q_proj.weight", Unknown),
+            ("layers.3.ln_1.weight", Unknown),
             ("layers.3.block_sparse_moe.gate.weight", Unknown),
             ("attn.bias", Unknown),
             ("h.03.attn.bias", Unknown),

@@ -24,3 +24,4 @@ mod operations;
 mod parity;
 mod task;
 mod tokenizer;
+mod tokenizer_families;

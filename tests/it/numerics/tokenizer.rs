@@ -114,14 +114,17 @@ fn parts_of_a_tokenizer_json_that_are_not_followed_are_refused_by_name() {
     let of_type = |name: &str| serde_json::json!({ "type": name });
     let template = serde_json::json!({
         "type": "TemplateProcessing",
-        "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}],
         "pair": [], "special_tokens": {},
     });
     let digits = serde_json::json!({
         "type": "Sequence",
-        "pretokenizers": [{"type": "Digits", "individual_digits": true}, json().pointer("/pre_tokenizer").unwrap()],
+        "pretokenizers": [json().pointer("/pre_tokenizer").unwrap(), {"type": "Digits", "individual_digits": true}],
     });
-    let sequence = serde_json::json!({"type": "Sequence", "normalizers": [{"type": "NFC"}]});
+    let sequence = serde_json::json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKC"}]});
+    let other_mark = serde_json::json!({"type": "Prepend", "prepend": "_"});
+    let lossy =
+        serde_json::json!({"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": false});
     let unknown = serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "x": 1});
     for (pointer, value, expected) in [
         ("/model/type", "WordPiece".into(), "its model is \"WordPiece\", not BPE"),
@@ -129,13 +132,14 @@ fn parts_of_a_tokenizer_json_that_are_not_followed_are_refused_by_name() {
         ("/model/continuing_subword_prefix", "##".into(), "model.continuing_subword_prefix is \"##\""),
         ("/model/end_of_word_suffix", "</w>".into(), "model.end_of_word_suffix is \"</w>\""),
         ("/model/byte_fallback", true.into(), "model.byte_fallback is true"),
-        ("/model/ignore_merges", true.into(), "model.ignore_merges is true"),
         ("/model/lowercase", true.into(), "unknown field `lowercase`"),
-        ("/normalizer", of_type("NFC"), "normalizer is \"NFC\""),
-        ("/normalizer", sequence, "normalizer is \"NFC\""),
+        ("/normalizer", of_type("Lowercase"), "normalizer is \"Lowercase\", which changes text"),
+        ("/normalizer", sequence, "normalizer is \"NFKC\", which changes text"),
+        ("/normalizer", other_mark, "\"prepend\":\"_\""),
         ("/pre_tokenizer", Value::Null, "pre_tokenizer is missing"),
         ("/pre_tokenizer", of_type("Whitespace"), "pre_tokenizer is \"Whitespace\""),
-        ("/pre_tokenizer", digits, "pre_tokenizer is \"Digits\", then \"ByteLevel\""),
+        ("/pre_tokenizer", digits, "do not fit together"),
+        ("/pre_tokenizer", lossy, "pre_tokenizer is \"Split\""),
         ("/pre_tokenizer", unknown, "pre_tokenizer.x is unknown"),
         ("/pre_tokenizer/add_prefix_space", "no".into(), "pre_tokenizer: invalid type: string"),
         ("/post_processor", template, "post_processor adds the token \"<|endoftext|>\""),

@@ -44,7 +44,8 @@ impl Models {
     }
 
     fn judges(&self) -> Rollouts<'_> {
-        let truncation = Truncation { token: 13, after: 2, pad_token: self.reference.config().pad_token() };
+        let truncation =
+            Truncation { token: 13, after: 2, end_tokens: Vec::new(), pad_token: self.reference.config().pad_token() };
         let sampling = Sampling { response_length: RESPONSE_LENGTH, temperature: 0.7, responses_per_query: 1 };
         let task = Task {
             truncation,
@@ -55,6 +56,8 @@ impl Models {
             query_end: None,
             query_prefix: Vec::new(),
             query_suffix: Vec::new(),
+            chat: false,
+            around_text: 0,
         };
         Rollouts { reference: &self.reference, scorer: &self.reward_model, task, rows_at_once: 64 }
     }

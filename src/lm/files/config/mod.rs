@@ -58,6 +58,11 @@ impl ConfigFile {
         Ok(Self { ties_embeddings: config.tied_output_head, config, bytes: bytes.into(), fields })
     }
 
+    /// Returns the field with the tokens that end a text.
+    pub(super) fn end_tokens(&self) -> Option<serde_json::Value> {
+        value(&self.fields, "eos_token_id")
+    }
+
     /// Returns the `config.json` for weights that this program writes; all other fields stay as they were read.
     ///
     /// # Errors

@@ -6,15 +6,15 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::BpeBuilder;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{
-    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer as HuggingFaceTokenizer,
+    AddedToken, DecoderWrapper, OffsetReferential, OffsetType, PostProcessorWrapper, PreTokenizedString, PreTokenizer,
+    Tokenizer as HuggingFaceTokenizer,
 };
 
-use super::byte_characters::{bytes, character};
 use super::quiet_panics::caught;
+use super::spelling::Spelling;
+use super::splitting::Splitting;
 use crate::lm::files::messages::shown;
 
 /// Largest size of a token, in bytes.
@@ -31,9 +31,13 @@ pub(super) struct Definition<'a> {
     pub merges: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Tokens that are looked for before the text is split, with their ids.
     pub added: Vec<(AddedToken, u32)>,
-    pub pre_tokenizer: ByteLevel,
-    pub decoder: ByteLevelDecoder,
-    pub post_processor: Option<ByteLevel>,
+    pub splitting: Splitting,
+    pub decoder: DecoderWrapper,
+    pub post_processor: Option<PostProcessorWrapper>,
+    /// Tokens that `transformers` puts before every text.
+    pub start: Vec<String>,
+    /// True if a piece that is a token of the vocabulary needs no merges.
+    pub ignores_merges: bool,
     /// BPE with the settings that change nothing here.
     pub model: BpeBuilder,
 }
@@ -49,9 +53,19 @@ pub(super) enum Fault {
 
 type Checked<T> = Result<T, Fault>;
 
+/// Tokenizer of the library, and what it does not say of itself.
+pub(super) struct Built {
+    pub inner: HuggingFaceTokenizer,
+    /// `inner` without a space before text, if `inner` adds one.
+    pub continuing: Option<HuggingFaceTokenizer>,
+    pub spelling: Spelling,
+    /// Tokens before every text.
+    pub start: Vec<u32>,
+}
+
 impl Definition<'_> {
     /// Checks the definition and builds the library's tokenizer.
-    pub(super) fn build(mut self) -> Checked<HuggingFaceTokenizer> {
+    pub(super) fn build(mut self) -> Checked<Built> {
         // A token that is not in the vocabulary gets the next free id, in this order.
         self.added.sort_by_key(|(_, id)| *id);
         let ids = self.checked_vocabulary()?;
@@ -59,25 +73,45 @@ impl Definition<'_> {
         self.check_added(&ids)?;
         self.check_that_merges_are_complete(&made)?;
         let refused = |reason: String| Fault::Vocabulary(format!("the tokenizers library refuses it: {reason}"));
-        match caught(|| self.assembled()) {
+        let start = self.start_ids(&ids)?;
+        match caught(|| self.assembled(start)) {
             Some(built) => built.map_err(|error| refused(error.to_string())),
             None => Err(refused("it panicked".into())),
         }
     }
 
-    fn assembled(self) -> tokenizers::Result<HuggingFaceTokenizer> {
+    /// Returns the ids of the tokens before every text.
+    fn start_ids(&self, ids: &HashMap<&str, u32>) -> Checked<Vec<u32>> {
+        let id_of = |token: &String| {
+            let added = self.added.iter().find(|(added, _)| added.content == *token).map(|(_, id)| *id);
+            let id = added.or_else(|| ids.get(token.as_str()).copied());
+            id.ok_or_else(|| Fault::Added(format!("token {}, which begins every text, is unknown", shown(token))))
+        };
+        self.start.iter().map(id_of).collect()
+    }
+
+    fn assembled(self, start: Vec<u32>) -> tokenizers::Result<Built> {
         let vocabulary: tokenizers::models::bpe::Vocab =
             self.vocabulary.into_iter().map(|(token, id)| (token.into_owned(), id)).collect();
         let merges = self.merges.into_iter().map(|(left, right)| (left.into_owned(), right.into_owned())).collect();
         let mut inner = HuggingFaceTokenizer::new(self.model.vocab_and_merges(vocabulary, merges).build()?);
-        inner.with_pre_tokenizer(Some(self.pre_tokenizer));
+        inner.with_normalizer(self.splitting.normalizer())?;
+        inner.with_pre_tokenizer(self.splitting.pre_tokenizer());
         inner.with_decoder(Some(self.decoder));
         inner.with_post_processor(self.post_processor);
         inner.add_tokens(self.added.into_iter().map(|(token, _)| token))?;
-        Ok(inner)
+        let continuing = self.splitting.adds_space().then(|| {
+            let splitting = self.splitting.clone().without_added_space();
+            let mut continuing = inner.clone();
+            continuing.with_normalizer(splitting.normalizer())?;
+            continuing.with_pre_tokenizer(splitting.pre_tokenizer());
+            Ok::<_, tokenizers::Error>(continuing)
+        });
+        let continuing = continuing.transpose()?;
+        Ok(Built { inner, continuing, spelling: self.splitting.spelling, start })
     }
 
-    /// Checks that tokens and ids are unique, that ids have no gaps, and that every byte has a token; returns
+    /// Checks that tokens and ids are unique, that ids have no gaps, and that every common byte has a token; returns
     /// the ids by token.
     fn checked_vocabulary(&self) -> Checked<HashMap<&str, u32>> {
         let fault = |what: String| Err(Fault::Vocabulary(what));
@@ -98,8 +132,10 @@ impl Definition<'_> {
                 None => {}
             }
         }
-        if let Some(byte) = (0..=255).find(|&byte| !ids.contains_key(character(byte).to_string().as_str())) {
-            let what = format!("no token for byte {byte:#04x} ({:?})", character(byte).to_string());
+        let spelling = self.splitting.spelling;
+        let mut needed = (0..=255).filter(|&byte| spelling == Spelling::SpaceMark || is_common(byte));
+        if let Some(byte) = needed.find(|&byte| !ids.contains_key(spelling.token_of_byte(byte).as_str())) {
+            let what = format!("no token for byte {byte:#04x} ({:?})", spelling.token_of_byte(byte));
             return fault(format!("{what}: text with it could not be read"));
         }
         if let Some(gap) = by_id.iter().position(Option::is_none) {
@@ -112,7 +148,11 @@ impl Definition<'_> {
 
     /// Checks the merges; returns the tokens that are a byte or made by a merge.
     fn checked_merges(&self, ids: &HashMap<&str, u32>) -> Checked<HashSet<String>> {
-        let mut made: HashSet<String> = (0..=255).map(|byte| character(byte).to_string()).collect();
+        let spelling = self.splitting.spelling;
+        let smallest = ids.keys().filter(|token| spelling.is_smallest(token));
+        let mut made: HashSet<String> = smallest.map(|token| token.to_string()).collect();
+        // Where merges are ranked by other means than the order in which they were learnt, a part may be made later.
+        let is_ordered = spelling == Spelling::ByteLevel && !self.ignores_merges;
         let mut seen = HashSet::with_capacity(self.merges.len());
         for (index, (left, right)) in self.merges.iter().enumerate() {
             let fault = |what: String| Err(Fault::Merge(index, what));
@@ -121,7 +161,7 @@ impl Definition<'_> {
             if [left, right, union.as_str()].iter().any(|token| !ids.contains_key(token)) {
                 return fault(format!("not a merge of the vocabulary: {}", pair()));
             }
-            if let Some(part) = [left, right].into_iter().find(|token| !made.contains(token.as_ref())) {
+            if let Some(part) = [left, right].into_iter().find(|token| is_ordered && !made.contains(token.as_ref())) {
                 return fault(format!("not in the order of rank: {} comes before {} is made", pair(), shown(part)));
             }
             if !seen.insert((ids.get(left.as_ref()), ids.get(right.as_ref()))) {
@@ -130,6 +170,12 @@ impl Definition<'_> {
             made.insert(union);
         }
         Ok(made)
+    }
+
+    /// Checks whether an added token is in the vocabulary as the spelling of other bytes.
+    fn has_other_bytes(&self, content: &str) -> bool {
+        let spelling = self.splitting.spelling;
+        spelling == Spelling::ByteLevel && spelling.bytes(content).is_some_and(|bytes| bytes != content.as_bytes())
     }
 
     fn check_added(&self, ids: &HashMap<&str, u32>) -> Checked<()> {
@@ -146,7 +192,7 @@ impl Definition<'_> {
             }
             match ids.get(content) {
                 Some(known) if known != id => return fault(format!("has id {id}, but {known} in the vocabulary")),
-                Some(_) if bytes(content).is_some_and(|bytes| bytes != content.as_bytes()) => {
+                Some(_) if self.has_other_bytes(content) => {
                     return fault(format!(
                         "has the id of other bytes, {id}, so text with it would not decode to itself"
                     ));
@@ -166,6 +212,9 @@ impl Definition<'_> {
     /// Checks that merges make each token that text could have: an incomplete list of merges gives other tokens
     /// for the same text. Tokens that no piece of text can hold, such as `<s>`, need no merge.
     fn check_that_merges_are_complete(&self, made: &HashSet<String>) -> Checked<()> {
+        if self.ignores_merges {
+            return Ok(());
+        }
         let added: HashSet<&str> = self.added.iter().map(|(token, _)| token.content.as_str()).collect();
         let is_made = |token: &str| made.contains(token) || added.contains(token);
         let mut unmade: Vec<_> = self.vocabulary.iter().filter(|(token, _)| !is_made(token)).collect();
@@ -184,12 +233,20 @@ impl Definition<'_> {
 
     /// Checks whether the pieces that text is split into before merging can hold this token.
     fn is_within_a_piece(&self, token: &str) -> bool {
-        let Some(bytes) = bytes(token) else { return false };
+        let Some(bytes) = self.splitting.spelling.bytes(token) else { return false };
         let Ok(text) = std::str::from_utf8(&bytes) else { return true };
         let mut pieces = PreTokenizedString::from(text);
-        let split = self.pre_tokenizer.add_prefix_space(false).pre_tokenize(&mut pieces);
+        let splitting = self.splitting.clone().without_added_space();
+        let Some(pre_tokenizer) = splitting.pre_tokenizer() else { return !text.starts_with('<') };
+        let split = pre_tokenizer.pre_tokenize(&mut pieces);
         split.is_err() || pieces.get_splits(OffsetReferential::Original, OffsetType::None).len() < 2
     }
+}
+
+/// Checks whether a byte is in ordinary text: a vocabulary may lack the others, which are control characters, and
+/// bytes of which UTF-8 has few or none.
+fn is_common(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\n' | b'\t' | b'\r' | 0x80..=0xbf | 0xc2..=0xf0)
 }
 
 fn unusable(token: &str) -> Option<String> {
@@ -202,7 +259,9 @@ fn unusable(token: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::byte_characters::character;
     use super::*;
+    use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
     use tokenizers::models::bpe::BPE;
 
     /// Returns the bytes, "he", "the", "ther", "<s>" and " the", in this order, and the end of text.
@@ -214,9 +273,11 @@ mod tests {
             vocabulary: bytes.chain(made).zip(0..).map(|(token, id)| (token.into(), id)).collect(),
             merges: pairs.into_iter().map(|(left, right)| (left.into(), right.into())).collect(),
             added: vec![(AddedToken::from("<|endoftext|>", true), 261)],
-            pre_tokenizer: ByteLevel::new(false, true, true),
-            decoder: ByteLevelDecoder::default(),
+            splitting: Splitting::gpt2(),
+            decoder: ByteLevelDecoder::default().into(),
             post_processor: None,
+            start: Vec::new(),
+            ignores_merges: false,
             model: BPE::builder(),
         }
     }
@@ -224,7 +285,7 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut Definition<'static>)) -> String {
         let mut definition = whole();
         change(&mut definition);
-        match definition.build().unwrap_err() {
+        match definition.build().err().unwrap() {
             Fault::Vocabulary(what) | Fault::Added(what) => what,
             Fault::Merge(index, what) => format!("{index}: {what}"),
         }
@@ -232,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_whole_definition_is_built() {
-        let built = whole().build().unwrap();
+        let built = whole().build().ok().unwrap().inner;
         assert_eq!(built.encode("there the<|endoftext|>", false).unwrap().get_ids(), [258, 101, 260, 261]);
     }
 
@@ -315,8 +376,13 @@ mod tests {
     #[test]
     fn a_token_that_text_can_have_must_be_made() {
         assert!(
-            refusal(|whole| whole.pre_tokenizer = ByteLevel::new(false, true, false))
-                .contains("makes token \"<s>\" (id 259)")
+            refusal(|whole| {
+                let step = serde_json::json!({
+                    "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false
+                });
+                whole.splitting = Splitting::read(&serde_json::Value::Null, &step).unwrap();
+            })
+            .contains("makes token \"<s>\" (id 259)")
         );
     }
 }

@@ -6,15 +6,16 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, BpeBuilder};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, DecoderWrapper, PostProcessorWrapper};
 
 use super::definition::Definition;
 use super::settings::LARGEST_SETTINGS;
+use super::spelling::Spelling;
+use super::splitting::{Splitting, check_fields, from_value, of, steps};
 use super::vocabulary_json::{MergeList, TokenIds};
 use crate::json;
-use crate::lm::files::messages::{reason, shown, shown_value};
+use crate::lm::files::messages::{reason, shown};
 
 /// Fields of the file. Truncation and padding are not applied: the task defines lengths.
 #[derive(Deserialize)]
@@ -59,7 +60,7 @@ struct Model<'a> {
     kind: Setting,
     #[serde(default)]
     dropout: Setting,
-    /// Token for unknown text, never used, since every byte has a token.
+    /// Token for unknown text, never used: text without a token is refused.
     #[serde(default)]
     unk_token: Option<String>,
     #[serde(default)]
@@ -108,23 +109,25 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Definition<'_>, String> {
     if !version.is_null() && version != "1.0" {
         return Err(format!("its version is {}, not \"1.0\"", of(version)));
     }
-    if let Some(step) = steps(&file.normalizer.0, "normalizers").first() {
-        return Err(format!("normalizer is {}, which changes text before it is read", of(step)));
-    }
-    let (settings, TokenIds(vocabulary), MergeList(merges)) = file.model.understood()?;
+    let splitting = Splitting::read(&file.normalizer.0, &file.pre_tokenizer.0)?;
+    let ignores_merges = file.model.ignore_merges;
+    let (settings, TokenIds(vocabulary), MergeList(merges)) = file.model.understood(splitting.spelling)?;
+    let (post_processor, start) = post_processor(&file.post_processor.0)?;
     Ok(Definition {
         vocabulary,
         merges,
         added: file.added_tokens.unwrap_or_default().into_iter().map(AddedTokenOfFile::token).collect(),
-        pre_tokenizer: only_byte_level(&file.pre_tokenizer.0, "pre_tokenizer", "pretokenizers")?,
-        decoder: only_byte_level(&file.decoder.0, "decoder", "decoders")?,
-        post_processor: post_processor(&file.post_processor.0)?,
+        decoder: decoder(&file.decoder.0, splitting.spelling)?,
+        splitting,
+        post_processor,
+        start,
+        ignores_merges,
         model: settings,
     })
 }
 
 impl<'a> Model<'a> {
-    fn understood(self) -> Result<(BpeBuilder, TokenIds<'a>, MergeList<'a>), String> {
+    fn understood(self, spelling: Spelling) -> Result<(BpeBuilder, TokenIds<'a>, MergeList<'a>), String> {
         let (kind, dropout) = (&self.kind.0, &self.dropout.0);
         if !kind.is_null() && kind != "BPE" {
             return Err(format!("its model is {}, not BPE", of(kind)));
@@ -140,12 +143,12 @@ impl<'a> Model<'a> {
                 return Err(format!("model.{name} is {}, not empty", shown(affix)));
             }
         }
-        for (name, is_set) in [("byte_fallback", self.byte_fallback), ("ignore_merges", self.ignore_merges)] {
-            if is_set {
-                return Err(format!("model.{name} is true, not false"));
-            }
+        let marks_spaces = spelling == Spelling::SpaceMark;
+        if self.byte_fallback != marks_spaces {
+            return Err(format!("model.byte_fallback is {}, not {marks_spaces}", self.byte_fallback));
         }
-        let mut settings = BPE::builder().fuse_unk(self.fuse_unk);
+        let settings = BPE::builder().fuse_unk(self.fuse_unk);
+        let mut settings = settings.byte_fallback(self.byte_fallback).ignore_merges(self.ignore_merges);
         if let Some(token) = self.unk_token {
             settings = settings.unk_token(token);
         }
@@ -182,79 +185,57 @@ fn other_model(bytes: &[u8]) -> Option<String> {
     (file.model.kind != "BPE").then(|| shown(&file.model.kind))
 }
 
-/// Returns the steps of a sequence, including those of a sequence inside it. Any other value is one step, and
-/// null none.
-fn steps<'a>(value: &'a Value, list: &str) -> Vec<&'a Value> {
-    match value.get(list).and_then(Value::as_array) {
-        _ if value.is_null() => Vec::new(),
-        Some(inner) if value.get("type").is_some_and(|kind| kind == "Sequence") => {
-            inner.iter().flat_map(|step| steps(step, list)).collect()
-        }
-        _ => vec![value],
+/// Reads the decoder, which only a copy of the file needs: tokens are decoded by their spelling.
+fn decoder(value: &Value, spelling: Spelling) -> Result<DecoderWrapper, String> {
+    let known: &[&str] = match spelling {
+        Spelling::ByteLevel => &["ByteLevel"],
+        Spelling::SpaceMark => &["Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"],
+    };
+    let found = steps(value, "decoders");
+    let is_known = |step: &&Value| step.get("type").and_then(Value::as_str).is_some_and(|kind| known.contains(&kind));
+    if found.is_empty() {
+        return Err(format!("decoder is missing; read are {}", known.join(", ")));
     }
+    if let Some(step) = found.iter().find(|step| !is_known(step)) {
+        return Err(format!("decoder is {}; read are {}", of(step), known.join(", ")));
+    }
+    if let ([step], Spelling::ByteLevel) = (found.as_slice(), spelling) {
+        check_fields(step, "decoder", &BYTE_LEVEL_FIELDS)?;
+    }
+    from_value(value, "decoder")
 }
 
-fn only_byte_level(value: &Value, name: &str, list: &str) -> Result<ByteLevel, String> {
-    match steps(value, list).as_slice() {
-        [step] => byte_level(step, name),
-        [] => Err(format!("{name} is missing; only ByteLevel is read")),
-        several => {
-            let kinds: Vec<String> = several.iter().map(|step| of(step)).collect();
-            Err(format!("{name} is {}; only ByteLevel is read", kinds.join(", then ")))
-        }
-    }
-}
+const BYTE_LEVEL_FIELDS: [&str; 4] = ["type", "add_prefix_space", "trim_offsets", "use_regex"];
 
-fn byte_level(step: &Value, name: &str) -> Result<ByteLevel, String> {
-    const FIELDS: [&str; 4] = ["type", "add_prefix_space", "trim_offsets", "use_regex"];
-    if step.get("type").is_none_or(|kind| kind != "ByteLevel") {
-        return Err(format!("{name} is {}; only ByteLevel is read", of(step)));
-    }
-    if let Some(unknown) =
-        step.as_object().into_iter().flat_map(|fields| fields.keys()).find(|key| !is_in(key, &FIELDS))
-    {
-        return Err(format!("{name}.{unknown} is unknown; ByteLevel has {}", FIELDS.join(", ")));
-    }
-    serde_json::from_value(step.clone()).map_err(|error| format!("{name}: {}", reason(&error)))
-}
-
-fn is_in(key: &str, fields: &[&str]) -> bool {
-    fields.contains(&key)
-}
-
-/// Reads the post-processor. ByteLevel moves offsets, which nothing here asks for. A template is accepted if it
-/// adds no token.
-fn post_processor(value: &Value) -> Result<Option<ByteLevel>, String> {
-    let mut found = None;
+/// Reads the post-processor, and the tokens that it puts before every text. ByteLevel moves offsets, which nothing
+/// here asks for.
+fn post_processor(value: &Value) -> Result<(Option<PostProcessorWrapper>, Vec<String>), String> {
+    let mut start = Vec::new();
     for step in steps(value, "processors") {
         match step.get("type").and_then(Value::as_str) {
-            Some("ByteLevel") => found = Some(byte_level(step, "post_processor")?),
-            Some("TemplateProcessing") => {
-                if let Some(token) = added_by_template(step) {
-                    return Err(format!("post_processor adds the token {token} to every text"));
-                }
-            }
-            _ => return Err(format!("post_processor is {}; only ByteLevel is read", of(step))),
+            Some("ByteLevel") => check_fields(step, "post_processor", &BYTE_LEVEL_FIELDS)?,
+            Some("TemplateProcessing") => start.extend(added_by_template(step)?),
+            _ => return Err(format!("post_processor is {}; read are ByteLevel and TemplateProcessing", of(step))),
         }
     }
-    Ok(found)
+    let processor = if value.is_null() { None } else { Some(from_value(value, "post_processor")?) };
+    Ok((processor, start))
 }
 
-/// Returns the first part of a template for one text that is not the text itself.
-fn added_by_template(template: &Value) -> Option<String> {
-    let parts = template.get("single").and_then(Value::as_array);
-    match parts.map(Vec::as_slice) {
-        Some([part]) if part.pointer("/Sequence/id").is_some_and(|id| id == "A") => None,
-        Some(parts) => {
-            let added = parts.iter().find_map(|part| part.pointer("/SpecialToken/id"));
-            Some(added.map_or_else(|| of(template), of))
+/// Returns the tokens that a template puts before a text; tokens after it are refused, since every text would end
+/// with them.
+fn added_by_template(template: &Value) -> Result<Vec<String>, String> {
+    let parts = template.get("single").and_then(Value::as_array).ok_or_else(|| of(template))?;
+    let token = |part: &Value| part.pointer("/SpecialToken/id").and_then(Value::as_str).map(String::from);
+    let is_text = |part: &Value| part.pointer("/Sequence/id").is_some_and(|id| id == "A");
+    match parts.iter().position(is_text) {
+        Some(place) if place + 1 == parts.len() => {
+            let before = parts.iter().take(place);
+            before.map(|part| token(part).ok_or_else(|| of(template))).collect()
         }
-        None => Some(of(template)),
+        _ => {
+            let added = parts.last().and_then(token).map_or_else(|| of(template), |token| shown(&token));
+            Err(format!("post_processor adds the token {added} after every text"))
+        }
     }
-}
-
-/// Describes a value for a message, by its type if it has one.
-fn of(value: &Value) -> String {
-    let value = value.get("type").unwrap_or(value);
-    value.as_str().map_or_else(|| shown_value(value), shown)
 }

@@ -1,10 +1,14 @@
-//! Text to token ids and back: GPT-2's byte-level BPE, trained here or loaded.
+//! Text to token ids and back: byte-level BPE as in GPT-2, trained here or loaded, and BPE with a mark for spaces as in
+//! the first Llamas.
 
 mod byte_characters;
+mod chat;
 mod definition;
 mod json_file;
 mod quiet_panics;
 mod settings;
+mod spelling;
+mod splitting;
 #[cfg(test)]
 mod tests;
 mod two_files;
@@ -16,14 +20,16 @@ use std::sync::Arc;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Model, Tokenizer as HuggingFaceTokenizer};
 
 use crate::error::{Error, Result};
-use definition::Fault;
+pub use chat::CHAT_TEMPLATE_FILE;
+pub(crate) use chat::ChatTemplate;
+use definition::{Built, Fault};
 pub(crate) use settings::TokenizerSettings;
 pub use settings::{ADDED_TOKENS_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
+use spelling::Spelling;
 
 /// Token that marks the border between documents in training, as in GPT-2.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
@@ -36,6 +42,14 @@ pub struct Tokenizer {
     continuing: Option<HuggingFaceTokenizer>,
     /// The bytes of each token, by id.
     texts: Arc<[Vec<u8>]>,
+    /// Bytes without a token.
+    unreadable: Arc<[u8]>,
+    spelling: Spelling,
+    /// Tokens before every text that follows no other text.
+    start: Arc<[u32]>,
+    /// Tokens with which the model ends a text.
+    end: Arc<[u32]>,
+    chat_template: Option<Arc<ChatTemplate>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -62,7 +76,8 @@ impl Tokenizer {
     }
 
     pub(super) fn from_json_and_settings(bytes: &[u8], path: &Path, settings: TokenizerSettings) -> Result<Self> {
-        let hint = "this program reads GPT-2's byte-level BPE; take the tokenizer.json that came with the model";
+        let hint = "this program reads byte-level BPE, and BPE with a mark for spaces; take the tokenizer.json that came \
+                    with the model";
         let refused = |what: String| Error::input(path, what, hint);
         let mut definition = json_file::parse(bytes).map_err(refused)?;
         settings.apply(&mut definition)?;
@@ -100,18 +115,63 @@ impl Tokenizer {
         Ok(Self::new(built?))
     }
 
-    fn new(inner: HuggingFaceTokenizer) -> Self {
-        let continuing = match inner.get_pre_tokenizer() {
-            Some(PreTokenizerWrapper::ByteLevel(step)) if step.add_prefix_space => {
-                let step = step.add_prefix_space(false);
-                let mut continuing = inner.clone();
-                continuing.with_pre_tokenizer(Some(step));
-                Some(continuing)
-            }
-            _ => None,
-        };
-        let texts = texts_by_id(&inner).into();
-        Self { inner, continuing, texts }
+    fn new(Built { inner, continuing, spelling, start }: Built) -> Self {
+        let texts = texts_by_id(&inner, spelling).into();
+        let has_token = |byte: u8| inner.get_model().token_to_id(&spelling.token_of_byte(byte)).is_some();
+        let unreadable = (0..=255).filter(|&byte| !has_token(byte)).collect();
+        Self {
+            inner,
+            continuing,
+            texts,
+            unreadable,
+            spelling,
+            start: start.into(),
+            end: Arc::default(),
+            chat_template: None,
+        }
+    }
+
+    /// Returns this tokenizer for a model that ends a text with one of these tokens.
+    #[must_use]
+    pub fn with_end_tokens(self, end: Vec<u32>) -> Self {
+        Self { end: end.into(), ..self }
+    }
+
+    /// Returns this tokenizer with a chat template.
+    pub(super) fn with_chat_template(self, template: Option<ChatTemplate>) -> Self {
+        Self { chat_template: template.map(Arc::new), ..self }
+    }
+
+    /// Checks whether the model came with a chat template.
+    pub fn has_chat_template(&self) -> bool {
+        self.chat_template.is_some()
+    }
+
+    /// Encodes what a person says to the model, in the model's own chat template, up to where the answer begins.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the model has no chat template, or one that cannot be used, and the errors of
+    /// [`Self::encode`].
+    pub fn encode_chat(&self, query: &str) -> Result<Vec<u32>> {
+        match &self.chat_template {
+            Some(template) => self.encode_beginning(&template.render(query)?),
+            None => Err(Error::usage(
+                "the model has no chat template",
+                "leave out --chat, or take a model that was trained for chat: its folder has chat_template.jinja, or a \
+                 chat_template in tokenizer_config.json",
+            )),
+        }
+    }
+
+    /// Returns the tokens that `transformers` puts before a text that follows no other text; [`Self::encode_beginning`]
+    /// does not add them.
+    pub fn start_tokens(&self) -> &[u32] {
+        &self.start
+    }
+
+    /// Returns the tokens with which the model ends a text; none for a GPT-2, which samples on.
+    pub fn end_tokens(&self) -> &[u32] {
+        &self.end
     }
 
     /// Returns the `tokenizer.json` of this tokenizer.
@@ -142,7 +202,8 @@ impl Tokenizer {
         inner
             .train(&mut trainer, texts)
             .map_err(|e| Error::failed(format!("the tokenizer could not be trained: {e}"), "give more text"))?;
-        Ok(Self::new(inner))
+        let spelling = Spelling::ByteLevel;
+        Ok(Self::new(Built { inner, continuing: None, spelling, start: Vec::new() }))
     }
 
     /// Returns the number of tokens in the vocabulary; their ids are the numbers below it.
@@ -161,12 +222,13 @@ impl Tokenizer {
         matches!((self.to_json(), other.to_json()), (Ok(ours), Ok(theirs)) if ours == theirs)
     }
 
-    /// Encodes a text that follows other text, without a space before it. Every byte has a token, so no text is
-    /// unknown.
+    /// Encodes a text that follows other text, without a space before it.
     ///
     /// # Errors
-    /// [`Error::Failed`] when the tokenizers library fails on this text.
+    /// [`Error::Failed`] for a text with a byte that has no token, such as a control character, and when the
+    /// tokenizers library fails on this text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.check_bytes(text)?;
         encode(self.continuing.as_ref().unwrap_or(&self.inner), text)
     }
 
@@ -176,7 +238,20 @@ impl Tokenizer {
     /// # Errors
     /// The errors of [`Self::encode`].
     pub fn encode_beginning(&self, text: &str) -> Result<Vec<u32>> {
+        self.check_bytes(text)?;
         encode(&self.inner, text)
+    }
+
+    /// Refuses a text of which the library would leave out a character, since a byte of it has no token.
+    fn check_bytes(&self, text: &str) -> Result<()> {
+        if self.unreadable.is_empty() {
+            return Ok(());
+        }
+        let Some(byte) = text.bytes().find(|byte| self.unreadable.contains(byte)) else { return Ok(()) };
+        Err(Error::failed(
+            format!("a text holds the byte {byte:#04x}, for which the model's tokenizer has no token"),
+            "remove it from the text; it is a control character, or a part of a very rare one",
+        ))
     }
 
     /// Decodes ids to text. An incomplete character becomes U+FFFD, as does an id without a token: a model may
@@ -193,7 +268,12 @@ impl Tokenizer {
     /// Returns the id of the token that stands for this text, such as `.` or a line break.
     pub fn token(&self, text: &str) -> Option<u32> {
         let added = self.inner.get_added_vocabulary().get_vocab().get(text).copied();
-        added.or_else(|| self.inner.get_model().token_to_id(&byte_characters::spelled(text.as_bytes())))
+        let model = self.inner.get_model();
+        let of_byte = || match text.as_bytes() {
+            [byte] => model.token_to_id(&self.spelling.token_of_byte(*byte)),
+            _ => None,
+        };
+        added.or_else(|| model.token_to_id(&self.spelling.token_of(text))).or_else(of_byte)
     }
 }
 
@@ -202,15 +282,15 @@ fn encode(tokenizer: &HuggingFaceTokenizer, text: &str) -> Result<Vec<u32>> {
     encoding.map(|e| e.get_ids().to_vec()).map_err(|e| Error::failed(format!("text cannot be tokenized: {e}"), ""))
 }
 
-/// Returns the bytes that each token stands for. Added tokens are spelled as text, other tokens by the
-/// characters of their bytes; a token with other characters, which no text has, stands for its spelling.
-fn texts_by_id(tokenizer: &HuggingFaceTokenizer) -> Vec<Vec<u8>> {
+/// Returns the bytes that each token stands for. Added tokens are spelled as text; a token with other characters than
+/// the spelling has, which no text has, stands for itself.
+fn texts_by_id(tokenizer: &HuggingFaceTokenizer, spelling: Spelling) -> Vec<Vec<u8>> {
     let added = tokenizer.get_added_vocabulary().get_vocab();
     let vocabulary = tokenizer.get_vocab(true);
     let mut texts = vec![Vec::new(); vocabulary.len()];
     for (token, id) in vocabulary {
         if let Some(text) = texts.get_mut(id as usize) {
-            let bytes = byte_characters::bytes(&token).filter(|_| !added.contains_key(&token));
+            let bytes = spelling.bytes(&token).filter(|_| !added.contains_key(&token));
             *text = bytes.unwrap_or_else(|| token.into_bytes());
         }
     }

@@ -9,7 +9,9 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::END_OF_TEXT;
+use super::chat::ChatTemplate;
 use super::definition::Definition;
+use super::spelling::Spelling;
 use super::vocabulary_json::TokenIds;
 use crate::error::{Error, Result};
 use crate::json;
@@ -20,9 +22,8 @@ pub const ADDED_TOKENS_FILE: &str = "added_tokens.json";
 pub const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 pub const SPECIAL_TOKENS_FILE: &str = "special_tokens_map.json";
 
-/// Classes of tokenizers that split text as GPT-2's does, or as their `tokenizer.json` says; other classes add
-/// tokens.
-const CLASSES: [&str; 7] = [
+/// Classes of tokenizers that split text as GPT-2's does, or as their `tokenizer.json` says.
+const CLASSES: [&str; 11] = [
     "GPT2Tokenizer",
     "GPT2TokenizerFast",
     "CodeGenTokenizer",
@@ -30,7 +31,14 @@ const CLASSES: [&str; 7] = [
     "PreTrainedTokenizer",
     "PreTrainedTokenizerFast",
     "TokenizersBackend",
+    "Qwen2Tokenizer",
+    "Qwen2TokenizerFast",
+    LLAMA_CLASSES[0],
+    LLAMA_CLASSES[1],
 ];
+
+/// Classes that put the start token before every text if `add_bos_token` says so, and by default.
+const LLAMA_CLASSES: [&str; 2] = ["LlamaTokenizer", "LlamaTokenizerFast"];
 
 const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
@@ -50,6 +58,12 @@ pub(crate) struct TokenizerSettings {
     places: HashMap<String, usize>,
     /// True if a space is added before text, and the file that says so.
     add_prefix_space: Option<(bool, PathBuf)>,
+    /// True if the start token is put before every text; `None` if the file leaves it to `tokenizer.json`.
+    adds_start: Option<bool>,
+    /// Start token, and token that ends a text.
+    start: Option<String>,
+    end: Option<String>,
+    chat_template: Option<String>,
 }
 
 /// A token that is found before text is split.
@@ -114,6 +128,17 @@ impl TokenizerSettings {
         Ok(settings)
     }
 
+    /// Returns the text of the token that ends a text.
+    pub(crate) fn end(&self) -> Option<&str> {
+        self.end.as_deref()
+    }
+
+    /// Returns the chat template; `file` is the content of its own file, which comes first.
+    pub(crate) fn chat_template(&self, file: Option<String>) -> Option<ChatTemplate> {
+        let source = file.or_else(|| self.chat_template.clone())?;
+        Some(ChatTemplate { source, start: self.start.clone(), end: self.end.clone() })
+    }
+
     fn read_added_tokens(&mut self, bytes: &[u8], path: &Path) -> Result<()> {
         let TokenIds(tokens) = serde_json::from_slice(bytes)
             .map_err(|error| refused(path, format!("not a map of tokens to ids: {}", reason(&error))))?;
@@ -125,12 +150,20 @@ impl TokenizerSettings {
     }
 
     fn read_config(&mut self, config: &Value, path: &Path) -> Result<()> {
+        self.chat_template = ChatTemplate::source_of_config(config).map(String::from);
+        let class = config.get("tokenizer_class").and_then(Value::as_str);
+        let is_llama = class.is_some_and(|class| LLAMA_CLASSES.contains(&class));
+        if is_llama {
+            let says = config.get("add_bos_token").and_then(Value::as_bool);
+            self.adds_start = Some(says.unwrap_or(true));
+        }
         for name in ["add_bos_token", "add_eos_token", "split_special_tokens"] {
-            if config.get(name).is_some_and(|value| value == true) {
+            let is_followed = is_llama && name == "add_bos_token";
+            if !is_followed && config.get(name).is_some_and(|value| value == true) {
                 return Err(refused(path, format!("{name} is true, which is not followed here; only false is read")));
             }
         }
-        if let Some(class) = config.get("tokenizer_class").and_then(Value::as_str)
+        if let Some(class) = class
             && !CLASSES.contains(&class)
         {
             let what = format!("tokenizer_class is {}; read are {}", shown(class), CLASSES.join(", "));
@@ -163,6 +196,11 @@ impl TokenizerSettings {
         });
         for (name, token) in one.chain(of_lists).filter(|(_, token)| !token.is_null()) {
             let (token, detail) = token_of(token).map_err(|what| refused(path, format!("{name}: {what}")))?;
+            match name {
+                "bos_token" => self.start = Some(token.content.clone()),
+                "eos_token" => self.end = Some(token.content.clone()),
+                _ => {}
+            }
             self.name(Named { token: token.special(true), detail, id: None, path: path.into() })?;
         }
         Ok(())
@@ -202,7 +240,8 @@ impl TokenizerSettings {
     /// The errors of [`Self::apply`].
     pub(super) fn complete(self, definition: &mut Definition<'_>) -> Result<()> {
         if let Some((adds, _)) = self.add_prefix_space {
-            definition.pre_tokenizer = definition.pre_tokenizer.add_prefix_space(adds);
+            let splitting = definition.splitting.clone();
+            definition.splitting = if adds { splitting.with_added_space() } else { splitting.without_added_space() };
         }
         self.add_named(definition, |named| named.id)
     }
@@ -213,15 +252,21 @@ impl TokenizerSettings {
     /// # Errors
     /// [`Error::Input`] for a token without an id, or with another one, and for a contradiction.
     pub(super) fn apply(self, definition: &mut Definition<'_>) -> Result<()> {
+        match (self.adds_start, &self.start) {
+            (Some(true), Some(start)) => definition.start = vec![start.clone()],
+            (Some(false), _) => definition.start.clear(),
+            _ => {}
+        }
         self.add_named(definition, |_| None)
     }
 
     /// Adds the named tokens to a definition; `id_here` gives the id of a token that the definition does not
     /// have.
     fn add_named(self, definition: &mut Definition<'_>, id_here: impl Fn(&Named) -> Option<u32>) -> Result<()> {
-        let Definition { vocabulary, added, pre_tokenizer, .. } = definition;
+        let Definition { vocabulary, added, splitting, .. } = definition;
         if let Some((adds, path)) = &self.add_prefix_space
-            && *adds != pre_tokenizer.add_prefix_space
+            && splitting.spelling == Spelling::ByteLevel
+            && *adds != splitting.adds_space()
         {
             let what = format!("add_prefix_space is {adds}, but {} in tokenizer.json", !adds);
             return Err(Error::input(path, what, "set both to what the model was trained with"));

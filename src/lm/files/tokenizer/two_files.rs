@@ -5,10 +5,10 @@ use std::path::Path;
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::BPE;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::FileContent;
 use super::definition::Definition;
+use super::splitting::Splitting;
 use super::vocabulary_json::{MOST_MERGES, TokenIds, halves};
 use crate::error::{Error, Result};
 use crate::lm::files::messages::{reason, shown};
@@ -37,9 +37,11 @@ pub(super) fn parse<'a>(vocabulary: FileContent<'a>, merges: FileContent<'a>) ->
         vocabulary,
         merges,
         added: Vec::new(),
-        pre_tokenizer: ByteLevel::new(false, true, true),
-        decoder: ByteLevelDecoder::default(),
+        splitting: Splitting::gpt2(),
+        decoder: ByteLevelDecoder::default().into(),
         post_processor: None,
+        start: Vec::new(),
+        ignores_merges: false,
         model: BPE::builder(),
     };
     Ok((definition, lines))

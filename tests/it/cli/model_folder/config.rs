@@ -106,7 +106,7 @@ fn fields_that_change_are_right_and_all_others_stay_in_their_order() {
 #[test]
 fn fields_that_ask_for_something_else_or_are_not_known_are_refused_by_name() {
     for (field, value) in [
-        ("model_type", json!("llama")),
+        ("model_type", json!("gemma3")),
         ("architectures", json!(["GPT2ForSequenceClassification"])),
         ("architectures", json!("GPT2LMHeadModel")),
         ("activation_function", json!("relu")),

@@ -2,6 +2,7 @@
 //! ignored or that are not finite are refused.
 
 use preftune::lm::files::hugging_face::{CONFIG_FILE, WEIGHTS_FILE};
+use preftune::lm::network::parameters;
 use preftune::lm::network::parameters::NamedTensor;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
@@ -57,18 +58,24 @@ fn an_output_head_that_is_the_token_embedding_is_no_other_head() {
 }
 
 #[test]
-fn an_output_head_of_its_own_is_refused_by_name() {
+fn an_output_head_of_its_own_is_read_if_the_configuration_says_so() {
     let embedding = weights()[0].clone();
     let mut other = embedding.values.clone();
     other[4321] += 1e-6;
-    for (shape, values) in [(embedding.shape.clone(), other), (vec![20, 300], embedding.values.clone())] {
-        let folder = Folder::new();
-        folder.with_weights(&with_tensor("lm_head.weight", &shape, values));
-        for tied in [json!(null), json!(true), json!(false)] {
-            let message = folder.with_config(&json!({"tie_word_embeddings": tied})).refusal();
-            assert!(message.contains("lm_head.weight is not the token embedding"), "{message}");
-        }
+    let folder = Folder::new();
+    folder.with_weights(&with_tensor("lm_head.weight", &embedding.shape, other.clone()));
+    for tied in [json!(null), json!(true)] {
+        let message = folder.with_config(&json!({"tie_word_embeddings": tied})).refusal();
+        assert!(message.contains("lm_head.weight is not the token embedding, but config.json says"), "{message}");
     }
+    let model = folder.with_config(&json!({"tie_word_embeddings": false})).load().unwrap();
+    let written = parameters::read(&model.transformer).unwrap();
+    assert_eq!(written.iter().find(|weight| weight.name == "lm_head.weight").unwrap().values, other);
+
+    let turned = Folder::new();
+    turned.with_weights(&with_tensor("lm_head.weight", &[20, 300], embedding.values.clone()));
+    let message = turned.with_config(&json!({"tie_word_embeddings": false})).refusal();
+    assert!(message.contains("lm_head.weight has the shape [20, 300]"), "{message}");
     let folder = Folder::new();
     let message = folder.with_config(&json!({"tie_word_embeddings": false})).refusal();
     assert!(message.contains("no tensor lm_head.weight") && message.contains("tie_word_embeddings"), "{message}");
@@ -120,10 +127,10 @@ fn tensors_that_would_be_left_out_are_named() {
         ("transformer.h.0.attn.c_attn.lora_A.default.weight", "merge"),
         ("transformer.h.0.attn.c_attn.base_layer.weight", "merge"),
         ("transformer.h.1.crossattention.c_attn.weight", "encoder"),
-        ("transformer.h.0.attn.rotary_emb.inv_freq", "GPT-2"),
+        ("transformer.h.0.attn.rotary_emb.inv_freq", "language model"),
         ("score.weight", "classifier"),
-        ("lm_head.bias", "GPT-2"),
-        ("transformer.wtt.weight", "GPT-2"),
+        ("lm_head.bias", "language model"),
+        ("transformer.wtt.weight", "language model"),
     ] {
         let folder = Folder::new();
         let error = folder.with_weights(&with_tensor(name, &[2], vec![0.0; 2])).load().map(drop).unwrap_err();
@@ -157,6 +164,6 @@ fn numbers_that_are_no_floats_are_refused_by_name_and_type() {
 fn weights_of_another_kind_of_model_are_refused_with_what_was_found() {
     let weights = renamed(|name| name.replace("transformer.h.", "model.layers.").replace("transformer.", "model."));
     let message = Folder::new().with_weights(&weights).refusal();
-    assert!(message.contains("no tensor wte.weight; found model."), "{message}");
+    assert!(message.contains("no tensor transformer.h.0.ln_1.weight; found model."), "{message}");
     assert!(message.contains("others"), "{message}");
 }

@@ -1,0 +1,101 @@
+//! A model's own chat template, which wraps what a person says as the model was trained to read it.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, Value, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
+
+use crate::error::{Error, Result};
+
+/// Name of the file of a chat template, where it is not in `tokenizer_config.json`.
+pub const CHAT_TEMPLATE_FILE: &str = "chat_template.jinja";
+
+/// Chat template in the language Jinja, as `transformers` renders it (`apply_chat_template`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChatTemplate {
+    pub source: String,
+    /// Texts of the tokens that begin and end a text.
+    pub start: Option<String>,
+    pub end: Option<String>,
+}
+
+impl ChatTemplate {
+    /// Reads the template of a `tokenizer_config.json`: a text, or a list with one that is named `default`.
+    pub(super) fn source_of_config(config: &serde_json::Value) -> Option<&str> {
+        let template = config.get("chat_template")?;
+        let named = template.as_array().into_iter().flatten();
+        let default = named.into_iter().find(|one| one.get("name").is_some_and(|name| name == "default"));
+        template.as_str().or_else(|| default?.get("template")?.as_str())
+    }
+
+    /// Returns the text that the model answers after a person said `query`.
+    ///
+    /// The template gets no clock, so that the same query gives the same text every day; templates then take a fixed
+    /// date of their own.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the template cannot be read, or refuses the query.
+    pub(crate) fn render(&self, query: &str) -> Result<String> {
+        let mut environment = Environment::new();
+        // The syntax is the usual one, so that it is valid.
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.unwrap_or_default());
+        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> std::result::Result<String, minijinja::Error> {
+                Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+            },
+        );
+        // A token that the tokenizer does not name is not defined at all.
+        let named = |text: &Option<String>| text.clone().map_or(Value::UNDEFINED, Value::from);
+        let rendered = environment.template_from_str(&self.source).and_then(|template| {
+            template.render(context! {
+                messages => [context! { role => "user", content => query }],
+                add_generation_prompt => true,
+                tools => (),
+                documents => (),
+                bos_token => named(&self.start),
+                eos_token => named(&self.end),
+            })
+        });
+        rendered.map_err(|error| {
+            let reason = error.detail().map_or_else(|| error.to_string(), String::from);
+            Error::usage(
+                format!("the model's chat template cannot be used: {reason}"),
+                "leave out --chat, or set task.query_prefix and task.query_suffix to what the model expects",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(source: &str) -> ChatTemplate {
+        ChatTemplate { source: source.into(), start: Some("<s>".into()), end: Some("</s>".into()) }
+    }
+
+    #[test]
+    fn blocks_are_trimmed_as_transformers_does() {
+        let source = "{%- for message in messages %}\n    {%- if message['role'] == 'user' %}\n{{ bos_token + message['content'].strip() + eos_token }}\n    {%- endif %}\n{%- endfor %}\n{%- if add_generation_prompt %}\n  {{- '<|a|>' }}\n{%- endif %}";
+        assert_eq!(template(source).render(" Hi {x} ").unwrap(), "<s>Hi {x}</s><|a|>");
+    }
+
+    #[test]
+    fn a_template_that_fails_says_why() {
+        let error = template("{{ raise_exception('no users') }}").render("Hi").unwrap_err();
+        assert!(error.to_string().contains("no users"), "{error}");
+        assert_eq!(template("{% if %}").render("Hi").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_list_of_templates_has_a_default() {
+        let config = serde_json::json!({"chat_template": [
+            {"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}
+        ]});
+        assert_eq!(ChatTemplate::source_of_config(&config), Some("d"));
+        assert_eq!(ChatTemplate::source_of_config(&serde_json::json!({"chat_template": "x"})), Some("x"));
+        assert_eq!(ChatTemplate::source_of_config(&serde_json::json!({})), None);
+    }
+}
