@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
+use crate::config::ModelSize;
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::lm::files::{hugging_face, model_folder, shipped};
-use crate::lm::{LanguageModel, ModelFiles, Tokenizer, shipped_digests};
+use crate::lm::{ConfigFile, LanguageModel, ModelFiles, Tokenizer, shipped_digests};
 use crate::platform::files;
 use crate::reward::RewardModel;
 use crate::run::Input;
@@ -73,6 +74,15 @@ pub fn fingerprint(model: &Path) -> Result<Input> {
         }
         (None, None) => fingerprint_of_folder("model", model),
     }
+}
+
+/// Returns the size of a model by its name or folder, from its configuration alone.
+///
+/// # Errors
+/// The errors of [`open`].
+pub fn size(model: &Path) -> Result<ModelSize> {
+    let shape = with_files_of(model, |files| Ok(ConfigFile::read(files.config, &files.folder)?.config))?;
+    Ok(ModelSize { parameters: shape.parameter_count() })
 }
 
 /// Returns the fingerprint of the folder of a model; files that are not of the model do not count.

@@ -9,13 +9,13 @@ use serde::Serialize;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use crate::config;
+use super::settings::Settings;
 use crate::config::Config;
 use crate::device;
 use crate::device::{DeviceMemory, DeviceRequest, OpenDevice};
 use crate::error::{Error, Result};
 use crate::lm::LanguageModel;
-use crate::platform::{Interrupt, Mode, files};
+use crate::platform::{Interrupt, Mode};
 use crate::run::{Input, RunDirectory, Work, begin};
 use crate::sanitize::{sanitize, sanitize_json, sanitize_line, sanitize_message, sanitize_path};
 use crate::stages::Session;
@@ -57,24 +57,7 @@ pub struct Common {
     pub verbose: u8,
 }
 
-/// Largest size of a settings file, in bytes; every text in a valid one is shorter.
-const LARGEST_SETTINGS_BYTES: u64 = 1 << 20;
-
 impl Common {
-    /// Merges the defaults, the preset, the file and `--set`; later ones override earlier ones.
-    pub fn settings(&self) -> Result<Config> {
-        let mut layers = Vec::new();
-        if let Some(name) = &self.preset {
-            layers.push(config::preset(name)?.layer());
-        }
-        if let Some(path) = &self.config {
-            layers.push((path.display().to_string(), files::read_short_text(path, LARGEST_SETTINGS_BYTES)?));
-        }
-        let chat = self.chat.then(|| "task.chat=true".to_string());
-        let set: Vec<String> = chat.into_iter().chain(self.set.clone()).collect();
-        Config::layered(&layers, &set)
-    }
-
     /// Opens the device, and says which one `auto` took and why.
     pub fn open_device(&self) -> Result<OpenDevice> {
         let opened = device::open(self.device.parse::<DeviceRequest>()?)?;
@@ -95,7 +78,7 @@ impl Common {
     pub fn run_directory(
         &self,
         name: &str,
-        settings: &Config,
+        settings: &Settings,
         inputs: impl IntoIterator<Item = Input>,
     ) -> Result<RunDirectory> {
         self.run_directory_that_keeps(name, settings, inputs, &[])
@@ -106,12 +89,14 @@ impl Common {
     pub fn run_directory_that_keeps(
         &self,
         name: &str,
-        settings: &Config,
+        settings: &Settings,
         inputs: impl IntoIterator<Item = Input>,
         fixed_settings: &[(&str, &str)],
     ) -> Result<RunDirectory> {
         let path = self.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
-        begin(path, Work::new(name, self.seed, inputs), settings, fixed_settings, self.progress())
+        let mut work = Work::new(name, self.seed, inputs);
+        work.defaults = settings.defaults.clone();
+        begin(path, work, settings, fixed_settings, self.progress())
     }
 
     /// Returns version, device, seed and duration of a run as (name, value), for its report.

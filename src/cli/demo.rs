@@ -30,7 +30,7 @@ use crate::task::Variety;
 #[command(after_help = "Examples:
   preftune demo
   preftune demo --quick
-  preftune demo --model HuggingFaceTB/SmolLM2-135M
+  preftune demo --model smollm2-135m
   preftune demo --table
   preftune demo --seed 2 --json > result.json")]
 pub(super) struct Arguments {
@@ -95,7 +95,22 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     }
     common.preset = common.preset.or(preset.map(String::from));
     let common = &common;
-    let settings = common.settings()?;
+    let is_shipped = arguments.model == Path::new(STORYTELLER);
+    if let (Some(own), false) = (preset, is_shipped) {
+        let what = format!("--{own} is made for the shipped model, not for {}", arguments.model.display());
+        return Err(Error::usage(
+            what,
+            "leave it out, and set what you want to be smaller, such as labels.comparisons",
+        ));
+    }
+    let kind = if arguments.table { "table" } else { "demo" };
+    let of_model = match arguments.model.file_name() {
+        Some(name) if !is_shipped => format!("-{}", name.to_string_lossy()),
+        _ => String::new(),
+    };
+    let size = if arguments.quick { "-quick" } else { "" };
+    let name = format!("{kind}{size}{of_model}-seed-{}", common.seed);
+    let settings = common.settings_for(&arguments.model, Some(&name))?;
     if let Some(own) = preset {
         let changed = config::preset(own)?.config()?.differences(&settings)?;
         if !changed.is_empty() {
@@ -103,13 +118,6 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         }
     }
     let opened = common.open_device()?;
-    let kind = if arguments.table { "table" } else { "demo" };
-    let of_model = match arguments.model.file_name() {
-        Some(name) if arguments.model != Path::new(STORYTELLER) => format!("-{}", name.to_string_lossy()),
-        _ => String::new(),
-    };
-    let size = if arguments.quick { "-quick" } else { "" };
-    let name = format!("{kind}{size}{of_model}-seed-{}", common.seed);
     let fixed_settings = [("labels.comparisons", "the finished models were tuned on the first number of labels")];
     let inputs = [models::fingerprint(&arguments.model)?];
     let directory = common.run_directory_that_keeps(&name, &settings, inputs, &fixed_settings)?;

@@ -40,6 +40,7 @@ use crate::task::Task;
   preftune eval --model models/mine --baseline storyteller --queries queries.txt --json
   preftune eval --model policy --baseline storyteller --baseline sft --reward reward --best-of 4
   preftune eval --model policy --reward reward --run runs/mine && preftune report runs/mine
+  preftune eval --model policy --perplexity-by smollm2-135m
   preftune eval --model policy --ask --set eval.pairs=50 --judgments runs/mine/judgments.jsonl")]
 pub(super) struct Arguments {
     /// The tuned model
@@ -67,6 +68,9 @@ pub(super) struct Arguments {
     /// Let the reward model choose in each pair, instead of the classifier
     #[arg(long, requires = "reward", conflicts_with_all = ["ask", "classifier"])]
     by_reward: bool,
+    /// Also measure how likely this model finds the responses, in bits per byte: lower is more fluent
+    #[arg(long, value_name = "MODEL")]
+    perplexity_by: Option<PathBuf>,
     /// Let people choose, in a browser; neither they nor the page know which model wrote a response
     #[arg(long, conflicts_with = "classifier")]
     ask: bool,
@@ -86,7 +90,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings()?;
+    let settings = common.settings_for(&arguments.model, None)?;
     // Outputs that could fail are checked before the work.
     let out = arguments.pairs.as_deref().map(OutputFile::new).transpose()?;
     let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
@@ -111,6 +115,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         None => openings()?.held_out,
     };
+    let reader = arguments.perplexity_by.as_ref().map(|name| models::open(name, &opened.device)).transpose()?;
     let rollouts = reward_model.as_ref().map(|reward_model| Rollouts {
         reference,
         scorer: reward_model,
@@ -119,7 +124,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     });
     let matches = matches(contestants.len(), arguments.all_pairs);
     let size = TournamentSize {
-        models: models.len() + usize::from(reward_model.is_some()),
+        models: models.len() + usize::from(reward_model.is_some()) + usize::from(reader.is_some()),
         best_of: arguments.best_of.unwrap_or(1),
         matches: matches.len(),
         pairs: settings.eval.pairs,
@@ -140,13 +145,16 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     left_out.add(&judging.left_out()?);
     left_out.say("queries");
     run.as_ref().map_or(Ok(()), go_on_in_parts_of)?;
-    let judged = match &reward_model {
+    let mut judged = match &reward_model {
         _ if arguments.ask => ask_people(&judging, &contestants, &matches, &arguments, common)?,
         Some(reward_model) if arguments.by_reward => {
             judging.run(&contestants, &matches, &mut RewardLabeler { reward_model, model: reference, task })?
         }
         _ => judging.run(&contestants, &matches, &mut SimulatedLabeler::open(arguments.classifier.as_deref())?)?,
     };
+    if let Some(reader) = &reader {
+        judged.measure_bits_per_byte(reader, &judging.interrupt)?;
+    }
     // Each output is attempted, even if another fails.
     let kept = match (&run, by) {
         (Some(run), Some(by)) => Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path()),

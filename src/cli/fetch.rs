@@ -29,7 +29,8 @@ HF_HUB_DOWNLOAD_TIMEOUT, as the hub's own tools know them; XDG_CACHE_HOME, PREFT
 PREFTUNE_LABELS, PREFTUNE_GUTENBERG, PREFTUNE_RETRY_SECS, SSL_CERT_FILE, HTTPS_PROXY,
 ALL_PROXY, NO_PROXY: see `preftune guide fetching`")]
 pub(super) struct Arguments {
-    /// Targets: gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 or OWNER/NAME[@REVISION] of the hub;
+    /// Targets: gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, smollm2-135m, smollm2-360m, llama-3.2-1b,
+    /// qwen2.5-0.5b, qwen3-0.6b or OWNER/NAME[@REVISION] of the hub;
     /// labels/sentiment, labels/descriptiveness, labels/tldr or labels/cnndm; books [NUMBER...] of Project
     /// Gutenberg
     #[arg(required = true, value_name = "TARGET")]

@@ -96,16 +96,16 @@ struct Outcome {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings()?;
+    if let Some(out) = &arguments.out {
+        check_file(out)?;
+    }
+    let settings = common.settings_for(&arguments.model, Some("label"))?;
     let asks_people = !arguments.simulated && arguments.labeler_command.is_none();
     if asks_people {
         check_keys(&settings)?;
     }
     if !is_name(&arguments.name) {
         return Err(Error::usage("--name is not a name", "give 1 to 64 visible characters"));
-    }
-    if let Some(out) = &arguments.out {
-        check_file(out)?;
     }
     let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;

@@ -15,6 +15,7 @@ mod presets;
 mod pretrain;
 mod report;
 mod sample;
+mod settings;
 mod sft;
 mod standings;
 mod table;

@@ -41,7 +41,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings()?;
+    let settings = common.settings_for(&arguments.model, None)?;
     let opened = common.open_device()?;
     let model = models::open(&arguments.model, &opened.device)?;
     let task = Task::new(&settings.task, &model)?;
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let mut line_is_open = false;
     let drawn = continuations.sample(rows, |part| {
         let decode = |response: &Vec<u32>| match arguments.whole {
-            true => model.tokenizer.decode(response),
+            true => task.decode_whole_response(&model, response),
             false => task.decode_response(&model, response),
         };
         let responses = part.responses.iter().map(decode).collect::<Result<Vec<_>>>()?;

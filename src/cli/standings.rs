@@ -78,6 +78,7 @@ impl Standings {
         };
         let heading = ["", "against", "preferred", "95% interval", "pairs", "ties", "first shown", "95% interval"];
         let contests = table(&heading, 2, &self.contests.iter().map(contest).collect::<Vec<_>>());
+        let read = self.contestants.iter().any(|one| one.bits_per_byte.is_some());
         let scored = self.contestants.iter().any(|one| one.score.is_some());
         let contestant = |one: &Standing| {
             // The reference has a KL of 0 from itself, but for rounding, which may give it either sign.
@@ -88,10 +89,16 @@ impl Standings {
             let of_variety =
                 |share: fn(&Variety) -> f64| one.variety.as_ref().map_or_else(String::new, |v| percent(share(v)));
             let variety = [of_variety(|v| v.distinct_bigrams), of_variety(|v| v.distinct_responses)];
-            [&[one.name.clone(), kl][..], &scores, &variety].concat()
+            let bits = if read {
+                vec![one.bits_per_byte.map_or_else(String::new, |bits| format!("{bits:.2}"))]
+            } else {
+                Vec::new()
+            };
+            [&[one.name.clone(), kl][..], &scores, &variety, &bits].concat()
         };
         let scores: &[&str] = if scored { &["score", "penalized"] } else { &[] };
-        let heading = [&["", "KL"], scores, &["distinct bigrams", "distinct responses"]].concat();
+        let bits: &[&str] = if read { &["bits per byte"] } else { &[] };
+        let heading = [&["", "KL"], scores, &["distinct bigrams", "distinct responses"], bits].concat();
         let contestants = table(&heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
         let Self { labeler, queries, .. } = self;
         format!("{contests}\njudged by {labeler} on {queries} queries; a tie counts half\n\n{contestants}")

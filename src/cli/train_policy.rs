@@ -65,7 +65,7 @@ struct Outcome {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings()?;
+    let settings = common.settings_for(&arguments.model, Some("train-policy"))?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;

@@ -5,6 +5,7 @@ mod check;
 mod defaults;
 mod keys;
 mod merge;
+mod model_size;
 mod presets;
 mod sections;
 mod validate;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 pub use bounds::{Bounds, Range};
 pub use defaults::{DEFAULTS, Setting, bounds_of, settings};
+pub use model_size::ModelSize;
 pub use presets::{Preset, preset, presets};
 pub use sections::{
     AdamForm, Eval, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Sft, Task, Train,

@@ -16,6 +16,8 @@ const PRESETS: &[(&str, &str)] = &[
     ("paper/cnndm", include_str!("../../examples/presets/paper/cnndm.toml")),
     ("details/sentiment", include_str!("../../examples/presets/details/sentiment.toml")),
     ("details/descriptiveness", include_str!("../../examples/presets/details/descriptiveness.toml")),
+    ("laptop/small-llama", include_str!("../../examples/presets/laptop/small-llama.toml")),
+    ("laptop/large-llama", include_str!("../../examples/presets/laptop/large-llama.toml")),
     ("laptop/sentiment", include_str!("../../examples/presets/laptop/sentiment.toml")),
     ("laptop/descriptiveness", include_str!("../../examples/presets/laptop/descriptiveness.toml")),
 ];

@@ -1,13 +1,21 @@
 //! Names of models on the Hugging Face hub, checked before they become parts of paths.
 
 /// Short names of models, and the hub's present names for them.
-const KNOWN: [(&str, &str); 5] = [
+const KNOWN: [(&str, &str); 10] = [
     ("gpt2", "openai-community/gpt2"),
     ("gpt2-medium", "openai-community/gpt2-medium"),
     ("gpt2-large", "openai-community/gpt2-large"),
     ("gpt2-xl", "openai-community/gpt2-xl"),
     ("distilgpt2", "distilbert/distilgpt2"),
+    ("smollm2-135m", "HuggingFaceTB/SmolLM2-135M"),
+    ("smollm2-360m", "HuggingFaceTB/SmolLM2-360M"),
+    ("llama-3.2-1b", "meta-llama/Llama-3.2-1B"),
+    ("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B"),
+    ("qwen3-0.6b", "Qwen/Qwen3-0.6B"),
 ];
+
+/// The first of them had these names on the hub, too, before models had owners.
+const WITH_LEGACY_NAMES: usize = 5;
 
 /// A model on the hub at a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +39,7 @@ impl HubName {
 
     /// Returns the hub's name for a known model from the time before models had owners.
     pub(super) fn legacy(&self) -> Option<&'static str> {
-        KNOWN.iter().find(|(_, full)| *full == self.repository).map(|(short, _)| *short)
+        KNOWN.iter().take(WITH_LEGACY_NAMES).find(|(_, full)| *full == self.repository).map(|(short, _)| *short)
     }
 
     /// Returns the short names of the known models.
@@ -85,6 +93,8 @@ mod tests {
         assert_eq!(HubName::parse("openai-community/gpt2").unwrap(), name);
         assert_eq!(HubName::parse("distilgpt2@v1").unwrap().to_string(), "distilbert/distilgpt2@v1");
         assert_eq!(HubName::parse("someone/gpt2").unwrap().legacy(), None);
+        let name = HubName::parse("qwen2.5-0.5b").unwrap();
+        assert_eq!((name.repository.as_str(), name.legacy()), ("Qwen/Qwen2.5-0.5B", None));
     }
 
     #[test]

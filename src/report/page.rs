@@ -86,21 +86,23 @@ fn contestants(times: &[Contestants], penalty: Option<f64>) -> String {
 fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     let is_scored = standings.iter().any(|standing| standing.score.is_some());
     let is_truncated = standings.iter().any(|standing| standing.valid.is_some());
+    let is_read = standings.iter().any(|standing| standing.bits_per_byte.is_some());
     let is_varied = standings.iter().any(|standing| standing.variety.is_some());
     let cell = |is_shown: bool, label: &str, value: Option<String>| match is_shown {
         true => format!("<td data-label=\"{label}\">{}</td>", value.unwrap_or_else(|| "missing".into())),
         false => String::new(),
     };
-    let row = |Standing { name, kl, score, valid, variety }: &Standing| {
+    let row = |Standing { name, kl, score, valid, variety, bits_per_byte }: &Standing| {
         let score = cell(is_scored, "Score", score.map(number));
         let valid = cell(is_truncated, "Could be truncated", valid.map(percent));
         let bigrams = cell(is_varied, "Distinct bigrams", variety.map(|variety| percent(variety.distinct_bigrams)));
         let responses =
             cell(is_varied, "Distinct responses", variety.map(|variety| percent(variety.distinct_responses)));
+        let bits = cell(is_read, "Bits per byte", bits_per_byte.map(number));
         // The pretrained model has a KL of 0 from itself, but for rounding, which may give it either sign.
         let kl = if kl.abs() < 0.005 { 0.0 } else { *kl };
         format!(
-            "<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td>{score}{valid}{bigrams}{responses}</tr>\n",
+            "<tr><th scope=\"row\">{}</th><td data-label=\"KL\">{}</td>{score}{valid}{bigrams}{responses}{bits}</tr>\n",
             escape(name),
             number(kl)
         )
@@ -112,8 +114,9 @@ fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
         true => "<th scope=\"col\">Distinct bigrams</th><th scope=\"col\">Distinct responses</th>",
         false => "",
     };
+    let bits = if is_read { "<th scope=\"col\">Bits per byte</th>" } else { "" };
     format!(
-        "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}{valid}{variety}</tr>\
+        "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}{valid}{variety}{bits}</tr>\
          </thead>\n<tbody>\n{body}</tbody></table>\n",
         escape(labeler)
     )
@@ -184,8 +187,22 @@ mod tests {
             contestants: vec![Contestants {
                 labeler: "<i>".into(),
                 standings: vec![
-                    Standing { name: "<b>\n".into(), kl: -1e-9, score: None, valid: None, variety: None },
-                    Standing { name: "a".into(), kl: f64::NAN, score: Some(0.5), valid: Some(0.25), variety: None },
+                    Standing {
+                        name: "<b>\n".into(),
+                        kl: -1e-9,
+                        score: None,
+                        valid: None,
+                        variety: None,
+                        bits_per_byte: None,
+                    },
+                    Standing {
+                        name: "a".into(),
+                        kl: f64::NAN,
+                        score: Some(0.5),
+                        valid: Some(0.25),
+                        variety: None,
+                        bits_per_byte: None,
+                    },
                 ],
             }],
             penalty: Some(-1.0),

@@ -335,8 +335,14 @@ mod tests {
             candidate_scores: Vec::new(),
             baseline_scores: Vec::new(),
         };
-        let standing =
-            |name: &&str| Standing { name: (*name).into(), kl: wins as f64, score: None, valid: None, variety: None };
+        let standing = |name: &&str| Standing {
+            name: (*name).into(),
+            kl: wins as f64,
+            score: None,
+            valid: None,
+            variety: None,
+            bits_per_byte: None,
+        };
         let standings = ["tuned"].iter().chain(baselines).map(standing).collect();
         let judged = TournamentResult { standings, contests: baselines.iter().map(contest).collect(), queries: 100 };
         Judgment::new(&judged, format!("{labeler} of the test"), Vec::new())

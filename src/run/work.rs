@@ -80,13 +80,17 @@ pub struct Work {
     /// resumed with fewer cores keeps its number of parts.
     pub parts: usize,
     pub inputs: Vec<Input>,
+    /// Preset with which the settings began, where the size of the model chose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<String>,
 }
 
 impl Work {
     /// Makes the description of work that is split into as many parts as there are cores.
     pub fn new(command: &str, seed: u64, inputs: impl IntoIterator<Item = Input>) -> Self {
         let inputs = inputs.into_iter().collect();
-        Self { version: FormatVersion, command: command.into(), seed, parts: crate::device::parallel::cores(), inputs }
+        let parts = crate::device::parallel::cores();
+        Self { version: FormatVersion, command: command.into(), seed, parts, inputs, defaults: None }
     }
 
     /// Reads the work that the run in this folder was begun for; `None` where the folder does not say.

@@ -186,6 +186,15 @@ impl Task {
         Ok(ids)
     }
 
+    /// Decodes a response, up to where the model itself ends it.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the tokenizer fails.
+    pub fn decode_whole_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
+        let end = response.iter().position(|id| self.truncation.end_tokens.contains(id));
+        model.tokenizer.decode(response.get(..end.unwrap_or(response.len())).unwrap_or_default())
+    }
+
     /// Decodes a response, up to where it is truncated and without a token that ends it.
     ///
     /// # Errors

@@ -213,7 +213,7 @@ fn a_gradient_that_cannot_be_learned_from_stops_the_run_before_anything_is_kept(
     let models = Models::new();
     let folder = tempfile::tempdir().unwrap();
     let fine = config::Policy { checkpoint_every_updates: 1, ..config::Policy::default() };
-    let unlimited = config::Health { largest_kl: 1e9, smallest_entropy: 0.0, ..config::Health::default() };
+    let unlimited = unlimited();
     models.train_until(1, folder.path(), Interrupt::new(), fine.clone(), &unlimited).unwrap();
     for too_large in [
         config::Policy { value_coefficient: 1e30, ..fine.clone() },
@@ -260,12 +260,22 @@ fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
     }
 }
 
+/// Returns limits that no run exceeds.
+fn unlimited() -> config::Health {
+    config::Health {
+        largest_kl: 1e9,
+        smallest_entropy: 0.0,
+        most_repetition: 1.0,
+        smallest_variety: 0.0,
+        ..config::Health::default()
+    }
+}
+
 /// Returns the reason for which the run stops, and the step of the checkpoint that is left.
 fn stopped_by(health: &config::Health, settings: config::Policy) -> (String, Option<u64>) {
     let models = Models::new();
     let folder = tempfile::tempdir().unwrap();
-    let quiet =
-        config::Health { largest_kl: 1e9, smallest_entropy: 0.0, most_repetition: 1.0, ..config::Health::default() };
+    let quiet = unlimited();
     models.train_until(1, folder.path(), Interrupt::new(), config::Policy::default(), &quiet).unwrap();
     models.train_until(2, folder.path(), Interrupt::new(), settings.clone(), &quiet).unwrap();
     let error = models.train_until(4, folder.path(), Interrupt::new(), settings, health).unwrap_err();
@@ -275,8 +285,7 @@ fn stopped_by(health: &config::Health, settings: config::Policy) -> (String, Opt
 
 #[test]
 fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
-    let limits =
-        config::Health { largest_kl: 5.0, smallest_entropy: 0.0, most_repetition: 1.0, ..config::Health::default() };
+    let limits = config::Health { largest_kl: 5.0, ..unlimited() };
     // The steps are so large that the second update moves the policy far from the reference. The first
     // checkpoint is kept.
     let wild = config::Policy { learning_rate: 2.0, ..config::Policy::default() };
@@ -288,20 +297,17 @@ fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
     assert!(why.contains("the entropy fell from") && why.contains("health.smallest_entropy"), "{why}");
     assert_eq!(kept, Some(1));
     let limits = config::Health { smallest_entropy: 0.0, most_repetition: 0.3, ..limits };
-    let (why, _) = stopped_by(&limits, wild);
+    let (why, _) = stopped_by(&limits, wild.clone());
     assert!(why.contains("of the token pairs") && why.contains("health.most_repetition"), "{why}");
+    let (why, _) = stopped_by(&config::Health { smallest_variety: 0.99, ..unlimited() }, wild);
+    assert!(why.contains("the responses became alike") && why.contains("health.smallest_variety"), "{why}");
 }
 
 #[test]
 fn what_the_last_update_did_stops_the_run_too() {
     let models = Models::new();
     let folder = tempfile::tempdir().unwrap();
-    let [limits, none] = [5.0, 1e9].map(|largest_kl| config::Health {
-        largest_kl,
-        smallest_entropy: 0.0,
-        most_repetition: 1.0,
-        ..config::Health::default()
-    });
+    let [limits, none] = [5.0, 1e9].map(|largest_kl| config::Health { largest_kl, ..unlimited() });
     models.train_until(3, folder.path(), Interrupt::new(), config::Policy::default(), &none).unwrap();
     let wild = config::Policy { learning_rate: 20.0, ..config::Policy::default() };
     let error = models.train_until(4, folder.path(), Interrupt::new(), wild, &limits).unwrap_err();

@@ -1,0 +1,93 @@
+//! Settings that fit the size of a model.
+
+use std::fmt;
+
+use super::{Config, preset};
+use crate::error::Result;
+
+/// Largest model that the defaults of the demo are made for, in parameters: they train the shipped one, of 4 million.
+const LARGEST_OF_DEMO: f64 = 20e6;
+
+/// Largest model of which all weights are trained by default.
+const LARGEST_SMALL: f64 = 400e6;
+
+/// Presets by size.
+const SMALL: &str = "laptop/small-llama";
+const LARGE: &str = "laptop/large-llama";
+
+/// Factor by which a learning rate may differ from that of the preset before it is called unusual.
+const USUAL_FACTOR: f64 = 10.0;
+
+/// Size of a model, which decides the settings that it needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelSize {
+    /// Number of parameters.
+    pub parameters: f64,
+}
+
+impl ModelSize {
+    /// Returns the preset for models of this size; `None` for one so small that the defaults fit it.
+    pub fn preset(self) -> Option<&'static str> {
+        match self.parameters {
+            parameters if parameters <= LARGEST_OF_DEMO => None,
+            parameters if parameters <= LARGEST_SMALL => Some(SMALL),
+            _ => Some(LARGE),
+        }
+    }
+
+    /// Returns a line for each setting that is far from what was seen to work for models of this size.
+    ///
+    /// # Errors
+    /// None with the presets that ship.
+    pub fn unusual(self, settings: &Config) -> Result<Vec<String>> {
+        let fitting = self.preset().map_or_else(|| Ok(Config::default()), |name| preset(name)?.config())?;
+        let adapted = |config: &Config| config.policy.lora.rank > 0;
+        let mut rates = vec![("reward.learning_rate", settings.reward.learning_rate, fitting.reward.learning_rate)];
+        // Adapters learn with other rates than weights.
+        if adapted(settings) == adapted(&fitting) {
+            rates.push(("policy.learning_rate", settings.policy.learning_rate, fitting.policy.learning_rate));
+        }
+        let unusual =
+            |&(_, rate, usual): &(&str, f64, f64)| !(1.0 / USUAL_FACTOR..=USUAL_FACTOR).contains(&(rate / usual));
+        let line = |(name, rate, usual): (&str, f64, f64)| {
+            let consequence =
+                if rate > usual { "a rate this high ruins a model" } else { "so slow a model hardly changes" };
+            format!("{name} is {rate:e}, and {usual:e} was seen to work for models of about {self}: {consequence}")
+        };
+        Ok(rates.into_iter().filter(unusual).map(line).collect())
+    }
+}
+
+impl fmt::Display for ModelSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0} million parameters", self.parameters / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_decides_the_preset() {
+        let preset = |parameters| ModelSize { parameters }.preset();
+        assert_eq!(preset(4.3e6), None);
+        assert_eq!(preset(124_439_808.0), Some(SMALL));
+        assert_eq!(preset(134_515_008.0), Some(SMALL));
+        assert_eq!(preset(1.2e9), Some(LARGE));
+    }
+
+    #[test]
+    fn a_rate_that_ruins_a_model_is_named_before_the_work() {
+        let size = ModelSize { parameters: 124e6 };
+        let fitting = super::preset(SMALL).unwrap().config().unwrap();
+        assert_eq!(size.unusual(&fitting).unwrap(), Vec::<String>::new());
+        // The rate of the demo, which a larger model does not survive.
+        let lines = size.unusual(&Config::default()).unwrap();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].starts_with("policy.learning_rate is 4e-3") && lines[1].contains("ruins"), "{}", lines[1]);
+        let small = ModelSize { parameters: 4e6 };
+        assert!(small.unusual(&Config::default()).unwrap().is_empty());
+        assert!(small.unusual(&fitting).unwrap()[1].contains("hardly changes"));
+    }
+}
