@@ -1,6 +1,7 @@
 //! The network: from tokens to hidden states, logits and scalars.
 
 mod architecture;
+mod block;
 mod config;
 mod heads;
 mod kv_cache;
@@ -8,6 +9,7 @@ pub(crate) mod lora;
 pub mod parameters;
 mod responses;
 mod rotation;
+mod stored_tensors;
 mod token_batch;
 mod transformer;
 

@@ -4,8 +4,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use rand_chacha::rand_core::Rng;
 
-use super::architecture::StoredTensor;
 use super::config::ModelConfig;
+use super::stored_tensors::{StoredTensor, join, split};
 use super::transformer::Transformer;
 use crate::device::Readback;
 use crate::error::Result;
@@ -119,82 +119,6 @@ pub fn read(model: &Transformer) -> Result<Vec<NamedTensor>> {
     let values = visitor.readback.unwrap_or_default().floats()?;
     let of_parameter = |(stored, values): (Vec<StoredTensor>, Vec<f32>)| split(stored, values);
     Ok(visitor.found.into_iter().zip(values).flat_map(of_parameter).collect())
-}
-
-/// Splits the numbers of a parameter into the tensors that store it.
-fn split(stored: Vec<StoredTensor>, values: Vec<f32>) -> Vec<NamedTensor> {
-    let all_columns = stored.iter().filter_map(|tensor| tensor.shape.first()).sum();
-    let mut first = 0;
-    let mut of = |StoredTensor { name, shape, transposed }: StoredTensor, values: &[f32]| {
-        let count: usize = shape.iter().product();
-        let values = match (transposed, shape.as_slice()) {
-            (true, [columns, rows]) => {
-                let mut part = vec![0.0; count];
-                transpose(&mut part, *rows, values.get(first..).unwrap_or_default(), all_columns);
-                first += columns;
-                part
-            }
-            _ => {
-                first += count;
-                values.get(first - count..first).unwrap_or_default().to_vec()
-            }
-        };
-        NamedTensor { name, shape, values }
-    };
-    match <[StoredTensor; 1]>::try_from(stored) {
-        Ok([StoredTensor { name, shape, transposed: false }]) => vec![NamedTensor { name, shape, values }],
-        Ok([only]) => vec![of(only, &values)],
-        Err(several) => several.into_iter().map(|tensor| of(tensor, &values)).collect(),
-    }
-}
-
-/// Joins the tensors that store a parameter of this shape; the inverse of [`split`].
-fn join(stored: &[StoredTensor], parts: Vec<Vec<f32>>, shape: &[usize]) -> Vec<f32> {
-    let [_, all_columns] = shape else { return parts.concat() };
-    if !stored.iter().any(|tensor| tensor.transposed) {
-        return parts.concat();
-    }
-    let mut values = vec![0.0; shape.iter().product()];
-    let mut first = 0;
-    for (StoredTensor { shape, .. }, part) in stored.iter().zip(parts) {
-        let [columns, rows] = shape.as_slice() else { continue };
-        transpose_into(values.get_mut(first..).unwrap_or_default(), *all_columns, &part, *rows);
-        first += columns;
-    }
-    values
-}
-
-/// Rows and columns that are transposed together, so that both sides stay in the processor's cache.
-const TILE: usize = 32;
-
-/// Fills `[columns, rows]` with the transpose of the first columns of `from`, whose rows begin `stride` numbers
-/// apart.
-fn transpose(to: &mut [f32], rows: usize, from: &[f32], stride: usize) {
-    for (tile, columns) in to.chunks_mut((TILE * rows).max(1)).enumerate() {
-        for first_row in (0..rows).step_by(TILE) {
-            for (column, to) in (tile * TILE..).zip(columns.chunks_mut(rows.max(1))) {
-                for (row, to) in (first_row..).zip(to.iter_mut().skip(first_row).take(TILE)) {
-                    *to = from.get(row * stride + column).copied().unwrap_or_default();
-                }
-            }
-        }
-    }
-}
-
-/// Fills the first columns of `to`, whose rows begin `stride` numbers apart, with the transpose of
-/// `[columns, rows]`.
-fn transpose_into(to: &mut [f32], stride: usize, from: &[f32], rows: usize) {
-    for (tile, columns) in from.chunks((TILE * rows).max(1)).enumerate() {
-        for first_row in (0..rows).step_by(TILE) {
-            for (column, from) in (tile * TILE..).zip(columns.chunks(rows.max(1))) {
-                for (row, value) in (first_row..).zip(from.iter().skip(first_row).take(TILE)) {
-                    if let Some(to) = to.get_mut(row * stride + column) {
-                        *to = *value;
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Function from a weight's name and shape to its numbers.

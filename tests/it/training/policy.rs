@@ -9,7 +9,7 @@ use preftune::config;
 use preftune::config::AdamForm;
 use preftune::lm::Responses;
 use preftune::lm::network::parameters::NamedTensor;
-use preftune::lm::{LanguageModel, MicroBatches, Sampling};
+use preftune::lm::{LanguageModel, MicroBatches, ModelConfig, Sampling};
 use preftune::platform::{Interrupt, Mode};
 use preftune::policy::ppo::update;
 use preftune::policy::{Policy, PolicyTraining, Rollout, Rollouts, UpdateSettings, shape};
@@ -37,7 +37,11 @@ impl Models {
     }
 
     fn on(device: &Device) -> Self {
-        let reference = tiny::language_model(1, device);
+        Self::of(tiny::config(), device)
+    }
+
+    fn of(config: ModelConfig, device: &Device) -> Self {
+        let reference = tiny::language_model_of(config, 1, device);
         let reward_model = tiny::reward_model(reference.config(), 2, device);
         let queries = tiny::rows(reference.config(), &[3, 9, 1, 6, 12, 4], 3);
         Self { reference, reward_model, queries }
@@ -116,7 +120,11 @@ fn requested() -> Interrupt {
 
 #[test]
 fn an_interrupted_run_goes_on_as_if_it_had_never_stopped() {
-    let models = Models::new();
+    tiny::configs().into_iter().for_each(check_that_an_interrupted_run_goes_on);
+}
+
+fn check_that_an_interrupted_run_goes_on(config: ModelConfig) {
+    let models = Models::of(config, &devices::ndarray());
     let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let settings = || config::Policy { checkpoint_every_updates: 1, ..config::Policy::default() };
     let expected = models.train_with(straight.path(), Interrupt::new(), settings()).unwrap();
@@ -355,12 +363,17 @@ fn trained_with_adapters(models: &Models, interrupt: Interrupt) -> Vec<NamedTens
 
 #[test]
 fn adapters_begin_at_the_reference_and_move_only_the_matrices_inside_the_blocks() {
-    let models = Models::new();
+    tiny::configs().into_iter().for_each(check_what_adapters_move);
+}
+
+fn check_what_adapters_move(config: ModelConfig) {
+    let models = Models::of(config, &devices::ndarray());
     let before = preftune::lm::network::parameters::read(&models.reference.transformer).unwrap();
     let trained = trained_with_adapters(&models, Interrupt::new());
     for (before, after) in before.iter().zip(&trained) {
         assert_eq!((&before.name, &before.shape), (&after.name, &after.shape));
-        let adapted = before.name.contains(".h.") && before.shape.len() == 2;
+        let is_in_a_block = [".h.", ".layers."].iter().any(|blocks| before.name.contains(blocks));
+        let adapted = is_in_a_block && before.shape.len() == 2;
         assert_eq!(before.values != after.values, adapted, "{}", before.name);
         assert!(!adapted || after.values.iter().all(|value| value.is_finite()));
     }
@@ -391,11 +404,13 @@ fn the_policy_reads_prefix_and_suffix_and_the_reward_model_does_not() {
 
 #[test]
 fn adapters_go_on_from_a_checkpoint() {
-    let models = Models::new();
-    let (straight, stopped) =
-        (trained_with_adapters(&models, Interrupt::new()), trained_with_adapters(&models, requested()));
-    for (straight, stopped) in straight.iter().zip(&stopped) {
-        assert!(straight.values == stopped.values, "{} is not the same to the last bit", straight.name);
+    for config in tiny::configs() {
+        let models = Models::of(config, &devices::ndarray());
+        let (straight, stopped) =
+            (trained_with_adapters(&models, Interrupt::new()), trained_with_adapters(&models, requested()));
+        for (straight, stopped) in straight.iter().zip(&stopped) {
+            assert!(straight.values == stopped.values, "{} is not the same to the last bit", straight.name);
+        }
     }
 }
 
@@ -489,7 +504,11 @@ fn updated_unless(interrupt: &Interrupt, models: &Models, backward: Backward) ->
 
 #[test]
 fn micro_batches_change_memory_and_not_results() {
-    let models = Models::new();
+    tiny::configs().into_iter().for_each(check_micro_batches);
+}
+
+fn check_micro_batches(config: ModelConfig) {
+    let models = Models::of(config, &devices::ndarray());
     let backward =
         |parts, micro_batch_size, gradient_checkpointing| Backward { micro_batch_size, parts, gradient_checkpointing };
     let (whole, statistics) = updated(&models, backward(1, 16, false));
