@@ -118,7 +118,7 @@ pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &OpenDevice) 
     let training = TrainingMemory {
         pass: BatchShape { rows: work.batch, tokens, responses: work.response, backward },
         lora: Lora { rank: 0, alpha: 1.0 },
-        frozen: 0,
+        frozen: 0.0,
         sampled_rows: work.batch,
         kept: (work.batch as u64).saturating_mul(OF_A_TOKEN * tokens as u64),
         section: "bench",

@@ -8,17 +8,20 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 
 use super::Common;
+use crate::config;
+use crate::config::FrozenPrecision;
 use crate::data::LeftOut;
-use crate::device::OpenDevice;
+use crate::device::{OpenDevice, stores_bf16};
 use crate::error::{Error, Result};
-use crate::lm::STORYTELLER;
+use crate::lm::{LanguageModel, STORYTELLER, Transformer};
 use crate::models;
 use crate::platform::external_command::ExternalCommand;
 use crate::platform::{Interrupt, files};
 use crate::policy::{TunedPolicy, Written};
+use crate::reward::RewardModel;
 use crate::run::{Input, OutputFolder};
 use crate::sanitize::sanitize_path;
-use crate::stages::{fingerprint_if_given, read_queries, train_policy};
+use crate::stages::{fingerprint_if_given, read_queries, train_policy_from};
 use crate::task::Task;
 use crate::task::{CommandScorer, Scorer};
 
@@ -64,11 +67,33 @@ struct Outcome {
     out: PathBuf,
 }
 
+/// Rounds reference and reward model to bf16, if the settings ask for it; returns the reward model, and the weights that
+/// the policy starts with if the reference no longer has them.
+fn freeze(
+    settings: &config::Policy,
+    reference: &mut LanguageModel,
+    reward_model: Option<RewardModel>,
+) -> Result<(Option<RewardModel>, Option<Transformer>)> {
+    if settings.frozen_precision == FrozenPrecision::F32 {
+        return Ok((reward_model, None));
+    }
+    if !stores_bf16(&reference.transformer.device()) {
+        let what = "policy.frozen_precision is bf16, which only the device flex stores";
+        return Err(Error::usage(what, "use --device flex, or set policy.frozen_precision=f32"));
+    }
+    let reward_model = reward_model.map(RewardModel::to_bf16);
+    if settings.lora.rank > 0 {
+        return Ok((reward_model, None));
+    }
+    let rounded = reference.transformer.clone().to_bf16();
+    Ok((reward_model, Some(std::mem::replace(&mut reference.transformer, rounded))))
+}
+
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings_for(&arguments.model, Some("train-policy"))?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;
-    let model = models::open(&arguments.model, &device)?;
+    let mut model = models::open(&arguments.model, &device)?;
     let reward_model = arguments.reward.as_ref().map(|folder| models::open_reward_model(folder, &model, &device));
     let reward_model = reward_model.transpose()?;
     let task = Task::new(&settings.task, &model)?;
@@ -89,6 +114,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train-policy", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
+    let (reward_model, start) = freeze(&settings.policy, &mut model, reward_model)?;
     let session = common.session(&model, &settings, device_memory, &interrupt);
     let program = match &arguments.reward_command {
         Some(command) => {
@@ -102,7 +128,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let scorer = scorer.or(program.as_ref().map(|program| program as &dyn Scorer));
     let scorer = scorer.ok_or_else(|| Error::usage("no scorer is given", "give --reward or --reward-command"))?;
     let TunedPolicy { policy, written } =
-        train_policy(&session, scorer, &queries, settings.policy.updates, &directory)?;
+        train_policy_from(start, &session, scorer, &queries, settings.policy.updates, &directory)?;
     out.write(&policy.to_files(&model)?, &directory)?;
     let described = written.describe(settings.task.penalty_score);
     let text = format!("{described}\ntuned model written to {}", sanitize_path(&arguments.out));

@@ -20,7 +20,8 @@ pub use defaults::{DEFAULTS, Setting, bounds_of, settings};
 pub use model_size::ModelSize;
 pub use presets::{Preset, preset, presets};
 pub use sections::{
-    AdamForm, Eval, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward, Sft, Task, Train,
+    AdamForm, Eval, FrozenPrecision, Health, Kl, LabelSchedule, Labels, LongQueries, Lora, Policy, Pretrain, Reward,
+    Sft, Task, Train,
 };
 
 /// All settings; the defaults are the demo's.

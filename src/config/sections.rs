@@ -56,6 +56,15 @@ pub struct Reward {
     pub checkpoint_every_steps: usize,
 }
 
+/// Numbers in which the weights of frozen models are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrozenPrecision {
+    F32,
+    /// Half the size, with 8 bits of precision.
+    Bf16,
+}
+
 /// The place of ε in Adam's update.
 ///
 /// The two forms differ much in the first steps with ε = 1e-5: measured on the original's data, the first
@@ -79,6 +88,7 @@ pub struct Policy {
     pub minibatches: usize,
     pub micro_batch_size: usize,
     pub gradient_checkpointing: bool,
+    pub frozen_precision: FrozenPrecision,
     pub epochs: usize,
     pub learning_rate: f64,
     pub value_coefficient: f64,

@@ -261,6 +261,11 @@ mod gpu {
     }
 }
 
+/// Checks whether `device` stores tensors in bf16, which of the backends only `flex` does everywhere.
+pub fn stores_bf16(device: &Device) -> bool {
+    flex().is_ok_and(|flex| flex == device.clone().without_autodiff())
+}
+
 /// Checks whether `device` is a backend for CPUs, which a graphics adapter in software is not.
 pub fn is_cpu(device: &Device) -> bool {
     let device = device.clone().without_autodiff();

@@ -1,6 +1,7 @@
 //! Memory of a policy training run.
 
 use crate::config;
+use crate::config::FrozenPrecision;
 use crate::device::DeviceMemory;
 use crate::device::parallel::most_parts;
 use crate::error::Result;
@@ -15,6 +16,16 @@ use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 const OF_A_RESPONSE_TOKEN: usize = 56;
 const OF_A_TOKEN: usize = 4;
 const OF_AN_EPISODE: usize = 200;
+
+/// Returns the size of reference and reward model, in models in f32. The weights under adapters are those of the
+/// reference, which therefore stays in f32.
+fn frozen_models(settings: &config::Policy) -> f64 {
+    match (settings.frozen_precision, settings.lora.rank) {
+        (FrozenPrecision::F32, _) => 2.0,
+        (FrozenPrecision::Bf16, 0) => 1.0,
+        (FrozenPrecision::Bf16, _) => 1.5,
+    }
+}
 
 /// Returns the backward pass of PPO updates that fits into `device_memory`, with episodes as its rows, and the memory
 /// of the run. Reference and reward model are in memory beside the policy; `queries` are all queries of the run.
@@ -44,7 +55,7 @@ pub fn backward_that_fits(
     let training = TrainingMemory {
         pass,
         lora: settings.lora,
-        frozen: 2,
+        frozen: frozen_models(settings),
         sampled_rows: settings.batch_size,
         kept: (settings.batch_size * (1 + settings.epochs) * an_episode) as u64,
         section: "policy",

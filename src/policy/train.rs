@@ -17,7 +17,7 @@ use crate::config;
 use crate::config::Lora;
 use crate::error::{Error, Result};
 use crate::lm::network::lora;
-use crate::lm::{LanguageModel, ScalarHead};
+use crate::lm::{LanguageModel, ScalarHead, Transformer};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::random::{Stream, below, generator, shuffled, uniform};
@@ -42,6 +42,8 @@ pub struct PolicyTraining<'a> {
     pub stop_at: usize,
     pub backward: Backward,
     pub rollouts: Rollouts<'a>,
+    /// Weights that the policy starts with, in f32; `None` for a copy of the reference's.
+    pub start: Option<Transformer>,
     /// Queries to sample from, in tokens.
     pub queries: &'a [Vec<u32>],
     pub seed: u64,
@@ -78,12 +80,14 @@ impl PolicyTraining<'_> {
     /// # Errors
     /// [`Error::Interrupted`] with the checkpoint to resume from, [`Error::Failed`] with the limit that the responses
     /// exceeded, or any other error that stops the training.
-    pub fn run(self) -> Result<TunedPolicy> {
-        self.train().map_err(|error| error.going_on_from(self.run_logs.checkpoints.newest()))
+    pub fn run(mut self) -> Result<TunedPolicy> {
+        // The weights are not kept here, so that the first update frees them.
+        let start = self.start.take();
+        self.train(start).map_err(|error| error.going_on_from(self.run_logs.checkpoints.newest()))
     }
 
-    fn train(&self) -> Result<TunedPolicy> {
-        let LoopState { model: mut policy, mut optimizer, mut state } = self.start_or_resume()?;
+    fn train(&self, start: Option<Transformer>) -> Result<TunedPolicy> {
+        let LoopState { model: mut policy, mut optimizer, mut state } = self.start_or_resume(start)?;
         let first_update = state.updates;
         let (left, every) = (self.stop_at.saturating_sub(state.updates), self.settings.checkpoint_every_updates);
         // With adapters, the optimizer keeps nothing of the other weights, and adapters are small.
@@ -222,9 +226,9 @@ impl PolicyTraining<'_> {
         (0..self.settings.epochs).map(order).collect()
     }
 
-    fn start_or_resume(&self) -> Result<LoopState<Policy, State>> {
+    fn start_or_resume(&self, start: Option<Transformer>) -> Result<LoopState<Policy, State>> {
         let optimizer = || Adam::optimizer(self.settings.adam, self.settings.adam_epsilon);
-        let policy = at_the_start(self.settings, self.rollouts.reference, self.seed);
+        let policy = at_the_start(self.settings, self.rollouts.reference, start, self.seed);
         let kl_coefficient = self.settings.kl.coefficient;
         let resumed: Option<LoopState<_, State>> =
             LoopState::of_newest_checkpoint(&self.run_logs.checkpoints, policy.clone(), |_| optimizer())?;
@@ -273,9 +277,9 @@ impl PolicyTraining<'_> {
 
 /// Returns the policy before the first update: a copy of the reference with parameters of its own, and with adapters if
 /// the settings ask for them.
-fn at_the_start(settings: &config::Policy, reference: &LanguageModel, seed: u64) -> Policy {
+fn at_the_start(settings: &config::Policy, reference: &LanguageModel, start: Option<Transformer>, seed: u64) -> Policy {
     let device = reference.transformer.device();
-    let transformer = reference.transformer.clone().fork(&device);
+    let transformer = start.unwrap_or_else(|| reference.transformer.clone()).fork(&device);
     let Lora { rank, alpha } = settings.lora;
     Policy {
         transformer: if rank > 0 { lora::attach(transformer, rank, alpha, seed) } else { transformer },
@@ -294,7 +298,7 @@ pub fn latest_policy(
     checkpoints: &Checkpoints,
 ) -> Result<Option<Policy>> {
     let Some(checkpoint) = checkpoints.latest()? else { return Ok(None) };
-    let policy = training_state::load_model(&checkpoint, at_the_start(settings, reference, seed))?;
+    let policy = training_state::load_model(&checkpoint, at_the_start(settings, reference, None, seed))?;
     Ok(Some(lora::merge(policy.valid())))
 }
 

@@ -46,7 +46,7 @@ pub fn backward_that_fits(
     let fitting = TrainingMemory {
         pass,
         lora: Lora { rank: 0, alpha: 1.0 },
-        frozen: 1,
+        frozen: 1.0,
         sampled_rows: settings.normalize_samples,
         kept: normalization + TokenComparison::bytes_on_host(comparisons),
         section: "reward",

@@ -43,6 +43,12 @@ impl RewardModel {
         Self { transformer, head, gain: scalar(1.0, &device), bias: scalar(0.0, &device) }
     }
 
+    /// Returns this model with the weights of its network rounded to bf16; it can score, but not be trained.
+    #[must_use]
+    pub fn to_bf16(self) -> Self {
+        Self { transformer: self.transformer.to_bf16(), ..self }
+    }
+
     /// Returns the rewards `[rows]` of responses to queries; padding after the first token is skipped.
     ///
     /// # Errors

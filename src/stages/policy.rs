@@ -3,6 +3,7 @@
 use super::Session;
 use super::fixed_backward::fixed_backward;
 use crate::error::{Error, Result};
+use crate::lm::Transformer;
 use crate::policy::{PolicyTraining, Rollouts, TunedPolicy, backward_that_fits};
 use crate::run::RunDirectory;
 use crate::task::Scorer;
@@ -13,6 +14,21 @@ use crate::task::Task;
 /// # Errors
 /// The errors of [`PolicyTraining::run`]; the folder records why a run stopped itself.
 pub fn train_policy(
+    session: &Session<'_>,
+    scorer: &dyn Scorer,
+    queries: &[Vec<u32>],
+    stop_at: usize,
+    directory: &RunDirectory,
+) -> Result<TunedPolicy> {
+    train_policy_from(None, session, scorer, queries, stop_at, directory)
+}
+
+/// Tunes like [`train_policy`], from weights in f32 of which the session's model is a rounded copy.
+///
+/// # Errors
+/// The errors of [`train_policy`].
+pub fn train_policy_from(
+    start: Option<Transformer>,
     session: &Session<'_>,
     scorer: &dyn Scorer,
     queries: &[Vec<u32>],
@@ -34,6 +50,7 @@ pub fn train_policy(
         stop_at,
         backward,
         rollouts: Rollouts { reference: model, scorer, task, rows_at_once: backward.micro_batch_size },
+        start,
         queries,
         seed,
         run_logs: directory.run_logs()?,

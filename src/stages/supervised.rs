@@ -59,7 +59,7 @@ pub fn fine_tune(
             },
         },
         lora: crate::config::Lora { rank: 0, alpha: 1.0 },
-        frozen: 1,
+        frozen: 1.0,
         sampled_rows: 1,
         kept,
         section: "sft",

@@ -55,7 +55,7 @@ impl Pretrain {
         let pass =
             BatchShape { rows: self.batch_size, tokens: self.context_tokens, responses: self.context_tokens, backward };
         let lora = Lora { rank: 0, alpha: 1.0 };
-        let training = TrainingMemory { pass, lora, frozen: 1, sampled_rows: 1, kept: 0, section: "pretrain" };
+        let training = TrainingMemory { pass, lora, frozen: 1.0, sampled_rows: 1, kept: 0, section: "pretrain" };
         training.backward_that_fits(config, 1, device_memory)
     }
 

@@ -5,6 +5,7 @@ use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::config::ModelConfig;
+use super::half_precision::in_f32;
 use crate::lm::kernels::{HeadCounts, gelu, layer_norm, linear, matrix_product, rms_norm, rotate, swiglu};
 
 #[derive(Module, Debug)]
@@ -147,8 +148,8 @@ impl Linear {
 
     fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
         match &self.bias {
-            Some(bias) => linear(rows, self.weight.val(), bias.val()),
-            None => matrix_product(rows, self.weight.val()),
+            Some(bias) => linear(rows, in_f32(&self.weight), in_f32(bias)),
+            None => matrix_product(rows, in_f32(&self.weight)),
         }
     }
 }
@@ -161,8 +162,8 @@ impl Norm {
 
     pub(super) fn forward(&self, rows: Tensor<2>, epsilon: f64) -> Tensor<2> {
         match &self.bias {
-            Some(bias) => layer_norm(rows, self.weight.val(), bias.val(), epsilon),
-            None => rms_norm(rows, self.weight.val(), epsilon),
+            Some(bias) => layer_norm(rows, in_f32(&self.weight), in_f32(bias), epsilon),
+            None => rms_norm(rows, in_f32(&self.weight), epsilon),
         }
     }
 }

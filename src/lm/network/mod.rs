@@ -3,6 +3,7 @@
 mod architecture;
 mod block;
 mod config;
+pub(crate) mod half_precision;
 mod heads;
 mod kv_cache;
 pub(crate) mod lora;

@@ -8,6 +8,7 @@ use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::block::{Block, Norm};
 use super::config::ModelConfig;
+use super::half_precision::{in_f32, to_bf16, widen};
 use super::kv_cache::KvCache;
 use super::token_batch::Input;
 use crate::lm::kernels::{causal_attention, logits};
@@ -54,6 +55,12 @@ impl Transformer {
             },
             config: config.clone(),
         }
+    }
+
+    /// Returns this network with its weights rounded to bf16; it can be read, but not trained.
+    #[must_use]
+    pub fn to_bf16(self) -> Self {
+        to_bf16(self)
     }
 
     /// Returns the sizes of the model.
@@ -147,9 +154,9 @@ impl Transformer {
     /// Reads one more token of each row: tokens and positions `[batch]` to its output `[batch, d_model]`.
     pub fn decode(&self, tokens: Tensor<1, Int>, positions: Tensor<1, Int>, cache: &mut KvCache) -> Tensor<2> {
         let rotation = cache.rotation_at(positions.clone());
-        let mut residual = self.token_embedding.val().select(0, tokens);
+        let mut residual = widen(self.token_embedding.val().select(0, tokens));
         if let Some(embedding) = &self.position_embedding {
-            residual = residual + embedding.val().select(0, positions);
+            residual = residual + widen(embedding.val().select(0, positions));
         }
         for (layer, block) in self.blocks.iter().enumerate() {
             let attend = |qkv| cache.attend(layer, qkv);
@@ -161,7 +168,7 @@ impl Transformer {
 
     /// Maps hidden states `[rows, d_model]` to logits `[rows, vocab]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        logits(hidden, self.output_head.as_ref().unwrap_or(&self.token_embedding).val())
+        logits(hidden, in_f32(self.output_head.as_ref().unwrap_or(&self.token_embedding)))
     }
 
     /// Returns `d_model`.
@@ -179,11 +186,11 @@ impl Transformer {
     pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
         let [batch, seq] = tokens.dims();
         let width = self.width();
-        let token = self.token_embedding.val().select(0, tokens.reshape([batch * seq]));
+        let token = widen(self.token_embedding.val().select(0, tokens.reshape([batch * seq])));
         match &self.position_embedding {
             None => token,
             Some(embedding) => {
-                let position = embedding.val().narrow(0, 0, seq);
+                let position = widen(embedding.val().narrow(0, 0, seq));
                 (token.reshape([batch, seq, width]) + position.unsqueeze()).reshape([batch * seq, width])
             }
         }

@@ -48,7 +48,7 @@ const ATTENTION_COPIES: f64 = 3.0;
 impl Memory {
     /// Estimates the memory of training on the batch `pass`, with `frozen` models of the same shape beside the
     /// trained model.
-    pub fn of_training(config: &ModelConfig, pass: &BatchShape, lora: Lora, frozen: u64) -> Self {
+    pub fn of_training(config: &ModelConfig, pass: &BatchShape, lora: Lora, frozen: f64) -> Self {
         let [layers, width, heads, vocabulary] = floats([config.layers, config.width, config.heads, config.vocab_size]);
         let all = config.parameter_count();
         let inside_blocks = layers * config.matrices_of_block();
@@ -75,7 +75,7 @@ impl Memory {
         let logits = rows * responses * vocabulary;
         let copies = if several_passes { 2.0 } else { 1.0 };
         let backward = Self {
-            weights: bytes(frozen as f64 * all + learning + parts * merged),
+            weights: bytes(frozen * all + learning + parts * merged),
             optimizer: bytes(2.0 * trained),
             gradients: bytes(parts * trained * copies),
             activations: bytes(parts * (kept + ATTENTION_COPIES * row_tokens.powi(2))),
@@ -117,8 +117,8 @@ pub(crate) struct TrainingMemory {
     /// Batch with the wanted number of rows in a micro-batch, and the wanted number of parts.
     pub pass: BatchShape,
     pub lora: Lora,
-    /// Models of the same shape beside the trained model.
-    pub frozen: u64,
+    /// Models of the same shape beside the trained model; one in bf16 counts half.
+    pub frozen: f64,
     /// Rows whose responses are sampled together.
     pub sampled_rows: usize,
     /// Bytes that stay in the host's memory: the comparisons, or the samples of a whole batch.
@@ -217,7 +217,7 @@ mod tests {
         TrainingMemory {
             pass: pass(backward),
             lora: Lora { rank: 0, alpha: 1.0 },
-            frozen: 2,
+            frozen: 2.0,
             sampled_rows: 64,
             kept: 0,
             section: "policy",
@@ -265,11 +265,11 @@ mod tests {
     #[test]
     fn checkpointing_and_adapters_take_less() {
         let none = Lora { rank: 0, alpha: 1.0 };
-        let all = Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), none, 2);
+        let all = Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), none, 2.0);
         let again = pass(Backward { gradient_checkpointing: true, ..backward(8) });
-        assert!(Memory::of_training(&ModelConfig::gpt2_124m(), &again, none, 2).activations < all.activations / 4);
+        assert!(Memory::of_training(&ModelConfig::gpt2_124m(), &again, none, 2.0).activations < all.activations / 4);
         let adapters =
-            Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), Lora { rank: 16, alpha: 1.0 }, 2);
+            Memory::of_training(&ModelConfig::gpt2_124m(), &pass(backward(8)), Lora { rank: 16, alpha: 1.0 }, 2.0);
         assert!(adapters.total() < all.total() * 6 / 10, "{} and {}", adapters.describe(), all.describe());
     }
 }

@@ -9,7 +9,7 @@ use preftune::config;
 use preftune::config::AdamForm;
 use preftune::lm::Responses;
 use preftune::lm::network::parameters::NamedTensor;
-use preftune::lm::{LanguageModel, MicroBatches, ModelConfig, Sampling};
+use preftune::lm::{LanguageModel, MicroBatches, ModelConfig, Sampling, Transformer};
 use preftune::platform::{Interrupt, Mode};
 use preftune::policy::ppo::update;
 use preftune::policy::{Policy, PolicyTraining, Rollout, Rollouts, UpdateSettings, shape};
@@ -25,10 +25,13 @@ use crate::support::tiny;
 
 const RESPONSE_LENGTH: usize = 8;
 
+#[derive(Clone)]
 struct Models {
     reference: LanguageModel,
     reward_model: RewardModel,
     queries: Vec<Vec<u32>>,
+    /// Weights that the policy starts with, if they are not the reference's.
+    start: Option<Transformer>,
 }
 
 impl Models {
@@ -44,7 +47,7 @@ impl Models {
         let reference = tiny::language_model_of(config, 1, device);
         let reward_model = tiny::reward_model(reference.config(), 2, device);
         let queries = tiny::rows(reference.config(), &[3, 9, 1, 6, 12, 4], 3);
-        Self { reference, reward_model, queries }
+        Self { reference, reward_model, queries, start: None }
     }
 
     fn judges(&self) -> Rollouts<'_> {
@@ -97,6 +100,7 @@ impl Models {
         let training = PolicyTraining {
             settings: &settings,
             health,
+            start: self.start.clone(),
             stop_at,
             backward: Backward::in_passes_of(4),
             rollouts: self.judges(),
@@ -247,6 +251,7 @@ fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
         let folder = tempfile::tempdir().unwrap();
         let training = PolicyTraining {
             settings: &settings,
+            start: None,
             health: &config::Health { responses_until_valid, ..config::Health::default() },
             stop_at: 4,
             backward: Backward::in_passes_of(8),
@@ -422,6 +427,28 @@ fn adapters_move_on_wgpu_as_they_do_on_ndarray() {
     for (cpu, gpu) in on(&devices::ndarray()).iter().zip(on(&wgpu)) {
         let difference = tiny::largest_difference(&cpu.values, &gpu.values);
         assert!(difference < 1e-3, "{} differs by {difference:e}", cpu.name);
+    }
+}
+
+/// The policy starts with the weights as they were, so that the KL before the first update is that of rounding alone.
+#[test]
+fn frozen_models_in_bf16_change_kl_and_score_by_their_rounding() {
+    for config in tiny::configs() {
+        let exact = Models::of(config, &devices::flex());
+        let mut rounded = Models { start: Some(exact.reference.transformer.clone()), ..exact.clone() };
+        rounded.reference.transformer = exact.reference.transformer.clone().to_bf16();
+        rounded.reward_model = exact.reward_model.clone().to_bf16();
+        let rows = |models: &Models| {
+            let folder = tempfile::tempdir().unwrap();
+            let trained = models.train(folder.path(), Interrupt::new()).unwrap();
+            assert!(trained.iter().all(|weight| weight.values.iter().all(|value| value.is_finite())));
+            preftune::run::metrics::read(&folder.path().join("metrics.jsonl")).unwrap()
+        };
+        let (exact, rounded) = (rows(&exact), rows(&rounded));
+        let difference = |name: &str| (exact[0][name] - rounded[0][name]).abs();
+        assert!(exact[0]["objective/kl"].abs() < 1e-4 && difference("objective/kl") > 0.0);
+        assert!(difference("objective/kl") < 0.1, "{}", difference("objective/kl"));
+        assert!(difference("objective/score") < 0.1, "{}", difference("objective/score"));
     }
 }
 
