@@ -16,7 +16,8 @@ use crate::sanitize::sanitize_path;
 
 /// Train the classifier by which the simulated labeler judges
 ///
-/// A random tenth of the sentences is held out and never trained on; the accuracy on this tenth is printed.
+/// A random tenth of the sentences is held out and never trained on; the accuracy on this tenth is printed. The
+/// classifier that ships with the program was trained on more than two files, by another method (models/README.md).
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune train-labeler --positive pos.txt --negative neg.txt --out classifier.json

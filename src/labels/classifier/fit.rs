@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Classifier;
-use super::ngrams::ngrams;
+use super::{Classifier, NgramKind};
 use crate::error::{Error, Result};
 
 /// Learning rate of AdaGrad, which is the size of a weight's first step.
 const LEARNING_RATE: f64 = 0.1;
 
-/// Settings for training a classifier; the defaults made the shipped model.
+/// Settings for training a classifier on sentences alone. The shipped one was trained otherwise: `models/README.md`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitSettings {
     /// Smallest number of sentences with an n-gram for the n-gram to count.
@@ -52,8 +51,10 @@ impl Classifier {
         settings: &FitSettings,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Self> {
-        let sentences: Vec<(BTreeSet<String>, bool)> =
-            (positive.iter().map(|s| (ngrams(s), true))).chain(negative.iter().map(|s| (ngrams(s), false))).collect();
+        let kind = NgramKind::Adjacent;
+        let positive = positive.iter().map(|sentence| (kind.of(sentence), true));
+        let negative = negative.iter().map(|sentence| (kind.of(sentence), false));
+        let sentences: Vec<(BTreeSet<String>, bool)> = positive.chain(negative).collect();
         let counts = count(&sentences, settings.minimum_count);
         if counts.is_empty() {
             return Err(Error::usage(
@@ -71,7 +72,7 @@ impl Classifier {
         let weights = interpolate(&regression.weights, settings.interpolation);
         let weights = weights.zip(&ratios).map(|(weight, ratio)| weight * ratio);
         let ngrams = counts.keys().map(|&ngram| ngram.to_owned());
-        Ok(Self::new(regression.bias, ngrams.zip(weights)))
+        Ok(Self::new(kind, regression.bias, ngrams.zip(weights)))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::json;
 
 pub use fit::FitSettings;
 pub use held_out::{HeldOut, LabeledSentences, memory_that_fits, train_with_held_out};
+pub use ngrams::NgramKind;
 
 /// Sizes of n-grams in words; the file records them, so that it explains itself.
 const NGRAM_SIZES: [usize; 2] = [1, 2];
@@ -38,6 +39,9 @@ pub struct Classifier {
     #[serde(default)]
     version: FormatVersion,
     ngram_sizes: [usize; 2],
+    /// Kind of the n-grams; a file that does not name it is of the default kind.
+    #[serde(default, skip_serializing_if = "NgramKind::is_default")]
+    ngrams: NgramKind,
     /// Origin of the weights; `None` for a classifier trained without a held-out set.
     pub provenance: Option<Provenance>,
     bias: f64,
@@ -58,11 +62,12 @@ pub struct Provenance {
 }
 
 impl Classifier {
-    fn new(bias: f64, weights: impl Iterator<Item = (String, f64)>) -> Self {
+    fn new(ngrams: NgramKind, bias: f64, weights: impl Iterator<Item = (String, f64)>) -> Self {
         let rounded = |value: f64| (value * WEIGHT_SCALE).round() / WEIGHT_SCALE;
         Self {
             version: FormatVersion,
             ngram_sizes: NGRAM_SIZES,
+            ngrams,
             provenance: None,
             bias: rounded(bias),
             weights: weights
@@ -76,8 +81,8 @@ impl Classifier {
     ///
     /// Each n-gram counts once, however often it is repeated.
     pub fn score(&self, text: &str) -> f64 {
-        let weights = ngrams::ngrams(text);
-        let known = weights.iter().filter_map(|ngram| self.weights.get(ngram));
+        let ngrams = self.ngrams.of(text);
+        let known = ngrams.iter().filter_map(|ngram| self.weights.get(ngram));
         self.bias + known.sum::<f64>()
     }
 
@@ -92,6 +97,11 @@ impl Classifier {
         let right = positives.chain(negative.iter().map(|text| right(-self.score(text)))).sum::<f64>();
         let all = positive.len() + negative.len();
         (all > 0).then(|| right / all as f64)
+    }
+
+    /// Returns the kind of the n-grams that have weights.
+    pub fn ngram_kind(&self) -> NgramKind {
+        self.ngrams
     }
 
     /// Returns every n-gram with its weight in log-odds, in alphabetical order.
@@ -112,8 +122,8 @@ impl Classifier {
     /// Reads the JSON of [`Classifier::to_json`]; `path` names the file in errors.
     ///
     /// # Errors
-    /// [`Error::Input`] if the bytes are no such file: not JSON, an unknown field, n-grams of other sizes, no weight,
-    /// or a number out of range.
+    /// [`Error::Input`] if the bytes are no such file: not JSON, an unknown field, n-grams of other sizes or of an
+    /// unknown kind, no weight, or a number out of range.
     pub fn from_json(json: &[u8], path: &Path) -> Result<Self> {
         let classifier: Self = json::from_slice(json).map_err(|error| match format_version::fault_of(json) {
             Some(fault) => Error::input(path, fault, format_version::NEWER_HINT),
@@ -146,6 +156,8 @@ impl Classifier {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const SHIPPED: &[u8] = include_bytes!("../../../models/sentiment/classifier.json");
@@ -188,8 +200,56 @@ mod tests {
     }
 
     #[test]
+    fn the_happier_of_two_story_sentences_scores_higher_in_nine_pairs_of_ten() {
+        let pairs = include_str!("../../../tests/fixtures/story_pairs.tsv");
+        let classifier = read(SHIPPED).unwrap();
+        let is_wrong = |pair: &&str| {
+            let (happier, other) = pair.split_once('\t').unwrap();
+            classifier.score(happier) <= classifier.score(other)
+        };
+        let wrong: Vec<&str> = pairs.lines().filter(is_wrong).collect();
+        assert_eq!(pairs.lines().count(), 50);
+        assert!(wrong.len() <= 5, "{wrong:#?}");
+    }
+
+    /// N-grams of a text, and its score by the shipped classifier, as `models/sentiment/classifier.py` has them.
+    #[derive(Deserialize)]
+    struct Scored {
+        text: String,
+        adjacent: BTreeSet<String>,
+        content: BTreeSet<String>,
+        score: f64,
+    }
+
+    #[test]
+    fn texts_are_split_and_scored_as_in_the_training() {
+        let scored = include_str!("../../../tests/fixtures/labeler/scores.json");
+        let scored: Vec<Scored> = serde_json::from_str(scored).unwrap();
+        assert!(scored.len() >= 12);
+        let classifier = read(SHIPPED).unwrap();
+        assert_eq!(classifier.ngram_kind(), NgramKind::Content);
+        for Scored { text, adjacent, content, score } in scored {
+            assert_eq!(NgramKind::Adjacent.of(&text), adjacent, "{text}");
+            assert_eq!(NgramKind::Content.of(&text), content, "{text}");
+            assert!((classifier.score(&text) - score).abs() < 1e-9, "{text}: {}", classifier.score(&text));
+        }
+    }
+
+    #[test]
+    fn a_file_without_the_kind_of_its_ngrams_scores_by_adjacent_ones() {
+        let score = |kind: &str| {
+            let weights = r#"{"happy":1,"not happy":-4}"#;
+            let json = format!(r#"{{"ngram_sizes":[1,2],{kind}"provenance":null,"bias":0.5,"weights":{weights}}}"#);
+            read(json.as_bytes()).unwrap().score("She was not happy.")
+        };
+        assert_eq!(score(""), -2.5);
+        assert_eq!(score(r#""ngrams":"adjacent","#), -2.5);
+        assert_eq!(score(r#""ngrams":"content","#), -3.5);
+    }
+
+    #[test]
     fn sentences_without_a_known_word_count_half() {
-        let classifier = Classifier::new(0.0, [("good".to_string(), 1.0)].into_iter());
+        let classifier = Classifier::new(NgramKind::Adjacent, 0.0, [("good".to_string(), 1.0)].into_iter());
         assert_eq!(classifier.accuracy(&["good", "table"], &["table", "chair"]), Some(2.5 / 4.0));
     }
 
@@ -204,6 +264,8 @@ mod tests {
         let file = |fields: &str| format!(r#"{{"provenance":null,{fields}}}"#);
         let cases = [
             (file(r#""ngram_sizes":[1,3],"bias":0,"weights":{"good":1}"#), "sizes [1, 3]"),
+            (file(r#""ngram_sizes":[1,2],"ngrams":"characters","bias":0,"weights":{"good":1}"#), "characters"),
+            (file(r#""ngram_sizes":[1,2],"ngrams":null,"bias":0,"weights":{"good":1}"#), "line 1"),
             (file(r#""ngram_sizes":[1,2],"bias":0,"weights":{}"#), "no weights"),
             (file(r#""ngram_sizes":[1,2],"bias":1e300,"weights":{"good":1}"#), "bias"),
             (file(r#""ngram_sizes":[1,2],"bias":0,"weights":{"good":-1e300}"#), "\"good\""),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use preftune::labels::Classifier;
-use preftune::labels::classifier::Provenance;
+use preftune::labels::classifier::{NgramKind, Provenance};
 
 use super::json::Json;
 use super::trial::{Kind, outcome, run};
@@ -20,9 +20,10 @@ fn every_damaged_classifier_is_refused_or_read_to_the_bit() {
     test("mutations::classifier::every_damaged_classifier_is_refused_or_read_to_the_bit", 5000);
 }
 
-const ORIGINALS: [&str; 2] = [
+const ORIGINALS: [&str; 3] = [
     r#"{"version":1,"ngram_sizes":[1,2],"provenance":{"source":"Sätze","seed":1,"held_out_accuracy":0.8137,"held_out_examples":2000},"bias":0.1981,"weights":{"a bad":-1.25,"good":2,"so good":0.0001}}"#,
     r#"{"ngram_sizes":[1,2],"provenance":null,"bias":-3,"weights":{"x":-0.5}}"#,
+    r#"{"version":1,"ngram_sizes":[1,2],"ngrams":"content","provenance":null,"bias":0,"weights":{"not so":1e-4}}"#,
 ];
 
 fn test(test: &'static str, mutants: u64) {
@@ -35,7 +36,7 @@ fn test(test: &'static str, mutants: u64) {
         most_refused_only_here: 0.0,
         originals: &others,
         mutant: &|dice| {
-            let mut json = originals[dice.below(2)].clone();
+            let mut json = originals[dice.below(originals.len())].clone();
             if dice.one_in(4) {
                 let mut text = json.written().into_bytes();
                 bytes::mutate(&mut text, &others, dice);
@@ -48,14 +49,14 @@ fn test(test: &'static str, mutants: u64) {
     });
 }
 
-/// Bits of the bias, n-grams with the bits of their weights, and source of the sentences.
-type Read = (u64, Vec<(String, u64)>, Option<Provenance>);
+/// Kind of the n-grams, bits of the bias, n-grams with the bits of their weights, and source of the sentences.
+type Read = (NgramKind, u64, Vec<(String, u64)>, Option<Provenance>);
 
 fn ours(bytes: &[u8]) -> preftune::Result<Read> {
     let read = Classifier::from_json(bytes, Path::new("classifier.json"))?;
     let weights = read.weights().map(|(ngram, weight)| (ngram.to_string(), weight.to_bits())).collect();
     // A text without words has no n-gram, so that its score is the bias.
-    Ok((read.score("").to_bits(), weights, read.provenance))
+    Ok((read.ngram_kind(), read.score("").to_bits(), weights, read.provenance))
 }
 
 fn theirs(bytes: &[u8]) -> Result<Read, String> {
@@ -64,11 +65,16 @@ fn theirs(bytes: &[u8]) -> Result<Read, String> {
     if !json.is_of_version_1() {
         return Err("another version".into());
     }
-    only(&json, &["version", "ngram_sizes", "provenance", "bias", "weights"])?;
+    only(&json, &["version", "ngram_sizes", "ngrams", "provenance", "bias", "weights"])?;
     let sizes = json.get("ngram_sizes").ok_or("no sizes")?.array()?;
     if sizes.iter().map(Json::count).collect::<Result<Vec<_>, _>>()? != [1, 2] {
         return Err("other sizes".into());
     }
+    let kind = match json.get("ngrams").map(Json::text).transpose()? {
+        None | Some("adjacent") => NgramKind::Adjacent,
+        Some("content") => NgramKind::Content,
+        Some(other) => return Err(format!("n-grams of an unknown kind: {other}")),
+    };
     let in_range = |value: &Json| {
         let number = value.number()?;
         if number.abs() <= 1e6 { Ok(number.to_bits()) } else { Err(format!("{number} is out of range")) }
@@ -81,7 +87,7 @@ fn theirs(bytes: &[u8]) -> Result<Read, String> {
         return Err("no weights".into());
     }
     let provenance = json.some("provenance").map(provenance).transpose()?;
-    Ok((in_range(json.get("bias").ok_or("no bias")?)?, weights, provenance))
+    Ok((kind, in_range(json.get("bias").ok_or("no bias")?)?, weights, provenance))
 }
 
 fn provenance(json: &Json) -> Result<Provenance, String> {
