@@ -130,7 +130,13 @@ mod tests {
 
     #[test]
     fn each_limit_stops_by_its_name() {
-        let limits = Health { largest_kl: 50.0, smallest_entropy: 0.1, most_repetition: 0.5, ..Health::default() };
+        let limits = Health {
+            largest_kl: 50.0,
+            smallest_entropy: 0.1,
+            most_repetition: 0.5,
+            smallest_variety: 0.1,
+            ..Health::default()
+        };
         let variety = Variety { distinct_bigrams: 0.5, distinct_responses: 1.0 };
         let healthy = RolloutHealth { kl: 12.0, entropy: 20.0, repetition: 0.1, variety };
         let alike = Variety { distinct_bigrams: 0.07, ..variety };
