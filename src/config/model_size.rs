@@ -16,7 +16,7 @@ const SMALL: &str = "laptop/small-llama";
 const LARGE: &str = "laptop/large-llama";
 
 /// Factor by which a learning rate may differ from that of the preset before it is called unusual.
-const USUAL_FACTOR: f64 = 10.0;
+const USUAL_FACTOR: f64 = 5.0;
 
 /// Size of a model, which decides the settings that it needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
