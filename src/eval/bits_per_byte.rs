@@ -7,7 +7,8 @@ use crate::platform::Interrupt;
 use crate::policy::response_log_probs;
 use crate::task::Task;
 
-use super::contest::QUERIES_AT_ONCE;
+use super::contest::{Contest, QUERIES_AT_ONCE, TournamentResult};
+use super::win_rate::Pair;
 
 /// Returns the bits per byte of responses, each after its query, under `model`: −Σ log₂ p over the bytes of all
 /// responses. `None` if all responses are empty.
@@ -32,4 +33,28 @@ pub fn bits_per_byte(model: &LanguageModel, texts: &[(&str, &str)], interrupt: &
         nats -= log_probs.iter().flatten().sum::<f64>();
     }
     Ok((bytes > 0).then(|| nats / std::f64::consts::LN_2 / bytes as f64))
+}
+
+impl TournamentResult {
+    /// Measures the bits per byte of each contestant's responses under `model`; see [`bits_per_byte`].
+    ///
+    /// # Errors
+    /// The errors of [`bits_per_byte`].
+    pub fn measure_bits_per_byte(&mut self, model: &LanguageModel, interrupt: &Interrupt) -> Result<()> {
+        for standing in &mut self.standings {
+            let of_contest = |contest: &'_ Contest| {
+                let (is_candidate, is_baseline) =
+                    (contest.candidate == standing.name, contest.baseline == standing.name);
+                let texts = |pair: &'_ Pair| {
+                    let candidate = is_candidate.then(|| (pair.query.clone(), pair.candidate.clone()));
+                    candidate.into_iter().chain(is_baseline.then(|| (pair.query.clone(), pair.baseline.clone())))
+                };
+                contest.pairs.iter().flat_map(texts).collect::<Vec<_>>()
+            };
+            let texts: Vec<(String, String)> = self.contests.iter().flat_map(of_contest).collect();
+            let texts: Vec<(&str, &str)> = texts.iter().map(|(query, text)| (query.as_str(), text.as_str())).collect();
+            standing.bits_per_byte = bits_per_byte(model, &texts, interrupt)?;
+        }
+        Ok(())
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::bits_per_byte::bits_per_byte;
 use super::contestant::{Contestant, Match};
 use super::win_rate::{Pair, WinRate, judge_pairs};
 use crate::config;
@@ -70,30 +69,6 @@ pub struct TournamentResult {
     pub contests: Vec<Contest>,
     /// Number of different queries. If there are more pairs, several share a query and are no independent evidence.
     pub queries: usize,
-}
-
-impl TournamentResult {
-    /// Measures the bits per byte of each contestant's responses under `model`; see [`bits_per_byte`].
-    ///
-    /// # Errors
-    /// The errors of [`bits_per_byte`].
-    pub fn measure_bits_per_byte(&mut self, model: &LanguageModel, interrupt: &Interrupt) -> Result<()> {
-        for standing in &mut self.standings {
-            let of_contest = |contest: &'_ Contest| {
-                let (is_candidate, is_baseline) =
-                    (contest.candidate == standing.name, contest.baseline == standing.name);
-                let texts = |pair: &'_ Pair| {
-                    let candidate = is_candidate.then(|| (pair.query.clone(), pair.candidate.clone()));
-                    candidate.into_iter().chain(is_baseline.then(|| (pair.query.clone(), pair.baseline.clone())))
-                };
-                contest.pairs.iter().flat_map(texts).collect::<Vec<_>>()
-            };
-            let texts: Vec<(String, String)> = self.contests.iter().flat_map(of_contest).collect();
-            let texts: Vec<(&str, &str)> = texts.iter().map(|(query, text)| (query.as_str(), text.as_str())).collect();
-            standing.bits_per_byte = bits_per_byte(model, &texts, interrupt)?;
-        }
-        Ok(())
-    }
 }
 
 /// Queries and settings of a tournament. All contestants read the same tokens.

@@ -5,27 +5,12 @@ use burn::tensor::{Tensor, TensorData};
 use rand_chacha::rand_core::Rng;
 
 use super::config::ModelConfig;
+pub use super::stored_tensors::NamedTensor;
 use super::stored_tensors::{StoredTensor, join, split};
 use super::transformer::Transformer;
 use crate::device::Readback;
 use crate::error::Result;
 use crate::random::{Stream, generator};
-
-/// Weight on the host.
-#[derive(Debug, Clone)]
-pub struct NamedTensor {
-    /// Name in `model.safetensors`, such as `transformer.h.0.attn.c_attn.weight`.
-    pub name: String,
-    pub shape: Vec<usize>,
-    pub values: Vec<f32>,
-}
-
-impl NamedTensor {
-    /// Returns the square root of the sum of squares.
-    pub fn norm(&self) -> f64 {
-        self.values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
-    }
-}
 
 /// Replaces every weight of `model` by the numbers that `values` returns for its name and shape in files.
 ///

@@ -1,7 +1,22 @@
 //! Tensors of files: their names in the families of models, and how a parameter of this crate is stored in several.
 
 use super::config::{Family, ModelConfig};
-use super::parameters::NamedTensor;
+
+/// Weight on the host.
+#[derive(Debug, Clone)]
+pub struct NamedTensor {
+    /// Name in `model.safetensors`, such as `transformer.h.0.attn.c_attn.weight`.
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+impl NamedTensor {
+    /// Returns the square root of the sum of squares.
+    pub fn norm(&self) -> f64 {
+        self.values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
+    }
+}
 
 impl ModelConfig {
     /// Returns the tensors in which files store the parameter at a module path of this crate. The parameter is their
