@@ -50,8 +50,11 @@ impl ModelSize {
         let unusual =
             |&(_, rate, usual): &(&str, f64, f64)| !(1.0 / USUAL_FACTOR..=USUAL_FACTOR).contains(&(rate / usual));
         let line = |(name, rate, usual): (&str, f64, f64)| {
-            let consequence =
-                if rate > usual { "a rate this high ruins a model" } else { "so slow a model hardly changes" };
+            let consequence = if rate > usual {
+                "a rate this high ruins a model"
+            } else {
+                "at a rate this low, a model hardly changes"
+            };
             format!("{name} is {rate:e}, and {usual:e} was seen to work for models of about {self}: {consequence}")
         };
         Ok(rates.into_iter().filter(unusual).map(line).collect())
