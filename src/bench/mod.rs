@@ -18,14 +18,14 @@ use crate::device::{OpenDevice, Requests, count_requests, is_cpu};
 use crate::error::{Error, Result};
 use crate::lm::Responses;
 use crate::lm::network::parameters;
-use crate::lm::{MicroBatches, ModelConfig, Sampling, ScalarHead, Transformer, sample};
+use crate::lm::{MicroBatches, ModelConfig, ROWS_AT_ONCE, Sampling, ScalarHead, Transformer, sample};
 use crate::platform::interrupt::Interrupt;
 use crate::platform::progress::{Mode, Progress};
 use crate::policy::Policy;
 use crate::policy::ppo::{Minibatch, UpdateSettings, gradients};
 use crate::random::{Stream, below, generator, uniform};
 use crate::reward::RewardModel;
-use crate::training::memory::{BatchShape, Memory, TrainingMemory};
+use crate::training::memory::{BatchShape, Memory};
 use crate::training::{Adam, Backward, GradientSquares};
 
 pub use growth::{Growth, arithmetic, grow};
@@ -115,15 +115,15 @@ pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &OpenDevice) 
         gradient_checkpointing: false,
     };
     let tokens = work.query + work.response;
-    let training = TrainingMemory {
-        pass: BatchShape { rows: work.batch, tokens, responses: work.response, backward },
-        lora: Lora { rank: 0, alpha: 1.0 },
-        frozen: 0.0,
-        sampled_rows: work.batch,
-        kept: (work.batch as u64).saturating_mul(OF_A_TOKEN * tokens as u64),
-        section: "bench",
-    };
-    training.check(config, opened.device_memory)
+    let shape = BatchShape { rows: work.batch, tokens, responses: work.response, backward };
+    // No checkpoint is written.
+    let memory = Memory::of_training(config, &shape, Lora { rank: 0, alpha: 1.0 }, 0.0).with_sampling(
+        config,
+        work.batch.min(ROWS_AT_ONCE),
+        tokens,
+    );
+    let kept = (work.batch as u64).saturating_mul(OF_A_TOKEN * tokens as u64);
+    Memory { kept, ..memory }.that_fits(opened.device_memory, "use a smaller model, a smaller batch or shorter rows")
 }
 
 /// Bytes on the host for each token of a row.

@@ -26,14 +26,14 @@ fn tokens() -> RangedU64ValueParser<usize> {
 /// Measure generation, scoring, training and a whole update
 ///
 /// The work is that of one PPO update: generation, two scorings and four training passes. Weights do not
-/// matter for speed: those of `tiny` and `gpt2-124m` are random. On a GPU, kernel dispatches and
+/// matter for speed: those of `tiny`, `gpt2-124m` and `smollm2-135m` are random. On a GPU, kernel dispatches and
 /// read-backs are counted, too.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune bench --model tiny --batch 64 --device flex --json
   preftune bench --model tiny --growth --device flex")]
 pub(super) struct Arguments {
-    /// Model: `tiny`, `gpt2-124m`, or a folder in Hugging Face layout
+    /// Model: `tiny`, `gpt2-124m`, `smollm2-135m`, or a folder in Hugging Face layout
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
     model: PathBuf,
     /// Rows in a batch
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = rows())]
     reps: usize,
     /// Also measure with each size halved, doubled and quadrupled, and print the floating-point operations of
-    /// an update beside its time: batch, response, query, and the layers and width of `tiny` or `gpt2-124m`
+    /// an update beside its time: batch, response, query, and the layers and width of a model with random weights
     #[arg(long)]
     growth: bool,
 }
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         let shape = shape.ok_or_else(|| {
             Error::usage(
                 format!("--growth needs a model whose size can be changed, not {name}"),
-                "use --model tiny or --model gpt2-124m",
+                "use --model tiny, gpt2-124m or smollm2-135m",
             )
         })?;
         // Each row is printed once it is measured, because the last takes the most time and memory.
@@ -96,7 +96,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         None => {
             let model = models::open(&arguments.model, &opened.device).map_err(|error| match error {
                 Error::Input { path, line, what, hint } => {
-                    let hint = format!("{hint}; or use `tiny` or `gpt2-124m`, whose weights are random");
+                    let hint =
+                        format!("{hint}; or use `tiny`, `gpt2-124m` or `smollm2-135m`, whose weights are random");
                     Error::Input { path, line, what, hint }
                 }
                 other => other,

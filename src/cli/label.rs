@@ -156,7 +156,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         let wanted = settings.labels.comparisons;
         common.say(&format!("{comparisons} of {wanted} labels are made; run the same command again to resume"));
     }
-    let text = format!("{comparisons} comparisons in {}{}", sanitize_path(&out), describe(&agreements));
+    let noun = if comparisons == 1 { "comparison" } else { "comparisons" };
+    let text = format!("{comparisons} {noun} in {}{}", sanitize_path(&out), describe(&agreements));
     common.print(&Outcome { comparisons, undecided, ties, left_out, out, agreements }, &text)
 }
 

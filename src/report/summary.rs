@@ -76,10 +76,11 @@ fn penalty_sentence(input: &RunReportInput) -> Option<String> {
 
 fn kl_sentence(input: &RunReportInput) -> Option<String> {
     let (_, (step, kl)) = first_and_last(&input.policy_metrics, Metric::Kl)?;
-    let verb = if (step as usize) < input.updates { "is" } else { "ended" };
     // Before the first update, the policy is the reference, up to rounding.
     let kl = number(if kl.abs() < 0.005 { 0.0 } else { kl });
-    Some(format!("The policy {verb} {kl} nats a response away from the reference it started from."))
+    Some(format!(
+        "In the rollout of update {step}, the policy was {kl} nats a response away from the reference it started from."
+    ))
 }
 
 fn stops_sentence(input: &RunReportInput) -> Option<String> {

@@ -73,17 +73,25 @@ impl Memory {
         let merged = if lora.rank > 0 { inside_blocks } else { 0.0 };
         let learning = if lora.rank == 0 { all } else { 0.0 };
         let logits = rows * responses * vocabulary;
-        let copies = if several_passes { 2.0 } else { 1.0 };
-        let backward = Self {
-            weights: bytes(frozen * all + learning + parts * merged),
-            optimizer: bytes(2.0 * trained),
-            gradients: bytes(parts * trained * copies),
+        // Sums over the micro-batches.
+        let summed = if several_passes { parts * trained } else { 0.0 };
+        // The backward pass frees activations as it makes gradients, of which the output head's come first.
+        let head = if lora.rank == 0 && responses > 0.0 { vocabulary * width } else { 0.0 };
+        let beginning = Self {
             activations: bytes(parts * (kept + ATTENTION_COPIES * row_tokens.powi(2))),
             logits: bytes(parts * logits * LOGITS_COPIES),
-            largest_buffer: bytes(logits.max(vocabulary * width).max(rows * heads * row_tokens.powi(2))),
+            gradients: bytes(parts * head + summed),
             ..Self::default()
         };
-        Self { freed: backward.backward() / FREED_SHARE, ..backward }
+        let end = Self { gradients: bytes(parts * trained + summed), ..Self::default() };
+        let larger = if beginning.backward() > end.backward() { beginning } else { end };
+        Self {
+            weights: bytes(frozen * all + learning + parts * merged),
+            optimizer: bytes(2.0 * trained),
+            freed: larger.backward() / FREED_SHARE,
+            largest_buffer: bytes(logits.max(vocabulary * width).max(rows * heads * row_tokens.powi(2))),
+            ..larger
+        }
     }
 
     /// Adds the sampler's key-value cache for `rows` rows of `tokens` tokens. The cache is gone before the
@@ -136,15 +144,6 @@ impl TrainingMemory {
             .with_sampling(config, rows, pass.tokens)
             .with_checkpoint(config);
         Memory { kept: self.kept, ..memory }
-    }
-
-    /// Estimates the memory with the wanted settings.
-    ///
-    /// # Errors
-    /// [`crate::Error::Failed`], with the numbers, when the memory does not fit.
-    pub(crate) fn check(&self, config: &ModelConfig, device_memory: DeviceMemory) -> Result<Memory> {
-        let hint = "use a smaller model, a smaller batch or shorter rows";
-        self.memory(config, self.pass.backward).that_fits(device_memory, hint)
     }
 
     /// Returns the backward pass that fits, and its memory: as many parts as possible, then as many rows in a
