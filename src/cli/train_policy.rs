@@ -8,20 +8,17 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 
 use super::Common;
-use crate::config;
-use crate::config::FrozenPrecision;
 use crate::data::LeftOut;
-use crate::device::{OpenDevice, stores_bf16};
+use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::lm::{LanguageModel, STORYTELLER, Transformer};
+use crate::lm::STORYTELLER;
 use crate::models;
 use crate::platform::external_command::ExternalCommand;
 use crate::platform::{Interrupt, files};
 use crate::policy::{TunedPolicy, Written};
-use crate::reward::RewardModel;
 use crate::run::{Input, OutputFolder};
 use crate::sanitize::sanitize_path;
-use crate::stages::{fingerprint_if_given, read_queries, train_policy_from};
+use crate::stages::{fingerprint_if_given, read_queries, round_frozen_models, train_policy_from};
 use crate::task::Task;
 use crate::task::{CommandScorer, Scorer};
 
@@ -67,28 +64,6 @@ struct Outcome {
     out: PathBuf,
 }
 
-/// Rounds reference and reward model to bf16, if the settings ask for it; returns the reward model, and the weights that
-/// the policy starts with if the reference no longer has them.
-fn freeze(
-    settings: &config::Policy,
-    reference: &mut LanguageModel,
-    reward_model: Option<RewardModel>,
-) -> Result<(Option<RewardModel>, Option<Transformer>)> {
-    if settings.frozen_precision == FrozenPrecision::F32 {
-        return Ok((reward_model, None));
-    }
-    if !stores_bf16(&reference.transformer.device()) {
-        let what = "policy.frozen_precision is bf16, which only the device flex stores";
-        return Err(Error::usage(what, "use --device flex, or set policy.frozen_precision=f32"));
-    }
-    let reward_model = reward_model.map(RewardModel::to_bf16);
-    if settings.lora.rank > 0 {
-        return Ok((reward_model, None));
-    }
-    let rounded = reference.transformer.clone().to_bf16();
-    Ok((reward_model, Some(std::mem::replace(&mut reference.transformer, rounded))))
-}
-
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let settings = common.settings_for(&arguments.model, Some("train-policy"))?;
     let out = OutputFolder::new(&arguments.out)?;
@@ -114,7 +89,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let directory = common.run_directory("train-policy", &settings, inputs.into_iter().flatten())?;
     out.check(&directory)?;
     let interrupt = Interrupt::install()?;
-    let (reward_model, start) = freeze(&settings.policy, &mut model, reward_model)?;
+    let (reward_model, start) = round_frozen_models(&settings.policy, &mut model, reward_model)?;
     let session = common.session(&model, &settings, device_memory, &interrupt);
     let program = match &arguments.reward_command {
         Some(command) => {

@@ -26,7 +26,7 @@ pub use inputs::{
     fingerprint_of_question, read_comparisons, read_queries,
 };
 pub use labels::{check_keys, label, labelling, open_log, queue_settings};
-pub use policy::{train_policy, train_policy_from};
+pub use policy::{round_frozen_models, train_policy, train_policy_from};
 pub use pretrain::Pretraining;
 pub use reward::{RewardOutcome, train_reward, with_reasons};
 pub use rounds::{LabelSource, RoundOutcome, Rounds, fits_of};

@@ -2,9 +2,13 @@
 
 use super::Session;
 use super::fixed_backward::fixed_backward;
+use crate::config;
+use crate::config::FrozenPrecision;
+use crate::device::stores_bf16;
 use crate::error::{Error, Result};
-use crate::lm::Transformer;
+use crate::lm::{LanguageModel, Transformer};
 use crate::policy::{PolicyTraining, Rollouts, TunedPolicy, backward_that_fits};
+use crate::reward::RewardModel;
 use crate::run::RunDirectory;
 use crate::task::Scorer;
 use crate::task::Task;
@@ -61,4 +65,29 @@ pub fn train_policy_from(
         Error::Interrupted { .. } => {}
         stop => directory.note_stop(stop),
     })
+}
+
+/// Rounds reference and reward model to bf16, if the settings ask for it; returns the reward model, and the weights that
+/// the policy starts with if the reference no longer has them.
+///
+/// # Errors
+/// [`Error::Usage`] on a device that does not store bf16.
+pub fn round_frozen_models(
+    settings: &config::Policy,
+    reference: &mut LanguageModel,
+    reward_model: Option<RewardModel>,
+) -> Result<(Option<RewardModel>, Option<Transformer>)> {
+    if settings.frozen_precision == FrozenPrecision::F32 {
+        return Ok((reward_model, None));
+    }
+    if !stores_bf16(&reference.transformer.device()) {
+        let what = "policy.frozen_precision is bf16, which only the device flex stores";
+        return Err(Error::usage(what, "use --device flex, or set policy.frozen_precision=f32"));
+    }
+    let reward_model = reward_model.map(RewardModel::to_bf16);
+    if settings.lora.rank > 0 {
+        return Ok((reward_model, None));
+    }
+    let rounded = reference.transformer.clone().to_bf16();
+    Ok((reward_model, Some(std::mem::replace(&mut reference.transformer, rounded))))
 }
