@@ -141,13 +141,13 @@ pub use data::queries::openings;
 pub use device::{OpenDevice, open as open_device};
 pub use error::{Error, Result};
 pub use eval::{Contestant, Tournament};
-pub use labels::{Classifier, CommandLabeler, Judgment, LabelLog, Labeler, SimulatedLabeler};
-pub use lm::{LanguageModel, ModelConfig, Responses, Sampling, Tokenizer, Transformer, sample};
+pub use labels::{CommandLabeler, Judgment, LabelLog, Labeler, SimulatedLabeler};
+pub use lm::{LanguageModel, Responses, Sampling, Tokenizer, Transformer, sample};
 pub use models::{open, open_reward_model};
 pub use platform::{Interrupt, Mode};
-pub use policy::{KlController, Policy, Rollout, Rollouts};
+pub use policy::{Policy, Rollouts};
 pub use reward::{RewardLabeler, RewardModel};
-pub use run::{Metric, RunDirectory, Stage};
+pub use run::RunDirectory;
 pub use stages::{Rounds, Session, StyleExperiment, label, train_policy, train_reward};
 pub use task::{CommandScorer, Queries, Scorer, Scores, Task, TextScorer, WeightedSum};
 
