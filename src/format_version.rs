@@ -1,6 +1,7 @@
 //! The version of the format of each file that this program writes for itself.
 //!
-//! Files of preftune 0.1.0 name no version and count as version 1. Formats of other programs have no version either.
+//! Files from before there were format versions name none and count as version 1. Formats of other programs have no
+//! version either.
 
 use std::path::Path;
 

@@ -74,7 +74,7 @@
 //! let task = Task::new(&settings.task, model)?;
 //! let queries = Queries::Text(openings()?.train).tokens(model, &task, &mut LeftOut::default())?;
 //! let shortness = TextScorer::new(&model.tokenizer, |texts: &[(String, String)]| {
-//!     // A response that cannot be truncated gets the penalty of the task, −1.
+//!     // A response that is not valid (has no period where one counts) gets the penalty of the task, −1.
 //!     Ok(texts.iter().map(|(_, response)| 2.0 - response.len() as f64 / 40.0).collect())
 //! });
 //! let updates = settings.policy.updates;

@@ -1,6 +1,7 @@
 #!/bin/sh
-# GPT-2 and the labels that the original was trained on, with a tenth of its episodes: 21 hours on two CPU cores,
-# by the times in examples/results/gpt2-124m.md. Give it a file of queries that training has not seen.
+# GPT-2 and the labels that the original (OpenAI's published code for the paper) was trained on, with a tenth of its
+# episodes: 21 hours on two CPU cores, by the times in examples/results/gpt2-124m.md. Give it a file of queries that
+# training has not used.
 set -eu
 unseen=${1:?usage: gpt2.sh UNSEEN_QUERIES}
 run=runs/descriptiveness

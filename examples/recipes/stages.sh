@@ -1,5 +1,6 @@
 #!/bin/sh
-# Each stage by a command of its own: label, fit, tune, judge, report. About 2 minutes on two CPU cores.
+# Each stage by a command of its own: label, train a reward model, tune the policy, evaluate, report.
+# About 2 minutes on two CPU cores.
 # The program must be on the PATH; runs/stages holds all that is made.
 set -eu
 run=runs/stages

@@ -1,4 +1,4 @@
-//! Judgments in the original's format, made from text: each query is a passage as the original selects them,
+//! Comparisons in the original's format, made from text: each query is a passage as the original selects them,
 //! its samples are other passages, and the sentiment classifier chooses.
 
 use preftune::data::openai::{PADDING, PickBest};
@@ -14,7 +14,7 @@ const QUERY_LENGTH: usize = 64;
 const SAMPLE_LENGTH: usize = 24;
 const TRUNCATION: Truncation = Truncation { token: PERIOD, after: 16, end_tokens: Vec::new(), pad_token: PADDING };
 
-/// Number of judgments of which one repeats the query before it, as in the original's files.
+/// Number of comparisons of which one repeats the query before it, as in the original's files.
 const REPEATED: usize = 8;
 
 pub fn generate(texts: &[String], tokenizer: &Tokenizer, count: usize, seed: u64) -> Result<Vec<PickBest>> {

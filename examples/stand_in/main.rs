@@ -31,7 +31,7 @@ struct Arguments {
     /// Shape of the model: gpt2-124m, or tiny
     #[arg(long, default_value = "gpt2-124m")]
     shape: String,
-    /// Number of judgments in the label file
+    /// Number of comparisons in the label file
     #[arg(long, default_value_t = 5000)]
     rows: usize,
     #[arg(long, default_value_t = 1)]

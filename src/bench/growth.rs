@@ -82,7 +82,7 @@ fn with_heads(shape: &ModelConfig, heads: usize) -> ModelConfig {
     }
 }
 
-/// Counts the additions and multiplications of an update in matrix products and attention: generation, two scorings,
+/// Counts the additions and multiplications of an update in matrix products and attention: sampling, two scorings,
 /// and four training passes, each three times a forward pass.
 pub fn arithmetic(config: &ModelConfig, work: &Work) -> f64 {
     let [batch, query, response] = [work.batch, work.query, work.response].map(|size| size as f64);

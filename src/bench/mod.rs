@@ -1,6 +1,6 @@
 //! Benchmark of the work in an update, on random tokens.
 //!
-//! One update is generation, two scorings (reference log-probabilities and reward) and four training passes over the
+//! One update is sampling, two scorings (reference log-probabilities and reward) and four training passes over the
 //! batch.
 
 mod growth;
@@ -123,7 +123,8 @@ pub fn memory_that_fits(config: &ModelConfig, work: &Work, opened: &OpenDevice) 
         tokens,
     );
     let kept = (work.batch as u64).saturating_mul(OF_A_TOKEN * tokens as u64);
-    Memory { kept, ..memory }.that_fits(opened.device_memory, "use a smaller model, a smaller batch or shorter rows")
+    Memory { kept, ..memory }
+        .that_fits(opened.device_memory, "use a smaller model, a smaller batch or shorter sequences")
 }
 
 /// Bytes on the host for each token of a row.

@@ -1,4 +1,4 @@
-//! `preftune bench`: the speed of generation, scoring, training and a whole update.
+//! `preftune bench`: the speed of sampling, scoring, training and a whole update.
 
 use std::path::PathBuf;
 
@@ -23,9 +23,9 @@ fn tokens() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1_048_576)
 }
 
-/// Measure generation, scoring, training and a whole update
+/// Measure sampling, scoring, training and a whole update
 ///
-/// The work is that of one PPO update: generation, two scorings and four training passes. Weights do not
+/// The work is that of one PPO update: sampling, two scorings and four training passes. Weights do not
 /// matter for speed: those of `tiny`, `gpt2-124m` and `smollm2-135m` are random. On a GPU, kernel dispatches and
 /// read-backs are counted, too.
 #[derive(Args)]
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     /// Model: `tiny`, `gpt2-124m`, `smollm2-135m`, or a folder in Hugging Face layout
     #[arg(long, value_name = "MODEL", default_value = "tiny")]
     model: PathBuf,
-    /// Rows in a batch
+    /// Sequences in a batch
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = rows())]
     batch: usize,
     /// Tokens in a query
@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// Tokens in a response
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = tokens())]
     response: usize,
-    /// Rows in a micro-batch; 0 for the whole batch
+    /// Sequences in a micro-batch; 0 for the whole batch
     #[arg(long, value_name = "N", default_value_t = 0)]
     microbatch: usize,
     /// Repetitions of each measurement after a warm-up; the median is printed

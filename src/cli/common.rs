@@ -26,8 +26,8 @@ use crate::stages::Session;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Common {
-    /// Device: auto, cpu (= flex), flex, ndarray, wgpu, vulkan, metal or dx12; `:N` takes the N-th graphics
-    /// adapter
+    /// Device: auto, cpu (= flex), flex, ndarray, wgpu, vulkan, metal or dx12; `:N` after the name chooses the graphics
+    /// adapter with number N, counted from 0
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", env = "PREFTUNE_DEVICE")]
     pub device: String,
     /// Seed of every random number of the run
@@ -81,7 +81,10 @@ impl Common {
         };
         let settings = self.settings_over(fitting)?;
         if let Some(preset) = &settings.defaults {
-            self.say(&format!("settings: those of {preset}, since the model has {size}; yours have precedence"));
+            self.say(&format!(
+                "the settings begin with the preset {preset}, because the model has {size}; --preset, --config and --set \
+                 override it"
+            ));
         }
         size.unusual(&settings)?.iter().for_each(|line| self.say(line));
         Ok(settings)
@@ -108,7 +111,7 @@ impl Common {
         }
         if let Some(store) = &opened.new_kernel_store {
             self.say(&format!(
-                "{}: the first run tries several kernels on this adapter, which may take minutes; the choice is kept in {}",
+                "{}: the first run tries several kernels on this graphics adapter, which may take minutes; the choice is kept in {}",
                 opened.name,
                 store.display()
             ));
@@ -175,7 +178,7 @@ impl Common {
         write_to_stdout(format!("{line}\n").as_bytes()).map(drop)
     }
 
-    /// Prints the result as JSON, or `paths`, one a line: made visible for a terminal, byte for byte for
+    /// Prints the result as JSON, or `paths`, one per line: made visible for a terminal, byte for byte for
     /// another program.
     pub fn print_paths(&self, result: &impl Serialize, paths: &[&Path]) -> Result<()> {
         let exact = || paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\n"]).collect::<Vec<_>>();
@@ -210,7 +213,8 @@ impl Common {
 }
 
 pub(super) fn to_json(result: &impl Serialize) -> Result<String> {
-    let json = serde_json::to_string(result).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    let json = serde_json::to_string(result)
+        .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
     Ok(sanitize_json(&json))
 }
 

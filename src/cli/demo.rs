@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::eval::{Contest, Contestant, WinRate};
 use crate::labels::SimulatedLabeler;
 use crate::labels::Ties;
+use crate::labels::describe_labeler;
 use crate::lm::STORYTELLER;
 use crate::models;
 use crate::platform::{Interrupt, files};
@@ -24,8 +25,9 @@ use crate::task::Variety;
 
 /// Run the whole experiment: label, train a reward model, tune, judge, report
 ///
-/// A model samples four continuations of each story opening. A sentiment classifier chooses the best of the four, and
-/// a reward model learns these choices. PPO tunes the model towards the reward model. The classifier judges the tuned model on openings that training never used.
+/// A model samples four continuations of each story opening. The simulated labeler (a sentiment classifier) chooses the
+/// best of the four, and a reward model learns these choices. PPO tunes the model towards the reward model. The simulated
+/// labeler judges the tuned model on openings that training never used.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune demo
@@ -68,10 +70,10 @@ struct Outcome {
     ties: usize,
     kl: f64,
     kl_target: f64,
-    /// Mean score before tuning. A response that cannot be truncated has the penalty for its score.
+    /// Mean score before tuning. A response that is not valid has the penalty for its score.
     score_before: f64,
     score_after: f64,
-    /// Share of the responses before tuning that could be truncated.
+    /// Share of the responses before tuning that were valid.
     valid_before: Option<f64>,
     valid_after: Option<f64>,
     /// Variety of the responses of the pairs.
@@ -193,7 +195,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
         "{}\n\nreward model   right in {}\n\
          tuned model    {}\n\
          score          {:.2} before, {:.2} after{}\n\
-         KL             {:.2} nats a response, target {:.1}\n\
+         KL             {:.2} nats per response, target {:.1}\n\
          variety        {}\n\
          time           {:.0} s on {}\n\
          report         {}",
@@ -227,7 +229,8 @@ fn penalized(outcome: &Outcome) -> String {
 fn describe_variety(outcome: &Outcome) -> String {
     match (outcome.variety_before, outcome.variety_after) {
         (Some(before), Some(after)) => format!(
-            "{:.2} of the distinct bigrams before; {:.0}% of the responses are different, {:.0}% before",
+            "distinct bigrams: {:.2} times their share before tuning; {:.0}% of the responses are distinct ({:.0}% \
+             before)",
             after.distinct_bigrams / before.distinct_bigrams,
             100.0 * after.distinct_responses,
             100.0 * before.distinct_responses
@@ -246,6 +249,6 @@ fn describe(win_rate: &WinRate) -> String {
         100.0 * win_rate.high,
         win_rate.ties,
         if win_rate.ties == 1 { "tie" } else { "ties" },
-        win_rate.labeler,
+        describe_labeler(&win_rate.labeler),
     )
 }

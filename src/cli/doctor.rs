@@ -11,8 +11,8 @@ use crate::platform::Progress;
 
 /// List the devices, say which one `auto` takes, and check the one in use
 ///
-/// The check compares cached with uncached decoding on a small model, because a known fault of GPU drivers
-/// and kernels makes them differ.
+/// The check compares cached decoding (with a key-value cache) with uncached decoding on a small model, because a known
+/// fault of GPU drivers and kernels makes them differ.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune doctor

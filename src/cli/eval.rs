@@ -65,7 +65,7 @@ pub(super) struct Arguments {
     /// A reward model, as `train-reward` writes it, that scores the responses of all models
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
-    /// Let the reward model choose in each pair, instead of the classifier
+    /// Let the reward model choose in each pair, instead of the simulated labeler
     #[arg(long, requires = "reward", conflicts_with_all = ["ask", "classifier"])]
     by_reward: bool,
     /// Also measure how likely this model finds the responses, in bits per byte: lower is more fluent
@@ -84,7 +84,7 @@ pub(super) struct Arguments {
     /// judgments.jsonl in the run folder, or in the current folder without --run
     #[arg(long, value_name = "FILE", requires = "ask")]
     judgments: Option<PathBuf>,
-    /// Also write every pair with its verdict to this file, as JSONL
+    /// Also write every pair with the labeler's choice to this file, as JSONL
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
 }

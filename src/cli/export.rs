@@ -17,9 +17,9 @@ use crate::stages::{Exported, export, fetched_file};
 
 /// Convert preferences to another program's format, or to comparisons of this program
 ///
-/// Reads comparisons of this program, TRL's preference types, Anthropic HH, Label Studio's pairwise tasks and
-/// the original's best-of-4 labels; `train-reward` reads all of these itself. If an entry is bad, the entries
-/// before it are written.
+/// Reads comparisons of this program, TRL's preference types, Anthropic HH, Label Studio's pairwise tasks and the
+/// best-of-4 labels of the original (OpenAI's published code for the paper); `train-reward` reads all of these itself. If
+/// an entry is bad, the entries before it are written.
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune export comparisons.jsonl --format trl --out pairs.jsonl

@@ -10,9 +10,9 @@ use crate::platform::Interrupt;
 
 /// Download models, the original's labels, or books
 ///
-/// Models go to the Hugging Face hub's cache, where other programs find them; labels and books go to
-/// ~/.cache/preftune. Files that are there already are not downloaded again, an interrupted download is
-/// resumed, and every file is checked. One line is printed for each target: its folder or file.
+/// The original is OpenAI's published code for the paper. Models go to the Hugging Face hub's cache, where other programs
+/// find them; labels and books go to ~/.cache/preftune. Files that are there already are not downloaded again, an
+/// interrupted download is resumed, and every file is checked. One line is printed for each target: its folder or file.
 ///
 /// The name of a fetched model can be given to --model of every command.
 #[derive(Args)]

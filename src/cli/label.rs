@@ -29,7 +29,7 @@ use crate::stages::{Session, fingerprint_if_given, labelling, open_log, read_que
 use crate::stages::{check_keys, fingerprint_of_labeler, queue_settings};
 use crate::task::{Queries, Task};
 
-/// Choose the best of several responses, in a browser, at a terminal, or by a classifier
+/// Choose the best of several responses, in a browser, at a terminal, or by the simulated labeler
 ///
 /// Each label is appended to a file of comparisons, and is on the disk before the next question is asked. Run
 /// the same command again to resume.
@@ -44,7 +44,7 @@ use crate::task::{Queries, Task};
 Keys, on the page and at the terminal: 1 to 9 choose, 0 cannot tell, S skip, U undo;
 at the terminal also I for the instructions and Q to quit.")]
 pub(super) struct Arguments {
-    /// Let the sentiment classifier that ships with the program choose
+    /// Let the simulated labeler choose: a sentiment classifier that ships with the program
     #[arg(long, conflicts_with_all = ["terminal", "port", "instructions", "name"])]
     pub simulated: bool,
     /// Let a program choose: it reads a line `{"query": "…", "responses": ["…", …]}` for each question, and

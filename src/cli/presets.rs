@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// Show how this preset differs from the defaults
     #[arg(value_name = "PRESET")]
     first: Option<String>,
-    /// Show instead how this preset differs from the first
+    /// Compare the first preset with this one instead of with the defaults
     #[arg(value_name = "OTHER")]
     second: Option<String>,
 }

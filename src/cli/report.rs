@@ -12,7 +12,7 @@ use crate::report::{Report, RunReportInput, run_report};
 use crate::run::RunDirectory;
 use crate::sanitize::sanitize_path;
 
-/// Write a run's curves, samples and verdict as one HTML file that works offline
+/// Write a run's curves, samples and win rates as one HTML file that works offline
 #[derive(Args)]
 #[command(after_help = "Examples:
   preftune report runs/demo-seed-1

@@ -84,7 +84,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     drawn
 }
 
-/// Formats responses as text, one a line.
+/// Formats responses as text, one per line.
 fn lines(part: &Part<'_>, responses: &[String]) -> String {
     responses.iter().map(|response| one_line(&format!("{}{response}", part.query)) + "\n").collect()
 }

@@ -44,7 +44,7 @@ pub(super) struct Arguments {
 #[derive(Serialize)]
 struct Outcome {
     examples: usize,
-    /// Mean negative log-likelihood of held-out chosen responses before training, nats a token; `None` if
+    /// Mean negative log-likelihood of held-out chosen responses before training, nats per token; `None` if
     /// there are none.
     held_out_loss_before: Option<f64>,
     held_out_loss: Option<f64>,
@@ -82,7 +82,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let measured = match (outcome.held_out_loss_before, outcome.held_out_loss) {
         (Some(before), Some(after)) => format!(
-            "loss on held-out chosen responses: {before:.3} nats a token before, {after:.3} after ({} tokens)",
+            "loss on held-out chosen responses: {before:.3} nats per token before, {after:.3} after ({} tokens)",
             outcome.held_out_tokens
         ),
         _ => "nothing measured: no responses were held out".into(),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::data::LeftOut;
 use crate::eval::{Contest, Standing, TournamentResult};
+use crate::labels::describe_labeler;
 use crate::task::Variety;
 
 /// Results of all contests of an evaluation.
@@ -14,7 +15,7 @@ pub(super) struct Standings {
     queries: usize,
     contestants: Vec<Standing>,
     contests: Vec<Outcome>,
-    /// Counts of the queries that were left out or truncated.
+    /// Counts of the queries that were left out or shortened.
     left_out: LeftOut,
 }
 
@@ -101,7 +102,8 @@ impl Standings {
         let heading = [&["", "KL"], scores, &["distinct bigrams", "distinct responses"], bits].concat();
         let contestants = table(&heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
         let Self { labeler, queries, .. } = self;
-        format!("{contests}\njudged by {labeler} on {queries} queries; a tie counts half\n\n{contestants}")
+        let judge = describe_labeler(labeler);
+        format!("{contests}\njudged by {judge} on {queries} queries; a tie counts half\n\n{contestants}")
     }
 }
 

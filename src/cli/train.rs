@@ -36,7 +36,7 @@ use crate::task::{Queries, Task};
   preftune train --ask --go-on-after 60 --out models/taste
   preftune train --set train.rounds=20 --set train.labels=falling --out models/online")]
 pub(super) struct Arguments {
-    /// Ask people, in a browser, instead of the sentiment classifier
+    /// Ask people, in a browser, instead of the simulated labeler
     #[arg(long)]
     ask: bool,
     /// Minutes after which a round continues with the labels that it has, at least two; if not given, it
@@ -69,7 +69,7 @@ const MOST_MINUTES: u64 = 5_256_000;
 #[derive(Serialize)]
 struct Outcome {
     rounds: Vec<RoundOutcome>,
-    /// Counts of the queries that were left out or truncated.
+    /// Counts of the queries that were left out or shortened.
     left_out: LeftOut,
     #[serde(serialize_with = "files::serialize_path")]
     reward_model: PathBuf,

@@ -23,10 +23,10 @@ use crate::sanitize::sanitize_path;
   preftune train-labeler --positive pos.txt --negative neg.txt --out classifier.json
   preftune label --simulated --classifier classifier.json --out comparisons.jsonl")]
 pub(super) struct Arguments {
-    /// Sentences that a labeler should like, one a line
+    /// Sentences that a labeler should like, one per line
     #[arg(long, value_name = "FILE")]
     positive: PathBuf,
-    /// Sentences that a labeler should not like, one a line
+    /// Sentences that a labeler should not like, one per line
     #[arg(long, value_name = "FILE")]
     negative: PathBuf,
     /// Source of the sentences, recorded in the classifier

@@ -45,8 +45,8 @@ pub(super) struct Arguments {
     /// The pretrained model: the policy starts from it, and the KL penalty keeps the policy near it
     #[arg(long, value_name = "MODEL", default_value = STORYTELLER)]
     model: PathBuf,
-    /// Queries: a file with one a line, or JSONL; a label file of the original; or a folder of books. If not
-    /// given, the story openings for training
+    /// Queries: a file with one per line, or JSONL; a label file of the original (OpenAI's published code for the
+    /// paper); or a folder of books. If not given, the story openings for training
     #[arg(long, value_name = "PATH")]
     queries: Option<PathBuf>,
     /// Output folder of the tuned model, in Hugging Face layout

@@ -27,7 +27,7 @@ use crate::task::Task;
   preftune train-reward comparisons.jsonl --out reward")]
 pub(super) struct Arguments {
     /// Comparisons, as `label` writes them; pairs of TRL or Anthropic HH; tasks of Label Studio; or a label
-    /// file of the original, such as labels/sentiment after it was fetched
+    /// file of the original (OpenAI's published code for the paper), such as labels/sentiment after it was fetched
     #[arg(value_name = "COMPARISONS")]
     comparisons: PathBuf,
     /// The question whose answers count, where Label Studio's tasks have several pairwise questions
@@ -59,9 +59,9 @@ struct Outcome {
     differs_from_guessing: bool,
     comparisons: usize,
     held_out_comparisons: usize,
-    /// Counts of the comparisons that were left out or truncated.
+    /// Counts of the comparisons that were left out or shortened.
     left_out: LeftOut,
-    /// Counts of the queries of `--queries` that were left out or truncated.
+    /// Counts of the queries of `--queries` that were left out or shortened.
     queries_left_out: LeftOut,
     gain: f64,
     bias: f64,

@@ -35,7 +35,7 @@ impl ModelSize {
         }
     }
 
-    /// Returns a line for each setting that is far from what was seen to work for models of this size.
+    /// Returns a line for each setting that is far from what worked for models of this size.
     ///
     /// # Errors
     /// None with the presets that ship.
@@ -43,7 +43,7 @@ impl ModelSize {
         let fitting = self.preset().map_or_else(|| Ok(Config::default()), |name| preset(name)?.config())?;
         let adapted = |config: &Config| config.policy.lora.rank > 0;
         let mut rates = vec![("reward.learning_rate", settings.reward.learning_rate, fitting.reward.learning_rate)];
-        // Adapters learn with other rates than weights.
+        // LoRA adapters learn with other rates than weights.
         if adapted(settings) == adapted(&fitting) {
             rates.push(("policy.learning_rate", settings.policy.learning_rate, fitting.policy.learning_rate));
         }
@@ -55,7 +55,7 @@ impl ModelSize {
             } else {
                 "at a rate this low, a model hardly changes"
             };
-            format!("{name} is {rate:e}, and {usual:e} was seen to work for models of about {self}: {consequence}")
+            format!("{name} is {rate:e}; {usual:e} worked for models of about {self}: {consequence}")
         };
         Ok(rates.into_iter().filter(unusual).map(line).collect())
     }

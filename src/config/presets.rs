@@ -64,7 +64,7 @@ pub fn presets() -> impl Iterator<Item = Preset> {
 pub fn preset(name: &str) -> Result<Preset> {
     presets().find(|preset| preset.name == name).ok_or_else(|| {
         let known: Vec<&str> = presets().map(|preset| preset.name).collect();
-        Error::usage(format!("no preset \"{name}\""), format!("there are: {}", known.join(", ")))
+        Error::usage(format!("no preset \"{name}\""), format!("use one of: {}", known.join(", ")))
     })
 }
 
@@ -83,7 +83,7 @@ mod tests {
             preset.config().unwrap();
             assert!(preset.description().len() > 30 && preset.description().ends_with('.'), "{}", preset.name);
         }
-        assert!(preset("slow").unwrap_err().hint().starts_with("there are: quick, table, openai/sentiment, "));
+        assert!(preset("slow").unwrap_err().hint().starts_with("use one of: quick, table, openai/sentiment, "));
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub struct Kl {
     pub horizon_episodes: f64,
 }
 
-/// Training of adapters beside the weights, which stay those of the reference.
+/// Training of LoRA adapters beside the weights, which stay those of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lora {

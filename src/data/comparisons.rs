@@ -14,13 +14,13 @@ pub(super) const LINE_HINT: &str = "a comparison is {\"query\": \"…\", \"respo
 pub(super) const TORN_HINT: &str =
     "the last line was cut off while it was being written; it can be deleted, the rest is intact";
 
-/// One judgment: one line of a comparisons file.
+/// One comparison: one line of a comparisons file.
 ///
 /// Only `query`, `responses` and `best` are required; what another program leaves out is empty
 /// or `None` here, and is left out again when written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Id that distinguishes this judgment from the others of its file; may be empty.
+    /// Id that distinguishes this comparison from the others of its file; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// Text that the responses continue.

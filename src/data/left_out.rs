@@ -1,4 +1,4 @@
-//! Counts of texts and comparisons that were left out, truncated or decided by a rule on the way from a file to tokens.
+//! Counts of texts and comparisons that were left out, shortened or decided by a rule on the way from a file to tokens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,9 +59,9 @@ impl Reason {
             Self::Undecided => "entries left out in which nobody chose",
             Self::SameResponses => "entries left out whose responses are the same text",
             Self::SamePairs => "pairs left out whose two responses are the same text",
-            Self::TakenBack => "judgments taken back",
-            Self::NothingToTakeBack => "lines that take back a judgment that does not exist",
-            Self::RepeatedIds => "judgments that share their id and labeler, all of which count",
+            Self::TakenBack => "comparisons taken back",
+            Self::NothingToTakeBack => "lines that take back a comparison that does not exist",
+            Self::RepeatedIds => "comparisons that share their id and labeler, all of which count",
             Self::CancelledAnnotations => "annotations left out because they were cancelled",
             Self::AnnotationsWithoutChoice => "annotations left out because nothing was chosen in them",
             Self::OtherQuestions => "annotations left out because they answer other questions only",
@@ -69,7 +69,7 @@ impl Reason {
             Self::AnnotatorsDisagree => "tasks whose annotators disagree, all of whom count",
             Self::EqualScores => "pairs whose two scores are equal, which count as they are",
             Self::RepeatedPrompts => "pairs whose two texts began with their prompt, which was taken off",
-            Self::ChangedAsText => "judgments whose token ids change when their text is encoded again",
+            Self::ChangedAsText => "comparisons whose token ids change when their text is encoded again",
             Self::QueriesChangedAsText => "queries whose token ids change when their text is encoded again",
             Self::FurtherTurns => "pairs whose responses continue with further turns of the dialogue",
             Self::QueriesEndedEarly => "queries that end at task.query_end_token, without the text after it",
@@ -87,7 +87,7 @@ impl Reason {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Cut {
     pub cut: usize,
-    /// Number of all texts that were read, truncated or not.
+    /// Number of all texts that were read, shortened or not.
     pub of: usize,
     pub longest_tokens: usize,
     pub to_tokens: usize,
@@ -117,13 +117,14 @@ impl Cut {
         let Self { cut, of, longest_tokens, to_tokens } = self;
         (!self.is_empty()).then(|| {
             format!(
-                "{what} truncated to {to_tokens} tokens ({setting}): {cut} of {of}, the longest of {longest_tokens} tokens"
+                "{what} shortened to {to_tokens} tokens ({setting}): {cut} of {of}, the longest of {longest_tokens} \
+                 tokens"
             )
         })
     }
 }
 
-/// Counts of what was left out, truncated or decided by a rule. The `Display` text is one line of the counts
+/// Counts of what was left out, shortened or decided by a rule. The `Display` text is one line of the counts
 /// that are not 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
@@ -204,7 +205,7 @@ mod tests {
         left_out.uncount(Reason::Undecided);
         assert_eq!(
             left_out.to_string(),
-            "queries truncated to 16 tokens (task.query_length_tokens): 1 of 2, the longest of 91 tokens; \
+            "queries shortened to 16 tokens (task.query_length_tokens): 1 of 2, the longest of 91 tokens; \
              comparisons left out because all their responses are the same tokens: 3"
         );
         let mut twice = left_out.clone();

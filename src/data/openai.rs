@@ -19,7 +19,7 @@ pub const GPT2_TOKENS: u32 = 50_257;
 /// Id that pads queries and samples to their full length, and is no token of GPT-2 (`encodings.py`).
 pub const PADDING: u32 = 50_259;
 
-/// One judgment, as it stands in the file: queries of 64 ids, samples of 24 in the stylistic tasks,
+/// One comparison, as it stands in the file: queries of 64 ids, samples of 24 in the stylistic tasks,
 /// padding included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PickBest {
@@ -38,13 +38,13 @@ impl PickBest {
         [&self.sample0, &self.sample1, &self.sample2, &self.sample3].map(Vec::as_slice)
     }
 
-    /// Returns the JSON of this judgment: an entry of the array that [`LabelReader`] reads.
+    /// Returns the JSON of this comparison: an entry of the array that [`LabelReader`] reads.
     pub fn to_json(&self) -> String {
         // Cannot fail: serde_json refuses only keys that are not strings.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Returns what is wrong with this judgment, if anything.
+    /// Returns what is wrong with this comparison, if anything.
     pub fn fault(&self) -> Option<String> {
         if self.best > 3 {
             return Some(format!("best is {}, but the samples are numbered 0 to 3", self.best));
@@ -74,9 +74,9 @@ pub fn is_original(entries: &mut Entries<impl BufRead>) -> bool {
 
 const HINT: &str = "each entry is {\"query\": [ids], \"sample0\": [ids], …, \"sample3\": [ids], \"best\": 0}";
 
-/// An iterator over the judgments of a label file; none is left out.
+/// An iterator over the comparisons of a label file; none is left out.
 ///
-/// An entry that is no judgment, or cannot be one, is an [`Error::Input`] with its line and its number in the
+/// An entry that is no comparison, or cannot be one, is an [`Error::Input`] with its line and its number in the
 /// file, from 1.
 pub struct LabelReader<R> {
     entries: Entries<R>,
@@ -99,7 +99,8 @@ impl<R: BufRead> Iterator for LabelReader<R> {
         let entry = self.entries.next()?;
         self.number += 1;
         Some(entry.and_then(|(line, entry)| {
-            let fault = |what: String| Error::line(&self.path, line, format!("judgment {}: {what}", self.number), HINT);
+            let fault =
+                |what: String| Error::line(&self.path, line, format!("comparison {}: {what}", self.number), HINT);
             let label: PickBest = json::from_value(entry).map_err(|error| fault(error.to_string()))?;
             label.fault().map_or(Ok(label), |what| Err(fault(what)))
         }))
@@ -109,7 +110,7 @@ impl<R: BufRead> Iterator for LabelReader<R> {
 /// Returns the queries of a file without padding, each once, in order of first appearance, and counts repetitions.
 ///
 /// # Errors
-/// The error of the first bad judgment.
+/// The error of the first bad comparison.
 pub fn distinct_queries(
     labels: impl Iterator<Item = Result<PickBest>>,
     left_out: &mut LeftOut,
@@ -185,7 +186,7 @@ mod tests {
         let good = r#"{"query":[1],"sample0":[1],"sample1":[2],"sample2":[3],"sample3":[4],"best":0}"#;
         let says = |text: &str| parse(text).unwrap_err().to_string();
         let four = says(&format!("[{good},{}]", good.replace("\"best\":0", "\"best\":4")));
-        assert_eq!(four, "offline_5k.json:1: judgment 2: best is 4, but the samples are numbered 0 to 3");
+        assert_eq!(four, "offline_5k.json:1: comparison 2: best is 4, but the samples are numbered 0 to 3");
         for id in [50_257, 50_258, 50_260] {
             let fault = says(&format!("[{}]", good.replace("[1]", &format!("[{id}]"))));
             assert!(fault.contains(&format!("{id} is neither")), "{fault}");

@@ -11,12 +11,12 @@ use super::without_byte_order_mark;
 use crate::error::{Error, Result};
 
 const HINT: &str =
-    "queries are text, one a line, or JSONL {\"query\": \"…\"}, or a JSON array of texts or of such objects";
+    "queries are text, one per line, or JSONL {\"query\": \"…\"}, or a JSON array of texts or of such objects";
 
 /// Names of the field of a query in the files of other programs.
 const OTHER_NAMES: [&str; 6] = ["prompt", "text", "input", "question", "instruction", "content"];
 
-/// Reads queries: text, one a line; JSONL `{"query": "…"}`; or one JSON array of texts or of such objects. The
+/// Reads queries: text, one per line; JSONL `{"query": "…"}`; or one JSON array of texts or of such objects. The
 /// field `query` may have one of the names that other programs use: `prompt`, `text`, `input`, `question`,
 /// `instruction` or `content`. A file that begins as JSON is read as JSON or refused, and never read as text.
 ///

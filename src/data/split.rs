@@ -80,7 +80,7 @@ fn first_of(same: &mut [usize], mut place: usize) -> usize {
 }
 
 fn held_out_queries(queries: &[usize], fraction: f64, seed: u64) -> HashSet<usize> {
-    // One random number a query, in order of first appearance, so that a query keeps its number
+    // One random number per query, in order of first appearance, so that a query keeps its number
     // when the log grows; the smallest are held out.
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let count = queries.iter().max().map_or(0, |last| last + 1);

@@ -35,7 +35,12 @@ pub(crate) fn text_lines<'a>(text: &'a str, path: &Path, left_out: &mut LeftOut)
         return Err(error);
     }
     if begins_json(first) {
-        return Err(Error::line(path, number, "this is JSON, where text is read, one entry a line", HINT));
+        return Err(Error::line(
+            path,
+            number,
+            "this line is JSON, but the file is read as text, one entry per line",
+            HINT,
+        ));
     }
     if let Some((number, _)) = lines.iter().find(|(_, line)| is_json(line)) {
         return Err(Error::line(path, *number, "this line is JSON, and those before it are text", HINT));
@@ -55,7 +60,7 @@ fn refuse_carriage_returns(text: &str, path: &Path) -> Result<()> {
         Some(line) => Err(Error::line(
             path,
             line + 1,
-            "there is a carriage return inside this line: old programs end lines so",
+            "there is a carriage return inside this line: some old programs end lines in this way",
             "save the file with line feeds at the ends of lines",
         )),
     }
@@ -77,9 +82,12 @@ pub(crate) fn refuse_json(text: &str, path: &Path) -> Result<()> {
     let begins_list = ["[{", "[\""].iter().any(|beginning| first.replace(' ', "").starts_with(beginning));
     match table::refuse(first, number, path) {
         Some(error) => Err(error),
-        None if is_json(first) || begins_list || matches!(first, "[" | "{") => {
-            Err(Error::line(path, number, "this is JSON, where text is read", "save the texts themselves as .txt"))
-        }
+        None if is_json(first) || begins_list || matches!(first, "[" | "{") => Err(Error::line(
+            path,
+            number,
+            "this line is JSON, but the file is read as text",
+            "save the texts themselves as .txt",
+        )),
         None => Ok(()),
     }
 }
@@ -129,12 +137,12 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused_with_its_line() {
         for (text, says) in [
-            ("[\n  {\n", "lines.txt:1: this is JSON"),
-            ("{\"query\": \"a\"}\n", "lines.txt:1: this is JSON"),
-            ("[1, 2,\n3]", "lines.txt:1: this is JSON"),
-            ("[\"a\", \"b\"]", "lines.txt:1: this is JSON"),
-            ("A.\n\n{\"query\": \"a\"}\n", "lines.txt:3: this line is JSON"),
-            ("A.\n[\"a\", \"b\"]", "lines.txt:2: this line is JSON"),
+            ("[\n  {\n", "lines.txt:1: this line is JSON, but"),
+            ("{\"query\": \"a\"}\n", "lines.txt:1: this line is JSON, but"),
+            ("[1, 2,\n3]", "lines.txt:1: this line is JSON, but"),
+            ("[\"a\", \"b\"]", "lines.txt:1: this line is JSON, but"),
+            ("A.\n\n{\"query\": \"a\"}\n", "lines.txt:3: this line is JSON, and"),
+            ("A.\n[\"a\", \"b\"]", "lines.txt:2: this line is JSON, and"),
             ("\"A.\"\n\"B.\"\n", "lines.txt:1: every line is a text in the quotes of JSON"),
             ("id\tprompt\n1\tA.\n", "lines.txt:1: this is a table with the columns id, prompt"),
         ] {

@@ -74,7 +74,7 @@ pub(super) fn open(backend: Backend, number: Option<usize>) -> Result<OpenDevice
         Some((adapter, kind)) => initialize(backend, adapter, kind.clone(), ""),
         None => Err(Error::device(
             match number {
-                Some(number) => format!("no adapter number {number}: {} found", all.len()),
+                Some(number) => format!("no graphics adapter has number {number}: {} found, counted from 0", all.len()),
                 None => "no graphics adapter found".to_string(),
             },
             "`preftune doctor` lists what is here; `--device flex` runs on the CPU; on Linux a Vulkan driver \

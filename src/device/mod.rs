@@ -19,7 +19,7 @@ use crate::platform::process_limits::address_space_left;
 pub use readback::{Readback, read_floats};
 pub use requests::{Requests, count_requests};
 
-/// The value of `--device`: a backend and, after a colon, the number of the adapter.
+/// The value of `--device`: a backend and, after a colon, the number of the graphics adapter, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceRequest {
     pub backend: Backend,
@@ -63,7 +63,8 @@ impl FromStr for DeviceRequest {
             Error::device(
                 format!("no device \"{text}\""),
                 format!(
-                    "use one of {}, with :N for the N-th adapter; `preftune doctor` lists what is here",
+                    "use one of {}, with :N for the graphics adapter with number N, counted from 0; `preftune doctor` \
+                     lists what is here",
                     known.join(", ")
                 ),
             )
@@ -154,7 +155,7 @@ pub fn open(request: DeviceRequest) -> Result<OpenDevice> {
     if request.adapter.is_some() && matches!(request.backend, Backend::Auto | Backend::Flex | Backend::NdArray) {
         return Err(Error::device(
             format!("\"{request}\" takes a number, but only graphics adapters have one"),
-            "for example --device wgpu:1; `preftune doctor` lists the adapters",
+            "for example --device wgpu:1; `preftune doctor` lists the graphics adapters",
         ));
     }
     match request.backend {

@@ -26,17 +26,17 @@ pub(super) const QUERIES_AT_ONCE: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     pub name: String,
-    /// KL from the reference in nats a response: an estimate on the responses or, for the best of N, its upper bound
+    /// KL from the reference in nats per response: an estimate on the responses or, for the best of N, its upper bound
     /// `ln N − (N − 1)/N`.
     #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
-    /// Mean score, if there is a reward model: the reward, or the penalty for a response that cannot be truncated.
+    /// Mean score, if there is a reward model: the reward, or the penalty for a response that is not valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// Share of the responses that can be truncated, if they were scored.
+    /// Share of the responses that are valid, if they were scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
-    /// Variety of the truncated responses; `None` in results of preftune 0.1.0, which did not measure it.
+    /// Variety of the truncated responses; `None` in results from before it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variety: Option<Variety>,
     /// Bits per byte of the responses under another language model, if one was asked.
@@ -56,7 +56,7 @@ pub struct Contest {
     pub baseline: String,
     pub win_rate: WinRate,
     pub pairs: Vec<Pair>,
-    /// Scores of the responses: the reward, or the penalty for a response that cannot be truncated; empty without a
+    /// Scores of the responses: the reward, or the penalty for a response that is not valid; empty without a
     /// reward model.
     pub candidate_scores: Vec<f64>,
     pub baseline_scores: Vec<f64>,
@@ -94,7 +94,7 @@ pub struct Tournament<'a> {
 struct SideResponses {
     texts: Vec<String>,
     scores: Vec<f64>,
-    /// True for each response that can be truncated; empty if the responses were not scored.
+    /// True for each valid response; empty if the responses were not scored.
     valid: Vec<bool>,
     /// `log π − log ρ` of each response.
     log_ratios: Vec<f64>,
@@ -119,7 +119,8 @@ impl Tournament<'_> {
         let queries = texts_of(self).collect::<HashSet<_>>().len();
         if queries < self.pairs {
             self.progress.say(&format!(
-                "{} pairs of {queries} queries: several share a query, so that the intervals are too narrow",
+                "only {queries} different queries are used for {} pairs, so the true intervals are wider than those \
+                 shown",
                 self.pairs
             ));
         }
@@ -218,7 +219,7 @@ impl Tournament<'_> {
     ) -> Result<()> {
         let Contestant { model, best_of, .. } = *contestant;
         let task = Task::new(self.task, model)?;
-        // Truncated queries are counted once, in `left_out`.
+        // Shortened queries are counted once, in `left_out`.
         let cut = &mut LeftOut::default();
         let queries = texts.iter().map(|query| task.encode_query(model, query, cut)).collect::<Result<Vec<_>>>()?;
         let sampling = Sampling { responses_per_query: best_of, ..task.sampling };

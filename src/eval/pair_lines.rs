@@ -1,4 +1,4 @@
-//! Every pair with its verdict, for other programs.
+//! Every pair with the labeler's choice, for other programs.
 
 use serde::Serialize;
 

@@ -56,7 +56,7 @@ pub struct WinRate {
     pub first_shown_rate: f64,
     /// The 95% interval around `first_shown_rate`.
     pub first_shown: Interval,
-    /// One verdict a pair, in the order of the pairs.
+    /// One verdict per pair, in the order of the pairs.
     pub judged: Vec<JudgedPair>,
 }
 

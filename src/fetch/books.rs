@@ -36,7 +36,8 @@ impl Fetcher {
                 404 => {
                     format!("see whether book {number} exists and has plain text: www.gutenberg.org/ebooks/{number}")
                 }
-                _ => "PREFTUNE_GUTENBERG names a mirror; Project Gutenberg blocks who asks too often".into(),
+                _ => "PREFTUNE_GUTENBERG names a mirror; Project Gutenberg blocks clients that send too many requests"
+                    .into(),
             },
         })?;
         Ok(Fetched::new(&format!("books {number}"), file.path.clone(), None, vec![file]))
@@ -57,11 +58,12 @@ fn folder(own_cache: &Path) -> PathBuf {
 /// Checks that a file holds text, and not a web page that says why there is none.
 fn check(file: &Path, address: &Path) -> Result<()> {
     let hint = "try again later, or a mirror with PREFTUNE_GUTENBERG";
-    let text = String::from_utf8(files::read(file)?).map_err(|_| Error::input(address, "no text in UTF-8", hint))?;
+    let text = String::from_utf8(files::read(file)?)
+        .map_err(|_| Error::input(address, "the server sent something other than text in UTF-8", hint))?;
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let is_page = text.starts_with("<!") || text.to_ascii_lowercase().starts_with("<html");
     match text.is_empty() || is_page {
-        true => Err(Error::input(address, "no text, but an empty file or a web page", hint)),
+        true => Err(Error::input(address, "the server sent an empty file or a web page instead of text", hint)),
         false => Ok(()),
     }
 }

@@ -66,7 +66,7 @@ impl<'de> Visitor<'de> for Rows {
         while let Some(label) = rows.next_element::<PickBest>()? {
             count += 1;
             if let Some(fault) = label.fault() {
-                return Err(de::Error::custom(format!("judgment {count}: {fault}")));
+                return Err(de::Error::custom(format!("comparison {count}: {fault}")));
             }
         }
         Ok(count)
@@ -106,7 +106,7 @@ mod tests {
             ("[1]", "struct PickBest"),
             (r#"[{"query": [1], "best": 0}]"#, "missing field `sample0`"),
             (r#"[{"query": ["a"], "best": 0}]"#, "line 1"),
-            (&(row("4") + "]"), "judgment 1: best is 4"),
+            (&(row("4") + "]"), "comparison 1: best is 4"),
             (&(row("-1") + "]"), "-1"),
             (&row("0"), "EOF"),
             (&(row("0") + "] x"), "trailing"),

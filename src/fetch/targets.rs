@@ -71,7 +71,7 @@ fn unknown(word: &str) -> Error {
     let similar = known.iter().max_by_key(likeness).filter(|name| likeness(name) > 850_000);
     let hint = match similar.filter(|_| word != "labels") {
         Some(similar) => format!("did you mean {similar}?"),
-        None => format!("known are {}, and any OWNER/NAME[@REVISION] of the Hugging Face hub", known.join(", ")),
+        None => format!("known targets: {}, and any OWNER/NAME[@REVISION] of the Hugging Face hub", known.join(", ")),
     };
     Error::usage(format!("{word:?} names nothing that can be fetched"), hint)
 }

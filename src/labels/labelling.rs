@@ -72,7 +72,7 @@ impl fmt::Display for Ties {
         let Self { judged, tied, tied_with_same_text } = self;
         write!(
             f,
-            "ties among the best responses: {tied} of {judged} judgments (in {tied_with_same_text} of them two are the \
+            "ties among the best responses: {tied} of {judged} labels (in {tied_with_same_text} of them two are the \
              same text); one of the tied responses was chosen at random"
         )
     }

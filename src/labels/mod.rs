@@ -2,7 +2,7 @@
 //!
 //! A [`Labeler`] is shown a query with several responses and chooses the best. [`SimulatedLabeler`] is a sentiment
 //! classifier in the place of people. People answer the questions of a [`LabelQueue`] at a terminal or on a web page.
-//! [`LabelLog`] keeps one line for each judgment.
+//! [`LabelLog`] keeps one line for each comparison.
 
 pub(crate) mod agreement;
 pub mod classifier;
@@ -33,6 +33,15 @@ pub use queue::{LabelProgress, LabelQueue, NextTask, QueueSettings, SharedQueue}
 pub use simulated::SimulatedLabeler;
 
 use crate::error::Result;
+
+/// Describes a labeler by its name, as a part of a sentence.
+pub(crate) fn describe_labeler(name: &str) -> String {
+    match name {
+        "simulated" => "the simulated labeler".into(),
+        "people" | "the reward model" => name.into(),
+        _ => format!("the labeler \"{name}\""),
+    }
+}
 
 /// Labeler: a person, classifier or program that chooses the best of several responses to a query.
 pub trait Labeler {

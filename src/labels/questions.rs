@@ -42,7 +42,7 @@ impl<'a> Questions<'a> {
         responses_per_query: usize,
         seed: u64,
     ) -> Result<Self> {
-        // Truncated queries are already counted where the queries are read.
+        // Shortened queries are already counted where the queries are read.
         let cut = &mut LeftOut::default();
         let tokens = queries.iter().map(|query| task.encode_query(policy, query, cut));
         let tokens = tokens.collect::<Result<Vec<_>>>()?;

@@ -233,7 +233,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-/// Formats a rate in units a second, or for a slow task in seconds a unit.
+/// Formats a rate in units per second, or for a slow task in seconds per unit.
 fn rate(per_sec: f64) -> String {
     match per_sec {
         100.0.. => format!("{per_sec:.0}/s"),

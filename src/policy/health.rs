@@ -12,11 +12,11 @@ use crate::task::{Task, Truncation, Variety};
 /// Health of an update's responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RolloutHealth {
-    /// KL from the reference in nats a response.
+    /// KL from the reference in nats per response.
     pub kl: f64,
-    /// Entropy in nats a response.
+    /// Entropy in nats per response.
     pub entropy: f64,
-    /// Mean share of a response's token pairs that occurred in it before.
+    /// Mean share of a response's bigrams that occurred in it before.
     pub repetition: f64,
     /// Variety of the truncated responses.
     pub variety: Variety,
@@ -43,50 +43,53 @@ impl RolloutHealth {
     /// Checks the limits; `first` is the health of the run's first update.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the limit that was exceeded.
+    /// [`Error::Failed`] with the limit that was exceeded, or with the number that is not finite.
     pub fn check(&self, limits: &Health, first: FirstHealth) -> Result<()> {
         let Self { kl, entropy, repetition, variety: Variety { distinct_bigrams, .. } } = *self;
         let FirstHealth { entropy: first_entropy, distinct_bigrams: first_bigrams } = first;
         let least = limits.smallest_entropy * first_entropy;
         let fault = match () {
             () if !(kl.is_finite() && entropy.is_finite()) => {
-                Some((format!("KL is {kl}, entropy {entropy}"), "policy.learning_rate"))
+                Some((format!("the KL is {kl} and the entropy is {entropy}"), None))
             }
             () if kl > limits.largest_kl => {
-                let what = format!("the KL is {kl:.1} nats a response, more than {}", limits.largest_kl);
-                Some((what, "health.largest_kl"))
+                let what = format!("the KL is {kl:.1} nats per response, more than {}", limits.largest_kl);
+                Some((what, Some("health.largest_kl")))
             }
             () if entropy < least => {
-                let what = format!("the entropy fell from {first_entropy:.2} to {entropy:.2} nats a response");
-                Some((what, "health.smallest_entropy"))
+                let what = format!("the entropy fell from {first_entropy:.2} to {entropy:.2} nats per response");
+                Some((what, Some("health.smallest_entropy")))
             }
             () if repetition > limits.most_repetition => {
-                let what = format!("{:.0}% of the token pairs in a response occur earlier in it", 100.0 * repetition);
-                Some((what, "health.most_repetition"))
+                let what = format!("{:.0}% of the bigrams in a response occur earlier in it", 100.0 * repetition);
+                Some((what, Some("health.most_repetition")))
             }
             () if distinct_bigrams < limits.smallest_variety * first_bigrams => {
                 let [before, now] = [first_bigrams, distinct_bigrams].map(|share| 100.0 * share);
-                let what = format!(
-                    "the responses became alike: {before:.0}% of their pairs of tokens were different, now {now:.0}%"
-                );
-                Some((what, "health.smallest_variety"))
+                let what = format!("the responses became alike: distinct bigrams fell from {before:.0}% to {now:.0}%");
+                Some((what, Some("health.smallest_variety")))
             }
             () => None,
         };
-        fault.map_or(Ok(()), |(what, setting)| {
+        fault.map_or(Ok(()), |(what, limit)| {
+            // No setting allows a number that is not finite.
+            let change = match limit {
+                Some(limit) => format!("policy.learning_rate or policy.kl.target, or change {limit} to allow this,"),
+                None => "policy.learning_rate".into(),
+            };
             Err(Error::failed(
                 format!("stopped, because {what}"),
                 format!(
-                    "lower policy.learning_rate or policy.kl.target, or change {setting} to allow this, and run the same \
-                     command again: it resumes from the last checkpoint, if there is one; samples.jsonl has the responses"
+                    "lower {change} and run the same command again: it resumes from the last checkpoint, if there is \
+                     one; samples.jsonl has the responses"
                 ),
             ))
         })
     }
 }
 
-/// Stops a run in which none of the first `responses` responses could be truncated: all score the penalty, and there is
-/// nothing to learn.
+/// Stops a run in which none of the first `responses` responses is valid: all score the penalty, and there is nothing
+/// to learn.
 ///
 /// # Errors
 /// [`Error::Failed`] with the settings that decide where responses are truncated, unless the limit is not reached yet.
@@ -97,19 +100,19 @@ pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokeniz
     let Task { truncation, sampling, penalty_score, .. } = task;
     Err(Error::failed(
         format!(
-            "stopped, because none of the first {responses} responses has the token {:?} (task.truncate_token) among its \
-             {} tokens (task.response_length_tokens) after the first {} (task.truncate_after_tokens): all score the \
-             penalty, {penalty_score}, and there is nothing to learn",
+            "stopped, because no response is valid: none of the first {responses} responses has {:?} (task.truncate_token) \
+             after its first {} tokens (task.truncate_after_tokens; a response has {}, task.response_length_tokens), so each \
+             got the penalty, {penalty_score}, and there is nothing to learn",
             tokenizer.decode(&[truncation.token])?,
-            sampling.response_length,
-            truncation.after
+            truncation.after,
+            sampling.response_length
         ),
         "set task.truncate_token to a token that the model samples, or raise task.response_length_tokens; samples.jsonl \
          has the responses; to continue anyway, set health.responses_until_valid=0",
     ))
 }
 
-/// Returns the share of a response's pairs of neighbouring tokens that occurred in it before.
+/// Returns the share of a response's bigrams (pairs of neighbouring tokens) that occurred in it before.
 pub fn repetition(response: &[u32]) -> f64 {
     let pairs: Vec<&[u32]> = response.windows(2).collect();
     let different: HashSet<&[u32]> = pairs.iter().copied().collect();
@@ -145,7 +148,7 @@ mod tests {
         let cases = [
             (
                 RolloutHealth { kl: 51.0, ..healthy },
-                "the KL is 51.0 nats a response, more than 50",
+                "the KL is 51.0 nats per response, more than 50",
                 "health.largest_kl",
             ),
             (
@@ -153,15 +156,40 @@ mod tests {
                 "the entropy fell from 40.00 to 3.90",
                 "health.smallest_entropy",
             ),
-            (RolloutHealth { repetition: 0.51, ..healthy }, "51% of the token pairs", "health.most_repetition"),
-            (RolloutHealth { variety: alike, ..healthy }, "were different, now 7%", "health.smallest_variety"),
+            (RolloutHealth { repetition: 0.51, ..healthy }, "51% of the bigrams", "health.most_repetition"),
+            (
+                RolloutHealth { variety: alike, ..healthy },
+                "distinct bigrams fell from 80% to 7%",
+                "health.smallest_variety",
+            ),
             (RolloutHealth { kl: f64::NAN, ..healthy }, "KL is NaN", "policy.learning_rate"),
-            (RolloutHealth { entropy: f64::INFINITY, ..healthy }, "entropy inf", "policy.learning_rate"),
+            (RolloutHealth { entropy: f64::INFINITY, ..healthy }, "entropy is inf", "policy.learning_rate"),
         ];
         for (health, says, setting) in cases {
             let error = health.check(&limits, first).unwrap_err();
             assert!(error.to_string().contains(says) && error.hint().contains(setting), "{error} {}", error.hint());
             assert_eq!(error.exit_code(), 1);
         }
+    }
+
+    #[test]
+    fn no_setting_is_said_to_allow_a_number_that_is_not_finite() {
+        let variety = Variety { distinct_bigrams: 0.5, distinct_responses: 1.0 };
+        let healthy = RolloutHealth { kl: 12.0, entropy: 20.0, repetition: 0.1, variety };
+        let first = FirstHealth { entropy: 40.0, distinct_bigrams: 0.8 };
+        for health in [
+            RolloutHealth { kl: f64::NAN, ..healthy },
+            RolloutHealth { kl: f64::INFINITY, ..healthy },
+            RolloutHealth { entropy: f64::NEG_INFINITY, ..healthy },
+        ] {
+            let error = health.check(&Health::default(), first).unwrap_err();
+            assert_eq!(
+                error.hint(),
+                "lower policy.learning_rate and run the same command again: it resumes from the last checkpoint, if there \
+                 is one; samples.jsonl has the responses"
+            );
+        }
+        let error = RolloutHealth { kl: 1e9, ..healthy }.check(&Health::default(), first).unwrap_err();
+        assert!(error.hint().contains("change health.largest_kl to allow this"), "{}", error.hint());
     }
 }

@@ -14,7 +14,7 @@ pub struct KlController {
 /// The adaptive part of a [`KlController`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adaptive {
-    /// Target KL in nats a response.
+    /// Target KL in nats per response.
     pub target: f64,
     /// Horizon in episodes; the paper's K_β is batch / horizon.
     pub horizon: f64,

@@ -44,12 +44,12 @@ pub(super) fn log_samples(log: &mut StepLog, step: u64, rollout: &Rollout, token
     Ok(())
 }
 
-/// Counts the responses that could be truncated.
+/// Counts the valid responses.
 pub(super) fn count_valid(rollout: &Rollout) -> usize {
     rollout.valid.iter().filter(|&&valid| valid).count()
 }
 
-/// Returns the numbers of an update, under the original's names.
+/// Returns the numbers of an update, under the original's names where it logs the same number.
 pub(super) fn metrics_row(
     rollout: &Rollout,
     health: &RolloutHealth,

@@ -26,9 +26,9 @@ pub struct Rollout {
     pub values: Rows,
     /// Log-probabilities under the reference, `[rows][response]`.
     pub reference_log_probs: Rows,
-    /// Scores `[rows]`: those of the reward model, or the penalty for a response that cannot be truncated.
+    /// Scores `[rows]`: those of the reward model, or the penalty for a response that is not valid.
     pub scores: Vec<f64>,
-    /// True for each response that can be truncated, `[rows]`.
+    /// True for each valid response, `[rows]`.
     pub valid: Vec<bool>,
 }
 
@@ -90,7 +90,7 @@ impl Rollouts<'_> {
         })
     }
 
-    /// Returns the scores of responses after truncation, and which of them can be truncated.
+    /// Returns the scores of responses after truncation, and which of them are valid.
     ///
     /// # Errors
     /// The errors of [`Self::roll_out`].
@@ -106,7 +106,7 @@ impl Rollouts<'_> {
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 
-    /// Truncates responses for the reward model; also returns which of them can be truncated.
+    /// Truncates responses for the reward model; also returns which of them are valid.
     fn truncate(&self, responses: &[Vec<u32>]) -> (Vec<Vec<u32>>, Vec<bool>) {
         let truncation = &self.task.truncation;
         responses.iter().map(|response| (truncation.truncate(response), truncation.is_valid(response))).unzip()

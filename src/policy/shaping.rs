@@ -11,7 +11,7 @@ pub type Rows = Vec<Vec<f64>>;
 pub struct Shaped {
     /// Rewards `[rows][response]`: `−β (log π − log ρ)` for each token, and the score added to the last.
     pub rewards: Rows,
-    /// KL in nats a response: the mean over rows of `Σ (log π − log ρ)`.
+    /// KL in nats per response: the mean over rows of `Σ (log π − log ρ)`.
     pub kl: f64,
     /// Mean over rows of the KL penalty's sum.
     pub penalty: f64,

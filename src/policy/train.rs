@@ -63,13 +63,13 @@ pub struct TunedPolicy {
 struct State {
     updates: usize,
     kl_coefficient: f64,
-    /// Entropy of the first update's responses in nats a response.
+    /// Entropy of the first update's responses in nats per response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_entropy: Option<f64>,
-    /// Share of different pairs of tokens in the first update's responses.
+    /// Share of distinct bigrams in the first update's responses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_distinct_bigrams: Option<f64>,
-    /// Number of responses so far that could be truncated; `None` in a run of preftune 0.1.0, which did not count them.
+    /// Number of valid responses so far; `None` in a run from before they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     valid_responses: Option<usize>,
 }

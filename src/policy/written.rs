@@ -10,9 +10,9 @@ use crate::statistics::mean;
 pub struct Written {
     /// Mean score, penalties included.
     pub score: f64,
-    /// Mean reward of the responses that could be truncated; `None` if there are none.
+    /// Mean reward of the valid responses; `None` if there are none.
     pub score_of_valid: Option<f64>,
-    /// Share of the responses that could not be truncated and score the penalty.
+    /// Share of the responses that are not valid and score the penalty.
     pub penalized: f64,
 }
 
@@ -28,18 +28,18 @@ impl Written {
         }
     }
 
-    /// Describes the scores in words; `penalty` is the score of a response that could not be truncated.
+    /// Describes the scores in words; `penalty` is the score of a response that is not valid.
     pub fn describe(&self, penalty: f64) -> String {
         match (self.score_of_valid, self.penalized) {
             (None, _) => format!(
-                "after the last update no response has the token at which it would be truncated: all score the penalty, \
-                 {penalty}, whatever the reward model would give; see task.truncate_token, task.truncate_after_tokens \
-                 and task.response_length_tokens"
+                "after the last update no response is valid, because none has the token at which it would be \
+                 truncated: all score the penalty, {penalty}, whatever the reward model would give; see \
+                 task.truncate_token, task.truncate_after_tokens and task.response_length_tokens"
             ),
             (Some(_), 0.0) => format!("after the last update responses score {:.2} on average", self.score),
             (Some(of_valid), penalized) => format!(
-                "after the last update responses score {:.2} on average: {of_valid:.2} where they could be truncated, and the \
-                 penalty, {penalty}, in the other {:.1}%",
+                "after the last update responses score {:.2} on average: the valid ones {of_valid:.2}, and the \
+                 other {:.1}% the penalty, {penalty}",
                 self.score,
                 100.0 * penalized
             ),
@@ -59,15 +59,12 @@ mod tests {
         let mixed = written(&[2.0, 4.0, -1.0, -1.0], &[true, true, false, false]);
         assert_eq!(mixed, Written { score: 1.0, score_of_valid: Some(3.0), penalized: 0.5 });
         assert!(
-            mixed.describe(-1.0).contains(
-                "1.00 on average: 3.00 where they could be truncated, and the penalty, -1, in the other 50.0%"
-            )
+            mixed.describe(-1.0).contains("1.00 on average: the valid ones 3.00, and the other 50.0% the penalty, -1")
         );
         let none = written(&[-1.0, -1.0], &[false, false]);
         assert_eq!((none.score_of_valid, none.penalized), (None, 1.0));
         assert!(
-            none.describe(-1.0).contains("no response has the token")
-                && none.describe(-1.0).contains("task.truncate_token")
+            none.describe(-1.0).contains("no response is valid") && none.describe(-1.0).contains("task.truncate_token")
         );
         assert!(!written(&[2.0], &[true]).describe(-1.0).contains("penalty"));
     }

@@ -82,7 +82,7 @@ impl IntervalChart {
     fn draw_verdicts(&self) -> String {
         let pairs = (self.wins + self.ties + self.losses).max(1) as f64;
         let mut start = LEFT;
-        let mut drawing = format!("<text x=\"{LEFT}\" y=\"{:.0}\">verdicts</text>\n", VERDICTS_Y - 8.0);
+        let mut drawing = format!("<text x=\"{LEFT}\" y=\"{:.0}\">choices</text>\n", VERDICTS_Y - 8.0);
         for (class, count) in [("win", self.wins), ("tie", self.ties), ("loss", self.losses)] {
             let width = count as f64 / pairs * (RIGHT - LEFT);
             drawing.push_str(&format!(

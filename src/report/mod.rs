@@ -37,7 +37,7 @@ pub struct Report {
     /// Contestants of each judgment.
     pub contestants: Vec<Contestants>,
     pub samples: Vec<SampleRow>,
-    /// Score of a response that cannot be truncated, if the task truncates responses.
+    /// Score of a response that is not valid, if the task truncates responses.
     pub penalty: Option<f64>,
     /// Settings of the run, as TOML.
     pub settings: String,

@@ -3,6 +3,7 @@
 use super::text::{escape, escape_lines, number, percent};
 use super::{Contestants, KeyFigure, Report, SampleRow};
 use crate::eval::Standing;
+use crate::labels::describe_labeler;
 
 /// Policy that forbids all loading and all scripts, in case text from a model is ever not escaped.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -71,7 +72,7 @@ fn contestants(times: &[Contestants], penalty: Option<f64>) -> String {
     let is_scored = times.iter().flat_map(|one| &one.standings).any(|standing| standing.score.is_some());
     let penalty = penalty.filter(|_| is_scored).map_or_else(String::new, |penalty| {
         format!(
-            " The mean score is that of the reward model for responses that could be truncated, and the penalty of {} for the others.",
+            " The mean score is that of the reward model for valid responses (those with the truncate token where it counts), and the penalty of {} for the others.",
             number(penalty)
         )
     });
@@ -85,7 +86,7 @@ fn contestants(times: &[Contestants], penalty: Option<f64>) -> String {
 
 fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     let is_scored = standings.iter().any(|standing| standing.score.is_some());
-    let is_truncated = standings.iter().any(|standing| standing.valid.is_some());
+    let is_checked = standings.iter().any(|standing| standing.valid.is_some());
     let is_read = standings.iter().any(|standing| standing.bits_per_byte.is_some());
     let is_varied = standings.iter().any(|standing| standing.variety.is_some());
     let cell = |is_shown: bool, label: &str, value: Option<String>| match is_shown {
@@ -94,7 +95,7 @@ fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     };
     let row = |Standing { name, kl, score, valid, variety, bits_per_byte }: &Standing| {
         let score = cell(is_scored, "Score", score.map(number));
-        let valid = cell(is_truncated, "Could be truncated", valid.map(percent));
+        let valid = cell(is_checked, "Valid", valid.map(percent));
         let bigrams = cell(is_varied, "Distinct bigrams", variety.map(|variety| percent(variety.distinct_bigrams)));
         let responses =
             cell(is_varied, "Distinct responses", variety.map(|variety| percent(variety.distinct_responses)));
@@ -109,16 +110,16 @@ fn table_of(Contestants { labeler, standings }: &Contestants) -> String {
     };
     let body: String = standings.iter().map(row).collect();
     let score = if is_scored { "<th scope=\"col\">Mean score</th>" } else { "" };
-    let valid = if is_truncated { "<th scope=\"col\">Could be truncated</th>" } else { "" };
+    let valid = if is_checked { "<th scope=\"col\">Valid</th>" } else { "" };
     let variety = match is_varied {
         true => "<th scope=\"col\">Distinct bigrams</th><th scope=\"col\">Distinct responses</th>",
         false => "",
     };
     let bits = if is_read { "<th scope=\"col\">Bits per byte</th>" } else { "" };
     format!(
-        "<table><caption>Judged by the labeler \"{}\"</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats a response</th>{score}{valid}{variety}{bits}</tr>\
+        "<table><caption>Judged by {}</caption>\n<thead><tr><th scope=\"col\">Contestant</th><th scope=\"col\">KL, nats per response</th>{score}{valid}{variety}{bits}</tr>\
          </thead>\n<tbody>\n{body}</tbody></table>\n",
-        escape(labeler)
+        escape(&describe_labeler(labeler))
     )
 }
 
@@ -126,9 +127,7 @@ fn samples(rows: &[SampleRow], penalty: Option<f64>) -> String {
     let body: String = rows.iter().map(|row| sample(row, penalty)).collect();
     let scores = match rows.iter().any(|row| row.after_score.is_some()) {
         false => "",
-        true if penalty.is_some() => {
-            "The number beside a response is its reward, or the penalty if it could not be truncated. "
-        }
+        true if penalty.is_some() => "The number beside a response is its reward, or the penalty if it is not valid. ",
         true => "The number beside a response is its reward. ",
     };
     let table = unless_empty(&body, |body| {
@@ -231,7 +230,9 @@ mod tests {
     fn what_is_not_known_is_missing_and_a_penalty_is_no_score() {
         let html = report().to_html();
         assert!(!html.contains("NaN"));
-        assert!(html.contains("<td data-label=\"KL\">missing</td><td data-label=\"Score\">0.50</td><td data-label=\"Could be truncated\">25%</td>"));
+        assert!(html.contains(
+            "<td data-label=\"KL\">missing</td><td data-label=\"Score\">0.50</td><td data-label=\"Valid\">25%</td>"
+        ));
         assert!(html.contains("<td data-label=\"KL\">0</td><td data-label=\"Score\">missing</td>"), "{html}");
         assert!(html.contains(">-1.00, penalty</span>") && html.contains("the penalty of -1.00 for the others"));
     }

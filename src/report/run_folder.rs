@@ -109,8 +109,8 @@ impl Judgment {
         }
         before.retain(|judgment| !judgment.contests.is_empty());
         before.insert(0, self);
-        let json =
-            serde_json::to_vec_pretty(&before).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+        let json = serde_json::to_vec_pretty(&before)
+            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
         files::write_atomically(&run.join(JUDGMENT_FILE), &json)
     }
 
@@ -150,7 +150,7 @@ fn judgments(run: &Path) -> Result<Vec<Judgment>> {
         let is_newer = serde_json::from_slice::<Vec<serde_json::Value>>(&json)
             .is_ok_and(|all| all.iter().any(|one| FormatVersion::fault_in(one).is_some()));
         let hint = if is_newer { NEWER_HINT } else { "delete it, and write it anew with `preftune eval --run`" };
-        Error::input(&path, format!("no judgments: {error}"), hint)
+        Error::input(&path, format!("this file has no readable results of `eval`: {error}"), hint)
     })
 }
 
@@ -387,7 +387,7 @@ mod tests {
         let fresh = tempfile::tempdir().unwrap();
         files::write_atomically(&fresh.path().join(JUDGMENT_FILE), b"{}").unwrap();
         let error = judgment(&["old"], "simulated", 50).write(fresh.path()).unwrap_err();
-        assert!(error.to_string().contains("judgment.json: no judgments"), "{error}");
+        assert!(error.to_string().contains("judgment.json: this file has no readable results of `eval`"), "{error}");
     }
 
     #[test]

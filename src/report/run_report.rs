@@ -6,6 +6,7 @@ use super::summary::{key_figures, summary};
 use super::text::percent;
 use super::{Chart, IntervalChart, Report, Verdict};
 use crate::eval::WinRate;
+use crate::labels::describe_labeler;
 use crate::run::Metric;
 
 /// Win rate of the paper's sentiment policy (5,000 labels, offline) against the model before tuning, judged
@@ -52,11 +53,11 @@ fn score_chart(input: &RunReportInput) -> Chart {
     }
 }
 
-/// Charts the share of responses that the reward model scored, if the others have the penalty for their
+/// Charts the share of valid responses, which the reward model scored, if the others have the penalty for their
 /// score.
 fn valid_chart(input: &RunReportInput) -> Chart {
     Chart {
-        title: "Responses that could be truncated".into(),
+        title: "Valid responses".into(),
         x_label: "update".into(),
         y_label: "% of responses".into(),
         series: match has_penalties(input) {
@@ -88,7 +89,7 @@ fn kl_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "KL from the reference".into(),
         x_label: "update".into(),
-        y_label: "nats a response".into(),
+        y_label: "nats per response".into(),
         series: series(&input.policy_metrics, &[("KL", Metric::Kl, 1.0)]),
         reference_lines: input.kl_target.map(|target| (format!("target {target}"), target)).into_iter().collect(),
     }
@@ -98,7 +99,7 @@ fn kl_coefficient_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "KL coefficient β".into(),
         x_label: "update".into(),
-        y_label: "score a nat".into(),
+        y_label: "score per nat".into(),
         series: series(&input.policy_metrics, &[("β", Metric::KlCoefficient, 1.0)]),
         ..Chart::default()
     }
@@ -108,7 +109,7 @@ fn supervised_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "Next-token training: loss".into(),
         x_label: "step".into(),
-        y_label: "cross-entropy, nats a token".into(),
+        y_label: "cross-entropy, nats per token".into(),
         series: series(
             &input.supervised_metrics,
             &[("held out", Metric::HeldOutLoss, 1.0), ("training", Metric::TrainingLoss, 1.0)],
@@ -122,17 +123,21 @@ fn win_rate_charts(input: &RunReportInput) -> Vec<IntervalChart> {
         let WinRate { labeler, first_shown_rate, first_shown, .. } = win_rate;
         let mut reference_lines = vec![("even 50%".into(), 0.5)];
         let mut note = format!(
-            "Judged blind by the labeler \"{labeler}\". The response shown first was preferred in {} ({} to {}).",
+            "Judged blind by {}. The response shown first was preferred in {} ({} to {}).",
+            describe_labeler(labeler),
             percent(*first_shown_rate),
             percent(first_shown.low),
             percent(first_shown.high)
         );
         if *queries < win_rate.pairs {
-            note += &format!(" {} pairs of {queries} queries: the interval is too narrow.", win_rate.pairs);
+            note += &format!(
+                " Only {queries} different queries were used for {} pairs, so the true interval is wider.",
+                win_rate.pairs
+            );
         }
         if *is_the_papers {
             reference_lines.push(("paper 88%".into(), PAPER_WIN_RATE));
-            note += " The paper's 88% are people's verdicts on its sentiment policy, a larger model.";
+            note += " The paper's 88% are people's choices for its sentiment policy, a larger model.";
         }
         IntervalChart {
             title: format!("{candidate}, preferred to {baseline}"),
@@ -177,7 +182,10 @@ mod tests {
             said.contains("in 60% of the 10 comparisons") && said.contains("(95% interval 31.3% to 83.2%)"),
             "{said}"
         );
-        assert!(said.contains("guessing finds 50%") && said.contains("cannot be told from guessing"), "{said}");
+        assert!(
+            said.contains("guessing would find it in 50%") && said.contains("cannot be told from guessing"),
+            "{said}"
+        );
         assert!(note.contains("cannot be told from guessing"), "{note}");
         let (said, note) = summary(0.6, 1000.0);
         assert!(!said.contains("cannot be told") && note.contains("56.9% to 63%"), "{said} {note}");
@@ -195,15 +203,17 @@ mod tests {
             ..RunReportInput::default()
         };
         let report = run_report(&input([0.26, 0.55]));
-        assert!(report.summary.contains("could be truncated went from 26% to 55%"), "{}", report.summary);
-        assert!(report.charts.iter().any(|chart| chart.title == "Responses that could be truncated"));
-        let report = run_report(&input([0.3, 0.0]));
-        assert!(report.summary.contains("In the last update no response could be truncated"), "{}", report.summary);
-        let report = run_report(&input([1.0, 1.0]));
         assert!(
-            !report.summary.contains("truncated")
-                && report.charts.iter().all(|chart| !chart.title.contains("truncated"))
+            report.summary.contains("The share of valid responses (")
+                && report.summary.contains("went from 26% to 55%"),
+            "{}",
+            report.summary
         );
+        assert!(report.charts.iter().any(|chart| chart.title == "Valid responses"));
+        let report = run_report(&input([0.3, 0.0]));
+        assert!(report.summary.contains("In the last update no response was valid"), "{}", report.summary);
+        let report = run_report(&input([1.0, 1.0]));
+        assert!(!report.summary.contains("valid") && report.charts.iter().all(|chart| !chart.title.contains("Valid")));
     }
 
     #[test]

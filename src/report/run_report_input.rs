@@ -19,11 +19,11 @@ pub struct RunReportInput {
     pub fits: Vec<MetricsRow>,
     /// Rows of next-token training, with `train/loss` or `held_out/loss`.
     pub supervised_metrics: Vec<MetricsRow>,
-    /// Target of the KL controller, in nats a response.
+    /// Target of the KL controller, in nats per response.
     pub kl_target: Option<f64>,
     /// Accuracy and loss of guessing on the run's comparisons, if known.
     pub guessing: Option<Guessing>,
-    /// Score of a response that cannot be truncated, if the task truncates responses.
+    /// Score of a response that is not valid, if the task truncates responses.
     pub penalty: Option<f64>,
     /// Number of updates that the settings ask for.
     pub updates: usize,

@@ -5,6 +5,7 @@ use super::run_report_input::{RunReportInput, has_penalties, points};
 use super::text::{number, percent};
 use super::{KeyFigure, Verdict};
 use crate::eval::WinRate;
+use crate::labels::describe_labeler;
 use crate::reward::HeldOutAccuracy;
 use crate::run::{Metric, MetricsRow};
 use crate::statistics::Interval;
@@ -24,7 +25,8 @@ pub(super) fn summary(input: &RunReportInput) -> String {
 
 fn reward_model_sentence(input: &RunReportInput) -> Option<String> {
     let Some(held_out) = held_out(input) else {
-        let guessing = input.guessing.map(|guessing| format!("; guessing finds {}", percent(guessing.accuracy)));
+        let guessing =
+            input.guessing.map(|guessing| format!("; guessing would find it in {}", percent(guessing.accuracy)));
         return Some(format!(
             "The reward model finds the preferred response in {} of the comparisons held out from its training{}.",
             percent(reward_model_accuracy(input)?),
@@ -34,7 +36,7 @@ fn reward_model_sentence(input: &RunReportInput) -> Option<String> {
     let Interval { low, high } = held_out.interval();
     let verdict = if held_out.may_be_guessing() { " It cannot be told from guessing." } else { "" };
     Some(format!(
-        "The reward model finds the preferred response in {} of the {} comparisons held out from its training (95% interval {} to {}); guessing finds {}.{verdict}",
+        "The reward model finds the preferred response in {} of the {} comparisons held out from its training (95% interval {} to {}); guessing would find it in {}.{verdict}",
         percent(held_out.accuracy),
         held_out.comparisons,
         percent(low),
@@ -64,10 +66,10 @@ fn penalty_sentence(input: &RunReportInput) -> Option<String> {
     let penalty = input.penalty.map_or_else(String::new, |penalty| format!(" of {}", number(penalty)));
     Some(match last {
         0.0 => format!(
-            "In the last update no response could be truncated: every score is the penalty{penalty}, and the reward model had no effect."
+            "In the last update no response was valid (had the truncate token where it counts): every score is the penalty{penalty}, and the reward model had no effect."
         ),
         _ => format!(
-            "The share of responses that could be truncated went from {} to {}; the others got the penalty{penalty}.",
+            "The share of valid responses (those with the truncate token where it counts) went from {} to {}; the others got the penalty{penalty}.",
             percent(first),
             percent(last)
         ),
@@ -79,7 +81,7 @@ fn kl_sentence(input: &RunReportInput) -> Option<String> {
     // Before the first update, the policy is the reference, up to rounding.
     let kl = number(if kl.abs() < 0.005 { 0.0 } else { kl });
     Some(format!(
-        "In the rollout of update {step}, the policy was {kl} nats a response away from the reference it started from."
+        "In the rollout of update {step}, the policy was {kl} nats per response away from the reference it started from."
     ))
 }
 
@@ -98,6 +100,7 @@ fn stops_sentence(input: &RunReportInput) -> Option<String> {
 fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
     let Verdict { candidate, baseline, win_rate, .. } = input.contests.first()?;
     let WinRate { labeler, rate, low, high, pairs, .. } = win_rate;
+    let judge = describe_labeler(labeler);
     let older = if input.is_older {
         " This was measured before the last updates; run `preftune eval --run` to judge again."
     } else {
@@ -105,7 +108,7 @@ fn win_rate_sentence(input: &RunReportInput) -> Option<String> {
     };
     let verdict = if (*low..=*high).contains(&0.5) { " This does not differ measurably from 50%." } else { "" };
     Some(format!(
-        "In {pairs} blind comparisons with responses of \"{baseline}\", the labeler \"{labeler}\" preferred those of \"{candidate}\" in {} (95% interval {} to {}, a tie counting one half).{verdict}{older}",
+        "In {pairs} blind comparisons with responses of \"{baseline}\", {judge} preferred those of \"{candidate}\" in {} (95% interval {} to {}, a tie counting one half).{verdict}{older}",
         percent(*rate),
         percent(*low),
         percent(*high)
@@ -125,7 +128,12 @@ fn win_rate_figure(input: &RunReportInput) -> Option<KeyFigure> {
     Some(KeyFigure {
         label: "Win rate".into(),
         value: percent(win_rate.rate),
-        note: format!("{} to {} (95%), by {}", percent(win_rate.low), percent(win_rate.high), win_rate.labeler),
+        note: format!(
+            "{} to {} (95%), by {}",
+            percent(win_rate.low),
+            percent(win_rate.high),
+            describe_labeler(&win_rate.labeler)
+        ),
     })
 }
 
@@ -133,7 +141,7 @@ fn score_figure(input: &RunReportInput) -> Option<KeyFigure> {
     let ((_, first), (_, last)) = first_and_last(&input.policy_metrics, Metric::Score)?;
     let valid = first_and_last(&input.policy_metrics, Metric::ValidResponses).filter(|_| has_penalties(input));
     let penalties = valid.map_or_else(String::new, |(_, (_, valid))| {
-        format!("; {} of responses could be truncated, the others got the penalty", percent(valid))
+        format!("; {} of the responses were valid, the others got the penalty", percent(valid))
     });
     Some(KeyFigure {
         label: "Score, last update".into(),
@@ -148,7 +156,7 @@ fn kl_figure(input: &RunReportInput) -> Option<KeyFigure> {
     Some(KeyFigure {
         label: "KL, last update".into(),
         value: number(last),
-        note: format!("nats a response{}", target.unwrap_or_default()),
+        note: format!("nats per response{}", target.unwrap_or_default()),
     })
 }
 

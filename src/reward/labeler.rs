@@ -23,7 +23,7 @@ impl Labeler for RewardLabeler<'_> {
     }
 
     fn judge(&mut self, query: &str, responses: &[String]) -> Result<Judgment> {
-        // Nothing is counted here: responses are sampled no longer than the task's length, and truncated queries are
+        // Nothing is counted here: responses are sampled no longer than the task's length, and shortened queries are
         // counted where they are continued.
         let mut left_out = LeftOut::default();
         let query = self.task.encode_query(self.model, query, &mut left_out)?;

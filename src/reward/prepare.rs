@@ -64,7 +64,7 @@ pub fn split(
 
 /// Reads the comparisons of a file in any known format, in tokens of the model; the original's labels are tokens and
 /// are taken as they are. In tasks of Label Studio, only the answers to `question` count. Comparisons that are left out
-/// or truncated are counted.
+/// or shortened are counted.
 ///
 /// # Errors
 /// Fails at the first bad entry, and with the errors of [`original_labels`].
@@ -106,7 +106,7 @@ pub fn token_comparisons(
     Ok(that_tell_something(read.into_iter(), left_out))
 }
 
-/// Encodes comparisons in tokens of the model; what is left out or truncated is counted.
+/// Encodes comparisons in tokens of the model; what is left out or shortened is counted.
 ///
 /// # Errors
 /// Fails when the tokenizer fails.

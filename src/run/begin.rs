@@ -17,7 +17,7 @@ const FIXED_SETTINGS: [(&str, &str); 6] = [
     ("train.rounds", "the finished rounds used the first value"),
     ("train.labels", "the finished rounds used the first value"),
     ("train.first_share", "the finished rounds used the first value"),
-    ("policy.lora", "the adapters that are there were trained with the first value"),
+    ("policy.lora", "the LoRA adapters that are there were trained with the first value"),
 ];
 
 /// Opens the folder of a run, new or resumed, checks that the work is what the run was begun for, and writes

@@ -1,4 +1,4 @@
-//! The metrics that training logs, under the original's names.
+//! The metrics that training logs, under the original's names where it logs the same number.
 
 use super::stage::Stage;
 

@@ -98,7 +98,7 @@ fn parse<'a, T: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&
                     Some(fault) => (fault, format_version::NEWER_HINT),
                     None => {
                         let hint = "delete this line, or move the file away to start a new one";
-                        (format!("not a row of this log: {error}"), hint)
+                        (format!("this is not a line of this log: {error}"), hint)
                     }
                 };
                 return Err(Error::line(path, index + 1, what, hint));
@@ -184,7 +184,7 @@ mod tests {
         for bad in ["{\"step\": ", "[]", "{\"query\": \"no step\"}", ""] {
             std::fs::write(&path, format!("{{\"step\": 1}}\n{bad}\n{{\"step\": 2}}\n")).unwrap();
             let error = StepLog::open(&path, None).unwrap_err();
-            assert!(error.to_string().contains("samples.jsonl:2: not a row"), "{error}");
+            assert!(error.to_string().contains("samples.jsonl:2: this is not a line"), "{error}");
         }
     }
 }

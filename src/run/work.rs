@@ -15,7 +15,7 @@ use crate::platform::progress::Mode;
 /// File in the folder of a run with the [`Work`] that the run was begun for.
 pub const FILE: &str = "run.json";
 
-/// File with the work that a run was begun for, as preftune 0.1.0 wrote it.
+/// File with the work that a run was begun for, from before there were format versions.
 pub(super) const FILE_OF_0_1: &str = "begun-for.txt";
 
 /// Number of digits of a SHA-256 that are shown.
@@ -33,7 +33,7 @@ pub struct Input {
     pub name: String,
     /// SHA-256 of the contents; `None` where the name says all.
     pub sha256: Option<String>,
-    /// SHA-256 as preftune 0.1.0 computed it, if that differs.
+    /// SHA-256 as it was computed before there were format versions, if that differs.
     #[serde(skip)]
     pub sha256_of_0_1: Option<String>,
 }
@@ -111,7 +111,8 @@ impl Work {
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let json = serde_json::to_vec_pretty(self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+        let json = serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
         files::write_atomically(&folder.join(FILE), &json)
     }
 
@@ -275,7 +276,7 @@ mod tests {
         let chooses = Input::named("labeler", "a classifier chooses");
         let now = work(&[model.clone(), reward.clone(), chooses.clone()]);
         assert_eq!(now.clone().going_on_in(folder.path(), Mode::Quiet).unwrap(), now);
-        // A model whose contents preftune 0.1.0 hashed differently.
+        // A model whose contents were hashed differently before there were format versions.
         let otherwise = Input { sha256_of_0_1: Some(hash), ..input("model", "tiny", "c") };
         work(&[otherwise, reward.clone(), chooses]).going_on_in(folder.path(), Mode::Quiet).unwrap();
         let refused = |now: Work| now.going_on_in(folder.path(), Mode::Quiet).unwrap_err().to_string();

@@ -47,9 +47,14 @@ pub(super) fn noted(run: &RunDirectory) -> Result<Vec<Hashes>> {
         return Ok(Vec::new());
     }
     let parse = |(index, line): (usize, &str)| {
-        json::from_slice(line.as_bytes())
-            .map(|note: Note| note.files)
-            .map_err(|error| Error::line(&path, index + 1, format!("no note of a model: {error}"), "delete this line"))
+        json::from_slice(line.as_bytes()).map(|note: Note| note.files).map_err(|error| {
+            Error::line(
+                &path,
+                index + 1,
+                format!("this line does not describe a written model: {error}"),
+                "delete this line",
+            )
+        })
     };
     files::read_text(&path)?.lines().enumerate().map(parse).collect()
 }

@@ -63,7 +63,8 @@ pub fn fixed_backward(
         ),
         None => {}
     }
-    let json = serde_json::to_vec(&chosen).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+    let json = serde_json::to_vec(&chosen)
+        .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
     files::write_atomically(&path, &json)?;
     Ok(fit)
 }

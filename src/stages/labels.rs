@@ -69,8 +69,8 @@ pub fn check_keys(settings: &Config) -> Result<()> {
     match settings.labels.responses_per_query {
         0..=9 => Ok(()),
         count => Err(Error::usage(
-            format!("labels.responses_per_query is {count}, and there are keys for 9"),
-            "change it with --set labels.responses_per_query=…",
+            format!("labels.responses_per_query is {count}, but people can choose among 9 responses at most"),
+            "set labels.responses_per_query to 9 or less",
         )),
     }
 }

@@ -23,7 +23,7 @@ pub struct RewardOutcome {
     /// Number of comparisons in the training set.
     pub comparisons: usize,
     pub held_out_comparisons: usize,
-    /// Counts of comparisons in neither set, and of truncated ones.
+    /// Counts of comparisons in neither set, and of shortened ones.
     pub left_out: LeftOut,
 }
 

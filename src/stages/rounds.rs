@@ -126,11 +126,11 @@ impl Rounds<'_> {
             }
             let round = self.with_fit_that_is_there(round, done)?;
             self.session.progress.say(&format!(
-                "round {} of {count}: {}, then up to update {}",
+                "round {} of {count}: {}; training up to update {}",
                 number + 1,
                 match are_labels_settled(&self.directory.path().join(stage_of_fit(round.first_update)))? {
-                    true => format!("labels as they were before update {}", round.first_update + 1),
-                    false => format!("{} labels", round.labels),
+                    true => format!("its labels are complete (collected before update {})", round.first_update + 1),
+                    false => format!("labelling until there are {} labels", round.labels),
                 },
                 round.updates
             ));
@@ -167,7 +167,7 @@ impl Rounds<'_> {
         let mut left_out = LeftOut::default();
         let comparisons = encode_comparisons(&texts, model, &task, &mut left_out)?;
         drop(texts);
-        // Truncated queries are counted where they are read.
+        // Shortened queries are counted where they are read.
         let tokens = Queries::Text(self.queries.to_vec()).tokens(model, &task, &mut LeftOut::default())?;
         let reward_model = stage.path().join("model");
         let out = OutputFolder::of_stage(&stage)?;
@@ -221,7 +221,7 @@ impl Rounds<'_> {
         let records = label_source.records(&path, lines)?;
         if records.len() < lines {
             let what =
-                format!("{} lines of labels, but this round's reward model is trained on {lines}", records.len());
+                format!("the file has {} lines, but this round's reward model was trained on {lines}", records.len());
             return Err(Error::input(&path, what, "restore the file from a copy, or begin another run"));
         }
         let settled = surviving(records);

@@ -13,10 +13,10 @@ use crate::platform::files;
 /// File with the number of lines of the log that a reward model is trained on.
 const LINES_OF_LABELS: &str = "lines-of-labels.json";
 
-/// File of preftune 0.1.0 with the same number as text.
+/// File with the same number as text, from before there were format versions.
 const LINES_OF_LABELS_OF_0_1: &str = "lines-of-labels.txt";
 
-const DELETE: &str = "delete it, so that the labels that there are now count";
+const DELETE: &str = "delete this file to train on all labels that there are now";
 
 /// Contents of [`LINES_OF_LABELS`].
 #[derive(Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl LinesOfLabels {
     /// Fails when the operating system refuses.
     pub(super) fn write(lines: usize, fit: &Path) -> Result<()> {
         let json = serde_json::to_vec(&Self { version: FormatVersion, lines })
-            .map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
         files::write_atomically(&fit.join(LINES_OF_LABELS), &json)
     }
 

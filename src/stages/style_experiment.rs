@@ -89,7 +89,7 @@ impl StyleExperiment<'_> {
     pub fn tune_on(&self, labels: &[TokenComparison], left_out: LeftOut, suffix: &str) -> Result<Tuned> {
         let Session { model, settings, progress, .. } = self.session;
         let task = Task::new(&settings.task, model)?;
-        // Truncated queries are already counted with the comparisons, which are about the same queries.
+        // Shortened queries are already counted with the comparisons, which are about the same queries.
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut LeftOut::default())?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
@@ -123,8 +123,11 @@ impl StyleExperiment<'_> {
         let least = 2 * PARTS.into_iter().max().unwrap_or(1);
         let wanted = self.session.settings.labels.comparisons;
         if wanted < least {
-            let what = format!("labels.comparisons is {wanted}, and a part of them would be fewer than 2");
-            return Err(Error::usage(what, format!("--set labels.comparisons={least} or more")));
+            let what = format!(
+                "labels.comparisons is {wanted}; the table also trains on parts of the labels, and the smallest part \
+                 would have fewer than 2"
+            );
+            return Err(Error::usage(what, format!("set labels.comparisons to {least} or more")));
         }
         let Labels { comparisons: labels, left_out, ties } = self.labels(labeler)?;
         let mut tuned = vec![self.tune_on(&labels, left_out, "")?];

@@ -17,7 +17,7 @@ const TOKENS_AT_ONCE: usize = 4096;
 /// Loss on the held-out set, in which each token is predicted once.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct HeldOut {
-    /// Mean negative log-likelihood, nats a token.
+    /// Mean negative log-likelihood, nats per token.
     pub loss: f64,
     /// Perplexity of a token, exp(loss).
     pub perplexity: f64,

@@ -35,7 +35,7 @@ const DIVERGED: f64 = 2.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     pub steps: usize,
-    /// Examples a step.
+    /// Examples per step.
     pub batch_size: usize,
     pub learning_rate: f64,
     /// Steps over which the learning rate rises at the start.
@@ -176,7 +176,7 @@ impl NextTokenTraining<'_> {
         Ok(LoopState { model, optimizer, state: State { step: 0, seed: self.seed, losses: Vec::new() } })
     }
 
-    /// Returns the mean cross-entropy `[1]` in nats a token, and its gradients.
+    /// Returns the mean cross-entropy `[1]` in nats per token, and its gradients.
     fn loss_and_gradients(&self, model: &Transformer, step: usize) -> Result<(Tensor<1>, GradientsParams)> {
         let device = model.device();
         let plain = model.valid();
@@ -205,7 +205,7 @@ impl NextTokenTraining<'_> {
         }
         Err(Error::failed(
             format!(
-                "training has diverged: {} is {loss:.3} nats a token, and guessing among {} tokens costs {guessing:.3}",
+                "training has diverged: {} is {loss:.3} nats per token, and guessing among {} tokens costs {guessing:.3}",
                 metric.name(),
                 self.start.config().vocab_size
             ),

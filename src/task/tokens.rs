@@ -141,7 +141,7 @@ impl Task {
         queries.iter().map(|query| self.context(query)).collect()
     }
 
-    /// Encodes a query and truncates it to `query_length` tokens; truncation is counted in `left_out`. A query
+    /// Encodes a query and shortens it to `query_length` tokens, which is counted in `left_out`. A query
     /// follows no text, so it gets the space that some tokenizers add before text, and the tokens with which the model
     /// begins a text; in a chat it is wrapped in the model's template.
     ///
@@ -171,8 +171,8 @@ impl Task {
         }
     }
 
-    /// Encodes a response as it continues a query, and truncates it to the sampled length; truncation is
-    /// counted in `left_out`.
+    /// Encodes a response as it continues a query, and shortens it to the sampled length, which is counted in
+    /// `left_out`.
     ///
     /// # Errors
     /// [`Error::Failed`] when the tokenizer fails.
@@ -181,7 +181,7 @@ impl Task {
         left_out.responses_cut.count(ids.len(), self.sampling.response_length);
         left_out.count(Reason::EmptyResponses, usize::from(ids.is_empty()));
         ids.truncate(self.sampling.response_length);
-        // Many responses are kept, without memory for their truncated tokens.
+        // Many responses are kept, without memory for the tokens that were cut off.
         ids.shrink_to_fit();
         Ok(ids)
     }

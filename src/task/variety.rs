@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// equal numbers only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Variety {
-    /// Different pairs of neighbouring tokens, as a share of all such pairs in all responses (distinct-2; Li et al.,
-    /// 2016).
+    /// Distinct bigrams (pairs of neighbouring tokens), as a share of all bigrams in all responses (distinct-2; Li et
+    /// al., 2016).
     pub distinct_bigrams: f64,
     /// Different responses, as a share of all.
     pub distinct_responses: f64,

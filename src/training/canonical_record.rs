@@ -75,7 +75,10 @@ pub(crate) fn check_optimizer(record: Bytes) -> Result<(), RecordError> {
         let is_of = |id: u64| tensor.name.starts_with(&format!("{id}."));
         match tensor.param_id.is_some_and(is_of) {
             true => Ok(()),
-            false => Err(RecordError::Validation(format!("{} is of no parameter", tensor.name))),
+            false => Err(RecordError::Validation(format!(
+                "the checkpoint has a state for {}, which is not a parameter of this model",
+                tensor.name
+            ))),
         }
     })
 }

@@ -53,7 +53,9 @@ impl Content {
 pub(super) fn record(entry: Value, left_out: &mut LeftOut) -> Result<Option<Record>, String> {
     let has_meaning = |value: &Value| value.is_number() || value.is_boolean();
     if let Some(field) = WITH_A_MEANING.iter().find(|field| entry.get(field).is_some_and(has_meaning)) {
-        return Err(format!("the field {field:?} would change what this pair says, and is not read; remove it"));
+        return Err(format!(
+            "the field {field:?} would change the meaning of this pair and is not supported; remove it"
+        ));
     }
     let pair: Pair = json::from_value(entry).map_err(|fault| fault.to_string())?;
     if let (Some(chosen), Some(rejected)) = (pair.score_chosen, pair.score_rejected) {
@@ -110,7 +112,7 @@ fn of_texts(chosen: &str, rejected: &str) -> Result<(String, [String; 2]), Strin
     let prompt = match common.rfind(ASSISTANT) {
         Some(at) if is_transcript => at + ASSISTANT.len(),
         None if is_transcript => {
-            return Err("chosen and rejected are no answers to the same: their first turns differ".into());
+            return Err("chosen and rejected do not answer the same prompt: their first turns differ".into());
         }
         _ => common.strip_suffix(' ').unwrap_or(common).len(),
     };

@@ -59,7 +59,7 @@ impl Classifier {
         if counts.is_empty() {
             return Err(Error::usage(
                 format!("no word occurs in {} sentences or more, and only such words count", settings.minimum_count),
-                "give more sentences, one a line",
+                "give more sentences, one per line",
             ));
         }
         let ratios = log_count_ratios(&counts, settings.smoothing);

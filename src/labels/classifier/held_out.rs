@@ -76,7 +76,7 @@ pub fn train_with_held_out(
         if lines.iter().all(|line| line.trim().is_empty()) {
             return Err(Error::usage(
                 format!("there is no {side} sentence"),
-                "give sentences of both kinds, one a line",
+                "give sentences of both kinds, one per line",
             ));
         }
     }

@@ -109,7 +109,7 @@ impl Classifier {
         self.weights.iter().map(|(ngram, weight)| (ngram.as_str(), *weight))
     }
 
-    /// Returns the classifier as a JSON file, one weight a line in alphabetical order.
+    /// Returns the classifier as a JSON file, one weight per line in alphabetical order.
     ///
     /// # Errors
     /// [`Error::Failed`] if the classifier cannot be written as JSON.

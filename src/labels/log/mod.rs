@@ -253,7 +253,8 @@ fn lock(file: &File, path: &Path) -> Result<()> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::failed(
             format!("another program is writing labels to {}", path.display()),
-            "wait until it ends, or write to another file; several people open the same page",
+            "wait until it ends, or write to another file; to label with several people, let all of them open the page \
+             of the first command",
         )),
         Err(TryLockError::Error(source)) => Err(Error::file("lock", path, source)),
     }

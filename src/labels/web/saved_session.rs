@@ -32,7 +32,8 @@ impl Kept {
     /// # Errors
     /// Fails when the operating system refuses.
     pub(super) fn write_beside(&self, log: &Path) -> Result<()> {
-        let json = serde_json::to_vec(self).map_err(|error| Error::failed(format!("no JSON: {error}"), ""))?;
+        let json = serde_json::to_vec(self)
+            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
         files::write_privately(&path(log), &json)
     }
 }

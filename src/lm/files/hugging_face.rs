@@ -42,7 +42,7 @@ pub fn is_file_of_model(name: &str) -> bool {
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
 }
 
-/// Checks whether preftune 0.1.0 counted a file in the digest of a model or of a folder of books.
+/// Checks whether a file counted, before there were format versions, in the digest of a model or of a folder of books.
 pub fn counted_in_0_1(name: &str) -> bool {
     [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE, HEADS_FILE].contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "txt")

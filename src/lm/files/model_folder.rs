@@ -74,10 +74,14 @@ fn refuse_other_folders(folder: &Path) -> Result<()> {
     }
     if is_there(&folder.join(ADAPTER_FILE))? {
         let hint = "merge the adapter into its model and save that: `model.merge_and_unload().save_pretrained(folder)`";
-        return Err(Error::input(folder, format!("found an adapter ({ADAPTER_FILE}), needed a whole model"), hint));
+        return Err(Error::input(
+            folder,
+            format!("found an adapter ({ADAPTER_FILE}), but a whole model is needed"),
+            hint,
+        ));
     }
     if !has_config {
-        let what = format!("{}, needed {CONFIG_FILE}", found(folder));
+        let what = format!("{}, but {CONFIG_FILE} is needed", found(folder));
         return Err(Error::input(folder, what, "give the folder of a model in Hugging Face layout"));
     }
     Ok(())
@@ -92,7 +96,7 @@ fn open_weights(folder: &Path) -> Result<Weights<'static>> {
     if !is_there(&folder.join(WEIGHTS_INDEX_FILE))? {
         let hint = "save the model in safetensors: `model.save_pretrained(folder, safe_serialization=True)` in transformers, \
                     or convert it to that";
-        return Err(Error::input(folder, format!("{}, needed {WEIGHTS_FILE}", found(folder)), hint));
+        return Err(Error::input(folder, format!("{}, but {WEIGHTS_FILE} is needed", found(folder)), hint));
     }
     let path = folder.join(WEIGHTS_INDEX_FILE);
     let index = WeightsIndex::read(&files::read(&path)?, &path)?;

@@ -24,7 +24,7 @@ pub(super) enum TensorKind {
     Constant,
     /// Value head beside the language model, as programs that train policies save it.
     ValueHead,
-    /// Matrix of an adapter that is not merged.
+    /// Matrix of a LoRA adapter that is not merged.
     Adapter,
     CrossAttention,
     Classifier,

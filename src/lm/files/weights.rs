@@ -67,7 +67,7 @@ impl<'a> Weights<'a> {
                 let unreadable =
                     file.unreadable_type(&stored).filter(|_| TensorKind::of(&name) != TensorKind::Constant);
                 if let Some(found) = unreadable {
-                    let what = format!("found {stored} in {found}, needed floats (F32, F16, BF16 or F64)");
+                    let what = format!("found {stored} in {found}, but floats are needed (F64, F32, F16 or BF16)");
                     return Err(Error::input(file.path(), what, "take the model before it was quantized"));
                 }
             }

@@ -66,8 +66,9 @@ struct Step {
 }
 
 /// Hint for gradients that are too large.
-const SMALLER_GRADIENTS: &str = "lower policy.learning_rate, or what makes the loss so large: task.penalty_score, \
-     policy.kl.coefficient, policy.value_coefficient, or the gain of the reward model";
+const SMALLER_GRADIENTS: &str = "lower policy.learning_rate; if the loss is large, lower policy.kl.coefficient or \
+     policy.value_coefficient, set task.penalty_score nearer to 0, or use a reward model whose rewards are \
+     normalized (reward.normalize_after)";
 
 /// Reads the statistics of all steps at once: reading after each step would make a GPU wait each time. A bad step is
 /// found only here, but is not kept, because an update that fails is dropped.

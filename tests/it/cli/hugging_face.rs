@@ -119,7 +119,7 @@ fn a_tensor_that_is_not_there_is_named() {
 #[test]
 fn a_config_of_another_kind_of_model_is_refused() {
     for (config, reason) in
-        [("{", "not a model configuration"), (r#"{"model_type": "gemma3"}"#, "needed one of \"gpt2\"")]
+        [("{", "not a model configuration"), (r#"{"model_type": "gemma3"}"#, "it must be one of \"gpt2\"")]
     {
         let error = load(&with(written(Precision::F32), CONFIG_FILE, config.into())).unwrap_err();
         assert_refused(&error, &["some/model/config.json", reason]);

@@ -1,4 +1,4 @@
-//! Entries that are left out, truncated or tied are counted and reported; ambiguous entries are refused.
+//! Entries that are left out, shortened or tied are counted and reported; ambiguous entries are refused.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -60,7 +60,7 @@ fn pairs_that_are_the_same_after_cutting_are_no_accuracy_of_1() {
     assert!(said.contains("late.jsonl: 0 comparisons; at least 2 are needed"), "{said}");
     assert!(said.contains("all their responses are the same tokens: 9"), "{said}");
     assert!(
-        said.contains("responses truncated to 16 tokens (task.response_length_tokens): 18 of 18, the longest of"),
+        said.contains("responses shortened to 16 tokens (task.response_length_tokens): 18 of 18, the longest of"),
         "{said}"
     );
     assert!(!folder.join("reward").exists());
@@ -103,7 +103,7 @@ fn responses_that_are_the_same_text_are_counted_as_ties() {
     assert_eq!(outcome[0]["ties"], json!({"judged": 6, "tied": 6, "tied_with_same_text": 6}));
     assert_eq!(outcome[0]["left_out"], json!({"blank_lines": 1}));
     assert!(said.contains("queries: blank lines skipped: 1"), "{said}");
-    assert!(said.contains("ties among the best responses: 6 of 6 judgments"), "{said}");
+    assert!(said.contains("ties among the best responses: 6 of 6 labels"), "{said}");
     let labels: Vec<Value> = fs::read_to_string(folder.join("l.jsonl"))
         .unwrap()
         .lines()
@@ -166,7 +166,7 @@ fn queries_that_are_cut_are_said_and_json_is_never_read_as_text() {
     let long = "The old captain set down his glass and looked slowly round the room, and nobody spoke to him.";
     fs::write(folder.join("long.txt"), format!("{long}\nHe woke.\n")).unwrap();
     let (rows, said) = printed(folder, "sample --queries long.txt --set task.query_length_tokens=8");
-    assert!(said.starts_with("queries: queries truncated to 8 tokens (task.query_length_tokens): 1 of 2, "), "{said}");
+    assert!(said.starts_with("queries: queries shortened to 8 tokens (task.query_length_tokens): 1 of 2, "), "{said}");
     assert_eq!((&rows[0]["left_out"]["queries_cut"]["cut"], rows[1].get("left_out")), (&1.into(), None));
     for (name, bytes, says) in [
         ("q.csv", b"id,query\n1,A.\n".as_slice(), "q.csv:1: this is a table with the columns id, query"),
@@ -320,7 +320,7 @@ fn sentences_of_both_kinds_and_blank_lines_are_counted() {
     assert_eq!(outcome[0]["left_out"], json!({"blank_lines": 1, "sentences_of_both_kinds": 1}));
     fs::write(folder.join("neg.jsonl"), "{\"text\": \"bad\"}\n").unwrap();
     let said = refused(folder, "train-labeler --positive pos.txt --negative neg.jsonl --out d.json");
-    assert!(said.contains("neg.jsonl:1: this is JSON"), "{said}");
+    assert!(said.contains("neg.jsonl:1: this line is JSON, but"), "{said}");
 }
 
 /// The pairs are noise: the chosen response always comes first, as in TRL's pairs, and in half of the pairs
@@ -388,7 +388,7 @@ fn queries_that_are_cut_are_not_counted_as_comparisons() {
     let of_queries = &outcome[0]["queries_left_out"];
     assert_eq!((&of_queries["blank_lines"], &of_queries["queries_cut"]["cut"]), (&1.into(), &2.into()));
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.starts_with("queries: queries truncated to 8 tokens (task.query_length_tokens): 2 of 2, "), "{said}");
+    assert!(said.starts_with("queries: queries shortened to 8 tokens (task.query_length_tokens): 2 of 2, "), "{said}");
 }
 
 #[test]

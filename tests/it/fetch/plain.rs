@@ -92,7 +92,7 @@ fn a_book_that_is_not_there_is_an_error() {
         _ => Reply::status(404),
     });
     assert!(home.failure(&server, &["fetch", "books", "99999999"], 1).contains("gutenberg.org/ebooks/99999999"));
-    assert!(home.failure(&server, &["fetch", "books", "1"], 4).contains("/pg1.txt: no text"));
+    assert!(home.failure(&server, &["fetch", "books", "1"], 4).contains("/pg1.txt: the server sent"));
     assert_eq!(fs::read_dir(home.path().join("own/books")).unwrap().count(), 0);
 }
 

@@ -158,5 +158,7 @@ fn what_is_not_computed_here_is_refused_by_name() {
         let scaling = json!({"rope_type": kind, "rope_theta": 10000.0, "factor": 2.0});
         assert!(refusal("llama", "rope_parameters", scaling).contains(kind));
     }
-    assert!(refusal("llama", "model_type", json!("gemma3")).contains("\"gemma3\", needed one of \"gpt2\", \"llama\""));
+    assert!(
+        refusal("llama", "model_type", json!("gemma3")).contains("\"gemma3\"; it must be one of \"gpt2\", \"llama\"")
+    );
 }

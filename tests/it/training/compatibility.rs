@@ -1,4 +1,4 @@
-//! Files of earlier versions are read, reported and resumed, in whatever folder they are now.
+//! Files of earlier states of the program are read, reported and resumed, in whatever folder they are now.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::tiny::copy_folder;
 
-/// Files of preftune 0.1.0, in another folder than that in which they were made.
+/// Files from before there were format versions, in another folder than that in which they were made.
 struct Left {
     folder: tempfile::TempDir,
 }

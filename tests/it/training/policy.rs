@@ -265,7 +265,7 @@ fn a_run_in_which_no_response_can_be_cut_stops_and_says_why() {
         training.run().map(|tuned| tuned.written)
     };
     let error = train(20).unwrap_err();
-    assert!(error.to_string().contains("none of the first 24 responses has the token"), "{error}");
+    assert!(error.to_string().contains("no response is valid: none of the first 24 responses has"), "{error}");
     assert!(error.to_string().contains("task.truncate_token") && error.hint().contains("samples.jsonl"), "{error}");
     for passes in [0, 64] {
         let written = train(passes).unwrap();
@@ -311,7 +311,7 @@ fn a_run_that_goes_wrong_stops_by_itself_and_keeps_its_last_checkpoint() {
     assert_eq!(kept, Some(1));
     let limits = config::Health { smallest_entropy: 0.0, most_repetition: 0.3, ..limits };
     let (why, _) = stopped_by(&limits, wild.clone());
-    assert!(why.contains("of the token pairs") && why.contains("health.most_repetition"), "{why}");
+    assert!(why.contains("of the bigrams") && why.contains("health.most_repetition"), "{why}");
     let (why, _) = stopped_by(&config::Health { smallest_variety: 0.99, ..unlimited() }, wild);
     assert!(why.contains("the responses became alike") && why.contains("health.smallest_variety"), "{why}");
 }

@@ -66,7 +66,7 @@ fn each_round_labels_the_policy_as_it_is_then() {
     let output = train(folder, &["--set", "policy.updates=6"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{text}");
-    assert!(text.contains("90 lines of labels, but this round's reward model is trained on 96"), "{text}");
+    assert!(text.contains("the file has 90 lines, but this round's reward model was trained on 96"), "{text}");
     fs::write(&log, whole).unwrap();
 
     // The finished run asks nothing again, and gives the same model.

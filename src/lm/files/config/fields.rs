@@ -112,7 +112,7 @@ pub(super) fn epsilon(fields: &JsonObject, name: &str, usual: f64) -> Result<f64
     let is_usable = |number: &f64| (*number as f32).is_finite() && *number as f32 > 0.0;
     value.as_f64().filter(is_usable).ok_or_else(|| {
         let what = format!("{name} is {}; it must be a number above 0 that 32 bits can hold", shown_value(&value));
-        Complaint::new(what, format!("take the config.json that came with the model; usual is {usual:e}"))
+        Complaint::new(what, format!("take the config.json that came with the model; the usual value is {usual:e}"))
     })
 }
 
@@ -123,7 +123,7 @@ pub(super) fn family(fields: &JsonObject) -> Result<Family, Complaint> {
         kind => Family::ALL.into_iter().find(|family| kind == family.name()).ok_or_else(|| {
             let known = Family::ALL.map(|family| format!("{:?}", family.name())).join(", ");
             Complaint::new(
-                format!("found a model of model_type {}, needed one of {known}", shown_value(&kind)),
+                format!("model_type is {}; it must be one of {known}", shown_value(&kind)),
                 "take a model of one of these families in Hugging Face layout, such as openai-community/gpt2 or \
                  HuggingFaceTB/SmolLM2-135M",
             )
@@ -149,13 +149,13 @@ pub(super) fn check(name: &str, value: &Value, config: &ModelConfig, architectur
         }
         "pruned_heads" => {
             let is_none = is_nothing || value.as_object().is_some_and(serde_json::Map::is_empty);
-            needed(is_none, name, value, "no pruned heads")
+            needed(is_none, name, value, "empty")
         }
         "architectures" => check_architectures(value, config.family, architectures),
         "quantization_config" => match is_nothing {
             true => Ok(()),
             false => Err(Complaint::new(
-                "quantization_config: the weights are quantized; needed floats".into(),
+                "quantization_config: the weights are quantized, but floats are needed".into(),
                 "take the model before it was quantized",
             )),
         },
@@ -181,7 +181,7 @@ fn check_architectures(value: &Value, family: Family, architectures: &[&str]) ->
     match listed.is_some_and(|classes| classes.iter().all(is_known)) {
         true => Ok(()),
         false => Err(Complaint::new(
-            format!("found architectures {}, needed [{:?}]", shown_value(value), family.architecture()),
+            format!("architectures is {}; it must be [{:?}]", shown_value(value), family.architecture()),
             "take a language model, not a classifier; if this is one, correct the field in config.json",
         )),
     }
@@ -204,7 +204,7 @@ pub(super) fn needed(holds: bool, name: &str, value: &Value, needed: &str) -> Ch
     match holds {
         true => Ok(()),
         false => Err(Complaint::new(
-            format!("found {name} {}, needed {needed}", shown_value(value)),
+            format!("{name} is {}; it must be {needed}", shown_value(value)),
             "preftune computes the family as published: a model that computes something else cannot be read",
         )),
     }

@@ -115,7 +115,7 @@ fn check_window(fields: &JsonObject, family: Family, positions: usize) -> Checke
     match window.filter(|&window| is_used && (window as usize) < positions) {
         None => Ok(()),
         Some(window) => Err(Complaint::new(
-            format!("found sliding_window {window}, needed none: attention here is to all tokens before"),
+            format!("sliding_window is {window}; it must be null: attention here is to all tokens before"),
             format!(
                 "to use the model for texts of at most {window} tokens, where both are the same, set sliding_window \
                  to null and max_position_embeddings to {window} in config.json"
@@ -143,7 +143,10 @@ fn rotation(fields: &JsonObject) -> Result<Rotation, Complaint> {
         kind => {
             let described = shown_value(&Value::Object(settings.clone()));
             return Err(Complaint::new(
-                format!("found rotary positions with the scaling {kind:?} ({described}), needed none or \"llama3\""),
+                format!(
+                    "the scaling of rotary positions is {kind:?} ({described}); this program supports none and \
+                     \"llama3\""
+                ),
                 "take a model of which the rotary positions are not scaled, or as in Llama 3",
             ));
         }

@@ -67,7 +67,11 @@ impl<'a> TensorFile<'a> {
         read_at(&mut source, 0, &mut prefix).map_err(|e| damaged(&e))?;
         if prefix == *LFS_POINTER {
             let hint = "run `git lfs pull` in the repository, or fetch the file itself";
-            return Err(Error::input(path, "found a pointer of Git LFS, needed the file that it stands for", hint));
+            return Err(Error::input(
+                path,
+                "found a pointer of Git LFS, but the file that it stands for is needed",
+                hint,
+            ));
         }
         let header_bytes = u64::from_le_bytes(prefix);
         if header_bytes > LARGEST_HEADER_BYTES.min(length.saturating_sub(LENGTH_BYTES)) {

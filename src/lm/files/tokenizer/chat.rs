@@ -1,4 +1,4 @@
-//! A model's own chat template, which wraps what a person says as the model was trained to read it.
+//! A model's own chat template, which wraps a message of the role `user` as the model was trained to read it.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Value, context};
@@ -27,10 +27,10 @@ impl ChatTemplate {
         template.as_str().or_else(|| default?.get("template")?.as_str())
     }
 
-    /// Returns the text that the model answers after a person said `query`.
+    /// Returns the text that the model answers after a message `query` of the role `user`.
     ///
-    /// The template gets no clock, so that the same query gives the same text every day; templates then take a fixed
-    /// date of their own.
+    /// `strftime_now` is not available to the template, so that the same query always gives the same text; templates
+    /// then take a fixed date of their own.
     ///
     /// # Errors
     /// [`Error::Usage`] when the template cannot be read, or refuses the query.

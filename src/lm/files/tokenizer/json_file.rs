@@ -194,10 +194,10 @@ fn decoder(value: &Value, spelling: Spelling) -> Result<DecoderWrapper, String> 
     let found = steps(value, "decoders");
     let is_known = |step: &&Value| step.get("type").and_then(Value::as_str).is_some_and(|kind| known.contains(&kind));
     if found.is_empty() {
-        return Err(format!("decoder is missing; read are {}", known.join(", ")));
+        return Err(format!("decoder is missing; this program supports {}", known.join(", ")));
     }
     if let Some(step) = found.iter().find(|step| !is_known(step)) {
-        return Err(format!("decoder is {}; read are {}", of(step), known.join(", ")));
+        return Err(format!("decoder is {}; this program supports {}", of(step), known.join(", ")));
     }
     if let ([step], Spelling::ByteLevel) = (found.as_slice(), spelling) {
         check_fields(step, "decoder", &BYTE_LEVEL_FIELDS)?;
@@ -215,7 +215,12 @@ fn post_processor(value: &Value) -> Result<(Option<PostProcessorWrapper>, Vec<St
         match step.get("type").and_then(Value::as_str) {
             Some("ByteLevel") => check_fields(step, "post_processor", &BYTE_LEVEL_FIELDS)?,
             Some("TemplateProcessing") => start.extend(added_by_template(step)?),
-            _ => return Err(format!("post_processor is {}; read are ByteLevel and TemplateProcessing", of(step))),
+            _ => {
+                return Err(format!(
+                    "post_processor is {}; this program supports ByteLevel and TemplateProcessing",
+                    of(step)
+                ));
+            }
         }
     }
     let processor = if value.is_null() { None } else { Some(from_value(value, "post_processor")?) };

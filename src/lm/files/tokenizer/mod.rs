@@ -76,8 +76,8 @@ impl Tokenizer {
     }
 
     pub(super) fn from_json_and_settings(bytes: &[u8], path: &Path, settings: TokenizerSettings) -> Result<Self> {
-        let hint = "this program reads byte-level BPE, and BPE with a mark for spaces; take the tokenizer.json that came \
-                    with the model";
+        let hint = "this program supports byte-level BPE and SentencePiece-style BPE (Metaspace); take the \
+                    tokenizer.json that came with the model";
         let refused = |what: String| Error::input(path, what, hint);
         let mut definition = json_file::parse(bytes).map_err(refused)?;
         settings.apply(&mut definition)?;
@@ -147,7 +147,7 @@ impl Tokenizer {
         self.chat_template.is_some()
     }
 
-    /// Encodes what a person says to the model, in the model's own chat template, up to where the answer begins.
+    /// Encodes a message of the role `user` in the model's own chat template, up to where the answer begins.
     ///
     /// # Errors
     /// [`Error::Usage`] when the model has no chat template, or one that cannot be used, and the errors of

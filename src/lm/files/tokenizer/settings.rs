@@ -166,7 +166,7 @@ impl TokenizerSettings {
         if let Some(class) = class
             && !CLASSES.contains(&class)
         {
-            let what = format!("tokenizer_class is {}; read are {}", shown(class), CLASSES.join(", "));
+            let what = format!("tokenizer_class is {}; this program supports {}", shown(class), CLASSES.join(", "));
             return Err(refused(path, what));
         }
         match config.get("add_prefix_space") {

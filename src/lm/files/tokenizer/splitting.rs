@@ -38,7 +38,7 @@ impl Splitting {
             (true, 0) => Spelling::SpaceMark,
             (false, 1) if pre_tokenizers.last().is_some_and(is_byte_level) => Spelling::ByteLevel,
             (false, 0) if pre_tokenizers.is_empty() => {
-                return Err("pre_tokenizer is missing; needed is ByteLevel, or a mark for spaces".into());
+                return Err("pre_tokenizer is missing; this program supports ByteLevel and Metaspace".into());
             }
             _ => {
                 let kinds = format!("{}, {}", of(normalizer), of(pre_tokenizer));
@@ -132,7 +132,12 @@ fn read_pre_tokenizer(step: &Value) -> Result<PreTokenizerWrapper, String> {
         Some("Metaspace") if step.get("replacement").is_some_and(|text| text == mark.as_str()) => {
             &["type", "replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"]
         }
-        _ => return Err(format!("pre_tokenizer is {}; read are ByteLevel, Digits, Split and Metaspace", of(step))),
+        _ => {
+            return Err(format!(
+                "pre_tokenizer is {}; this program supports ByteLevel, Digits, Split and Metaspace",
+                of(step)
+            ));
+        }
     };
     check_fields(step, "pre_tokenizer", fields)?;
     from_value(step, "pre_tokenizer")

@@ -1,4 +1,4 @@
-//! Fused operations as kernels for graphics adapters, written in CubeCL, which compiles them for the adapter's
+//! Fused operations as kernels for GPUs, written in CubeCL, which compiles them for the GPU's
 //! API. Matrix products are Burn's own.
 //!
 //! A unit is one thread of a kernel, and a cube is a group of units that share memory. In most operations on

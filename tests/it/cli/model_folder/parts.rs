@@ -56,13 +56,13 @@ fn a_folder_of_another_form_says_what_is_in_it_and_what_is_needed() {
     for name in ["pytorch_model.bin", "model.gguf", "tf_model.h5", "model-00001-of-00002.safetensors"] {
         let folder = Folder::new();
         let error = folder.remove(WEIGHTS_FILE).write(name, "x").load().map(drop).unwrap_err();
-        assert!(error.to_string().ends_with(&format!("found {name}, needed model.safetensors")), "{error}");
+        assert!(error.to_string().ends_with(&format!("found {name}, but model.safetensors is needed")), "{error}");
         assert!(error.hint().contains("safe_serialization=True") && error.exit_code() == 4);
     }
     let message = Folder::new().remove(WEIGHTS_FILE).refusal();
-    assert!(message.contains("nothing of a model is in this folder, needed model.safetensors"), "{message}");
+    assert!(message.contains("nothing of a model is in this folder, but model.safetensors is needed"), "{message}");
     let message = Folder::new().remove(CONFIG_FILE).refusal();
-    assert!(message.contains("found model.safetensors, needed config.json"), "{message}");
+    assert!(message.contains("found model.safetensors, but config.json is needed"), "{message}");
 }
 
 #[cfg(unix)]
@@ -94,5 +94,5 @@ fn a_link_that_leads_nowhere_or_cannot_be_followed_does_not_count_as_an_absent_f
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     let message = super::refused(model_folder::with_files(file.path(), |_| Ok(())));
-    assert!(message.contains("needed config.json"), "{message}");
+    assert!(message.contains("config.json is needed"), "{message}");
 }
