@@ -193,7 +193,7 @@ mod tests {
     fn a_value_of_the_wrong_type_is_named() {
         let (what, hint) = refused("policy.epochs = \"four\"", &[]);
         assert_eq!(what, "my.toml: policy.epochs must be a whole number from 1 to 100, not \"four\"");
-        assert_eq!(hint, "for example policy.epochs = 4");
+        assert_eq!(hint, "for example policy.epochs = 1");
         assert_eq!(refused("", &["policy=3"]).0, "--set policy=3: [policy] is a section");
         assert_eq!(
             refused("", &["task.temperature=1e-4x"]).0,

@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (sets, what) in [
-            ("policy.minibatches=3", "policy.batch_size is 64; it must be a multiple of policy.minibatches, 3"),
+            ("policy.minibatches=3", "policy.batch_size is 256; it must be a multiple of policy.minibatches, 3"),
             (
                 "labels.responses_per_query=1",
                 "labels.responses_per_query is 1; it must be from 2 to 256: a choice needs two, and all are sampled in one batch",
@@ -91,7 +91,7 @@ mod tests {
             ),
             (
                 "policy.kl.horizon_episodes=12",
-                "policy.kl.horizon_episodes is 12; it must be more than a fifth of policy.batch_size, 64",
+                "policy.kl.horizon_episodes is 12; it must be more than a fifth of policy.batch_size, 256",
             ),
             ("pretrain.heads=3", "pretrain.width is 256; it must be a multiple of pretrain.heads, 3"),
         ] {
