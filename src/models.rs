@@ -16,6 +16,7 @@ use burn::tensor::Device;
 use crate::config::ModelSize;
 use crate::error::{Error, Result};
 use crate::fetch;
+use crate::lm::files::hugging_face::CONFIG_FILE;
 use crate::lm::files::{hugging_face, model_folder, shipped};
 use crate::lm::{ConfigFile, LanguageModel, ModelFiles, Tokenizer, shipped_digests};
 use crate::platform::files;
@@ -81,7 +82,8 @@ pub fn fingerprint(model: &Path) -> Result<Input> {
 /// # Errors
 /// The errors of [`open`].
 pub fn size(model: &Path) -> Result<ModelSize> {
-    let shape = with_files_of(model, |files| Ok(ConfigFile::read(files.config, &files.folder)?.config))?;
+    let shape =
+        with_files_of(model, |files| Ok(ConfigFile::read(files.config, &files.folder.join(CONFIG_FILE))?.config))?;
     Ok(ModelSize { parameters: shape.parameter_count() })
 }
 
@@ -91,11 +93,15 @@ pub fn size(model: &Path) -> Result<ModelSize> {
 /// The errors of [`fingerprint`].
 pub fn fingerprint_of_folder(role: &str, folder: &Path) -> Result<Input> {
     let input = Input::new(role, folder.display(), files::digest(folder, hugging_face::is_file_of_model)?);
-    let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let counts_otherwise = |name: &str| hugging_face::is_file_of_model(name) != hugging_face::counted_in_0_1(name);
-    let differs = names.any(|name| counts_otherwise(&name.to_string_lossy()));
-    let sha256_of_0_1 = differs.then(|| files::digest(folder, hugging_face::counted_in_0_1)).transpose()?;
-    Ok(Input { sha256_of_0_1, ..input })
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let digest_before = |counted: fn(&str) -> bool| {
+        let differs = names.iter().any(|name| hugging_face::is_file_of_model(name) != counted(name));
+        differs.then(|| files::digest(folder, counted)).transpose()
+    };
+    let sha256_of_0_1 = digest_before(hugging_face::counted_in_0_1)?;
+    let sha256_before_generation = digest_before(hugging_face::counted_before_generation)?;
+    Ok(Input { sha256_of_0_1, sha256_before_generation, ..input })
 }
 
 /// Returns the argument as the name of a model that ships or was fetched; empty for a folder whose path is not UTF-8.
@@ -135,4 +141,27 @@ fn no_such_model(model: &Path) -> Error {
         false => others.into(),
     };
     Error::input(model, "no such model", hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tokens_that_end_a_response_are_part_of_a_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let now = || fingerprint_of_folder("model", folder.path()).unwrap();
+        write(CONFIG_FILE, "{}");
+        let without = now();
+        assert_eq!(without.sha256_before_generation, None);
+        write(hugging_face::GENERATION_FILE, "{\"eos_token_id\": 2}");
+        let one = now();
+        write(hugging_face::GENERATION_FILE, "{\"eos_token_id\": [2, 3]}");
+        assert_ne!(one.sha256, now().sha256);
+        assert_eq!(
+            [&one, &now()].map(|input| input.sha256_before_generation.clone()),
+            [&without, &without].map(|input| input.sha256.clone())
+        );
+    }
 }

@@ -73,11 +73,9 @@ impl Common {
     pub fn settings_for(&self, model: &Path, run: Option<&str>) -> Result<Settings> {
         let size = models::size(model)?;
         let run = self.run.clone().or_else(|| run.map(|name| Path::new("runs").join(name)));
-        let begun = run.map(|run: PathBuf| Work::of_run(&run)).transpose()?.flatten();
-        let fitting = match (&self.preset, begun) {
-            (Some(_), _) => None,
-            (None, Some(work)) => work.defaults,
-            (None, None) => size.preset().map(String::from),
+        let fitting = match self.preset {
+            Some(_) => None,
+            None => Work::fitting_preset(run.as_deref(), size)?,
         };
         let settings = self.settings_over(fitting)?;
         if let Some(preset) = &settings.defaults {

@@ -10,10 +10,10 @@ use super::standings::Standings;
 use super::{Common, label};
 use crate::data::LeftOut;
 use crate::data::queries::openings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::{
-    Contestant, Lineup, Match, Tournament, TournamentResult, TournamentSize, line_up, matches, pair_lines,
-    queries_that_fit,
+    Contestant, Lineup, Match, Tournament, TournamentResult, TournamentSize, check_queries, line_up, matches,
+    pair_lines, queries_that_fit,
 };
 use crate::labels::SimulatedLabeler;
 use crate::labels::read_instructions;
@@ -116,6 +116,10 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         None => openings()?.held_out,
     };
     let reader = arguments.perplexity_by.as_ref().map(|name| models::open(name, &opened.device)).transpose()?;
+    if let Some(reader) = &reader {
+        check_queries(reader, queries.iter().take(settings.eval.pairs))
+            .map_err(|error| of_reader(error, &arguments))?;
+    }
     let rollouts = reward_model.as_ref().map(|reward_model| Rollouts {
         reference,
         scorer: reward_model,
@@ -152,17 +156,27 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         }
         _ => judging.run(&contestants, &matches, &mut SimulatedLabeler::open(arguments.classifier.as_deref())?)?,
     };
-    if let Some(reader) = &reader {
-        judged.measure_bits_per_byte(reader, &judging.interrupt)?;
-    }
-    // Each output is attempted, even if another fails.
+    // What was judged is written even if the reader fails, and each output is attempted even if another fails.
+    let measure = |reader| judged.measure_bits_per_byte(reader, &judging.interrupt);
+    let measured = reader.as_ref().map_or(Ok(()), measure).map_err(|error| of_reader(error, &arguments));
     let kept = match (&run, by) {
         (Some(run), Some(by)) => Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path()),
         _ => Ok(()),
     };
     let written = out.map_or(Ok(()), |out| out.write(pair_lines(&judged.contests).as_bytes()));
     let standings = Standings::of(&judged, left_out);
-    common.print(&standings, &standings.to_text()).and(kept).and(written)
+    common.print(&standings, &standings.to_text()).and(kept).and(written).and(measured)
+}
+
+/// Adds to a failure the name of the model that was to read the responses.
+fn of_reader(error: Error, arguments: &Arguments) -> Error {
+    match (error, &arguments.perplexity_by) {
+        (Error::Failed { what, .. }, Some(reader)) => Error::failed(
+            format!("{} cannot read what it is to measure: {what}", reader.display()),
+            "give --perplexity-by another model, or leave it out",
+        ),
+        (error, _) => error,
+    }
 }
 
 /// Returns the file that people's choices go to.

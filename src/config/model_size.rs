@@ -35,12 +35,20 @@ impl ModelSize {
         }
     }
 
+    /// Returns the settings that fit models of this size: those of the preset, or the defaults.
+    ///
+    /// # Errors
+    /// None with the presets that ship.
+    pub fn settings(self) -> Result<Config> {
+        self.preset().map_or_else(|| Ok(Config::default()), |name| preset(name)?.config())
+    }
+
     /// Returns a line for each setting that is far from what worked for models of this size.
     ///
     /// # Errors
     /// None with the presets that ship.
     pub fn unusual(self, settings: &Config) -> Result<Vec<String>> {
-        let fitting = self.preset().map_or_else(|| Ok(Config::default()), |name| preset(name)?.config())?;
+        let fitting = self.settings()?;
         let adapted = |config: &Config| config.policy.lora.rank > 0;
         let mut rates = vec![("reward.learning_rate", settings.reward.learning_rate, fitting.reward.learning_rate)];
         // LoRA adapters learn with other rates than weights.

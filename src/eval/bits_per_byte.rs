@@ -1,7 +1,7 @@
 //! How likely a language model finds texts, in bits per byte: a measure of fluency that models with other tokens can be
 //! compared by.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::{LanguageModel, MicroBatches, Responses};
 use crate::platform::Interrupt;
 use crate::policy::response_log_probs;
@@ -10,16 +10,50 @@ use crate::task::Task;
 use super::contest::{Contest, QUERIES_AT_ONCE, TournamentResult};
 use super::win_rate::Pair;
 
+/// Number of characters of a text that an error shows.
+const CHARACTERS_SHOWN: usize = 60;
+
+/// Encodes a query and its response in the tokens of `model`.
+fn row(model: &LanguageModel, query: &str, response: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+    let query = Task::begin(model, model.tokenizer.encode_beginning(query)?);
+    let response = model.tokenizer.encode(response)?;
+    let (length, most) = (query.len() + response.len(), model.config().positions);
+    if length > most {
+        let what = format!("with what comes before it, it takes {length} tokens, and the model reads at most {most}");
+        return Err(Error::failed(what, "take a model that reads longer texts"));
+    }
+    Ok((query, response))
+}
+
+/// Adds to a failure the text that it is about.
+fn about(kind: &str, text: &str, error: Error) -> Error {
+    match error {
+        Error::Failed { what, hint } => {
+            let shown: String = text.chars().take(CHARACTERS_SHOWN).collect();
+            Error::failed(format!("{kind} {shown:?}: {what}"), hint)
+        }
+        other => other,
+    }
+}
+
+/// Checks whether `model` can read the queries, before responses to them are sampled.
+///
+/// # Errors
+/// [`Error::Failed`] that names the query.
+pub fn check_queries<'a>(model: &LanguageModel, queries: impl IntoIterator<Item = &'a String>) -> Result<()> {
+    let mut queries = queries.into_iter();
+    queries.try_for_each(|query| row(model, query, "").map(drop).map_err(|error| about("the query", query, error)))
+}
+
 /// Returns the bits per byte of responses, each after its query, under `model`: −Σ log₂ p over the bytes of all
 /// responses. `None` if all responses are empty.
 ///
 /// # Errors
-/// Fails for a text that the model cannot read, when the device fails and when the run is interrupted.
+/// [`Error::Failed`] that names the response, for a text that the model cannot read. Fails when the device fails and when the run is interrupted.
 pub fn bits_per_byte(model: &LanguageModel, texts: &[(&str, &str)], interrupt: &Interrupt) -> Result<Option<f64>> {
     let mut rows = Vec::new();
     for (query, response) in texts.iter().filter(|(_, response)| !response.is_empty()) {
-        let query = Task::begin(model, model.tokenizer.encode_beginning(query)?);
-        rows.push((query, model.tokenizer.encode(response)?));
+        rows.push(row(model, query, response).map_err(|error| about("the response", response, error))?);
     }
     let bytes: usize = texts.iter().map(|(_, response)| response.len()).sum();
     // A batch holds responses of one length.
@@ -36,12 +70,13 @@ pub fn bits_per_byte(model: &LanguageModel, texts: &[(&str, &str)], interrupt: &
 }
 
 impl TournamentResult {
-    /// Measures the bits per byte of each contestant's responses under `model`; see [`bits_per_byte`].
+    /// Measures the bits per byte of each contestant's responses under `model`; see [`bits_per_byte`]. After a failure,
+    /// no contestant has a measurement.
     ///
     /// # Errors
     /// The errors of [`bits_per_byte`].
     pub fn measure_bits_per_byte(&mut self, model: &LanguageModel, interrupt: &Interrupt) -> Result<()> {
-        for standing in &mut self.standings {
+        let measured = self.standings.iter().map(|standing| {
             let of_contest = |contest: &'_ Contest| {
                 let (is_candidate, is_baseline) =
                     (contest.candidate == standing.name, contest.baseline == standing.name);
@@ -53,8 +88,29 @@ impl TournamentResult {
             };
             let texts: Vec<(String, String)> = self.contests.iter().flat_map(of_contest).collect();
             let texts: Vec<(&str, &str)> = texts.iter().map(|(query, text)| (query.as_str(), text.as_str())).collect();
-            standing.bits_per_byte = bits_per_byte(model, &texts, interrupt)?;
+            bits_per_byte(model, &texts, interrupt)
+        });
+        let measured = measured.collect::<Result<Vec<_>>>()?;
+        for (standing, measured) in self.standings.iter_mut().zip(measured) {
+            standing.bits_per_byte = measured;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::STORYTELLER;
+
+    #[test]
+    fn a_text_that_the_model_cannot_read_is_named() {
+        let model = crate::models::open(STORYTELLER, &crate::device::host()).unwrap();
+        let long = " the sea".repeat(model.config().positions);
+        let error = bits_per_byte(&model, &[("By", &long)], &Interrupt::new()).unwrap_err().to_string();
+        assert!(error.starts_with("the response \" the sea the sea"), "{error}");
+        assert!(error.contains("tokens, and the model reads at most") && error.len() < 200, "{error}");
+        let error = check_queries(&model, [&"By".into(), &long]).unwrap_err().to_string();
+        assert!(error.starts_with("the query \" the sea the sea"), "{error}");
     }
 }

@@ -16,7 +16,8 @@ pub struct RolloutHealth {
     pub kl: f64,
     /// Entropy in nats per response.
     pub entropy: f64,
-    /// Mean share of a response's bigrams that occurred in it before.
+    /// Mean share of a response's bigrams that occurred in it before. What is sampled after the model ended a response
+    /// does not count.
     pub repetition: f64,
     /// Variety of the truncated responses.
     pub variety: Variety,
@@ -31,7 +32,8 @@ pub struct FirstHealth {
 
 impl RolloutHealth {
     pub fn of(rollout: &Rollout, truncation: &Truncation, kl: f64) -> Self {
-        let repeated: Vec<f64> = rollout.responses.iter().map(|response| repetition(response)).collect();
+        let written = rollout.responses.iter().map(|response| truncation.before_end(response));
+        let repeated: Vec<f64> = written.map(repetition).collect();
         Self {
             kl,
             entropy: -mean_of_sums(&rollout.log_probs),
@@ -89,26 +91,50 @@ impl RolloutHealth {
 }
 
 /// Stops a run in which none of the first `responses` responses is valid: all score the penalty, and there is nothing
-/// to learn.
+/// to learn. `last` is the rollout with the last of them.
 ///
 /// # Errors
 /// [`Error::Failed`] with the settings that decide where responses are truncated, unless the limit is not reached yet.
-pub(super) fn check_truncation(limits: &Health, task: &Task, tokenizer: &Tokenizer, responses: usize) -> Result<()> {
+pub(super) fn check_truncation(
+    limits: &Health,
+    task: &Task,
+    tokenizer: &Tokenizer,
+    responses: usize,
+    last: &Rollout,
+) -> Result<()> {
     if limits.responses_until_valid == 0 || responses < limits.responses_until_valid {
         return Ok(());
     }
     let Task { truncation, sampling, penalty_score, .. } = task;
+    let (before_end, change) = early_ends(truncation, tokenizer, last)?;
     Err(Error::failed(
         format!(
             "stopped, because no response is valid: none of the first {responses} responses has {:?} (task.truncate_token) \
-             after its first {} tokens (task.truncate_after_tokens; a response has {}, task.response_length_tokens), so each \
-             got the penalty, {penalty_score}, and there is nothing to learn",
+             after its first {} tokens (task.truncate_after_tokens; a response has {}, task.response_length_tokens){before_end}, \
+             so each got the penalty, {penalty_score}, and there is nothing to learn",
             tokenizer.decode(&[truncation.token])?,
             truncation.after,
             sampling.response_length
         ),
-        "set task.truncate_token to a token that the model samples, or raise task.response_length_tokens; samples.jsonl \
-         has the responses; to continue anyway, set health.responses_until_valid=0",
+        format!("{change}; samples.jsonl has the responses; to continue anyway, set health.responses_until_valid=0"),
+    ))
+}
+
+/// Returns what to add to the statement that no response has the truncate token, and what to change: responses of
+/// `last` may end before it, because the model ends them.
+fn early_ends(truncation: &Truncation, tokenizer: &Tokenizer, last: &Rollout) -> Result<(String, String)> {
+    let early: Vec<u32> = last.responses.iter().filter_map(|response| truncation.ended_early(response)).collect();
+    let Some(&end) = early.first() else {
+        let change = "set task.truncate_token to a token that the model samples, or raise task.response_length_tokens";
+        return Ok((String::new(), change.into()));
+    };
+    let (end, ended, of) = (tokenizer.decode(&[end])?, early.len(), last.responses.len());
+    Ok((
+        format!(" and before the model ends it (it ended {ended} of the last {of} before, as with {end:?})"),
+        format!(
+            "set task.truncate_token={end:?} and task.truncate_after_tokens=0, so that a response may end where the model \
+             ends it"
+        ),
     ))
 }
 
@@ -122,6 +148,38 @@ pub fn repetition(response: &[u32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+    use crate::models;
+
+    /// A chat model samples its end token again and again after a good answer.
+    #[test]
+    fn what_is_sampled_after_an_end_token_repeats_nothing() {
+        let rollout = Rollout { responses: vec![vec![1, 2, 3, 4, 9, 9, 9, 9, 9, 9]], ..Rollout::default() };
+        let repetition = |end_tokens: Vec<u32>| {
+            let truncation = Truncation { token: 4, after: 0, end_tokens, pad_token: 99 };
+            RolloutHealth::of(&rollout, &truncation, 0.0).repetition
+        };
+        assert_eq!(repetition(vec![9]), 0.0);
+        // A GPT-2 samples on, and all of it counts.
+        assert_eq!(repetition(Vec::new()), 4.0 / 9.0);
+    }
+
+    #[test]
+    fn a_run_whose_responses_end_early_is_told_of_the_end_token() {
+        let model = models::open("storyteller", &crate::device::host()).unwrap();
+        let mut task = Task::new(&config::Task::default(), &model).unwrap();
+        let end = model.tokenizer.token("<|endoftext|>").unwrap();
+        let responses = vec![vec![end; 24], vec![end + 1; 24]];
+        let last = Rollout { responses, ..Rollout::default() };
+        let stopped = |task: &Task| check_truncation(&Health::default(), task, &model.tokenizer, 1 << 20, &last);
+        let error = stopped(&task).unwrap_err();
+        assert!(error.hint().contains("or raise task.response_length_tokens"), "{}", error.hint());
+        task.truncation.end_tokens = vec![end];
+        let error = stopped(&task).unwrap_err();
+        let says = "before the model ends it (it ended 1 of the last 2 before, as with \"<|endoftext|>\")";
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.hint().contains("set task.truncate_token=\"<|endoftext|>\""), "{}", error.hint());
+    }
 
     #[test]
     fn repetition_counts_pairs_that_came_before() {

@@ -117,7 +117,7 @@ impl PolicyTraining<'_> {
                 break Written::of(&rollout);
             }
             let valid_responses = state.valid_responses.map(|before| before + count_valid(&rollout));
-            if let Err(stop) = self.check_truncation(&state, valid_responses) {
+            if let Err(stop) = self.check_truncation(&state, valid_responses, &rollout) {
                 self.log_samples(&mut checkpointing.samples, 1 + state.updates as u64, &rollout)?;
                 return Err(stop);
             }
@@ -162,11 +162,12 @@ impl PolicyTraining<'_> {
         }
     }
 
-    fn check_truncation(&self, state: &State, valid_responses: Option<usize>) -> Result<()> {
+    fn check_truncation(&self, state: &State, valid_responses: Option<usize>, last: &Rollout) -> Result<()> {
         let responses = (state.updates + 1) * self.settings.batch_size;
         match valid_responses {
             Some(0) => {
-                check_truncation(self.health, &self.rollouts.task, &self.rollouts.reference.tokenizer, responses)
+                let Rollouts { task, reference, .. } = &self.rollouts;
+                check_truncation(self.health, task, &reference.tokenizer, responses, last)
             }
             _ => Ok(()),
         }

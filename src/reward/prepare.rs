@@ -13,7 +13,7 @@ use crate::data::split::{split_after, split_by_query};
 use crate::data::{LeftOut, Reason};
 use crate::error::{Error, Result};
 use crate::lm::{LanguageModel, Tokenizer};
-use crate::task::{Task, original_labels};
+use crate::task::{EncodedQuery, Task, original_labels};
 
 /// Comparisons in tokens, and responses to normalize on.
 #[derive(Debug, Clone)]
@@ -139,12 +139,13 @@ fn that_tell_something(
 
 impl TokenComparison {
     fn encode(model: &LanguageModel, task: &Task, comparison: &Comparison, left_out: &mut LeftOut) -> Result<Self> {
-        let query = task.encode_query(model, &comparison.query, left_out)?;
+        let EncodedQuery { own, whole: query } = task.encode_own_and_whole(model, &comparison.query, left_out)?;
         let mut responses = Vec::with_capacity(comparison.responses.len());
         for response in &comparison.responses {
             responses.push(task.encode_response(model, response, left_out)?);
         }
-        let query_keys = [hash_of(comparison.query.trim()), key_of(&query, &model.tokenizer)?];
+        // White space is trimmed at the ends of the text itself, which start tokens or a chat template would hide.
+        let query_keys = [hash_of(comparison.query.trim()), key_of(&own, &model.tokenizer)?];
         Ok(Self { query, responses, best: comparison.best, query_keys })
     }
 

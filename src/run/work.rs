@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::ModelSize;
 use crate::error::{Error, Result};
 use crate::format_version;
 use crate::format_version::FormatVersion;
@@ -36,17 +37,21 @@ pub struct Input {
     /// SHA-256 as it was computed before there were format versions, if that differs.
     #[serde(skip)]
     pub sha256_of_0_1: Option<String>,
+    /// SHA-256 of a model as it was computed before `generation_config.json` counted, if that differs. A run that was
+    /// begun then goes on, and has the new one from there.
+    #[serde(skip)]
+    pub sha256_before_generation: Option<String>,
 }
 
 impl Input {
     /// Makes an input that is recognized by its contents.
     pub fn new(role: &str, name: impl std::fmt::Display, sha256: String) -> Self {
-        Self { role: role.into(), name: name.to_string(), sha256: Some(sha256), sha256_of_0_1: None }
+        Self { sha256: Some(sha256), ..Self::named(role, &name.to_string()) }
     }
 
     /// Makes an input that is recognized by its name.
     pub fn named(role: &str, name: &str) -> Self {
-        Self { role: role.into(), name: name.into(), sha256: None, sha256_of_0_1: None }
+        Self { role: role.into(), name: name.into(), sha256: None, sha256_of_0_1: None, sha256_before_generation: None }
     }
 
     /// Returns the name, followed by the SHA-256 of the contents if that is known.
@@ -54,10 +59,12 @@ impl Input {
         self.sha256.as_ref().map_or_else(|| self.name.clone(), |sha256| format!("{} sha256 {sha256}", self.name))
     }
 
-    fn is(&self, other: &Self) -> bool {
-        match (&self.sha256, &other.sha256) {
-            (None, None) => self.name == other.name,
-            (one, other) => one == other,
+    /// Checks whether this input is the one that a run was begun with.
+    fn is(&self, begun: &Self) -> bool {
+        match (&self.sha256, &begun.sha256) {
+            (None, None) => self.name == begun.name,
+            (now, Some(_)) => *now == begun.sha256 || self.sha256_before_generation == begun.sha256,
+            (Some(_), None) => false,
         }
     }
 
@@ -107,6 +114,18 @@ impl Work {
         match work.parts {
             1..=MOST_PARTS => Ok(Some(work)),
             parts => Err(Error::input(&path, format!("parts is {parts}; it must be from 1 to {MOST_PARTS}"), hint)),
+        }
+    }
+
+    /// Returns the preset that the settings of a run begin with: the one that the run in `folder` was begun with, or the
+    /// one that fits the size of the model; `None` for the defaults.
+    ///
+    /// # Errors
+    /// The errors of [`Self::of_run`].
+    pub fn fitting_preset(folder: Option<&Path>, size: ModelSize) -> Result<Option<String>> {
+        match folder.map(Self::of_run).transpose()?.flatten() {
+            Some(begun) => Ok(begun.defaults),
+            None => Ok(size.preset().map(String::from)),
         }
     }
 
@@ -288,6 +307,22 @@ mod tests {
         assert!(refused(Work { seed: 2, ..work(&[model.clone(), reward.clone()]) }).contains("the seed is 2"));
         let people = Input::named("labeler", "people choose");
         assert!(refused(work(&[model, reward, people])).contains("not the same labeler: people choose"));
+    }
+
+    #[test]
+    fn a_run_from_before_generation_settings_counted_goes_on() {
+        let without = input("model", "tiny", "weights");
+        let folder = begun(&work(std::slice::from_ref(&without)));
+        let with = |settings: &str| Input {
+            sha256_before_generation: without.sha256.clone(),
+            ..input("model", "tiny", &format!("weights and {settings}"))
+        };
+        let now = work(&[with("one end")]).going_on_in(folder.path(), Mode::Quiet).unwrap();
+        now.write(folder.path()).unwrap();
+        work(&[with("one end")]).going_on_in(folder.path(), Mode::Quiet).unwrap();
+        // From there, a change of the settings is another model.
+        let error = work(&[with("five ends")]).going_on_in(folder.path(), Mode::Quiet).unwrap_err();
+        assert!(error.to_string().contains("not the same model"), "{error}");
     }
 
     #[test]

@@ -14,9 +14,11 @@ use crate::task::Scorer;
 use crate::task::Task;
 
 /// Tunes the pretrained model towards higher scores until `stop_at` updates are done, those of earlier calls included.
+/// The frozen models are in f32.
 ///
 /// # Errors
-/// The errors of [`PolicyTraining::run`]; the folder records why a run stopped itself.
+/// [`Error::Usage`] if the settings ask for frozen models in bf16, which [`round_frozen_models`] and
+/// [`train_policy_from`] provide; the errors of [`PolicyTraining::run`]. The folder records why a run stopped itself.
 pub fn train_policy(
     session: &Session<'_>,
     scorer: &dyn Scorer,
@@ -24,6 +26,7 @@ pub fn train_policy(
     stop_at: usize,
     directory: &RunDirectory,
 ) -> Result<TunedPolicy> {
+    check_frozen_in_f32(&session.settings.policy)?;
     train_policy_from(None, session, scorer, queries, stop_at, directory)
 }
 
@@ -65,6 +68,20 @@ pub fn train_policy_from(
         Error::Interrupted { .. } => {}
         stop => directory.note_stop(stop),
     })
+}
+
+/// Checks that the settings ask for frozen models in f32, for stages that do not round them.
+///
+/// # Errors
+/// [`Error::Usage`] if they do not.
+pub(super) fn check_frozen_in_f32(settings: &config::Policy) -> Result<()> {
+    match settings.frozen_precision {
+        FrozenPrecision::F32 => Ok(()),
+        FrozenPrecision::Bf16 => Err(Error::usage(
+            "policy.frozen_precision is bf16, which is for `train-policy` only",
+            "set policy.frozen_precision=f32, or run the stages one by one",
+        )),
+    }
 }
 
 /// Rounds reference and reward model to bf16, if the settings ask for it; returns the reward model, and the weights that

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::policy::check_frozen_in_f32;
 use super::schedule::{Round, rounds};
 use super::settled_labels::{LinesOfLabels, are_labels_settled};
 use super::{RewardOutcome, Session, open_log, train_policy, train_reward};
@@ -96,6 +97,7 @@ impl Rounds<'_> {
     /// [`Error::Interrupted`] with the folder to resume from, [`Error::Failed`] with the limit that was exceeded, or
     /// any other error that stops the run.
     pub fn run(&self, label_source: &mut LabelSource<'_>) -> Result<(Policy, Vec<RoundOutcome>)> {
+        check_frozen_in_f32(&self.session.settings.policy)?;
         let outcome = self.run_those_left(label_source);
         // A stop during the final step still counts, because the page has confirmed it.
         let outcome = outcome.and_then(|done| self.session.interrupt.check().map(|()| done));

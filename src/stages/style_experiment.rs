@@ -1,6 +1,7 @@
 //! Stylistic experiment of the paper: the pretrained model is labelled, tuned on all of the labels or on the first of
 //! them, and compared.
 
+use super::policy::check_frozen_in_f32;
 use super::{RewardOutcome, Session, fine_tune, label, train_policy, train_reward};
 use crate::data::LeftOut;
 use crate::data::entries::Entries;
@@ -72,6 +73,7 @@ impl StyleExperiment<'_> {
     pub fn labels(&self, labeler: &mut dyn Labeler) -> Result<Labels> {
         let Session { model, settings, .. } = self.session;
         lora::check_rank(settings.policy.lora.rank, model.config())?;
+        check_frozen_in_f32(&settings.policy)?;
         let path = self.directory.comparisons();
         let (_, ties) = label(&self.session, self.name, &self.queries.train, labeler, &path)?;
         let task = Task::new(&settings.task, model)?;

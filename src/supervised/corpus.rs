@@ -31,7 +31,24 @@ impl Texts {
     }
 }
 
-/// The training tokens of all documents in one row, each document begun by [`END_OF_TEXT`].
+/// Returns the tokens that begin each document: those with which the model's own texts start, or else the token that
+/// ends a text, which separates documents then.
+///
+/// # Errors
+/// [`Error::Usage`] for a tokenizer that has none of them.
+pub(super) fn document_start(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    let end = tokenizer.token(END_OF_TEXT).or_else(|| tokenizer.end_tokens().first().copied());
+    match (tokenizer.start_tokens(), end) {
+        ([], None) => Err(Error::usage(
+            format!("the tokenizer has no token between documents: no start token, no {END_OF_TEXT}, and no end token"),
+            "set eos_token in tokenizer_config.json",
+        )),
+        ([], Some(end)) => Ok(vec![end]),
+        (start, _) => Ok(start.to_vec()),
+    }
+}
+
+/// The training tokens of all documents in one row, each document begun by [`document_start`].
 #[derive(Debug, Clone)]
 pub struct Corpus {
     tokens: Vec<u32>,
@@ -42,12 +59,12 @@ impl Corpus {
     /// Tokenizes `texts` for windows of `context` tokens.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the text is shorter than two windows.
+    /// [`Error::Usage`] when the text is shorter than two windows, and the errors of [`document_start`].
     pub fn new(texts: &[String], tokenizer: &Tokenizer, context: usize, progress: Mode) -> Result<Self> {
-        let mut tokens = Vec::new();
+        let (start, mut tokens) = (document_start(tokenizer)?, Vec::new());
         let mut progress = Progress::new("tokenizing", texts.len() as u64, "texts", progress);
         for text in texts {
-            tokens.extend(tokenizer.encode(END_OF_TEXT)?);
+            tokens.extend(&start);
             tokens.extend(tokenizer.encode_beginning(text)?);
             progress.advance(1);
         }

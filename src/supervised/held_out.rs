@@ -3,9 +3,10 @@
 use crate::device::read_floats;
 use crate::error::Result;
 use crate::lm::kernels::pick_log_probs;
-use crate::lm::{END_OF_TEXT, LanguageModel, Tokenizer};
+use crate::lm::{LanguageModel, Tokenizer};
 use crate::platform::{Mode, Progress};
 
+use super::corpus::document_start;
 use super::examples::{Example, ExampleBatch};
 
 /// Logits computed at once, 16 MB of them.
@@ -39,11 +40,11 @@ impl HeldOutExamples {
     /// with at least half a window before it except at the start of a text.
     ///
     /// # Errors
-    /// Fails when the tokenizer fails.
+    /// Fails when the tokenizer fails, or has no token that begins a document.
     pub fn of_texts(texts: &[String], tokenizer: &Tokenizer, context: usize) -> Result<Self> {
-        let mut examples = Vec::new();
+        let (start, mut examples) = (document_start(tokenizer)?, Vec::new());
         for text in texts {
-            let ids = [tokenizer.encode(END_OF_TEXT)?, tokenizer.encode_beginning(text)?].concat();
+            let ids = [start.clone(), tokenizer.encode_beginning(text)?].concat();
             examples.extend(split_windows(&ids, context));
         }
         Ok(Self { examples, bytes: texts.iter().map(String::len).sum() })

@@ -7,10 +7,11 @@ use crate::device::DeviceMemory;
 use crate::device::parallel::most_parts;
 use crate::error::{Error, Result};
 use crate::lm::network::parameters;
-use crate::lm::{END_OF_TEXT, LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer};
+use crate::lm::{LanguageModel, ModelConfig, Sampling, Tokenizer, Transformer};
 use crate::training::Backward;
 use crate::training::memory::{BatchShape, Memory, TrainingMemory};
 
+use super::corpus::document_start;
 use super::train::Schedule;
 
 /// Length of a sample in tokens.
@@ -86,10 +87,10 @@ impl Pretrain {
     /// Returns the context and the sampling of the samples that people read.
     ///
     /// # Errors
-    /// Fails when the tokenizer fails.
+    /// Fails for a tokenizer that has no token to begin a document.
     pub fn shown(&self, tokenizer: &Tokenizer) -> Result<(Vec<u32>, Sampling)> {
         let response_length = self.context_tokens.min(SAMPLE_TOKENS).saturating_sub(1);
         let sampling = Sampling { response_length, temperature: 0.7, responses_per_query: 1 };
-        Ok((tokenizer.encode(END_OF_TEXT)?, sampling))
+        Ok((document_start(tokenizer)?, sampling))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use super::scorer::{Scorer, Scores};
+use super::texts::Texts;
 use crate::error::Result;
 use crate::lm::{MicroBatches, Responses, Tokenizer};
 use crate::platform::external_command::ExternalCommand;
@@ -13,22 +14,20 @@ use crate::platform::external_command::ExternalCommand;
 /// response.
 pub struct CommandScorer {
     program: Mutex<ExternalCommand>,
-    tokenizer: Tokenizer,
+    texts: Texts,
 }
 
 impl CommandScorer {
     /// Creates a scorer; `tokenizer` is that of the policy.
     pub fn new(program: ExternalCommand, tokenizer: &Tokenizer) -> Self {
-        Self { program: Mutex::new(program), tokenizer: tokenizer.clone() }
+        Self { program: Mutex::new(program), texts: Texts::new(tokenizer) }
     }
 }
 
 impl Scorer for CommandScorer {
     fn score(&self, responses: Responses<'_>, _micro_batches: &MicroBatches) -> Result<Scores> {
         let mut program = self.program.lock().unwrap_or_else(PoisonError::into_inner);
-        let pairs = responses.queries.iter().zip(responses.responses);
-        let scores = pairs.map(|(query, response)| {
-            let (query, response) = (self.tokenizer.decode(query)?, self.tokenizer.decode(response)?);
+        let scores = self.texts.pairs(responses)?.into_iter().map(|(query, response)| {
             let answer = program.ask(&query, &[response])?;
             let score = answer.as_array().and_then(|scores| match scores.as_slice() {
                 [score] => Value::as_f64(score),

@@ -5,6 +5,7 @@ mod command_scorer;
 mod original_labels;
 mod queries;
 mod scorer;
+mod texts;
 mod tokens;
 mod variety;
 
@@ -12,5 +13,5 @@ pub use command_scorer::CommandScorer;
 pub use original_labels::{LabelEncoder, is_changed_as_text, label_to_comparison, original_labels};
 pub use queries::Queries;
 pub use scorer::{Scorer, Scores, TextScorer, WeightedSum};
-pub use tokens::{Task, Truncation};
+pub use tokens::{EncodedQuery, Task, Truncation};
 pub use variety::Variety;

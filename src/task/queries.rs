@@ -71,7 +71,8 @@ impl Queries {
                 let start = tokenizer.start_tokens();
                 let queries: Vec<&[u32]> =
                     queries.iter().map(|query| query.strip_prefix(start).unwrap_or(query)).collect();
-                let texts = queries.iter().map(|query| tokenizer.decode(query)).collect::<Result<Vec<_>>>()?;
+                let texts =
+                    queries.iter().map(|query| tokenizer.decode_beginning(query)).collect::<Result<Vec<_>>>()?;
                 let again = texts.iter().map(|text| tokenizer.encode_beginning(text)).collect::<Result<Vec<_>>>()?;
                 let changed = again.iter().zip(&queries).filter(|(again, query)| again != query).count();
                 left_out.count(Reason::QueriesChangedAsText, changed);
@@ -80,14 +81,18 @@ impl Queries {
         }
     }
 
-    /// Returns the queries in tokens of the model; truncation is counted in `left_out`.
+    /// Returns the queries in tokens of the model; truncation is counted in `left_out`. In a chat, queries that are
+    /// tokens become text, because the template wraps text.
     ///
     /// # Errors
     /// The errors of [`Task::encode_query`].
     pub fn tokens(self, model: &LanguageModel, task: &Task, left_out: &mut LeftOut) -> Result<Vec<Vec<u32>>> {
         match self {
-            Self::Text(texts) => texts.iter().map(|text| task.encode_query(model, text, left_out)).collect(),
-            Self::Tokens(queries) => Ok(queries),
+            Self::Tokens(queries) if !task.chat => Ok(queries),
+            queries => {
+                let texts = queries.texts(&model.tokenizer, left_out)?;
+                texts.iter().map(|text| task.encode_query(model, text, left_out)).collect()
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::texts::Texts;
 use crate::device::Readback;
 use crate::error::{Error, Result};
 use crate::lm::{MicroBatches, Responses, Tokenizer};
@@ -40,7 +41,8 @@ impl Scores {
 /// Scorer of responses: higher is better. The policy's reward is the score minus β times the KL divergence.
 pub trait Scorer {
     /// Scores each of these responses. Queries come without the task's prefix and suffix, and responses are
-    /// truncated by its rule, as the reward model reads both.
+    /// truncated by its rule, as the reward model reads both: without padding, and without a token with which the
+    /// model ended the response.
     ///
     /// # Errors
     /// Fails when the responses cannot be scored, and with the errors of
@@ -48,9 +50,10 @@ pub trait Scorer {
     fn score(&self, responses: Responses<'_>, micro_batches: &MicroBatches) -> Result<Scores>;
 }
 
-/// Function of (query, response) texts as a [`Scorer`].
+/// Function of (query, response) texts as a [`Scorer`]. A query comes without the tokens that begin a text, and without
+/// the chat template around it.
 pub struct TextScorer<F> {
-    tokenizer: Tokenizer,
+    texts: Texts,
     score: F,
 }
 
@@ -58,16 +61,13 @@ impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> TextScorer<F> {
     /// Creates a scorer from `score`, which gives one number for each pair of texts; `tokenizer` is that of the
     /// policy.
     pub fn new(tokenizer: &Tokenizer, score: F) -> Self {
-        Self { tokenizer: tokenizer.clone(), score }
+        Self { texts: Texts::new(tokenizer), score }
     }
 }
 
 impl<F: Fn(&[(String, String)]) -> Result<Vec<f64>>> Scorer for TextScorer<F> {
     fn score(&self, responses: Responses<'_>, _micro_batches: &MicroBatches) -> Result<Scores> {
-        let pairs = responses.queries.iter().zip(responses.responses);
-        let texts =
-            pairs.map(|(query, response)| Ok((self.tokenizer.decode(query)?, self.tokenizer.decode(response)?)));
-        let texts = texts.collect::<Result<Vec<_>>>()?;
+        let texts = self.texts.pairs(responses)?;
         let scores = (self.score)(&texts)?;
         if scores.len() != texts.len() {
             let what = format!("{} responses were given {} scores", texts.len(), scores.len());

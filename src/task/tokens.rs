@@ -40,6 +40,17 @@ pub struct Task {
     pub chat: bool,
     /// Tokens that a query has beside those of its text: the start of the text, or the chat template.
     pub around_text: usize,
+    /// Tokens with which the model begins a text; none in a chat, where the template has them.
+    pub start: Vec<u32>,
+}
+
+/// A query in tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedQuery {
+    /// Tokens of its text alone.
+    pub own: Vec<u32>,
+    /// Tokens that the models read: also those that begin a text, or the chat template.
+    pub whole: Vec<u32>,
 }
 
 impl Truncation {
@@ -56,6 +67,28 @@ impl Truncation {
         let [own, model] = self.ends(response);
         let end = own.into_iter().chain(model).min().unwrap_or(response.len());
         response.get(..end).unwrap_or(response)
+    }
+
+    /// Returns the part of a response that is text: what is kept, without a token that ends it. Reward models are
+    /// trained on texts, and so read no end tokens.
+    pub fn text<'a>(&self, response: &'a [u32]) -> &'a [u32] {
+        match self.kept(response) {
+            [text @ .., last] if self.end_tokens.contains(last) => text,
+            kept => kept,
+        }
+    }
+
+    /// Returns the part of a response before the model itself ends it.
+    pub fn before_end<'a>(&self, response: &'a [u32]) -> &'a [u32] {
+        let end = response.iter().position(|id| self.end_tokens.contains(id));
+        end.and_then(|end| response.get(..end)).unwrap_or(response)
+    }
+
+    /// Returns the token with which the model ended a response before it has `token` where that counts.
+    pub fn ended_early(&self, response: &[u32]) -> Option<u32> {
+        let [own, model] = self.ends(response);
+        let end = model.filter(|&model| own.is_none_or(|own| model < own))?;
+        response.get(..end)?.last().copied()
     }
 
     /// Checks whether a response has `token` at an index ≥ `after`, and no end before it.
@@ -76,8 +109,10 @@ impl Task {
     /// Encodes the settings of a task in this model's tokens.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the model has no such truncation token or query end, or is too short for the task.
+    /// [`Error::Usage`] when the model has no such truncation token or query end, or is too short for the task, and
+    /// for a prefix or suffix in a chat.
     pub fn new(settings: &config::Task, model: &LanguageModel) -> Result<Self> {
+        check_chat(settings)?;
         let token = |setting: &str, text: &str| {
             model.tokenizer.token(text).ok_or_else(|| {
                 let what = format!("the model's vocabulary has no token \"{text}\"");
@@ -90,9 +125,9 @@ impl Task {
         };
         let query_prefix = model.tokenizer.encode(&settings.query_prefix)?;
         let query_suffix = model.tokenizer.encode(&settings.query_suffix)?;
-        let around_text = match settings.chat {
-            true => model.tokenizer.encode_chat("x")?.len(),
-            false => model.tokenizer.start_tokens().len(),
+        let (start, around_text) = match settings.chat {
+            true => (Vec::new(), model.tokenizer.encode_chat("x")?.len()),
+            false => (model.tokenizer.start_tokens().to_vec(), model.tokenizer.start_tokens().len()),
         };
         let around = query_prefix.len() + query_suffix.len() + around_text;
         let length = around + settings.query_length_tokens + settings.response_length_tokens;
@@ -122,6 +157,7 @@ impl Task {
             query_suffix,
             chat: settings.chat,
             around_text,
+            start,
         })
     }
 
@@ -131,9 +167,12 @@ impl Task {
         around + longest_query + self.sampling.response_length
     }
 
-    /// Returns the tokens that the policy continues: the query between prefix and suffix.
+    /// Returns the tokens that the policy continues: the query between prefix and suffix. The tokens that begin a text
+    /// stay at its start, before the prefix.
     pub fn context(&self, query: &[u32]) -> Vec<u32> {
-        [&self.query_prefix, query, &self.query_suffix].concat()
+        let own = query.strip_prefix(self.start.as_slice()).unwrap_or(query);
+        let start = query.get(..query.len() - own.len()).unwrap_or_default();
+        [start, &self.query_prefix, own, &self.query_suffix].concat()
     }
 
     /// Returns [`Self::context`] for each of `queries`.
@@ -148,18 +187,64 @@ impl Task {
     /// # Errors
     /// [`Error::Usage`] for a query without text, and for a chat template that cannot be used.
     pub fn encode_query(&self, model: &LanguageModel, query: &str, left_out: &mut LeftOut) -> Result<Vec<u32>> {
+        self.encode_own_and_whole(model, query, left_out).map(|encoded| encoded.whole)
+    }
+
+    /// Returns [`Self::encode_query`], and the tokens of the query's text alone.
+    ///
+    /// # Errors
+    /// The errors of [`Self::encode_query`].
+    pub fn encode_own_and_whole(
+        &self,
+        model: &LanguageModel,
+        query: &str,
+        left_out: &mut LeftOut,
+    ) -> Result<EncodedQuery> {
         let ids = model.tokenizer.encode_beginning(query)?;
         if ids.is_empty() {
             return Err(Error::usage("a query is empty", "give every query some text"));
         }
-        left_out.queries_cut.count(ids.len(), self.query_length);
-        let whole = ids.len().min(self.query_length);
-        let mut ids = truncate_query(ids, self.query_length, self.long_queries, self.query_end);
-        ids.shrink_to_fit();
-        left_out.count(Reason::QueriesEndedEarly, usize::from(ids.len() < whole));
-        match self.chat {
-            true => model.tokenizer.encode_chat(&model.tokenizer.decode(&ids)?),
-            false => Ok(Self::begin(model, ids)),
+        let (length, most) = (ids.len(), ids.len().min(self.query_length));
+        let mut own = truncate_query(ids, self.query_length, self.long_queries, self.query_end);
+        own.shrink_to_fit();
+        let shortened = own.len();
+        left_out.count(Reason::QueriesEndedEarly, usize::from(shortened < most));
+        let encoded = match self.chat {
+            true => self.in_template(model, query, length, own)?,
+            false => EncodedQuery { whole: Self::begin(model, own.clone()), own },
+        };
+        let again = encoded.own.len() < shortened;
+        left_out.queries_cut.count(length, if again { encoded.own.len() } else { self.query_length });
+        Ok(encoded)
+    }
+
+    /// Wraps a query that had `length` tokens in the model's chat template. Inside it, the text may take more tokens
+    /// than by itself: an incomplete character becomes U+FFFD, and its ends may merge in another way. So it is
+    /// shortened until it takes no more room than [`Self::new`] allowed it.
+    fn in_template(
+        &self,
+        model: &LanguageModel,
+        query: &str,
+        length: usize,
+        mut own: Vec<u32>,
+    ) -> Result<EncodedQuery> {
+        let room = self.around_text + self.query_length;
+        loop {
+            let is_whole = own.len() == length;
+            let text = if is_whole { query.to_string() } else { model.tokenizer.decode_beginning(&own)? };
+            let whole = model.tokenizer.encode_chat(&text)?;
+            let over = whole.len().saturating_sub(room);
+            if over == 0 {
+                return Ok(EncodedQuery { own, whole });
+            }
+            if over >= own.len() {
+                return Err(Error::usage(
+                    format!("in the chat template, a query takes {} tokens, and there is room for {room}", whole.len()),
+                    "raise task.query_length_tokens",
+                ));
+            }
+            let shorter = own.len() - over;
+            own = truncate_query(own, shorter, self.long_queries, self.query_end);
         }
     }
 
@@ -191,8 +276,7 @@ impl Task {
     /// # Errors
     /// [`Error::Failed`] when the tokenizer fails.
     pub fn decode_whole_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
-        let end = response.iter().position(|id| self.truncation.end_tokens.contains(id));
-        model.tokenizer.decode(response.get(..end.unwrap_or(response.len())).unwrap_or_default())
+        model.tokenizer.decode(self.truncation.before_end(response))
     }
 
     /// Decodes a response, up to where it is truncated and without a token that ends it.
@@ -200,11 +284,20 @@ impl Task {
     /// # Errors
     /// [`Error::Failed`] when the tokenizer fails.
     pub fn decode_response(&self, model: &LanguageModel, response: &[u32]) -> Result<String> {
-        let truncated = self.truncation.truncate(response);
-        let mut real: Vec<u32> = truncated.into_iter().filter(|&id| id != self.truncation.pad_token).collect();
-        real.pop_if(|last| self.truncation.end_tokens.contains(last));
-        model.tokenizer.decode(&real)
+        model.tokenizer.decode(self.truncation.text(response))
     }
+}
+
+/// Refuses a prefix or suffix in a chat: the template has its own tokens around a query, and text outside it would
+/// stand where the model expects none.
+fn check_chat(settings: &config::Task) -> Result<()> {
+    if !settings.chat || (settings.query_prefix.is_empty() && settings.query_suffix.is_empty()) {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "task.chat wraps queries in the model's chat template, and task.query_prefix or task.query_suffix is set, too",
+        "set both to \"\" and write their text into the queries, or leave out --chat",
+    ))
 }
 
 /// Truncates a query to `length` tokens, and then after the last `end` among them, if there is one.
@@ -255,6 +348,28 @@ mod tests {
         assert!(valid(&[5, 6, 6, 13, 7]) && !valid(&[5, 8, 6, 13]) && !valid(&[5, 6, 6, 9, 7]));
         let chat = Truncation { token: 8, ..ending };
         assert!(chat.is_valid(&[5, 6, 8, 1]) && !chat.is_valid(&[5, 8, 6, 8]) && !chat.is_valid(&[5, 6, 7, 8]));
+    }
+
+    #[test]
+    fn what_is_scored_has_neither_padding_nor_the_token_that_ends_it() {
+        let ending = Truncation { end_tokens: vec![7, 8], ..AFTER_PERIOD };
+        assert_eq!(ending.text(&[5, 8, 6, 13]), [5]);
+        assert_eq!(ending.text(&[5, 6, 6, 13, 7]), [5, 6, 6, 13]);
+        assert_eq!(ending.text(&[8, 6]), [0; 0]);
+        // A GPT-2 samples on.
+        assert_eq!(AFTER_PERIOD.text(&[5, 8, 6, 13, 7]), [5, 8, 6, 13]);
+        assert_eq!(AFTER_PERIOD.text(&[5, 8, 6, 7]), [5, 8, 6, 7]);
+    }
+
+    #[test]
+    fn a_response_that_the_model_ends_before_the_truncate_token_ended_early() {
+        let ending = Truncation { end_tokens: vec![7, 8], ..AFTER_PERIOD };
+        assert_eq!(ending.ended_early(&[5, 8, 6, 13]), Some(8));
+        assert_eq!(ending.ended_early(&[5, 6, 6, 7]), Some(7));
+        assert_eq!(ending.ended_early(&[5, 6, 6, 13, 7]), None);
+        assert_eq!(ending.ended_early(&[5, 6, 6, 9]), None);
+        assert_eq!(Truncation { token: 8, ..ending }.ended_early(&[5, 6, 8, 7]), None);
+        assert_eq!(AFTER_PERIOD.ended_early(&[5, 8, 6, 7]), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::config::ConfigFile;
 use super::heads_file::{HeadsFile, HeadsKind};
 use super::tensor_file::{Precision, write_safetensors};
 pub use super::tokenizer::{ADDED_TOKENS_FILE, CHAT_TEMPLATE_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE};
-use super::tokenizer::{END_OF_TEXT, FileContent, Tokenizer, TokenizerSettings};
+use super::tokenizer::{ChatTemplate, END_OF_TEXT, FileContent, Tokenizer, TokenizerSettings};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::lm::network::parameters;
@@ -37,6 +37,11 @@ pub const OPTIONAL_FILES: [&str; 5] =
 /// Checks whether a file of a model's folder belongs to the model, so that results depend on it; other files
 /// may come and go.
 pub fn is_file_of_model(name: &str) -> bool {
+    name == GENERATION_FILE || counted_before_generation(name)
+}
+
+/// Checks whether a file counted in the digest of a model before [`GENERATION_FILE`] did.
+pub fn counted_before_generation(name: &str) -> bool {
     [CONFIG_FILE, WEIGHTS_INDEX_FILE].contains(&name)
         || TOKENIZER_FILES.contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
@@ -105,8 +110,8 @@ impl<'a> TokenizerFiles<'a> {
     pub fn read(&self, folder: &Path) -> Result<(Tokenizer, PathBuf)> {
         let file = |name: &str| self.0.get(name).map(AsRef::as_ref);
         let settings = TokenizerSettings::read(folder, file)?;
-        let chat_template = file(CHAT_TEMPLATE_FILE).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let chat_template = settings.chat_template(chat_template);
+        let chat_template = file(CHAT_TEMPLATE_FILE).map(|bytes| ChatTemplate::source_of_file(bytes, folder));
+        let chat_template = settings.chat_template(chat_template.transpose()?);
         let end = settings.end().map(String::from);
         let (tokenizer, path) = self.read_vocabulary(folder, settings)?;
         let end = end.and_then(|end| tokenizer.token(&end)).into_iter().collect();

@@ -188,7 +188,13 @@ impl<'a> Weights<'a> {
         };
         let is_same = match self.places.get(token_embedding(family)).cloned() {
             Some(embedding) => self.are_same(&embedding, &head)?,
-            None => says_tied,
+            None if says_tied => true,
+            // A head of its own is no embedding: reading it for both would make another model.
+            None => {
+                let embedding = token_embedding(family);
+                let what = format!("no tensor {embedding}, and config.json says tie_word_embeddings false");
+                return Err(Error::input(&self.path, what, "take the whole model, or correct config.json"));
+            }
         };
         match (is_same, says_tied) {
             (true, _) => Ok(true),

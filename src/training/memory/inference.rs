@@ -1,6 +1,6 @@
 //! Memory for sampling responses, and for reading them without gradients.
 
-use super::{LOGITS_COPIES, Memory, bytes, floats, halves};
+use super::{FREED_SHARE, LOGITS_COPIES, Memory, bytes, floats, halves};
 use crate::device::DeviceMemory;
 use crate::error::Result;
 use crate::lm::ModelConfig;
@@ -11,9 +11,6 @@ use crate::lm::kernels::SLOTS_AT_ONCE;
 fn alive_in_a_block(config: &ModelConfig) -> f64 {
     config.width as f64 + config.expanded_width() + config.feed_forward_width as f64
 }
-
-/// Share of freed memory that the allocator keeps: one part in this number.
-const FREED_SHARE: u64 = 10;
 
 /// Responses that are sampled in batches, and then read by other models.
 #[derive(Debug, Clone, Copy, Default)]

@@ -22,6 +22,9 @@ const PROGRAM_BYTES: u64 = 100_000_000;
 /// Copies of the logits that are alive at once: the logits, and the scaled logits, which the gradient replaces.
 const LOGITS_COPIES: f64 = 2.0;
 
+/// Share of freed memory that the allocator keeps: one part in this number.
+const FREED_SHARE: u64 = 10;
+
 /// Bytes at the peak, by purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Memory {

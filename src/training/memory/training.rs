@@ -1,6 +1,6 @@
 //! Memory of a training loop.
 
-use super::{LOGITS_COPIES, Memory, bytes, floats, halves, mb};
+use super::{FREED_SHARE, LOGITS_COPIES, Memory, bytes, floats, halves, mb};
 use crate::config::Lora;
 use crate::device::DeviceMemory;
 use crate::error::Result;
@@ -8,9 +8,11 @@ use crate::lm::{ModelConfig, ROWS_AT_ONCE};
 use crate::training::Backward;
 
 /// Returns the numbers per token that a block keeps for the backward pass up to attention: input, norm, queries, keys,
-/// values and the output of attention.
+/// values and the output of attention, and queries and keys once more where they are normalized.
 fn kept_up_to_attention(config: &ModelConfig) -> f64 {
-    2.0 * config.width as f64 + config.query_key_value_width() + config.query_width() as f64
+    let [queries, keys] = floats([config.query_width(), config.key_width()]);
+    let normalized = if config.query_key_norms { queries + keys } else { 0.0 };
+    2.0 * config.width as f64 + config.query_key_value_width() + normalized + queries
 }
 
 /// Returns the numbers per token that a block keeps after attention: sum and norm, and the feed-forward layer before
@@ -25,9 +27,6 @@ fn adapters_of_rank_1(config: &ModelConfig) -> f64 {
     let attention = 2.0 * width + config.query_key_value_width() + config.query_width() as f64;
     config.layers as f64 * (attention + 2.0 * width + config.expanded_width() + config.feed_forward_width as f64)
 }
-
-/// Share of freed memory that the allocator keeps: one part in this number.
-const FREED_SHARE: u64 = 10;
 
 /// Shape of a batch, and its backward pass.
 #[derive(Debug, Clone, Copy)]

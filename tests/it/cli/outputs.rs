@@ -113,6 +113,22 @@ fn results_that_could_not_be_written_are_refused_before_the_work() {
     assert_eq!(files_in(&folder.join("taken")), ["thesis.txt"]);
 }
 
+/// Of random tokens, many are parts of characters, which take more tokens when they are read again.
+#[test]
+fn what_was_judged_is_written_even_if_the_reader_cannot_read_a_response() {
+    let folder = folder();
+    let folder = folder.path();
+    let eval = "eval --model model --baseline model --queries queries.txt --set eval.pairs=4 --perplexity-by model \
+                --set task.response_length_tokens=24 --pairs pairs.jsonl";
+    let output = command(folder, eval).output().unwrap();
+    let (code, text) = ended(&output);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("model cannot read what it is to measure: the response \""), "{text}");
+    assert!(text.contains("reads at most 40") && text.contains("--perplexity-by"), "{text}");
+    assert_eq!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count(), 4);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("judged by"));
+}
+
 /// Opening a pipe blocks until another program writes to it, and a device may be endless.
 #[cfg(unix)]
 #[test]

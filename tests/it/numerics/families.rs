@@ -129,16 +129,18 @@ fn a_configuration_is_written_as_it_was_read() {
     }
 }
 
+/// Returns the message with which the configuration of a case is refused after a field was changed.
+fn refusal(case: &str, name: &str, value: serde_json::Value) -> String {
+    let path = folder(case).join("config.json");
+    let mut fields: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    fields[name] = value;
+    let error = ConfigFile::read(fields.to_string().as_bytes(), &path).unwrap_err();
+    assert_eq!(error.exit_code(), 4);
+    error.to_string()
+}
+
 #[test]
 fn what_is_not_computed_here_is_refused_by_name() {
-    let refusal = |case: &str, name: &str, value: serde_json::Value| {
-        let path = folder(case).join("config.json");
-        let mut fields: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        fields[name] = value;
-        let error = ConfigFile::read(fields.to_string().as_bytes(), &path).unwrap_err();
-        assert_eq!(error.exit_code(), 4);
-        error.to_string()
-    };
     use serde_json::json;
     for (case, name, value) in [
         ("mistral", "sliding_window", json!(16)),
@@ -161,4 +163,16 @@ fn what_is_not_computed_here_is_refused_by_name() {
     assert!(
         refusal("llama", "model_type", json!("gemma3")).contains("\"gemma3\"; it must be one of \"gpt2\", \"llama\"")
     );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_does_not_count_as_absent() {
+    use serde_json::json;
+    for window in [json!(16.0), json!("16"), json!(-1), json!(true)] {
+        let message = refusal("mistral", "sliding_window", window);
+        assert!(message.contains("sliding_window") && message.contains("not a whole number or null"), "{message}");
+    }
+    let scaled = |kind: serde_json::Value| refusal("llama", "rope_parameters", kind);
+    assert!(scaled(json!({"rope_type": null, "type": "yarn"})).contains("\"yarn\""));
+    assert!(scaled(json!({"rope_type": 5})).contains("rope_type of the rotary positions is 5, not a text"));
 }

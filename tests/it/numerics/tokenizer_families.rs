@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use preftune::lm::{LanguageModel, ModelConfig, Precision, Tokenizer, TokenizerFiles};
 use preftune::models;
+use preftune::supervised::{Example, HeldOutExamples};
 use serde::Deserialize;
 
 use crate::numerics::devices;
@@ -63,6 +64,34 @@ fn text_has_the_tokens_that_transformers_gives_it() {
             let found = tokenizer.decode(&ids).unwrap();
             let spaced = family.starts_with("tinyllama") && found == format!(" {decoded}");
             assert!(found == decoded || spaced, "{family}: {found:?} for {decoded:?}");
+        }
+    }
+}
+
+#[test]
+fn a_document_begins_with_a_token_and_not_with_the_characters_of_one() {
+    for family in FAMILIES {
+        let tokenizer = tokenizer(family);
+        let text = "The sea.".to_string();
+        let held_out = HeldOutExamples::of_texts(std::slice::from_ref(&text), &tokenizer, 64).unwrap();
+        let [Example { context, continuation }] = &held_out.examples[..] else { panic!("{family}: not one window") };
+        let found = [&context[..], continuation].concat();
+        let start = tokenizer.start_tokens().first().copied().or_else(|| tokenizer.token("<|endoftext|>")).unwrap();
+        assert_eq!(found, [vec![start], tokenizer.encode_beginning(&text).unwrap()].concat(), "{family}");
+    }
+}
+
+/// A query that is decoded would otherwise get one space more each time.
+#[test]
+fn a_beginning_is_decoded_without_the_space_that_is_added_before_it() {
+    for family in FAMILIES {
+        let tokenizer = tokenizer(family);
+        let sea = tokenizer.encode_beginning("The sea.").unwrap();
+        assert_eq!(tokenizer.decode_beginning(&sea).unwrap(), "The sea.", "{family}");
+        // Between special tokens, too, a tokenizer may add spaces.
+        for Text { text, ids, .. } in answers(family).texts.into_iter().filter(|one| !one.text.contains("<s>")) {
+            let found = tokenizer.decode_beginning(&ids).unwrap();
+            assert_eq!(tokenizer.encode_beginning(&found).unwrap(), ids, "{family}: {text:?}");
         }
     }
 }

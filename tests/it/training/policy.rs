@@ -65,6 +65,7 @@ impl Models {
             query_suffix: Vec::new(),
             chat: false,
             around_text: 0,
+            start: Vec::new(),
         };
         Rollouts { reference: &self.reference, scorer: &self.reward_model, task, rows_at_once: 64 }
     }

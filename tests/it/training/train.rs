@@ -144,6 +144,16 @@ fn a_reward_model_that_only_guesses_stops_the_run_before_it_misleads_the_policy(
     assert_eq!(accuracy(folder.path()), accuracy(fresh.path()));
 }
 
+/// They stayed in f32, and the estimate of the memory counted them as if they were in bf16.
+#[test]
+fn frozen_models_in_bf16_are_refused_where_nothing_would_round_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = train(folder.path(), &["--set", "policy.frozen_precision=bf16"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("policy.frozen_precision is bf16, which is for `train-policy` only"), "{error}");
+}
+
 #[test]
 fn another_labeler_is_refused_in_a_folder_that_was_begun() {
     let folder = tempfile::tempdir().unwrap();

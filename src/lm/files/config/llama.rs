@@ -108,11 +108,15 @@ fn biases(fields: &JsonObject, family: Family) -> Result<Biases, Complaint> {
 fn check_window(fields: &JsonObject, family: Family, positions: usize) -> Checked {
     let is_used = family == Family::Mistral || value(fields, "use_sliding_window") == Some(Value::Bool(true));
     let window = match value(fields, "sliding_window") {
+        _ if !is_used => None,
         // What `MistralConfig` takes for a file that does not say it.
         None if family == Family::Mistral => Some(4096),
-        window => window.and_then(|window| window.as_u64()),
+        None | Some(Value::Null) => None,
+        Some(found) => Some(found.as_u64().ok_or_else(|| {
+            Complaint::of(format!("sliding_window is {}, not a whole number or null", shown_value(&found)))
+        })?),
     };
-    match window.filter(|&window| is_used && (window as usize) < positions) {
+    match window.filter(|&window| (window as usize) < positions) {
         None => Ok(()),
         Some(window) => Err(Complaint::new(
             format!("sliding_window is {window}; it must be null: attention here is to all tokens before"),
@@ -136,8 +140,7 @@ fn rotation(fields: &JsonObject) -> Result<Rotation, Complaint> {
     }
     let theta = settings.get("rope_theta").cloned().or_else(|| value(fields, "rope_theta"));
     let theta = theta.map_or(Ok(USUAL_THETA), |theta| above_zero("rope_theta", Some(&theta)))?;
-    let kind = settings.get("rope_type").or_else(|| settings.get("type")).and_then(Value::as_str);
-    let scaling = match kind.unwrap_or("default") {
+    let scaling = match kind_of_scaling(&settings)? {
         "default" if settings.keys().all(|name| name == "rope_theta" || KIND.contains(&name.as_str())) => None,
         "llama3" => Some(llama3_scaling(&settings)?),
         kind => {
@@ -156,6 +159,14 @@ fn rotation(fields: &JsonObject) -> Result<Rotation, Complaint> {
 
 /// Names of the kind of scaling.
 const KIND: [&str; 2] = ["rope_type", "type"];
+
+/// Returns the kind of scaling, under its name or its older name; null is as good as absent.
+fn kind_of_scaling(settings: &Map<String, Value>) -> Result<&str, Complaint> {
+    let found = KIND.iter().find_map(|name| Some((name, settings.get(*name).filter(|kind| !kind.is_null())?)));
+    let Some((name, kind)) = found else { return Ok("default") };
+    let not_text = || Complaint::of(format!("{name} of the rotary positions is {}, not a text", shown_value(kind)));
+    kind.as_str().ok_or_else(not_text)
+}
 
 fn llama3_scaling(settings: &Map<String, Value>) -> Result<Llama3Scaling, Complaint> {
     const FIELDS: [&str; 4] = ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"];

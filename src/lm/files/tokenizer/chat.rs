@@ -1,5 +1,7 @@
 //! A model's own chat template, which wraps a message of the role `user` as the model was trained to read it.
 
+use std::path::Path;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
@@ -8,6 +10,10 @@ use crate::error::{Error, Result};
 
 /// Name of the file of a chat template, where it is not in `tokenizer_config.json`.
 pub const CHAT_TEMPLATE_FILE: &str = "chat_template.jinja";
+
+/// Largest number of steps in which a template may wrap a query. Those of published models take some hundreds; a
+/// damaged one must not run for ever.
+const MOST_STEPS: u64 = 100_000;
 
 /// Chat template in the language Jinja, as `transformers` renders it (`apply_chat_template`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,17 @@ pub(crate) struct ChatTemplate {
 }
 
 impl ChatTemplate {
+    /// Reads the text of [`CHAT_TEMPLATE_FILE`], which is in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for bytes that are not UTF-8: the model would read other characters than it was trained on.
+    pub(in crate::lm::files) fn source_of_file(bytes: &[u8], folder: &Path) -> Result<String> {
+        std::str::from_utf8(bytes).map(String::from).map_err(|error| {
+            let what = format!("byte {} is not UTF-8", error.valid_up_to() + 1);
+            Error::input(&folder.join(CHAT_TEMPLATE_FILE), what, "take the file that came with the model")
+        })
+    }
+
     /// Reads the template of a `tokenizer_config.json`: a text, or a list with one that is named `default`.
     pub(super) fn source_of_config(config: &serde_json::Value) -> Option<&str> {
         let template = config.get("chat_template")?;
@@ -36,6 +53,7 @@ impl ChatTemplate {
     /// [`Error::Usage`] when the template cannot be read, or refuses the query.
     pub(crate) fn render(&self, query: &str) -> Result<String> {
         let mut environment = Environment::new();
+        environment.set_fuel(Some(MOST_STEPS));
         // The syntax is the usual one, so that it is valid.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.unwrap_or_default());
@@ -59,7 +77,10 @@ impl ChatTemplate {
             })
         });
         rendered.map_err(|error| {
-            let reason = error.detail().map_or_else(|| error.to_string(), String::from);
+            let reason = match error.kind() {
+                ErrorKind::OutOfFuel => format!("it takes more than {MOST_STEPS} steps"),
+                _ => error.detail().map_or_else(|| error.to_string(), String::from),
+            };
             Error::usage(
                 format!("the model's chat template cannot be used: {reason}"),
                 "leave out --chat, or set task.query_prefix and task.query_suffix to what the model expects",
@@ -87,6 +108,13 @@ mod tests {
         let error = template("{{ raise_exception('no users') }}").render("Hi").unwrap_err();
         assert!(error.to_string().contains("no users"), "{error}");
         assert_eq!(template("{% if %}").render("Hi").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_template_that_does_not_end_is_stopped() {
+        let endless = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}";
+        let error = template(endless).render("Hi").unwrap_err();
+        assert!(error.to_string().contains("more than 100000 steps"), "{error}");
     }
 
     #[test]

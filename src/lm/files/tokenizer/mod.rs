@@ -265,6 +265,22 @@ impl Tokenizer {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Decodes ids of a text that follows no other text, to the text of which [`Self::encode_beginning`] makes them:
+    /// without the space that it adds.
+    ///
+    /// # Errors
+    /// The errors of [`Self::decode`].
+    pub fn decode_beginning(&self, ids: &[u32]) -> Result<String> {
+        let text = self.decode(ids)?;
+        let Some(without) = text.strip_prefix(' ').filter(|_| self.continuing.is_some()) else { return Ok(text) };
+        // Some tokenizers add no space before a text that begins with one.
+        let is_encoded_to_ids = |text: &str| self.encode_beginning(text).is_ok_and(|again| again == ids);
+        match is_encoded_to_ids(&text) && !is_encoded_to_ids(without) {
+            true => Ok(text),
+            false => Ok(without.into()),
+        }
+    }
+
     /// Returns the id of the token that stands for this text, such as `.` or a line break.
     pub fn token(&self, text: &str) -> Option<u32> {
         let added = self.inner.get_added_vocabulary().get_vocab().get(text).copied();

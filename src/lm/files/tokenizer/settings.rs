@@ -64,6 +64,9 @@ pub(crate) struct TokenizerSettings {
     start: Option<String>,
     end: Option<String>,
     chat_template: Option<String>,
+    /// True if `tokenizer_config.json` lists its tokens (`added_tokens_decoder`). `transformers` then takes no start and
+    /// end from `special_tokens_map.json`; beside an older file, which has no list, that file comes first.
+    lists_tokens: bool,
 }
 
 /// A token that is found before text is split.
@@ -151,6 +154,7 @@ impl TokenizerSettings {
 
     fn read_config(&mut self, config: &Value, path: &Path) -> Result<()> {
         self.chat_template = ChatTemplate::source_of_config(config).map(String::from);
+        self.lists_tokens = config.get("added_tokens_decoder").is_some();
         let class = config.get("tokenizer_class").and_then(Value::as_str);
         let is_llama = class.is_some_and(|class| LLAMA_CLASSES.contains(&class));
         if is_llama {
@@ -196,10 +200,13 @@ impl TokenizerSettings {
         });
         for (name, token) in one.chain(of_lists).filter(|(_, token)| !token.is_null()) {
             let (token, detail) = token_of(token).map_err(|what| refused(path, format!("{name}: {what}")))?;
-            match name {
-                "bos_token" => self.start = Some(token.content.clone()),
-                "eos_token" => self.end = Some(token.content.clone()),
-                _ => {}
+            let known = match name {
+                "bos_token" => Some(&mut self.start),
+                "eos_token" => Some(&mut self.end),
+                _ => None,
+            };
+            if let Some(known) = known.filter(|known| known.is_none() || !self.lists_tokens) {
+                *known = Some(token.content.clone());
             }
             self.name(Named { token: token.special(true), detail, id: None, path: path.into() })?;
         }

@@ -122,3 +122,31 @@ fn a_written_tokenizer_reads_back_the_same() {
     let again = Tokenizer::from_json(json.as_bytes(), Path::new("t")).unwrap();
     assert_eq!(again.encode("the old sea").unwrap(), tokenizer.encode("the old sea").unwrap());
 }
+
+/// As in `transformers` 4.57 and 5.24.
+#[test]
+fn a_map_of_special_tokens_changes_no_end_of_a_config_that_lists_its_tokens() {
+    let settings = |config: &str| {
+        let map: &[u8] = br#"{"eos_token": "<map>"}"#;
+        let file = |name: &str| match name {
+            TOKENIZER_CONFIG_FILE => Some(config.as_bytes()),
+            SPECIAL_TOKENS_FILE => Some(map),
+            _ => None,
+        };
+        TokenizerSettings::read(Path::new("t"), file).unwrap().end().map(String::from)
+    };
+    for (config, end) in [
+        (r#"{"eos_token": "<config>", "added_tokens_decoder": {}}"#, "<config>"),
+        (r#"{"added_tokens_decoder": {}}"#, "<map>"),
+        (r#"{"eos_token": "<config>"}"#, "<map>"),
+    ] {
+        assert_eq!(settings(config).as_deref(), Some(end), "{config}");
+    }
+}
+
+#[test]
+fn a_chat_template_that_is_not_utf_8_is_refused() {
+    let error = ChatTemplate::source_of_file(b"Verf\xfcgbar", Path::new("t")).unwrap_err();
+    assert_eq!(error.exit_code(), 4);
+    assert_eq!(error.to_string(), "t/chat_template.jinja: byte 5 is not UTF-8");
+}

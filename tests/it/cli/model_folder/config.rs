@@ -148,6 +148,14 @@ fn fields_that_ask_for_something_else_or_are_not_known_are_refused_by_name() {
 }
 
 #[test]
+fn a_fault_that_is_found_before_the_weights_are_read_names_the_file_too() {
+    let folder = Folder::new();
+    folder.with_config(&json!({"n_head": 3}));
+    let error = preftune::models::size(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("config.json: n_embd 20 is not a multiple of n_head 3"), "{error}");
+}
+
+#[test]
 fn fields_that_change_nothing_are_read() {
     let known = json!({
         "_name_or_path": "gpt2", "_num_labels": 1, "_commit_hash": "a1", "_attn_implementation_autoset": true,

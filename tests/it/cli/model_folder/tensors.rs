@@ -58,6 +58,14 @@ fn an_output_head_that_is_the_token_embedding_is_no_other_head() {
 }
 
 #[test]
+fn an_output_head_of_its_own_is_no_token_embedding() {
+    let once = renamed(|name| name.replace("transformer.wte.weight", "lm_head.weight"));
+    let folder = Folder::new();
+    let message = folder.with_weights(&once).with_config(&json!({"tie_word_embeddings": false})).refusal();
+    assert!(message.contains("model.safetensors: no tensor wte.weight"), "{message}");
+}
+
+#[test]
 fn an_output_head_of_its_own_is_read_if_the_configuration_says_so() {
     let embedding = weights()[0].clone();
     let mut other = embedding.values.clone();
