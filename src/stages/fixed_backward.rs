@@ -58,8 +58,8 @@ pub fn fixed_backward(
             return Ok(Backward { micro_batch_size: kept.micro_batch_size, parts: kept.parts, ..fit });
         }
         Some(_) => progress.say(
-            "less memory is free than when this run was begun: it continues with smaller micro-batches, so the last \
-             digits of its results may differ",
+            "this run was begun with more free memory, or on another device: it continues with other micro-batches, so \
+             the last digits of its results may differ",
         ),
         None => {}
     }
