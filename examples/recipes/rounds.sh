@@ -1,5 +1,5 @@
 #!/bin/sh
-# Three rounds of labelling, reward training and policy training. About 3 minutes on two CPU cores.
+# Three rounds of labelling, reward training and policy training. About 4 minutes on two CPU cores.
 set -eu
 run=runs/rounds
 preftune train --set policy.updates=180 --run "$run" --out "$run/model"
