@@ -49,7 +49,8 @@ pub fn check_queries<'a>(model: &LanguageModel, queries: impl IntoIterator<Item 
 /// responses. `None` if all responses are empty.
 ///
 /// # Errors
-/// [`Error::Failed`] that names the response, for a text that the model cannot read. Fails when the device fails and when the run is interrupted.
+/// [`Error::Failed`] that names the response, for a text that the model cannot read. Fails when the device fails and
+/// when the run is interrupted.
 pub fn bits_per_byte(model: &LanguageModel, texts: &[(&str, &str)], interrupt: &Interrupt) -> Result<Option<f64>> {
     let mut rows = Vec::new();
     for (query, response) in texts.iter().filter(|(_, response)| !response.is_empty()) {

@@ -10,7 +10,7 @@ const STAND_IN: &str = "the-query-of-preftune";
 /// begin a text, or the chat template.
 pub(super) struct Texts {
     tokenizer: Tokenizer,
-    /// What the chat template puts before and after a query.
+    /// Texts of the chat template before and after a query.
     template: Option<(String, String)>,
 }
 

@@ -123,7 +123,7 @@ fn a_written_tokenizer_reads_back_the_same() {
     assert_eq!(again.encode("the old sea").unwrap(), tokenizer.encode("the old sea").unwrap());
 }
 
-/// As in `transformers` 4.57 and 5.24.
+/// The rule is that of `transformers` 5.24.
 #[test]
 fn a_map_of_special_tokens_changes_no_end_of_a_config_that_lists_its_tokens() {
     let settings = |config: &str| {
