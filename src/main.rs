@@ -15,15 +15,14 @@ unsafe extern "C" {
 }
 
 /// `mi_option_purge_delay` of `mimalloc.h`.
-const PURGE_DELAY: c_int = 15;
+const PURGE_DELAY_OPTION: c_int = 15;
 
-const MILLISECONDS: c_long = 10_000;
+const PURGE_DELAY_MILLISECONDS: c_long = 10_000;
 
 fn main() -> ExitCode {
-    // Freed pages are kept for ten seconds for the next buffers, because the system clears every new page. With one
-    // second, an update of GPT-2 124M asked for 15 times as many new pages; without a limit, training SmolLM2-135M took
-    // a fifth more memory. The call is sound: this is the only thread, and mimalloc only stores a number and ignores
-    // an unknown option.
-    unsafe { mi_option_set(PURGE_DELAY, MILLISECONDS) };
+    // Freed pages are kept for ten seconds for the next buffers, because the system clears every new page
+    // (examples/results/smollm2-135m.md, "Memory"). The call is sound: this is the only thread, and mimalloc only
+    // stores a number and ignores an unknown option.
+    unsafe { mi_option_set(PURGE_DELAY_OPTION, PURGE_DELAY_MILLISECONDS) };
     preftune::cli::main()
 }

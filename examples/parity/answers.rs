@@ -57,14 +57,14 @@ fn largest_difference(found: &[f32], expected: &[f32]) -> f64 {
 
 fn task(fixture: &Fixture) -> Value {
     let task = &fixture.input.task;
-    let truncation = Truncation {
-        token: task.truncate_token,
-        after: task.truncate_after,
-        end_tokens: Vec::new(),
-        pad_token: fixture.input.pad_token,
+    let truncation = Truncation { token: task.truncate_token, after: task.truncate_after, end_tokens: Vec::new() };
+    let padded = |response: &Vec<u32>| {
+        let mut padded = truncation.text(response).to_vec();
+        padded.resize(response.len(), fixture.input.pad_token);
+        padded
     };
     json!({
-        "processed": task.responses.iter().map(|response| truncation.truncate(response)).collect::<Vec<_>>(),
+        "processed": task.responses.iter().map(padded).collect::<Vec<_>>(),
         "valid": task.responses.iter().map(|response| truncation.is_valid(response)).collect::<Vec<_>>(),
     })
 }

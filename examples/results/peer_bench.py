@@ -104,7 +104,7 @@ def main():
         "score_tokens_per_s": round(tokens / scored, 1),
         "train_tokens_per_s": round(tokens / trained, 1),
         "update_s": round(generated + 2 * scored + 4 * trained, 3),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 1_000_000,
     }))
 
 

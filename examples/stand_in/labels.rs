@@ -12,7 +12,7 @@ use preftune::{Error, Result};
 const PERIOD: u32 = 13;
 const QUERY_LENGTH: usize = 64;
 const SAMPLE_LENGTH: usize = 24;
-const TRUNCATION: Truncation = Truncation { token: PERIOD, after: 16, end_tokens: Vec::new(), pad_token: PADDING };
+const TRUNCATION: Truncation = Truncation { token: PERIOD, after: 16, end_tokens: Vec::new() };
 
 /// Number of comparisons of which one repeats the query before it, as in the original's files.
 const REPEATED: usize = 8;
@@ -34,7 +34,10 @@ pub fn generate(texts: &[String], tokenizer: &Tokenizer, count: usize, seed: u64
                 None => continue,
             },
         };
-        let mut sample = || TRUNCATION.truncate(&book[below(book.len() - SAMPLE_LENGTH, &mut rng)..][..SAMPLE_LENGTH]);
+        let mut sample = || {
+            let passage = &book[below(book.len() - SAMPLE_LENGTH, &mut rng)..][..SAMPLE_LENGTH];
+            padded(TRUNCATION.text(passage).to_vec(), SAMPLE_LENGTH)
+        };
         let samples = [sample(), sample(), sample(), sample()];
         let real = |ids: &Vec<u32>| ids.iter().copied().filter(|&id| id != PADDING).collect::<Vec<_>>();
         let texts = samples.iter().map(|ids| tokenizer.decode(&real(ids))).collect::<Result<Vec<_>>>()?;

@@ -45,7 +45,7 @@ pub struct Common {
     /// Wrap each query in the model's own chat template (task.chat=true)
     #[arg(long, global = true)]
     pub chat: bool,
-    /// The folder of this run: settings, metrics, samples, checkpoints
+    /// The folder of this run: settings, metrics, samples, checkpoints (for commands that train, label or judge)
     #[arg(long, global = true, value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Print results as JSON
@@ -70,7 +70,8 @@ impl Common {
 
     /// Merges [`Self::settings`] over the preset that fits the size of a model, unless the user chose another, and says
     /// which it is. A run that was begun keeps the preset that it began with; `run` is its folder if none was given.
-    pub fn settings_for(&self, model: &Path, run: Option<&str>) -> Result<Settings> {
+    /// `rates` names the learning rates that the command trains with, which are compared with those of the preset.
+    pub fn settings_for(&self, model: &Path, run: Option<&str>, rates: &[&str]) -> Result<Settings> {
         let size = models::size(model)?;
         let run = self.run.clone().or_else(|| run.map(|name| Path::new("runs").join(name)));
         let fitting = match self.preset {
@@ -84,7 +85,10 @@ impl Common {
                  override it"
             ));
         }
-        size.unusual(&settings)?.iter().for_each(|line| self.say(line));
+        // Somebody chose the rates of a preset for another purpose than this model's size.
+        if self.preset.is_none() {
+            size.unusual(&settings, rates)?.iter().for_each(|line| self.say(line));
+        }
         Ok(settings)
     }
 

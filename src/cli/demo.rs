@@ -1,6 +1,6 @@
 //! `preftune demo`: the stylistic experiment from end to end, in the stages of the other commands.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -80,7 +80,10 @@ struct Outcome {
     variety_before: Option<Variety>,
     variety_after: Option<Variety>,
     updates: usize,
+    /// Duration of this call.
     seconds: f64,
+    /// True if an earlier call did a part of the work.
+    resumed: bool,
     device: String,
     seed: u64,
     #[serde(serialize_with = "files::serialize_path")]
@@ -106,13 +109,11 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         ));
     }
     let kind = if arguments.table { "table" } else { "demo" };
-    let of_model = match arguments.model.file_name() {
-        Some(name) if !is_shipped => format!("-{}", name.to_string_lossy()),
-        _ => String::new(),
-    };
+    let of_model = if is_shipped { String::new() } else { format!("-{}", short_name(&arguments.model)) };
     let size = if arguments.quick { "-quick" } else { "" };
     let name = format!("{kind}{size}{of_model}-seed-{}", common.seed);
-    let settings = common.settings_for(&arguments.model, Some(&name))?;
+    let settings =
+        common.settings_for(&arguments.model, Some(&name), &["reward.learning_rate", "policy.learning_rate"])?;
     if let Some(own) = preset {
         let changed = config::preset(own)?.config()?.differences(&settings)?;
         if !changed.is_empty() {
@@ -123,6 +124,7 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let fixed_settings = [("labels.comparisons", "the finished models were tuned on the first number of labels")];
     let inputs = [models::fingerprint(&arguments.model)?];
     let directory = common.run_directory_that_keeps(&name, &settings, inputs, &fixed_settings)?;
+    let is_resumed = directory.comparisons().exists();
     let interrupt = Interrupt::install()?;
     let model = models::open(&arguments.model, &opened.device)?;
     let model_name = arguments.model.to_string_lossy();
@@ -133,7 +135,7 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         directory: &directory,
     };
     if arguments.table {
-        return table::run(&experiment, &opened.name, started, common);
+        return table::run(&experiment, &opened.name, started, is_resumed, common);
     }
     let mut labeler = SimulatedLabeler::open(None)?;
     let Labels { comparisons, left_out, ties } = experiment.labels(&mut labeler)?;
@@ -170,14 +172,28 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
         variety_after: after.variety,
         updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
+        resumed: is_resumed,
         device: opened.name.clone(),
         seed: common.seed,
         report: directory.report(),
     };
-    let environment = common.environment(&opened.name, Some(outcome.seconds));
+    let environment = common.environment(&opened.name, (!is_resumed).then_some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(directory.path())?;
     report::write(&directory)?;
     print(&outcome, contest, &tuned.fit.describe_accuracy(), common)
+}
+
+/// Returns the last part of a model's path, or the last three where that is `model`, as every stage calls its model: then
+/// the name of the run is among them, such as in `runs/ours/policy/model`.
+fn short_name(model: &Path) -> String {
+    let whole = std::path::absolute(model).unwrap_or_else(|_| model.into());
+    let parts: Vec<_> = whole
+        .components()
+        .filter(|part| matches!(part, Component::Normal(name) if *name != "runs"))
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    let count = if parts.last().is_some_and(|last| last == "model") { 3 } else { 1 };
+    parts.get(parts.len().saturating_sub(count)..).unwrap_or_default().join("-")
 }
 
 fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) -> Result<()> {
@@ -197,7 +213,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
          score          {:.2} before, {:.2} after{}\n\
          KL             {:.2} nats per response, target {:.1}\n\
          variety        {}\n\
-         time           {:.0} s on {}\n\
+         time           {:.0} s on {}{}\n\
          report         {}",
         examples.join("\n"),
         accuracy,
@@ -210,6 +226,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
         describe_variety(outcome),
         outcome.seconds,
         outcome.device,
+        if outcome.resumed { ", in this call" } else { "" },
         sanitize_path(&outcome.report),
     );
     common.print(outcome, &text)
@@ -229,7 +246,7 @@ fn penalized(outcome: &Outcome) -> String {
 fn describe_variety(outcome: &Outcome) -> String {
     match (outcome.variety_before, outcome.variety_after) {
         (Some(before), Some(after)) => format!(
-            "distinct bigrams: {:.2} times their share before tuning; {:.0}% of the responses are distinct ({:.0}% \
+            "distinct bigrams: {:.2} times their share before tuning; {:.1}% of the responses are distinct ({:.1}% \
              before)",
             after.distinct_bigrams / before.distinct_bigrams,
             100.0 * after.distinct_responses,
@@ -251,4 +268,20 @@ fn describe(win_rate: &WinRate) -> String {
         if win_rate.ties == 1 { "tie" } else { "ties" },
         describe_labeler(&win_rate.labeler),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every stage calls its model `model`, so that two tuned models once had one run folder.
+    #[test]
+    fn the_run_of_a_tuned_model_is_named_after_the_run_that_tuned_it() {
+        let name = |path: &str| short_name(Path::new(path));
+        assert_eq!(name("smollm2-135m"), "smollm2-135m");
+        assert_eq!(name("/models/SmolLM2/"), "SmolLM2");
+        assert_eq!(name("runs/demo-seed-1/policy/model"), "demo-seed-1-policy-model");
+        assert_eq!(name("/runs/ours/model"), "ours-model");
+        assert_eq!(name("runs/table-seed-2/policy-on-312/model"), "table-seed-2-policy-on-312-model");
+    }
 }

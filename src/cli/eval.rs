@@ -12,7 +12,7 @@ use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{
-    Contestant, Lineup, Match, Tournament, TournamentResult, TournamentSize, check_queries, line_up, matches,
+    Contestant, Lineup, Match, Reader, Tournament, TournamentResult, TournamentSize, check_queries, line_up, matches,
     pair_lines, queries_that_fit,
 };
 use crate::labels::SimulatedLabeler;
@@ -90,7 +90,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings_for(&arguments.model, None)?;
+    let settings = common.settings_for(&arguments.model, None, &[])?;
     // Outputs that could fail are checked before the work.
     let out = arguments.pairs.as_deref().map(OutputFile::new).transpose()?;
     let run = common.run.as_ref().map(RunDirectory::open).transpose()?;
@@ -116,10 +116,13 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         None => openings()?.held_out,
     };
     let reader = arguments.perplexity_by.as_ref().map(|name| models::open(name, &opened.device)).transpose()?;
-    if let Some(reader) = &reader {
-        check_queries(reader, queries.iter().take(settings.eval.pairs))
-            .map_err(|error| of_reader(error, &arguments))?;
-    }
+    let size_of_reader = |model| -> Result<Reader<'_>> {
+        let longest_query = check_queries(model, queries.iter().take(settings.eval.pairs))?;
+        // Tokens of another model may be shorter than those in which the responses were sampled.
+        let factor = if model.tokenizer.is_same_as(&reference.tokenizer) { 1 } else { 2 };
+        Ok(Reader { model, longest_query, longest_response: factor * task.sampling.response_length })
+    };
+    let reader = reader.as_ref().map(size_of_reader).transpose().map_err(|error| of_reader(error, &arguments))?;
     let rollouts = reward_model.as_ref().map(|reward_model| Rollouts {
         reference,
         scorer: reward_model,
@@ -128,10 +131,11 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     });
     let matches = matches(contestants.len(), arguments.all_pairs);
     let size = TournamentSize {
-        models: models.len() + usize::from(reward_model.is_some()) + usize::from(reader.is_some()),
+        models: models.len() + usize::from(reward_model.is_some()),
         best_of: arguments.best_of.unwrap_or(1),
         matches: matches.len(),
         pairs: settings.eval.pairs,
+        reader,
     };
     let (queries_at_once, memory) = queries_that_fit(reference, &task, &queries, size, opened.device_memory)?;
     common.say(&format!("memory: about {}; {queries_at_once} queries at a time", memory.describe()));
@@ -157,8 +161,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         _ => judging.run(&contestants, &matches, &mut SimulatedLabeler::open(arguments.classifier.as_deref())?)?,
     };
     // What was judged is written even if the reader fails, and each output is attempted even if another fails.
-    let measure = |reader| judged.measure_bits_per_byte(reader, &judging.interrupt);
-    let measured = reader.as_ref().map_or(Ok(()), measure).map_err(|error| of_reader(error, &arguments));
+    let measure = |reader: Reader<'_>| judged.measure_bits_per_byte(reader.model, queries_at_once, &judging.interrupt);
+    let measured = reader.map_or(Ok(()), measure).map_err(|error| of_reader(error, &arguments));
     let kept = match (&run, by) {
         (Some(run), Some(by)) => Judgment::new(&judged, by, common.environment(&opened.name, None)).write(run.path()),
         _ => Ok(()),
@@ -168,11 +172,11 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     common.print(&standings, &standings.to_text()).and(kept).and(written).and(measured)
 }
 
-/// Adds to a failure the name of the model that was to read the responses.
+/// Adds to a failure the name of the model that reads the responses.
 fn of_reader(error: Error, arguments: &Arguments) -> Error {
     match (error, &arguments.perplexity_by) {
         (Error::Failed { what, .. }, Some(reader)) => Error::failed(
-            format!("{} cannot read what it is to measure: {what}", reader.display()),
+            format!("{} (--perplexity-by): {what}", reader.display()),
             "give --perplexity-by another model, or leave it out",
         ),
         (error, _) => error,
@@ -199,7 +203,7 @@ fn chooser(arguments: &Arguments) -> Result<String> {
             let labeler = stages::fingerprint_of_labeler(arguments.ask.then_some(&arguments.instructions))?;
             let classifier = fingerprint_if_given("classifier", arguments.classifier.as_ref())?;
             let classifier = classifier.map_or_else(String::new, |classifier| classifier.with_contents());
-            Ok(format!("{} {classifier}", labeler.with_contents()))
+            Ok(format!("{} {classifier}", labeler.with_contents()).trim_end().to_string())
         }
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     if let Some(out) = &arguments.out {
         check_file(out)?;
     }
-    let settings = common.settings_for(&arguments.model, Some("label"))?;
+    let settings = common.settings_for(&arguments.model, Some("label"), &[])?;
     let asks_people = !arguments.simulated && arguments.labeler_command.is_none();
     if asks_people {
         check_keys(&settings)?;

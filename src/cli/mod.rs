@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::platform::signals::outlive_file_size_limit;
 pub use common::Common;
 
@@ -67,6 +67,24 @@ enum Command {
     Completions(completions::Arguments),
 }
 
+impl Command {
+    /// Checks whether the command reads or writes the folder of a run, `--run`.
+    fn has_run_folder(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo(_)
+                | Self::Label(_)
+                | Self::Train(_)
+                | Self::TrainReward(_)
+                | Self::TrainPolicy(_)
+                | Self::Eval(_)
+                | Self::Pretrain(_)
+                | Self::Sft(_)
+                | Self::Report(_)
+        )
+    }
+}
+
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -83,6 +101,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, common: &Common) -> Result<()> {
+    if common.run.is_some() && !command.has_run_folder() {
+        let what = "this command has no run folder, and --run is given";
+        return Err(Error::usage(what, "leave out --run"));
+    }
     match command {
         Command::Demo(arguments) => demo::run(&arguments, common),
         Command::Sample(arguments) => sample::run(arguments, common),

@@ -41,7 +41,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings_for(&arguments.model, None)?;
+    let settings = common.settings_for(&arguments.model, None, &[])?;
     let opened = common.open_device()?;
     let model = models::open(&arguments.model, &opened.device)?;
     let task = Task::new(&settings.task, &model)?;
@@ -62,6 +62,8 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     };
     let (rows, memory) = continuations.rows_that_fit(opened.device_memory)?;
     tracing::info!("memory: about {}; {rows} responses at a time", memory.describe());
+    // In a chat, a response is a message of its own and does not continue the query.
+    let between = if task.chat { "\n" } else { "" };
     let mut line_is_open = false;
     let drawn = continuations.sample(rows, |part| {
         let decode = |response: &Vec<u32>| match arguments.whole {
@@ -73,7 +75,7 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
         if part.is_first {
             left_out.add(&part.left_out);
         }
-        let text = if common.json { json(&part, &responses)? } else { lines(&part, &responses) };
+        let text = if common.json { json(&part, &responses)? } else { lines(&part, between, &responses) };
         write_to_stdout(text.as_bytes())
     });
     if line_is_open && drawn.is_err() {
@@ -84,9 +86,9 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     drawn
 }
 
-/// Formats responses as text, one per line.
-fn lines(part: &Part<'_>, responses: &[String]) -> String {
-    responses.iter().map(|response| one_line(&format!("{}{response}", part.query)) + "\n").collect()
+/// Formats responses as text, one per line, each after its query and the text `between`.
+fn lines(part: &Part<'_>, between: &str, responses: &[String]) -> String {
+    responses.iter().map(|response| one_line(&format!("{}{between}{response}", part.query)) + "\n").collect()
 }
 
 /// Formats a part of the JSON object of a query, because the object is never whole in memory.

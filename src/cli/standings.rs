@@ -102,8 +102,8 @@ impl Standings {
         let heading = [&["", "KL"], scores, &["distinct bigrams", "distinct responses"], bits].concat();
         let contestants = table(&heading, 1, &self.contestants.iter().map(contestant).collect::<Vec<_>>());
         let Self { labeler, queries, .. } = self;
-        let judge = describe_labeler(labeler);
-        format!("{contests}\njudged by {judge} on {queries} queries; a tie counts half\n\n{contestants}")
+        let (judge, noun) = (describe_labeler(labeler), if *queries == 1 { "query" } else { "queries" });
+        format!("{contests}\njudged by {judge} on {queries} {noun}; a tie counts half\n\n{contestants}")
     }
 }
 

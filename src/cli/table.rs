@@ -24,7 +24,10 @@ struct Outcome {
     label_ties: Ties,
     #[serde(flatten)]
     standings: Standings,
+    /// Duration of this call.
     seconds: f64,
+    /// True if an earlier call did a part of the work.
+    resumed: bool,
     device: String,
     seed: u64,
     #[serde(serialize_with = "files::serialize_path")]
@@ -45,18 +48,25 @@ struct Fit {
     left_out: LeftOut,
 }
 
-pub(super) fn run(experiment: &StyleExperiment<'_>, device: &str, started: Instant, common: &Common) -> Result<()> {
+pub(super) fn run(
+    experiment: &StyleExperiment<'_>,
+    device: &str,
+    started: Instant,
+    is_resumed: bool,
+    common: &Common,
+) -> Result<()> {
     let Table { tuned, label_ties, judged } = experiment.table(&mut SimulatedLabeler::open(None)?)?;
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
         label_ties,
         standings: Standings::of(&judged, LeftOut::default()),
         seconds: started.elapsed().as_secs_f64(),
+        resumed: is_resumed,
         device: device.into(),
         seed: common.seed,
         report: experiment.directory.report(),
     };
-    let environment = common.environment(device, Some(outcome.seconds));
+    let environment = common.environment(device, (!is_resumed).then_some(outcome.seconds));
     Judgment::of_experiment(&judged, environment).write(experiment.directory.path())?;
     super::report::write(experiment.directory)?;
     let fits: String = tuned.iter().map(describe).collect();
@@ -84,10 +94,11 @@ fn describe(tuned: &Tuned) -> String {
 
 fn text(outcome: &Outcome, fits: &str) -> String {
     format!(
-        "{}\n{fits}\n{:.0} s on {}; report: {}",
+        "{}\n{fits}\n{:.0} s on {}{}; report: {}",
         outcome.standings.to_text(),
         outcome.seconds,
         outcome.device,
+        if outcome.resumed { ", in this call" } else { "" },
         sanitize_path(&outcome.report),
     )
 }

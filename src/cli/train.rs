@@ -78,7 +78,8 @@ struct Outcome {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings_for(&arguments.model, Some("train"))?;
+    let settings =
+        common.settings_for(&arguments.model, Some("train"), &["reward.learning_rate", "policy.learning_rate"])?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let model = models::open(&arguments.model, &device)?;

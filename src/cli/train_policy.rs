@@ -65,7 +65,7 @@ struct Outcome {
 }
 
 pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
-    let settings = common.settings_for(&arguments.model, Some("train-policy"))?;
+    let settings = common.settings_for(&arguments.model, Some("train-policy"), &["policy.learning_rate"])?;
     let out = OutputFolder::new(&arguments.out)?;
     let OpenDevice { device, device_memory, .. } = common.open_device()?;
     let mut model = models::open(&arguments.model, &device)?;

@@ -90,6 +90,8 @@ impl Layer<'_> {
     }
 
     fn unknown(&self, key: &str) -> Error {
+        let of_this_name: Vec<&str> =
+            self.known_keys.iter().map(String::as_str).filter(|known| is_in_section(known, key)).collect();
         let similarity = |known: &str| strsim::jaro_winkler(&sort_key(known), &sort_key(key));
         let nearest = self
             .known_keys
@@ -97,9 +99,10 @@ impl Layer<'_> {
             .map(|known| (similarity(known), known))
             .filter(|(similarity, _)| *similarity >= WORTH_SUGGESTING)
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = match nearest {
-            Some((_, known)) => format!("did you mean {known}?"),
-            None => "`preftune presets --settings` lists every setting".to_string(),
+        let hint = match (nearest, of_this_name.len()) {
+            (_, 2..) => format!("did you mean {}?", of_this_name.join(" or ")),
+            (Some((_, known)), _) => format!("did you mean {known}?"),
+            (None, _) => "`preftune presets --settings` lists every setting".to_string(),
         };
         self.wrong(&format!("unknown setting {}", shortened(key, SHOWN)), &hint)
     }
@@ -144,6 +147,11 @@ pub(super) fn parse_set(set: &str) -> Result<Table> {
     Ok(table)
 }
 
+/// Checks whether a known key is this one with its section before it.
+fn is_in_section(known: &str, key: &str) -> bool {
+    known.strip_suffix(key).is_some_and(|section| section.ends_with('.'))
+}
+
 /// Puts a key's name before its section, because people misplace a key more often than they misspell it.
 fn sort_key(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
@@ -186,6 +194,11 @@ mod tests {
         assert_eq!(what, "--set policy.kl.targte=3: unknown setting policy.kl.targte");
         assert_eq!(hint, "did you mean policy.kl.target?");
         assert_eq!(refused("", &["clip_range=0.1"]).1, "did you mean policy.clip_range?");
+        let hint = refused("", &["learning_rate=0.1"]).1;
+        assert_eq!(
+            hint,
+            "did you mean policy.learning_rate or pretrain.learning_rate or reward.learning_rate or sft.learning_rate?"
+        );
         assert_eq!(refused("[polcy]", &[]).0, "my.toml: unknown setting polcy");
     }
 

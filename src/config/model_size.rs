@@ -8,14 +8,20 @@ use crate::error::Result;
 /// Largest model that the defaults of the demo are made for, in parameters: they train the shipped one, of 4 million.
 const LARGEST_OF_DEMO: f64 = 20e6;
 
-/// Largest model of which all weights are trained by default.
+/// Largest model for which [`SMALL`] is the default preset.
 const LARGEST_SMALL: f64 = 400e6;
 
 /// Presets by size.
 const SMALL: &str = "laptop/small-llama";
 const LARGE: &str = "laptop/large-llama";
 
-/// Factor by which a learning rate may differ from that of the preset before it is called unusual.
+/// Learning rate of the policy that worked for all weights of a model of 135 million parameters.
+const RATE_OF_ALL_WEIGHTS: f64 = 1e-4;
+
+/// What is known of the rates of [`SMALL`].
+const TRIED: &str = "worked for SmolLM2-135M";
+
+/// Factor by which a learning rate may differ from the usual one before a line says so.
 const USUAL_FACTOR: f64 = 5.0;
 
 /// Size of a model, which decides the settings that it needs.
@@ -35,37 +41,38 @@ impl ModelSize {
         }
     }
 
-    /// Returns the settings that fit models of this size: those of the preset, or the defaults.
+    /// Returns a line for each learning rate in `names` that is far from what worked for models of this size.
     ///
     /// # Errors
     /// None with the presets that ship.
-    pub fn settings(self) -> Result<Config> {
-        self.preset().map_or_else(|| Ok(Config::default()), |name| preset(name)?.config())
-    }
-
-    /// Returns a line for each setting that is far from what worked for models of this size.
-    ///
-    /// # Errors
-    /// None with the presets that ship.
-    pub fn unusual(self, settings: &Config) -> Result<Vec<String>> {
-        let fitting = self.settings()?;
-        let adapted = |config: &Config| config.policy.lora.rank > 0;
-        let mut rates = vec![("reward.learning_rate", settings.reward.learning_rate, fitting.reward.learning_rate)];
-        // LoRA adapters learn with other rates than weights.
-        if adapted(settings) == adapted(&fitting) {
-            rates.push(("policy.learning_rate", settings.policy.learning_rate, fitting.policy.learning_rate));
-        }
-        let unusual =
-            |&(_, rate, usual): &(&str, f64, f64)| !(1.0 / USUAL_FACTOR..=USUAL_FACTOR).contains(&(rate / usual));
-        let line = |(name, rate, usual): (&str, f64, f64)| {
-            let consequence = if rate > usual {
-                "a rate this high ruins a model"
-            } else {
-                "at a rate this low, a model hardly changes"
-            };
-            format!("{name} is {rate:e}; {usual:e} worked for models of about {self}: {consequence}")
+    pub fn unusual(self, settings: &Config, names: &[&str]) -> Result<Vec<String>> {
+        let fitting = self.preset().map_or_else(|| Ok(Config::default()), |name| preset(name)?.config())?;
+        let known = match self.preset() {
+            None => "worked for the shipped model",
+            Some(SMALL) => TRIED,
+            Some(_) => "is the rate of laptop/large-llama, which was not tried",
         };
-        Ok(rates.into_iter().filter(unusual).map(line).collect())
+        // LoRA adapters learn with other rates than weights. The presets train adapters, the defaults weights.
+        let of_policy = match (self.preset(), settings.policy.lora.rank) {
+            (Some(_), 1..) | (None, 0) => Some((fitting.policy.learning_rate, known)),
+            (Some(_), 0) => Some((RATE_OF_ALL_WEIGHTS, TRIED)),
+            (None, 1..) => None,
+        };
+        let of_reward = Some((fitting.reward.learning_rate, known));
+        let rates = [
+            ("reward.learning_rate", settings.reward.learning_rate, of_reward),
+            ("policy.learning_rate", settings.policy.learning_rate, of_policy),
+        ];
+        let line = |(name, rate, usual): (&str, f64, Option<(f64, &str)>)| {
+            let (usual, known) = usual.filter(|_| names.contains(&name))?;
+            let consequence = match rate / usual {
+                ratio if ratio > USUAL_FACTOR => "a rate this high may ruin the model",
+                ratio if ratio < 1.0 / USUAL_FACTOR => "at a rate this low, the model may hardly change",
+                _ => return None,
+            };
+            Some(format!("{name} is {rate:e}; {usual:e} {known}: {consequence}"))
+        };
+        Ok(rates.into_iter().filter_map(line).collect())
     }
 }
 
@@ -89,18 +96,27 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_ruins_a_model_is_named_before_the_work() {
-        let size = ModelSize { parameters: 124e6 };
+    fn a_rate_that_may_ruin_a_model_is_named_before_the_work() {
+        let both = ["reward.learning_rate", "policy.learning_rate"];
+        let lines = |parameters: f64, settings: &Config| ModelSize { parameters }.unusual(settings, &both).unwrap();
         let fitting = super::preset(SMALL).unwrap().config().unwrap();
-        assert_eq!(size.unusual(&fitting).unwrap(), Vec::<String>::new());
+        assert!(lines(124e6, &fitting).is_empty());
         let mut high = fitting;
-        high.policy.learning_rate = 4e-3;
-        let [line] = &size.unusual(&high).unwrap()[..] else { panic!("there is one line") };
-        assert!(line.starts_with("policy.learning_rate is 4e-3") && line.contains("ruins"), "{line}");
-        let small = ModelSize { parameters: 4e6 };
+        high.policy.learning_rate = 2e-2;
+        assert!(ModelSize { parameters: 124e6 }.unusual(&high, &["reward.learning_rate"]).unwrap().is_empty());
+        let [line] = &lines(124e6, &high)[..] else { panic!("there is one line") };
+        assert_eq!(
+            line,
+            "policy.learning_rate is 2e-2; 1e-3 worked for SmolLM2-135M: a rate this high may ruin the model"
+        );
+        assert!(lines(1e9, &high)[0].contains("laptop/large-llama, which was not tried"));
+        high.policy.learning_rate = 1e-3;
+        assert!(lines(124e6, &high).is_empty());
+        high.policy.lora.rank = 0;
+        assert!(lines(124e6, &high)[0].contains("1e-4 worked"), "all weights at a rate for adapters");
         let mut low = Config::default();
-        assert!(small.unusual(&low).unwrap().is_empty());
+        assert!(lines(4e6, &low).is_empty());
         low.policy.learning_rate = 1e-5;
-        assert!(small.unusual(&low).unwrap()[0].contains("hardly changes"));
+        assert!(lines(4e6, &low)[0].contains("may hardly change"));
     }
 }

@@ -22,6 +22,9 @@ const PRESETS: &[(&str, &str)] = &[
     ("laptop/descriptiveness", include_str!("../../examples/presets/laptop/descriptiveness.toml")),
 ];
 
+/// Least similarity (Jaro-Winkler, 0 to 1) at which a preset is suggested.
+const WORTH_SUGGESTING: f64 = 0.85;
+
 /// One preset.
 #[derive(Debug, Clone, Copy)]
 pub struct Preset {
@@ -60,11 +63,20 @@ pub fn presets() -> impl Iterator<Item = Preset> {
 /// Returns the preset of this name.
 ///
 /// # Errors
-/// [`Error::Usage`] that lists all presets, for an unknown name.
+/// [`Error::Usage`] that suggests a similar name or lists all presets, for an unknown name.
 pub fn preset(name: &str) -> Result<Preset> {
     presets().find(|preset| preset.name == name).ok_or_else(|| {
         let known: Vec<&str> = presets().map(|preset| preset.name).collect();
-        Error::usage(format!("no preset \"{name}\""), format!("use one of: {}", known.join(", ")))
+        let of_part: Vec<&str> =
+            known.iter().copied().filter(|known| known.split('/').any(|part| part == name)).collect();
+        let similarity = |known: &&&str| strsim::jaro_winkler(name, known);
+        let nearest = known.iter().max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+        let hint = match nearest.filter(|nearest| similarity(nearest) >= WORTH_SUGGESTING) {
+            _ if !of_part.is_empty() => format!("did you mean {}?", of_part.join(" or ")),
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => format!("use one of: {}", known.join(", ")),
+        };
+        Error::usage(format!("no preset \"{name}\""), hint)
     })
 }
 
@@ -83,6 +95,12 @@ mod tests {
             preset.config().unwrap();
             assert!(preset.description().len() > 30 && preset.description().ends_with('.'), "{}", preset.name);
         }
+        assert_eq!(preset("quik").unwrap_err().hint(), "did you mean quick?");
+        assert_eq!(
+            preset("laptop").unwrap_err().hint(),
+            "did you mean laptop/small-llama or laptop/large-llama or laptop/sentiment or laptop/descriptiveness?"
+        );
+        assert!(preset("tldr").unwrap_err().hint().contains("openai/tldr or paper/tldr"));
         assert!(preset("slow").unwrap_err().hint().starts_with("use one of: quick, table, openai/sentiment, "));
     }
 

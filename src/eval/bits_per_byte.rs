@@ -7,7 +7,7 @@ use crate::platform::Interrupt;
 use crate::policy::response_log_probs;
 use crate::task::Task;
 
-use super::contest::{Contest, QUERIES_AT_ONCE, TournamentResult};
+use super::contest::{Contest, TournamentResult};
 use super::win_rate::Pair;
 
 /// Number of characters of a text that an error shows.
@@ -19,7 +19,7 @@ fn row(model: &LanguageModel, query: &str, response: &str) -> Result<(Vec<u32>, 
     let response = model.tokenizer.encode(response)?;
     let (length, most) = (query.len() + response.len(), model.config().positions);
     if length > most {
-        let what = format!("with what comes before it, it takes {length} tokens, and the model reads at most {most}");
+        let what = format!("with the text before it, it takes {length} tokens, and the model reads at most {most}");
         return Err(Error::failed(what, "take a model that reads longer texts"));
     }
     Ok((query, response))
@@ -36,22 +36,31 @@ fn about(kind: &str, text: &str, error: Error) -> Error {
     }
 }
 
-/// Checks whether `model` can read the queries, before responses to them are sampled.
+/// Checks whether `model` can read the queries, before responses to them are sampled, and returns the tokens of the
+/// longest.
 ///
 /// # Errors
 /// [`Error::Failed`] that names the query.
-pub fn check_queries<'a>(model: &LanguageModel, queries: impl IntoIterator<Item = &'a String>) -> Result<()> {
-    let mut queries = queries.into_iter();
-    queries.try_for_each(|query| row(model, query, "").map(drop).map_err(|error| about("the query", query, error)))
+pub fn check_queries<'a>(model: &LanguageModel, queries: impl IntoIterator<Item = &'a String>) -> Result<usize> {
+    let tokens = |query: &'a String| {
+        let (tokens, _) = row(model, query, "").map_err(|error| about("the query", query, error))?;
+        Ok(tokens.len())
+    };
+    queries.into_iter().try_fold(0, |longest, query| Ok(tokens(query)?.max(longest)))
 }
 
 /// Returns the bits per byte of responses, each after its query, under `model`: −Σ log₂ p over the bytes of all
-/// responses. `None` if all responses are empty.
+/// responses. `rows_at_once` responses are read together. `None` if all responses are empty.
 ///
 /// # Errors
 /// [`Error::Failed`] that names the response, for a text that the model cannot read. Fails when the device fails and
 /// when the run is interrupted.
-pub fn bits_per_byte(model: &LanguageModel, texts: &[(&str, &str)], interrupt: &Interrupt) -> Result<Option<f64>> {
+pub fn bits_per_byte(
+    model: &LanguageModel,
+    texts: &[(&str, &str)],
+    rows_at_once: usize,
+    interrupt: &Interrupt,
+) -> Result<Option<f64>> {
     let mut rows = Vec::new();
     for (query, response) in texts.iter().filter(|(_, response)| !response.is_empty()) {
         rows.push(row(model, query, response).map_err(|error| about("the response", response, error))?);
@@ -62,7 +71,7 @@ pub fn bits_per_byte(model: &LanguageModel, texts: &[(&str, &str)], interrupt: &
     let mut nats = 0.0;
     for of_one_length in rows.chunk_by(|(_, one), (_, other)| one.len() == other.len()) {
         let (queries, responses): (Vec<_>, Vec<_>) = of_one_length.iter().cloned().unzip();
-        let micro_batches = MicroBatches::until(interrupt, QUERIES_AT_ONCE);
+        let micro_batches = MicroBatches::until(interrupt, rows_at_once);
         let responses = Responses::new(&queries, &responses);
         let log_probs = response_log_probs(&model.transformer, responses, 1.0, &micro_batches)?;
         nats -= log_probs.iter().flatten().sum::<f64>();
@@ -76,7 +85,12 @@ impl TournamentResult {
     ///
     /// # Errors
     /// The errors of [`bits_per_byte`].
-    pub fn measure_bits_per_byte(&mut self, model: &LanguageModel, interrupt: &Interrupt) -> Result<()> {
+    pub fn measure_bits_per_byte(
+        &mut self,
+        model: &LanguageModel,
+        rows_at_once: usize,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         let measured = self.standings.iter().map(|standing| {
             let of_contest = |contest: &'_ Contest| {
                 let (is_candidate, is_baseline) =
@@ -89,7 +103,7 @@ impl TournamentResult {
             };
             let texts: Vec<(String, String)> = self.contests.iter().flat_map(of_contest).collect();
             let texts: Vec<(&str, &str)> = texts.iter().map(|(query, text)| (query.as_str(), text.as_str())).collect();
-            bits_per_byte(model, &texts, interrupt)
+            bits_per_byte(model, &texts, rows_at_once, interrupt)
         });
         let measured = measured.collect::<Result<Vec<_>>>()?;
         for (standing, measured) in self.standings.iter_mut().zip(measured) {
@@ -108,7 +122,7 @@ mod tests {
     fn a_text_that_the_model_cannot_read_is_named() {
         let model = crate::models::open(STORYTELLER, &crate::device::host()).unwrap();
         let long = " the sea".repeat(model.config().positions);
-        let error = bits_per_byte(&model, &[("By", &long)], &Interrupt::new()).unwrap_err().to_string();
+        let error = bits_per_byte(&model, &[("By", &long)], 1, &Interrupt::new()).unwrap_err().to_string();
         assert!(error.starts_with("the response \" the sea the sea"), "{error}");
         assert!(error.contains("tokens, and the model reads at most") && error.len() < 200, "{error}");
         let error = check_queries(&model, [&"By".into(), &long]).unwrap_err().to_string();

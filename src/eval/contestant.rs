@@ -32,7 +32,8 @@ pub struct Lineup<'a> {
 }
 
 /// Returns a contestant for each of these models, the judged one before its baselines, and one for the best of several
-/// responses of the first baseline, if that is asked for.
+/// responses of the first baseline, if that is asked for. A name that occurs again gets a number, such as `model (2)`,
+/// because results are told apart by name.
 ///
 /// # Errors
 /// [`Error::Usage`] without a baseline, and [`Error::Input`] for a model with another tokenizer than the first
@@ -53,12 +54,42 @@ pub fn line_up<'a>(models: &'a [LanguageModel], names: &[String], best_of: Optio
     // Number 2 is kept for the best of N, so that the random numbers of the other contestants do not depend
     // on it.
     let numbers = [0, 1].into_iter().chain(3..);
+    let best = best_of.map(|best_of| (format!("best of {best_of} of {name_of_reference}"), reference, best_of));
+    let names = distinct(names.iter().cloned().chain(best.iter().map(|(name, ..)| name.clone())).collect());
+    let (names_of_models, name_of_best) = names.split_at(models.len());
     let contestant =
         |((model, name), number): ((_, &String), u64)| Contestant { name: name.clone(), model, best_of: 1, number };
-    let mut contestants: Vec<Contestant<'_>> = models.iter().zip(names).zip(numbers).map(contestant).collect();
-    contestants.extend(best_of.map(|best_of| {
-        let name = format!("best of {best_of} of {name_of_reference}");
-        Contestant { name, model: reference, best_of, number: 2 }
+    let mut contestants: Vec<Contestant<'_>> =
+        models.iter().zip(names_of_models).zip(numbers).map(contestant).collect();
+    contestants.extend(best.zip(name_of_best.first()).map(|((_, model, best_of), name)| Contestant {
+        name: name.clone(),
+        model,
+        best_of,
+        number: 2,
     }));
     Ok(Lineup { contestants, reference })
+}
+
+/// Adds a number to each name that occurs earlier in the list.
+fn distinct(names: Vec<String>) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for name in &names {
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let free = |one: &String| !distinct.contains(one) && (one == name || !names.contains(one));
+        let name = std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or_default();
+        distinct.push(name);
+    }
+    distinct
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_occurs_again_gets_a_number() {
+        let numbered = |names: &[&str]| distinct(names.iter().map(|name| name.to_string()).collect());
+        assert_eq!(numbered(&["a", "b", "a", "a"]), ["a", "b", "a (2)", "a (3)"]);
+        assert_eq!(numbered(&["a", "a (2)", "a"]), ["a", "a (2)", "a (3)"]);
+    }
 }

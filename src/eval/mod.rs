@@ -14,6 +14,6 @@ pub use crate::statistics::Interval;
 pub use bits_per_byte::{bits_per_byte, check_queries};
 pub use contest::{Contest, Standing, Tournament, TournamentResult};
 pub use contestant::{Contestant, Lineup, Match, line_up, matches};
-pub use memory::{TournamentSize, queries_that_fit};
+pub use memory::{Reader, TournamentSize, queries_that_fit};
 pub use pair_lines::pair_lines;
 pub use win_rate::{JudgedPair, Outcome, Pair, WinRate, judge_pairs};

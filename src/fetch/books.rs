@@ -30,6 +30,7 @@ impl Fetcher {
             title: &title,
             destination: folder(&self.folders.own).join(format!("pg{number}.txt")),
             address: self.places.gutenberg.below(&format!("cache/epub/{number}/pg{number}.txt"))?,
+            variable: "PREFTUNE_GUTENBERG",
             mirror: None,
             check,
             hint: &|status| match status {

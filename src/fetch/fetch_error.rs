@@ -24,13 +24,17 @@ impl FetchError {
         Self::Passing { what: what.into(), retry_after: None }
     }
 
-    /// Returns the error that the user sees. `hint` gives the hint for a refusal with this status.
-    pub(super) fn into_error(self, hint: impl FnOnce(u16) -> String) -> Error {
+    /// Returns the error that the user sees. `mirror` is the variable that names another server, and `hint` gives the
+    /// hint for a refusal with this status.
+    pub(super) fn into_error(self, mirror: &str, hint: impl FnOnce(u16) -> String) -> Error {
         match self {
             Self::Interrupted => Error::Interrupted { checkpoint: None },
             Self::Passing { what, .. } => Error::failed(
                 what,
-                "check the connection, or name a mirror in HF_ENDPOINT or a proxy in HTTPS_PROXY, and run the same command again to resume",
+                format!(
+                    "check the connection, or name a mirror in {mirror} or a proxy in HTTPS_PROXY, and run the same \
+                     command again to resume"
+                ),
             ),
             Self::Refused { status, what } => Error::failed(what, hint(status)),
             Self::Final(error) => error,
@@ -48,4 +52,15 @@ impl From<Error> for FetchError {
 pub(super) fn status_text(status: u16) -> String {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     format!("{status} {}", reason.unwrap_or_default()).trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_for_a_lost_connection_names_the_variable_of_that_server() {
+        let error = FetchError::passing("no connection").into_error("PREFTUNE_GUTENBERG", |_| String::new());
+        assert!(error.hint().contains("name a mirror in PREFTUNE_GUTENBERG or"), "{}", error.hint());
+    }
 }

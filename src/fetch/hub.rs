@@ -149,7 +149,7 @@ impl Fetcher {
 
     fn refused(&self, trouble: FetchError, name: &HubName, file: &str) -> Error {
         let endpoint = &self.places.endpoint;
-        trouble.into_error(|status| match status {
+        trouble.into_error("HF_ENDPOINT", |status| match status {
             401 | 403 => format!(
                 "check the name; if {name} is private or gated, ask for access on {endpoint}/{} and set HF_TOKEN",
                 name.repository

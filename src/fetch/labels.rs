@@ -30,6 +30,7 @@ impl Fetcher {
             title: target,
             destination: task.place(&self.folders.own),
             address: self.places.labels.below(&task.path())?,
+            variable: "PREFTUNE_LABELS",
             mirror: task.mirrored.then_some(mirror),
             check,
             hint: &|_| "the file may have moved; PREFTUNE_LABELS names another place with the same files".into(),

@@ -18,6 +18,8 @@ pub(super) struct PlainFile<'a> {
     pub(super) title: &'a str,
     pub(super) destination: PathBuf,
     pub(super) address: Address,
+    /// Environment variable that names another server than that of `address`.
+    pub(super) variable: &'a str,
     /// Address to try when the first fails.
     pub(super) mirror: Option<Address>,
     pub(super) check: Check,
@@ -36,7 +38,8 @@ impl Fetcher {
         }
         let name = file.destination.strip_prefix(&self.folders.own).unwrap_or(&file.destination);
         let lock = with_suffix(&self.folders.own.join(".locks").join(name), ".lock");
-        let _lock = Lock::wait(&lock, &self.client.interrupt).map_err(|trouble| trouble.into_error(file.hint))?;
+        let _lock = Lock::wait(&lock, &self.client.interrupt)
+            .map_err(|trouble| trouble.into_error(file.variable, file.hint))?;
         if file.destination.is_file() {
             return FetchedFile::at(file.destination.clone(), true);
         }
@@ -48,16 +51,16 @@ impl Fetcher {
         let first = match self.download_plain(file, &file.address) {
             Ok(()) => return Ok(()),
             Err(trouble @ (FetchError::Interrupted | FetchError::Final(_))) => {
-                return Err(trouble.into_error(file.hint));
+                return Err(trouble.into_error(file.variable, file.hint));
             }
-            Err(trouble) => trouble.into_error(file.hint),
+            Err(trouble) => trouble.into_error(file.variable, file.hint),
         };
         let Some(mirror) = &file.mirror else { return Err(first) };
         tracing::warn!("{first}; trying the mirror {mirror}");
         self.download_plain(file, mirror).map_err(|trouble| match trouble {
-            FetchError::Interrupted | FetchError::Final(_) => trouble.into_error(file.hint),
+            FetchError::Interrupted | FetchError::Final(_) => trouble.into_error(file.variable, file.hint),
             trouble => {
-                let second = trouble.into_error(file.hint);
+                let second = trouble.into_error(file.variable, file.hint);
                 Error::failed(format!("{first}; and the mirror: {second}"), second.hint())
             }
         })

@@ -162,9 +162,8 @@ fn sample_pass(
         if let Some(head) = value_head {
             values.push(head.forward(hidden.clone()));
         }
-        let logits = model.logits(hidden.clone()) / sampling.temperature;
         let numbers = uniform.clone().slice([0..rows, step..step + 1]);
-        let (token, log_prob) = draw(logits, numbers);
+        let (token, log_prob) = draw(model.logits(hidden.clone()), sampling.temperature, numbers);
         if step + 1 < length {
             hidden = model.decode(token.clone(), first_positions.clone() + step as i64, &mut cache);
         }

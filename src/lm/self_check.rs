@@ -23,7 +23,8 @@ pub struct Agreement {
     pub agrees: bool,
 }
 
-/// Checks the two architectures: that of GPT-2, and that of the Llama family with what any of its models has.
+/// Checks both architectures: that of GPT-2, and that of the Llama family with grouped queries, norms of queries and keys,
+/// and biases.
 ///
 /// # Errors
 /// [`crate::Error::Device`] when the device fails, and [`crate::Error::Failed`] for a log-probability that is

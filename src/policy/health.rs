@@ -106,12 +106,12 @@ pub(super) fn check_truncation(
         return Ok(());
     }
     let Task { truncation, sampling, penalty_score, .. } = task;
-    let (before_end, change) = early_ends(truncation, tokenizer, last)?;
+    let (early, change) = early_ends(truncation, tokenizer, last)?;
     Err(Error::failed(
         format!(
             "stopped, because no response is valid: none of the first {responses} responses has {:?} (task.truncate_token) \
-             after its first {} tokens (task.truncate_after_tokens; a response has {}, task.response_length_tokens){before_end}, \
-             so each got the penalty, {penalty_score}, and there is nothing to learn",
+             after its first {} tokens (task.truncate_after_tokens), so each got the penalty, {penalty_score}, and there is \
+             nothing to learn. A response has {} tokens (task.response_length_tokens){early}",
             tokenizer.decode(&[truncation.token])?,
             truncation.after,
             sampling.response_length
@@ -124,16 +124,14 @@ pub(super) fn check_truncation(
 /// `last` may end before it, because the model ends them.
 fn early_ends(truncation: &Truncation, tokenizer: &Tokenizer, last: &Rollout) -> Result<(String, String)> {
     let early: Vec<u32> = last.responses.iter().filter_map(|response| truncation.ended_early(response)).collect();
-    let Some(&end) = early.first() else {
-        let change = "set task.truncate_token to a token that the model samples, or raise task.response_length_tokens";
-        return Ok((String::new(), change.into()));
-    };
+    let change = "set task.truncate_token to a token that the model samples, or raise task.response_length_tokens";
+    let Some(&end) = early.first() else { return Ok((String::new(), change.into())) };
     let (end, ended, of) = (tokenizer.decode(&[end])?, early.len(), last.responses.len());
     Ok((
-        format!(" and before the model ends it (it ended {ended} of the last {of} before, as with {end:?})"),
+        format!("; the model itself ended {ended} of the last {of} earlier, for example with {end:?}"),
         format!(
-            "set task.truncate_token={end:?} and task.truncate_after_tokens=0, so that a response may end where the model \
-             ends it"
+            "to let a response end where the model ends it, set task.truncate_token={end:?} and \
+             task.truncate_after_tokens=0; else {change}"
         ),
     ))
 }
@@ -156,7 +154,7 @@ mod tests {
     fn what_is_sampled_after_an_end_token_repeats_nothing() {
         let rollout = Rollout { responses: vec![vec![1, 2, 3, 4, 9, 9, 9, 9, 9, 9]], ..Rollout::default() };
         let repetition = |end_tokens: Vec<u32>| {
-            let truncation = Truncation { token: 4, after: 0, end_tokens, pad_token: 99 };
+            let truncation = Truncation { token: 4, after: 0, end_tokens };
             RolloutHealth::of(&rollout, &truncation, 0.0).repetition
         };
         assert_eq!(repetition(vec![9]), 0.0);
@@ -176,9 +174,10 @@ mod tests {
         assert!(error.hint().contains("or raise task.response_length_tokens"), "{}", error.hint());
         task.truncation.end_tokens = vec![end];
         let error = stopped(&task).unwrap_err();
-        let says = "before the model ends it (it ended 1 of the last 2 before, as with \"<|endoftext|>\")";
+        let says = "; the model itself ended 1 of the last 2 earlier, for example with \"<|endoftext|>\"";
         assert!(error.to_string().contains(says), "{error}");
         assert!(error.hint().contains("set task.truncate_token=\"<|endoftext|>\""), "{}", error.hint());
+        assert!(error.hint().contains("or raise task.response_length_tokens"), "{}", error.hint());
     }
 
     #[test]

@@ -6,10 +6,11 @@ use super::health::RolloutHealth;
 use super::ppo::StepStatistics;
 use super::rollout::Rollout;
 use crate::error::Result;
-use crate::lm::Tokenizer;
+use crate::lm::LanguageModel;
 use crate::run::Metric;
 use crate::run::step_log::StepLog;
 use crate::statistics::mean;
+use crate::task::Task;
 
 /// A row of `samples.jsonl`.
 #[derive(Serialize)]
@@ -24,18 +25,24 @@ struct Sample {
 /// Number of samples logged at each update.
 const SAMPLES: usize = 3;
 
-/// Logs some of the responses for people to read.
+/// Logs some of the responses for people to read, each up to a token that ends it.
 ///
 /// # Errors
 /// Fails when the tokenizer fails, and when the operating system refuses.
-pub(super) fn log_samples(log: &mut StepLog, step: u64, rollout: &Rollout, tokenizer: &Tokenizer) -> Result<()> {
+pub(super) fn log_samples(
+    log: &mut StepLog,
+    step: u64,
+    rollout: &Rollout,
+    model: &LanguageModel,
+    task: &Task,
+) -> Result<()> {
     let rows = rollout.contexts.iter().zip(&rollout.responses).zip(&rollout.scores);
     let ratios = rollout.log_probs.iter().zip(&rollout.reference_log_probs);
     for (((query, response), score), (policy, reference)) in rows.zip(ratios).take(SAMPLES) {
         let sample = Sample {
             step,
-            query: tokenizer.decode(query)?,
-            response: tokenizer.decode(response)?,
+            query: model.tokenizer.decode(query)?,
+            response: task.decode_whole_response(model, response)?,
             score: *score,
             kl: policy.iter().zip(reference).map(|(p, r)| p - r).sum(),
         };

@@ -106,7 +106,7 @@ impl Rollouts<'_> {
         Ok((penalize(&scores, &valid, self.task.penalty_score), valid))
     }
 
-    /// Truncates responses for the scorer, to what it would read as text; also returns which of them are valid.
+    /// Returns the text of each response in tokens, for the scorer, and which responses are valid.
     fn truncate(&self, responses: &[Vec<u32>]) -> (Vec<Vec<u32>>, Vec<bool>) {
         let truncation = &self.task.truncation;
         responses.iter().map(|response| (truncation.text(response).to_vec(), truncation.is_valid(response))).unzip()

@@ -174,7 +174,7 @@ impl PolicyTraining<'_> {
     }
 
     fn log_samples(&self, log: &mut StepLog, step: u64, rollout: &Rollout) -> Result<()> {
-        log_samples(log, step, rollout, &self.rollouts.reference.tokenizer)
+        log_samples(log, step, rollout, self.rollouts.reference, &self.rollouts.task)
     }
 
     /// Checks the responses, which show the effect of the update before them; takes back the checkpoint of that update

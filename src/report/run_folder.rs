@@ -124,8 +124,8 @@ impl Judgment {
 fn is_same_judge(one: &str, other: &str) -> bool {
     let known_by = |by: &str| -> (String, Vec<String>) {
         let is_sha256 = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let contents: Vec<String> = by.split(' ').filter(|word| is_sha256(word)).map(String::from).collect();
-        let kind = by.split(' ').take(if contents.is_empty() { usize::MAX } else { 2 });
+        let contents: Vec<String> = by.split_whitespace().filter(|word| is_sha256(word)).map(String::from).collect();
+        let kind = by.split_whitespace().take(if contents.is_empty() { usize::MAX } else { 2 });
         (kind.collect::<Vec<_>>().join(" "), contents)
     };
     known_by(one) == known_by(other)

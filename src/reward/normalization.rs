@@ -13,7 +13,8 @@ pub struct NormalizationSamples {
     pub responses: Vec<Vec<u32>>,
 }
 
-/// Samples responses of the reference to random queries; they are not truncated, as in the original's normalization.
+/// Samples responses of the reference to random queries. They are not truncated, as in the original's normalization, but
+/// a response ends before a token with which the model ends it, because scored responses have none.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when a stop is requested, and the errors of [`sample_and_tell`].
@@ -42,5 +43,6 @@ pub fn sample_for_normalization(
     let (network, sampling) = (&model.transformer, &task.sampling);
     let drawn = sample_and_tell(network, None, &contexts, sampling, numbers, interrupt, tell)?;
     progress.finish();
-    Ok(NormalizationSamples { queries: chosen, responses: drawn.responses })
+    let before_end = |response: &Vec<u32>| task.truncation.before_end(response).to_vec();
+    Ok(NormalizationSamples { queries: chosen, responses: drawn.responses.iter().map(before_end).collect() })
 }

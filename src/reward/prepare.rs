@@ -81,6 +81,13 @@ pub fn token_comparisons(
         if question.is_some() {
             return Err(Error::input(&path, "a label file of the original has no questions", "leave --question out"));
         }
+        if task.chat {
+            return Err(Error::input(
+                &path,
+                "task.chat is set, but the labels of the original are tokens and are not wrapped in a chat template",
+                "leave out --chat, or turn the file into comparisons with `preftune export --format comparisons`",
+            ));
+        }
         for label in original_labels(entries, &model.tokenizer)? {
             read.push(TokenComparison::of_label(&label?, &model.tokenizer, left_out)?);
         }

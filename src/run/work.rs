@@ -37,10 +37,6 @@ pub struct Input {
     /// SHA-256 as it was computed before there were format versions, if that differs.
     #[serde(skip)]
     pub sha256_of_0_1: Option<String>,
-    /// SHA-256 of a model as it was computed before `generation_config.json` counted, if that differs. A run that was
-    /// begun then goes on, and has the new one from there.
-    #[serde(skip)]
-    pub sha256_before_generation: Option<String>,
 }
 
 impl Input {
@@ -51,7 +47,7 @@ impl Input {
 
     /// Makes an input that is recognized by its name.
     pub fn named(role: &str, name: &str) -> Self {
-        Self { role: role.into(), name: name.into(), sha256: None, sha256_of_0_1: None, sha256_before_generation: None }
+        Self { role: role.into(), name: name.into(), sha256: None, sha256_of_0_1: None }
     }
 
     /// Returns the name, followed by the SHA-256 of the contents if that is known.
@@ -63,8 +59,7 @@ impl Input {
     fn is(&self, begun: &Self) -> bool {
         match (&self.sha256, &begun.sha256) {
             (None, None) => self.name == begun.name,
-            (now, Some(_)) => *now == begun.sha256 || self.sha256_before_generation == begun.sha256,
-            (Some(_), None) => false,
+            (now, before) => now == before,
         }
     }
 
@@ -307,22 +302,6 @@ mod tests {
         assert!(refused(Work { seed: 2, ..work(&[model.clone(), reward.clone()]) }).contains("the seed is 2"));
         let people = Input::named("labeler", "people choose");
         assert!(refused(work(&[model, reward, people])).contains("not the same labeler: people choose"));
-    }
-
-    #[test]
-    fn a_run_from_before_generation_settings_counted_goes_on() {
-        let without = input("model", "tiny", "weights");
-        let folder = begun(&work(std::slice::from_ref(&without)));
-        let with = |settings: &str| Input {
-            sha256_before_generation: without.sha256.clone(),
-            ..input("model", "tiny", &format!("weights and {settings}"))
-        };
-        let now = work(&[with("one end")]).going_on_in(folder.path(), Mode::Quiet).unwrap();
-        now.write(folder.path()).unwrap();
-        work(&[with("one end")]).going_on_in(folder.path(), Mode::Quiet).unwrap();
-        // From there, a change of the settings is another model.
-        let error = work(&[with("five ends")]).going_on_in(folder.path(), Mode::Quiet).unwrap_err();
-        assert!(error.to_string().contains("not the same model"), "{error}");
     }
 
     #[test]

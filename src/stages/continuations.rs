@@ -46,8 +46,7 @@ impl Continuations<'_> {
     pub fn rows_that_fit(&self, device_memory: DeviceMemory) -> Result<(usize, Memory)> {
         let longest_bytes = self.queries.iter().map(String::len).max().unwrap_or(0);
         let response = self.task.sampling.response_length;
-        // A token has a byte or more.
-        let longest_query = longest_bytes.min(self.task.query_length);
+        let longest_query = self.task.most_query_tokens(longest_bytes);
         let all = self.queries.len().saturating_mul(self.responses).max(1);
         let rows = self.responses.clamp(RESPONSES_AT_ONCE, ROWS_AT_ONCE).min(all);
         let drawing = Inference {

@@ -173,6 +173,7 @@ impl StyleExperiment<'_> {
             best_of: contestants.iter().map(|one| one.best_of).max().unwrap_or(1),
             matches: matches.len(),
             pairs: settings.eval.pairs,
+            reader: None,
         };
         let (queries_at_once, _) = queries_that_fit(model, &task, queries, size, device_memory)?;
         let rollouts = Rollouts {

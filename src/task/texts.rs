@@ -3,11 +3,11 @@
 use crate::error::Result;
 use crate::lm::{Responses, Tokenizer};
 
-/// Query in whose place others stand in the chat template; no template has this text of its own.
-const STAND_IN: &str = "the-query-of-preftune";
+/// Placeholder for a query. It shows where a query stands in the rendered template, so it must not occur in a template.
+const PLACEHOLDER: &str = "the-query-of-preftune";
 
-/// Decoder of queries and responses. Of a query, what the model reads around its text is left out: the tokens that
-/// begin a text, or the chat template.
+/// Decoder of queries and responses. A query is decoded without what surrounds its text: the tokens that begin a text, or
+/// the chat template.
 pub(super) struct Texts {
     tokenizer: Tokenizer,
     /// Texts of the chat template before and after a query.
@@ -46,8 +46,8 @@ fn template_of(tokenizer: &Tokenizer) -> Option<(String, String)> {
     if !tokenizer.has_chat_template() {
         return None;
     }
-    let wrapped = tokenizer.decode(&tokenizer.encode_chat(STAND_IN).ok()?).ok()?;
-    let (before, after) = wrapped.split_once(STAND_IN)?;
-    // A query outside a chat would lose its own ends to a template without a mark before it.
+    let wrapped = tokenizer.decode(&tokenizer.encode_chat(PLACEHOLDER).ok()?).ok()?;
+    let (before, after) = wrapped.split_once(PLACEHOLDER)?;
+    // If a template has no text before the query, a query that is not in a chat could not be told from one that is.
     (!before.trim().is_empty()).then(|| (before.into(), after.into()))
 }

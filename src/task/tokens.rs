@@ -16,7 +16,6 @@ pub struct Truncation {
     pub after: usize,
     /// Tokens with which the model itself ends a response: it is truncated after the first one at any index.
     pub end_tokens: Vec<u32>,
-    pub pad_token: u32,
 }
 
 /// The settings of a task, for one model.
@@ -54,15 +53,8 @@ pub struct EncodedQuery {
 }
 
 impl Truncation {
-    /// Truncates a response after the first `token` at index ≥ `after`, or after a token that ends it before that, and
-    /// replaces the rest by padding.
-    pub fn truncate(&self, response: &[u32]) -> Vec<u32> {
-        let end = self.kept(response).len();
-        let keep = |(index, &id): (usize, &u32)| if index < end { id } else { self.pad_token };
-        response.iter().enumerate().map(keep).collect()
-    }
-
-    /// Returns the part of a response that is kept, without padding.
+    /// Returns the part of a response that is kept: up to the first `token` at index ≥ `after`, or up to a token that ends
+    /// the response before that; the whole response if there is neither.
     pub fn kept<'a>(&self, response: &'a [u32]) -> &'a [u32] {
         let [own, model] = self.ends(response);
         let end = own.into_iter().chain(model).min().unwrap_or(response.len());
@@ -84,7 +76,7 @@ impl Truncation {
         end.and_then(|end| response.get(..end)).unwrap_or(response)
     }
 
-    /// Returns the token with which the model ended a response before it has `token` where that counts.
+    /// Returns the end token of a response that the model ended before the truncation token; `None` for other responses.
     pub fn ended_early(&self, response: &[u32]) -> Option<u32> {
         let [own, model] = self.ends(response);
         let end = model.filter(|&model| own.is_none_or(|own| model < own))?;
@@ -142,7 +134,6 @@ impl Task {
                 token: token("task.truncate_token", &settings.truncate_token)?,
                 after: settings.truncate_after_tokens,
                 end_tokens: model.tokenizer.end_tokens().to_vec(),
-                pad_token: model.config().pad_token(),
             },
             sampling: Sampling {
                 response_length: settings.response_length_tokens,
@@ -161,10 +152,16 @@ impl Task {
         })
     }
 
-    /// Returns the number of tokens that the policy reads with the longest query and its response.
+    /// Returns the number of tokens that the policy reads with a query of `longest_query` tokens and its response. The
+    /// tokens of a query are those of [`EncodedQuery::whole`].
     pub fn longest_row(&self, longest_query: usize) -> usize {
-        let around = self.query_prefix.len() + self.query_suffix.len() + self.around_text;
-        around + longest_query + self.sampling.response_length
+        self.query_prefix.len() + longest_query + self.query_suffix.len() + self.sampling.response_length
+    }
+
+    /// Returns the largest number of tokens that a query of `bytes` bytes can have: a token has a byte or more, and a
+    /// tokenizer may add a space.
+    pub fn most_query_tokens(&self, bytes: usize) -> usize {
+        self.around_text + (bytes + 1).min(self.query_length)
     }
 
     /// Returns the tokens that the policy continues: the query between prefix and suffix. The tokens that begin a text
@@ -328,12 +325,12 @@ mod tests {
         assert_eq!(truncate_query(ids(), 2, KeepStart, Some(198)), [1, 2]);
     }
 
-    const AFTER_PERIOD: Truncation = Truncation { token: 13, after: 2, end_tokens: Vec::new(), pad_token: 99 };
+    const AFTER_PERIOD: Truncation = Truncation { token: 13, after: 2, end_tokens: Vec::new() };
 
     #[test]
     fn a_response_ends_with_the_first_period_late_enough() {
-        assert_eq!(AFTER_PERIOD.truncate(&[13, 5, 6, 13, 7, 13]), [13, 5, 6, 13, 99, 99]);
-        assert_eq!(AFTER_PERIOD.truncate(&[1, 2, 13, 13]), [1, 2, 13, 99]);
+        assert_eq!(AFTER_PERIOD.kept(&[13, 5, 6, 13, 7, 13]), [13, 5, 6, 13]);
+        assert_eq!(AFTER_PERIOD.kept(&[1, 2, 13, 13]), [1, 2, 13]);
         assert!(AFTER_PERIOD.is_valid(&[1, 2, 13, 13]));
     }
 
@@ -341,9 +338,9 @@ mod tests {
     #[test]
     fn a_response_ends_where_the_model_ends_it() {
         let ending = Truncation { end_tokens: vec![7, 8], ..AFTER_PERIOD };
-        assert_eq!(ending.truncate(&[5, 8, 6, 13, 7, 1]), [5, 8, 99, 99, 99, 99]);
-        assert_eq!(ending.truncate(&[5, 6, 6, 13, 7, 1]), [5, 6, 6, 13, 99, 99]);
-        assert_eq!(ending.truncate(&[5, 6, 6, 9, 7, 1]), [5, 6, 6, 9, 7, 99]);
+        assert_eq!(ending.kept(&[5, 8, 6, 13, 7, 1]), [5, 8]);
+        assert_eq!(ending.kept(&[5, 6, 6, 13, 7, 1]), [5, 6, 6, 13]);
+        assert_eq!(ending.kept(&[5, 6, 6, 9, 7, 1]), [5, 6, 6, 9, 7]);
         let valid = |response: &[u32]| ending.is_valid(response);
         assert!(valid(&[5, 6, 6, 13, 7]) && !valid(&[5, 8, 6, 13]) && !valid(&[5, 6, 6, 9, 7]));
         let chat = Truncation { token: 8, ..ending };
@@ -374,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_response_without_one_stays_whole() {
-        assert_eq!(AFTER_PERIOD.truncate(&[13, 13, 1, 2]), [13, 13, 1, 2]);
+        assert_eq!(AFTER_PERIOD.kept(&[13, 13, 1, 2]), [13, 13, 1, 2]);
         assert!(!AFTER_PERIOD.is_valid(&[13, 13, 1, 2]));
     }
 }

@@ -37,12 +37,7 @@ pub const OPTIONAL_FILES: [&str; 5] =
 /// Checks whether a file of a model's folder belongs to the model, so that results depend on it; other files
 /// may come and go.
 pub fn is_file_of_model(name: &str) -> bool {
-    name == GENERATION_FILE || counted_before_generation(name)
-}
-
-/// Checks whether a file counted in the digest of a model before [`GENERATION_FILE`] did.
-pub fn counted_before_generation(name: &str) -> bool {
-    [CONFIG_FILE, WEIGHTS_INDEX_FILE].contains(&name)
+    [CONFIG_FILE, WEIGHTS_INDEX_FILE, GENERATION_FILE].contains(&name)
         || TOKENIZER_FILES.contains(&name)
         || Path::new(name).extension().is_some_and(|extension| extension == "safetensors")
 }

@@ -305,7 +305,7 @@ impl<B: FusedOperations, C: CheckpointStrategy> FusedOperations for Autodiff<B, 
         unreachable!("sampling works on plain tensors")
     }
 
-    fn fused_draw(_: FloatTensor<Self>, _: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn fused_draw(_: FloatTensor<Self>, _: f32, _: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("sampling works on plain tensors")
     }
 

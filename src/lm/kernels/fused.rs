@@ -89,7 +89,11 @@ pub(crate) trait FusedOperations: Backend {
         slots: usize,
     ) -> FloatTensor<Self>;
 
-    fn fused_draw(logits: FloatTensor<Self>, uniform: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
+    fn fused_draw(
+        logits: FloatTensor<Self>,
+        temperature: f32,
+        uniform: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     fn fused_entropies(logits: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -172,8 +176,8 @@ pub(crate) fn cached_attention(
 }
 
 /// Computes [`super::draw`] in fused form.
-pub(crate) fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
-    let (tokens, log_probs) = Dispatch::fused_draw(logits.into_dispatch(), uniform.into_dispatch());
+pub(crate) fn draw(logits: Tensor<2>, temperature: f32, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+    let (tokens, log_probs) = Dispatch::fused_draw(logits.into_dispatch(), temperature, uniform.into_dispatch());
     (Tensor::<1>::from_dispatch(tokens).int(), Tensor::from_dispatch(log_probs))
 }
 

@@ -206,12 +206,12 @@ pub fn cached_attention(
     plain::cached_attention(query, keys, values, scores, slots)
 }
 
-/// Samples one token of each row by inverting the cumulative distribution: logits `[rows, vocab]` and random
-/// numbers in [0, 1) `[rows, 1]` to token ids and their log-probabilities, both `[rows]`.
-pub fn draw(logits: Tensor<2>, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
+/// Samples one token of each row by inverting the cumulative distribution: logits `[rows, vocab]`, which are divided by
+/// `temperature`, and random numbers in [0, 1) `[rows, 1]` to token ids and their log-probabilities, both `[rows]`.
+pub fn draw(logits: Tensor<2>, temperature: f64, uniform: Tensor<2>) -> (Tensor<1, Int>, Tensor<1>) {
     #[cfg(any(feature = "flex", feature = "wgpu"))]
     if has_kernels(&logits.device()) {
-        return fused::draw(logits, uniform);
+        return fused::draw(logits, temperature as f32, uniform);
     }
-    plain::draw(logits, uniform)
+    plain::draw(logits / temperature, uniform)
 }

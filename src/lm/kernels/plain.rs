@@ -133,8 +133,7 @@ pub(crate) fn adam<const D: usize>(
     (parameter - direction * scales.step_size, [first, second])
 }
 
-/// Samples one token of each row: logits `[rows, vocab]` and random numbers in [0, 1) `[rows, 1]` to token ids
-/// and their log-probabilities, both `[rows]`.
+/// Samples one token of each row, as [`super::draw`] does, from logits that are divided by the temperature already.
 ///
 /// Inverts the cumulative distribution in two levels, over blocks of the vocabulary and inside
 /// one block, because a running sum over the whole vocabulary is quadratic on GPU backends.

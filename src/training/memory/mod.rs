@@ -23,7 +23,7 @@ const PROGRAM_BYTES: u64 = 100_000_000;
 const LOGITS_COPIES: f64 = 2.0;
 
 /// Share of freed memory that the allocator keeps: one part in this number.
-const FREED_SHARE: u64 = 10;
+const FREED_SHARE: u64 = 5;
 
 /// Bytes at the peak, by purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -81,13 +81,13 @@ impl Memory {
     }
 
     /// Checks whether the memory fits, and a tenth is left to the other programs of the machine.
-    fn fits(&self, device_memory: DeviceMemory) -> bool {
+    pub(crate) fn fits(&self, device_memory: DeviceMemory) -> bool {
         device_memory.free.is_none_or(|free| self.total() <= free / 10 * 9)
             && device_memory.buffer.is_none_or(|buffer| self.largest_buffer <= buffer)
     }
 
     /// Returns the error for memory that does not fit, with the numbers.
-    fn does_not_fit(&self, device_memory: DeviceMemory, hint: String) -> Error {
+    pub(crate) fn does_not_fit(&self, device_memory: DeviceMemory, hint: String) -> Error {
         let what = match device_memory {
             DeviceMemory { buffer: Some(buffer), .. } if self.largest_buffer > buffer => {
                 format!(
@@ -124,7 +124,7 @@ fn bytes(numbers: f64) -> u64 {
 }
 
 /// Returns `from`, half of it, a quarter and so on, down to 1.
-fn halves(from: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn halves(from: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(from), |n| (*n > 1).then_some(n / 2))
 }
 

@@ -123,7 +123,7 @@ fn what_was_judged_is_written_even_if_the_reader_cannot_read_a_response() {
     let output = command(folder, eval).output().unwrap();
     let (code, text) = ended(&output);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("model cannot read what it is to measure: the response \""), "{text}");
+    assert!(text.contains("model (--perplexity-by): the response \""), "{text}");
     assert!(text.contains("reads at most 40") && text.contains("--perplexity-by"), "{text}");
     assert_eq!(fs::read_to_string(folder.join("pairs.jsonl")).unwrap().lines().count(), 4);
     assert!(String::from_utf8_lossy(&output.stdout).contains("judged by"));

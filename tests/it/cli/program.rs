@@ -270,6 +270,16 @@ fn what_only_graphics_adapters_have_is_not_ignored_elsewhere() {
 }
 
 #[test]
+fn a_run_folder_that_a_command_does_not_use_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["sample", "presets", "doctor"] {
+        let (code, text) = failure(folder.path(), &[command, "--run", "runs/mine"]);
+        assert!(code == 2 && text.contains("this command has no run folder"), "{command}: {text}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn nothing_to_measure_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     for option in ["--batch", "--query", "--response", "--reps"] {
@@ -381,6 +391,7 @@ fn the_demo_at_its_smallest_makes_a_model_that_is_preferred() {
     let number = |name: &str| result.get(name).and_then(serde_json::Value::as_f64).unwrap();
     assert!(number("win_rate") > 0.5, "{result}");
     assert!(number("score_after") > number("score_before"), "{result}");
+    assert_eq!(result["resumed"], false, "{result}");
     assert!(result["label_ties"]["judged"].as_u64() > Some(0), "{result}");
     let report = fs::read_to_string(folder.path().join("demo/report.html")).unwrap();
     assert!(report.contains("<svg") && !report.contains("<script"));

@@ -188,7 +188,7 @@ mod any_bytes {
         let (pairs, baseline) = (bytes(b"p\xe4irs.jsonl"), &*model);
         let judged = [("--model", &*model), ("--baseline", baseline), ("--reward", &*reward), ("--pairs", &*pairs)];
         let stdout = success(folder, "eval --json --set eval.pairs=2", &judged);
-        assert_eq!(serde_json::from_slice::<Value>(&stdout).unwrap()["contests"][0]["baseline"], "mod\u{fffd}l");
+        assert_eq!(serde_json::from_slice::<Value>(&stdout).unwrap()["contests"][0]["baseline"], "mod\u{fffd}l (2)");
     }
 
     #[test]

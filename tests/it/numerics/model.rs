@@ -122,12 +122,13 @@ fn rows_at_once_do_not_change_what_is_drawn() {
 
 const VOCABULARY: usize = 37;
 const DRAWS: usize = 20_000;
+const TEMPERATURE: f64 = 0.7;
 /// Value that chi-square with 36 degrees of freedom exceeds with probability 0.001.
 const CHI_SQUARE_36: f64 = 67.985;
 
 fn draws_follow_the_softmax(device: &Device) {
     let logits: Vec<f32> = (0..VOCABULARY).map(|token| (token as f32 * 1.7).sin() * 1.5).collect();
-    let weights: Vec<f64> = logits.iter().map(|&logit| f64::from(logit).exp()).collect();
+    let weights: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit) / TEMPERATURE).exp()).collect();
     let total: f64 = weights.iter().sum();
     let (tokens, log_probs) = draw_from(&logits, &uniform(11, Stream::Sampling, 0, 0, DRAWS), device);
 
@@ -146,7 +147,7 @@ fn draw_from(logits: &[f32], numbers: &[f32], device: &Device) -> (Vec<usize>, V
     let (rows, vocabulary) = (numbers.len(), logits.len());
     let logits = Tensor::from_data(TensorData::new(logits.repeat(rows), [rows, vocabulary]), device);
     let numbers = Tensor::from_data(TensorData::new(numbers.to_vec(), [rows, 1]), device);
-    let (tokens, log_probs) = draw(logits, numbers);
+    let (tokens, log_probs) = draw(logits, TEMPERATURE, numbers);
     let tokens = Readback::default().with(tokens).ids().unwrap().concat();
     let log_probs = Readback::default().with(log_probs).floats().unwrap().concat();
     (tokens.into_iter().map(|id| id as usize).collect(), log_probs)

@@ -51,8 +51,7 @@ impl Models {
     }
 
     fn judges(&self) -> Rollouts<'_> {
-        let truncation =
-            Truncation { token: 13, after: 2, end_tokens: Vec::new(), pad_token: self.reference.config().pad_token() };
+        let truncation = Truncation { token: 13, after: 2, end_tokens: Vec::new() };
         let sampling = Sampling { response_length: RESPONSE_LENGTH, temperature: 0.7, responses_per_query: 1 };
         let task = Task {
             truncation,

@@ -160,7 +160,7 @@ fn rotation(fields: &JsonObject) -> Result<Rotation, Complaint> {
 /// Names of the kind of scaling.
 const KIND: [&str; 2] = ["rope_type", "type"];
 
-/// Returns the kind of scaling, under its name or its older name; null is as good as absent.
+/// Returns the kind of scaling, under its name or its older name; null counts as absent.
 fn kind_of_scaling(settings: &Map<String, Value>) -> Result<&str, Complaint> {
     let found = KIND.iter().find_map(|name| Some((name, settings.get(*name).filter(|kind| !kind.is_null())?)));
     let Some((name, kind)) = found else { return Ok("default") };

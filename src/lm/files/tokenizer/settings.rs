@@ -64,8 +64,9 @@ pub(crate) struct TokenizerSettings {
     start: Option<String>,
     end: Option<String>,
     chat_template: Option<String>,
-    /// True if `tokenizer_config.json` lists its tokens (`added_tokens_decoder`). `transformers` then takes no start and
-    /// end from `special_tokens_map.json`; beside an older file, which has no list, that file comes first.
+    /// True if `tokenizer_config.json` lists its tokens (`added_tokens_decoder`). `transformers` then takes from
+    /// `special_tokens_map.json` only a start or end that `tokenizer_config.json` does not name; beside an older file,
+    /// which has no list, `special_tokens_map.json` comes first.
     lists_tokens: bool,
 }
 

@@ -95,10 +95,11 @@ fn add_weighted<S: Simd>(simd: S, result: &mut [f32], weights: &[f32], rows: &[f
 }
 
 /// Computes [`crate::lm::kernels::draw`], with token ids as floats.
-pub(super) fn draw(logits: FlexTensor, uniform: FlexTensor) -> (FlexTensor, FlexTensor) {
+pub(super) fn draw(logits: FlexTensor, temperature: f32, uniform: FlexTensor) -> (FlexTensor, FlexTensor) {
     let (logits, uniform) = (Elements::of(logits), Elements::of(uniform));
     let rows = logits.slice().par_chunks(logits.width()).zip(uniform.slice());
-    let (tokens, log_probs): (Vec<f32>, Vec<f32>) = rows.map(|(row, &uniform)| draw_one(row, uniform)).unzip();
+    let (tokens, log_probs): (Vec<f32>, Vec<f32>) =
+        rows.map(|(row, &uniform)| draw_one(row, temperature, uniform)).unzip();
     let shape = Shape::from([tokens.len()]);
     (tensor(tokens, shape.clone()), tensor(log_probs, shape))
 }
@@ -108,8 +109,9 @@ const BLOCK: usize = 256;
 
 vectorized! {
     /// Returns the token whose share of the cumulative distribution holds `uniform`, and its log-probability.
-    fn draw_one[simd](logits: &[f32], uniform: f32) -> (f32, f32) {
-        let largest = maximum(logits);
+    fn draw_one[simd](logits: &[f32], temperature: f32, uniform: f32) -> (f32, f32) {
+        let logits: Vec<f32> = logits.iter().map(|logit| logit / temperature).collect();
+        let largest = maximum(&logits);
         // `exp` clamps its argument, and so never returns zero.
         let weight = |x: f32| if x < -80.0 { 0.0 } else { exp(x) };
         let weights: Vec<f32> = logits.iter().map(|&x| weight(x - largest)).collect();

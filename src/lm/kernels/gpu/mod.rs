@@ -166,8 +166,12 @@ impl FusedOperations for CubeBackend {
         decoding::cached_attention(query, keys, values, scores, slots)
     }
 
-    fn fused_draw(logits: FloatTensor<Self>, uniform: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        decoding::draw(logits, uniform)
+    fn fused_draw(
+        logits: FloatTensor<Self>,
+        temperature: f32,
+        uniform: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        decoding::draw(Self::float_div_scalar(logits, temperature.into()), uniform)
     }
 
     fn fused_entropies(logits: FloatTensor<Self>) -> FloatTensor<Self> {
