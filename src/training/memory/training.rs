@@ -105,11 +105,13 @@ impl Memory {
     }
 
     /// Adds a checkpoint between two steps: weights, frozen ones included, and optimizer, on the host and as
-    /// the bytes of their files.
+    /// the bytes of their files. They take the place of what the backward pass needs, but not of freed buffers, whose
+    /// sizes differ.
     #[must_use]
     pub fn with_checkpoint(self, config: &ModelConfig) -> Self {
         let files = bytes(config.parameter_count()).saturating_add(self.optimizer).saturating_mul(2);
-        Self { checkpoint: files.saturating_sub(self.backward().saturating_add(self.cache)), ..self }
+        let free = (self.backward() - self.freed).saturating_add(self.cache);
+        Self { checkpoint: files.saturating_sub(free), ..self }
     }
 
     fn backward(&self) -> u64 {
