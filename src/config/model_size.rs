@@ -18,7 +18,7 @@ const LARGE: &str = "laptop/large-llama";
 /// Learning rate of the policy that worked for all weights of a model of 135 million parameters.
 const RATE_OF_ALL_WEIGHTS: f64 = 1e-4;
 
-/// What is known of the rates of [`SMALL`].
+/// Evidence for the rates of [`SMALL`].
 const TRIED: &str = "worked for SmolLM2-135M";
 
 /// Factor by which a learning rate may differ from the usual one before a line says so.
