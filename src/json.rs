@@ -33,6 +33,11 @@ pub(crate) fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> serde
     T::deserialize(Strict(value))
 }
 
+/// Returns the failure of writing a value as JSON.
+pub(crate) fn not_written(error: serde_json::Error) -> crate::error::Error {
+    crate::error::Error::failed(format!("a value cannot be written as JSON: {error}"), "")
+}
+
 /// Wraps a deserializer so that it reads strictly, for input that is read piece by piece.
 #[cfg(feature = "fetch")]
 pub(crate) fn strict<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::device;
 use crate::device::{DeviceMemory, DeviceRequest, OpenDevice};
 use crate::error::{Error, Result};
+use crate::json;
 use crate::lm::LanguageModel;
 use crate::models;
 use crate::platform::{Interrupt, Mode, files};
@@ -215,8 +216,7 @@ impl Common {
 }
 
 pub(super) fn to_json(result: &impl Serialize) -> Result<String> {
-    let json = serde_json::to_string(result)
-        .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
+    let json = serde_json::to_string(result).map_err(json::not_written)?;
     Ok(sanitize_json(&json))
 }
 

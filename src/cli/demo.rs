@@ -6,21 +6,21 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::experiment_call::ExperimentCall;
+use super::settings::Settings;
 use super::{Common, report, table};
 use crate::config;
 use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
-use crate::eval::{Contest, Contestant, WinRate};
+use crate::eval::{Contest, Contestant, Standing, WinRate};
 use crate::labels::SimulatedLabeler;
-use crate::labels::Ties;
 use crate::labels::describe_labeler;
 use crate::lm::STORYTELLER;
 use crate::models;
-use crate::platform::{Interrupt, files};
+use crate::platform::Interrupt;
 use crate::report::Judgment;
-use crate::sanitize::sanitize_path;
-use crate::stages::{Labels, StyleExperiment};
+use crate::stages::{Labels, RewardOutcome, StyleExperiment};
 use crate::task::Variety;
 
 /// Run the whole experiment: label, train a reward model, tune, judge, report
@@ -61,8 +61,6 @@ struct Outcome {
     reward_model_differs_from_guessing: bool,
     held_out_comparisons: usize,
     left_out: LeftOut,
-    /// Ties among the labels that this call made.
-    label_ties: Ties,
     win_rate: f64,
     win_rate_low: f64,
     win_rate_high: f64,
@@ -80,46 +78,99 @@ struct Outcome {
     variety_before: Option<Variety>,
     variety_after: Option<Variety>,
     updates: usize,
-    /// Duration of this call.
-    seconds: f64,
-    /// True if an earlier call did a part of the work.
-    resumed: bool,
-    device: String,
-    seed: u64,
-    #[serde(serialize_with = "files::serialize_path")]
-    report: PathBuf,
+    #[serde(flatten)]
+    call: ExperimentCall,
+}
+
+impl Outcome {
+    fn new(
+        fit: &RewardOutcome,
+        win_rate: &WinRate,
+        [after, before]: [&Standing; 2],
+        settings: &config::Policy,
+        call: ExperimentCall,
+    ) -> Self {
+        let held_out = fit.held_out();
+        Self {
+            reward_model_accuracy: held_out.map(|held_out| held_out.accuracy),
+            reward_model_accuracy_low: held_out.map(|held_out| held_out.interval().low),
+            reward_model_accuracy_high: held_out.map(|held_out| held_out.interval().high),
+            reward_model_chance: fit.chance,
+            reward_model_differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),
+            held_out_comparisons: fit.held_out_comparisons,
+            left_out: fit.left_out.clone(),
+            win_rate: win_rate.rate,
+            win_rate_low: win_rate.low,
+            win_rate_high: win_rate.high,
+            pairs: win_rate.pairs,
+            ties: win_rate.ties,
+            kl: after.kl,
+            kl_target: settings.kl.target,
+            score_before: before.score.unwrap_or(f64::NAN),
+            score_after: after.score.unwrap_or(f64::NAN),
+            valid_before: before.valid,
+            valid_after: after.valid,
+            variety_before: before.variety,
+            variety_after: after.variety,
+            updates: settings.updates,
+            call,
+        }
+    }
+}
+
+impl Arguments {
+    fn is_of_shipped_model(&self) -> bool {
+        self.model == Path::new(STORYTELLER)
+    }
+
+    /// Returns the preset that an option stands for.
+    fn preset(&self) -> Option<&'static str> {
+        if self.quick { Some("quick") } else { self.table.then_some("table") }
+    }
+
+    /// Returns the options of every command with the preset that an option stands for.
+    fn with_preset(&self, common: &Common) -> Result<Common> {
+        let Some(own) = self.preset() else { return Ok(common.clone()) };
+        if let Some(given) = &common.preset {
+            let what = format!("--preset {given} and --{own} exclude each other");
+            return Err(Error::usage(what, "give one of them"));
+        }
+        if !self.is_of_shipped_model() {
+            let what = format!("--{own} is made for the shipped model, not for {}", self.model.display());
+            return Err(Error::usage(
+                what,
+                "leave it out, and set what you want to be smaller, such as labels.comparisons",
+            ));
+        }
+        Ok(Common { preset: Some(own.into()), ..common.clone() })
+    }
+
+    /// Names the run after the experiment, the model and the seed.
+    fn run_name(&self, seed: u64) -> String {
+        let kind = if self.table { "table" } else { "demo" };
+        let size = if self.quick { "-quick" } else { "" };
+        let of_model = if self.is_of_shipped_model() { String::new() } else { format!("-{}", short_name(&self.model)) };
+        format!("{kind}{size}{of_model}-seed-{seed}")
+    }
+
+    /// Says which settings are no longer those of the preset that an option stands for.
+    fn say_what_differs_from_the_preset(&self, settings: &Settings, common: &Common) -> Result<()> {
+        let Some(own) = self.preset() else { return Ok(()) };
+        let changed = config::preset(own)?.config()?.differences(settings)?;
+        if !changed.is_empty() {
+            common.say(&format!("settings that differ from the preset {own}: {}", changed.join(", ")));
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let started = Instant::now();
-    let mut common = common.clone();
-    let preset = if arguments.quick { Some("quick") } else { arguments.table.then_some("table") };
-    if let (Some(own), Some(given)) = (preset, &common.preset) {
-        let what = format!("--preset {given} and --{own} exclude each other");
-        return Err(Error::usage(what, "give one of them"));
-    }
-    common.preset = common.preset.or(preset.map(String::from));
-    let common = &common;
-    let is_shipped = arguments.model == Path::new(STORYTELLER);
-    if let (Some(own), false) = (preset, is_shipped) {
-        let what = format!("--{own} is made for the shipped model, not for {}", arguments.model.display());
-        return Err(Error::usage(
-            what,
-            "leave it out, and set what you want to be smaller, such as labels.comparisons",
-        ));
-    }
-    let kind = if arguments.table { "table" } else { "demo" };
-    let of_model = if is_shipped { String::new() } else { format!("-{}", short_name(&arguments.model)) };
-    let size = if arguments.quick { "-quick" } else { "" };
-    let name = format!("{kind}{size}{of_model}-seed-{}", common.seed);
+    let common = &arguments.with_preset(common)?;
+    let name = arguments.run_name(common.seed);
     let settings =
         common.settings_for(&arguments.model, Some(&name), &["reward.learning_rate", "policy.learning_rate"])?;
-    if let Some(own) = preset {
-        let changed = config::preset(own)?.config()?.differences(&settings)?;
-        if !changed.is_empty() {
-            common.say(&format!("settings that differ from the preset {own}: {}", changed.join(", ")));
-        }
-    }
+    arguments.say_what_differs_from_the_preset(&settings, common)?;
     let opened = common.open_device()?;
     let fixed_settings = [("labels.comparisons", "the finished models were tuned on the first number of labels")];
     let inputs = [models::fingerprint(&arguments.model)?];
@@ -146,38 +197,16 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<()> {
     let ([contest], [after, before]) = (judged.contests.as_slice(), judged.standings.as_slice()) else {
         return Err(Error::failed("one contest between two was expected", ""));
     };
-    let win_rate = &contest.win_rate;
-    let held_out = tuned.fit.held_out();
-    let outcome = Outcome {
-        reward_model_accuracy: held_out.map(|held_out| held_out.accuracy),
-        reward_model_accuracy_low: held_out.map(|held_out| held_out.interval().low),
-        reward_model_accuracy_high: held_out.map(|held_out| held_out.interval().high),
-        reward_model_chance: tuned.fit.chance,
-        reward_model_differs_from_guessing: held_out.is_some_and(|held_out| !held_out.may_be_guessing()),
-        held_out_comparisons: tuned.fit.held_out_comparisons,
-        left_out: tuned.fit.left_out.clone(),
+    let call = ExperimentCall {
         label_ties: ties,
-        win_rate: win_rate.rate,
-        win_rate_low: win_rate.low,
-        win_rate_high: win_rate.high,
-        pairs: win_rate.pairs,
-        ties: win_rate.ties,
-        kl: after.kl,
-        kl_target: settings.policy.kl.target,
-        score_before: before.score.unwrap_or(f64::NAN),
-        score_after: after.score.unwrap_or(f64::NAN),
-        valid_before: before.valid,
-        valid_after: after.valid,
-        variety_before: before.variety,
-        variety_after: after.variety,
-        updates: settings.policy.updates,
         seconds: started.elapsed().as_secs_f64(),
         resumed: is_resumed,
         device: opened.name.clone(),
         seed: common.seed,
         report: directory.report(),
     };
-    let environment = common.environment(&opened.name, (!is_resumed).then_some(outcome.seconds));
+    let outcome = Outcome::new(&tuned.fit, &contest.win_rate, [after, before], &settings.policy, call);
+    let environment = common.environment(&opened.name, (!is_resumed).then_some(outcome.call.seconds));
     Judgment::of_experiment(&judged, environment).write(directory.path())?;
     report::write(&directory)?;
     print(&outcome, contest, &tuned.fit.describe_accuracy(), common)
@@ -213,7 +242,7 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
          score          {:.2} before, {:.2} after{}\n\
          KL             {:.2} nats per response, target {:.1}\n\
          variety        {}\n\
-         time           {:.0} s on {}{}\n\
+         time           {}\n\
          report         {}",
         examples.join("\n"),
         accuracy,
@@ -224,10 +253,8 @@ fn print(outcome: &Outcome, contest: &Contest, accuracy: &str, common: &Common) 
         outcome.kl,
         outcome.kl_target,
         describe_variety(outcome),
-        outcome.seconds,
-        outcome.device,
-        if outcome.resumed { ", in this call" } else { "" },
-        sanitize_path(&outcome.report),
+        outcome.call.describe_time(),
+        outcome.call.report(),
     );
     common.print(outcome, &text)
 }

@@ -12,13 +12,13 @@ use crate::data::LeftOut;
 use crate::data::queries::openings;
 use crate::error::{Error, Result};
 use crate::eval::{
-    Contestant, Lineup, Match, Reader, Tournament, TournamentResult, TournamentSize, check_queries, line_up, matches,
-    pair_lines, queries_that_fit,
+    Contestant, Lineup, Match, Reader, Tournament, TournamentResult, TournamentSize, line_up, matches, pair_lines,
+    queries_that_fit,
 };
 use crate::labels::SimulatedLabeler;
 use crate::labels::read_instructions;
 use crate::labels::{LabelQueue, People, SharedQueue};
-use crate::lm::{ROWS_AT_ONCE, STORYTELLER};
+use crate::lm::{LanguageModel, ROWS_AT_ONCE, STORYTELLER};
 use crate::models;
 use crate::platform::{Interrupt, OutputFile, check_file};
 use crate::policy::Rollouts;
@@ -109,20 +109,10 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let reward_model = arguments.reward.as_ref().map(load_reward_model).transpose()?;
     let task = Task::new(&settings.task, reference)?;
     let mut left_out = LeftOut::default();
-    let queries = match &arguments.queries {
-        Some(path) => {
-            read_queries(Some(path), reference, &task, &mut left_out)?.texts(&reference.tokenizer, &mut left_out)?
-        }
-        None => openings()?.held_out,
-    };
+    let queries = queries(&arguments, reference, &task, &mut left_out)?;
     let reader = arguments.perplexity_by.as_ref().map(|name| models::open(name, &opened.device)).transpose()?;
-    let size_of_reader = |model| -> Result<Reader<'_>> {
-        let longest_query = check_queries(model, queries.iter().take(settings.eval.pairs))?;
-        // Tokens of another model may be shorter than those in which the responses were sampled.
-        let factor = if model.tokenizer.is_same_as(&reference.tokenizer) { 1 } else { 2 };
-        Ok(Reader { model, longest_query, longest_response: factor * task.sampling.response_length })
-    };
-    let reader = reader.as_ref().map(size_of_reader).transpose().map_err(|error| of_reader(error, &arguments))?;
+    let sizes = |model| Reader::new(model, queries.iter().take(settings.eval.pairs), reference, &task);
+    let reader = reader.as_ref().map(sizes).transpose().map_err(|error| of_reader(error, &arguments))?;
     let rollouts = reward_model.as_ref().map(|reward_model| Rollouts {
         reference,
         scorer: reward_model,
@@ -180,6 +170,19 @@ fn of_reader(error: Error, arguments: &Arguments) -> Error {
             "give --perplexity-by another model, or leave it out",
         ),
         (error, _) => error,
+    }
+}
+
+/// Reads the queries that were given, or returns the held-out story openings.
+fn queries(
+    arguments: &Arguments,
+    reference: &LanguageModel,
+    task: &Task,
+    left_out: &mut LeftOut,
+) -> Result<Vec<String>> {
+    match &arguments.queries {
+        Some(path) => read_queries(Some(path), reference, task, left_out)?.texts(&reference.tokenizer, left_out),
+        None => Ok(openings()?.held_out),
     }
 }
 

@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod eval;
+mod experiment_call;
 mod export;
 #[cfg(feature = "fetch")]
 mod fetch;

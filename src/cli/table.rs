@@ -1,37 +1,26 @@
 //! `preftune demo --table`: the paper's first table for a stylistic task.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::Common;
+use super::experiment_call::ExperimentCall;
 use super::standings::Standings;
 use crate::data::LeftOut;
 use crate::error::Result;
 use crate::labels::SimulatedLabeler;
-use crate::labels::Ties;
-use crate::platform::files;
 use crate::report::Judgment;
-use crate::sanitize::sanitize_path;
 use crate::stages::{StyleExperiment, Table, Tuned};
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
 struct Outcome {
     reward_models: Vec<Fit>,
-    /// Ties among the labels that this call made.
-    label_ties: Ties,
     #[serde(flatten)]
     standings: Standings,
-    /// Duration of this call.
-    seconds: f64,
-    /// True if an earlier call did a part of the work.
-    resumed: bool,
-    device: String,
-    seed: u64,
-    #[serde(serialize_with = "files::serialize_path")]
-    report: PathBuf,
+    #[serde(flatten)]
+    call: ExperimentCall,
 }
 
 #[derive(Serialize)]
@@ -58,15 +47,17 @@ pub(super) fn run(
     let Table { tuned, label_ties, judged } = experiment.table(&mut SimulatedLabeler::open(None)?)?;
     let outcome = Outcome {
         reward_models: tuned.iter().map(fit).collect(),
-        label_ties,
         standings: Standings::of(&judged, LeftOut::default()),
-        seconds: started.elapsed().as_secs_f64(),
-        resumed: is_resumed,
-        device: device.into(),
-        seed: common.seed,
-        report: experiment.directory.report(),
+        call: ExperimentCall {
+            label_ties,
+            seconds: started.elapsed().as_secs_f64(),
+            resumed: is_resumed,
+            device: device.into(),
+            seed: common.seed,
+            report: experiment.directory.report(),
+        },
     };
-    let environment = common.environment(device, (!is_resumed).then_some(outcome.seconds));
+    let environment = common.environment(device, (!is_resumed).then_some(outcome.call.seconds));
     Judgment::of_experiment(&judged, environment).write(experiment.directory.path())?;
     super::report::write(experiment.directory)?;
     let fits: String = tuned.iter().map(describe).collect();
@@ -94,11 +85,9 @@ fn describe(tuned: &Tuned) -> String {
 
 fn text(outcome: &Outcome, fits: &str) -> String {
     format!(
-        "{}\n{fits}\n{:.0} s on {}{}; report: {}",
+        "{}\n{fits}\n{}; report: {}",
         outcome.standings.to_text(),
-        outcome.seconds,
-        outcome.device,
-        if outcome.resumed { ", in this call" } else { "" },
-        sanitize_path(&outcome.report),
+        outcome.call.describe_time(),
+        outcome.call.report(),
     )
 }

@@ -41,7 +41,7 @@ fn about(kind: &str, text: &str, error: Error) -> Error {
 ///
 /// # Errors
 /// [`Error::Failed`] that names the query.
-pub fn check_queries<'a>(model: &LanguageModel, queries: impl IntoIterator<Item = &'a String>) -> Result<usize> {
+pub(super) fn check_queries<'a>(model: &LanguageModel, queries: impl IntoIterator<Item = &'a String>) -> Result<usize> {
     let tokens = |query: &'a String| {
         let (tokens, _) = row(model, query, "").map_err(|error| about("the query", query, error))?;
         Ok(tokens.len())

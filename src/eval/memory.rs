@@ -1,5 +1,6 @@
 //! Memory of judging.
 
+use super::bits_per_byte::check_queries;
 use super::contest::{QUERIES_AT_ONCE, queries_at_once};
 use crate::device::DeviceMemory;
 use crate::error::Result;
@@ -37,7 +38,23 @@ pub struct Reader<'a> {
     pub longest_response: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Returns the sizes for a model that reads the responses that `reference` samples to `queries`.
+    ///
+    /// # Errors
+    /// Fails for a query that the model cannot read, which it names.
+    pub fn new<'q>(
+        model: &'a LanguageModel,
+        queries: impl IntoIterator<Item = &'q String>,
+        reference: &LanguageModel,
+        task: &Task,
+    ) -> Result<Self> {
+        let longest_query = check_queries(model, queries)?;
+        // Tokens of another model may be shorter than those in which the responses were sampled.
+        let factor = if model.tokenizer.is_same_as(&reference.tokenizer) { 1 } else { 2 };
+        Ok(Self { model, longest_query, longest_response: factor * task.sampling.response_length })
+    }
+
     /// Returns the memory of judging while the reader is loaded, and of reading `rows` responses at a time afterwards.
     fn beside(&self, judging: Memory, rows: usize) -> Memory {
         let reading = Inference {
@@ -73,7 +90,7 @@ pub fn queries_that_fit(
     size: TournamentSize<'_>,
     device_memory: DeviceMemory,
 ) -> Result<(usize, Memory)> {
-    let hint = "lower eval.pairs, task.response_length_tokens or --best-of, or use a smaller model";
+    let hint = "lower eval.pairs, task.response_length_tokens or --best-of, or use smaller models";
     let mut least = Memory::default();
     for at_once in halves(QUERIES_AT_ONCE) {
         least = memory(reference, task, queries, size, at_once);
@@ -122,23 +139,24 @@ mod tests {
     use crate::lm::STORYTELLER;
     use crate::lm::files::shipped;
 
+    fn storyteller() -> LanguageModel {
+        let files = shipped(STORYTELLER).unwrap().unwrap();
+        LanguageModel::load(files, &crate::device::host()).unwrap()
+    }
+
+    fn fit_in(free: u64, model: &LanguageModel, size: TournamentSize<'_>) -> Result<(usize, Memory)> {
+        let task = Task::new(&config::Task::default(), model)?;
+        let queries = ["The old house stood by the sea.".to_string()];
+        queries_that_fit(model, &task, &queries, size, DeviceMemory { free: Some(free), ..DeviceMemory::default() })
+    }
+
     /// Other contestants must not change what a contestant writes, to the last digit.
     #[test]
     fn a_best_of_several_changes_no_other_batches_where_there_is_room() {
-        let files = shipped(STORYTELLER).unwrap().unwrap();
-        let model = LanguageModel::load(files, &crate::device::host()).unwrap();
-        let task = Task::new(&config::Task::default(), &model).unwrap();
-        let queries = ["The old house stood by the sea.".to_string()];
-        let fit = |best_of: usize, free: u64| {
-            let device_memory = DeviceMemory { free: Some(free), ..DeviceMemory::default() };
-            queries_that_fit(
-                &model,
-                &task,
-                &queries,
-                TournamentSize { models: 3, best_of, matches: 2, pairs: 100, reader: None },
-                device_memory,
-            )
-            .map(|(queries, _)| queries)
+        let model = storyteller();
+        let fit = |best_of, free| {
+            let size = TournamentSize { models: 3, best_of, matches: 2, pairs: 100, reader: None };
+            fit_in(free, &model, size).map(|(queries, _)| queries)
         };
         let all = [1, 4, 8, 1024].map(|best_of| fit(best_of, 8_000_000_000).unwrap());
         assert_eq!(all, [QUERIES_AT_ONCE; 4]);
@@ -149,19 +167,10 @@ mod tests {
     /// A large reader once counted as one more model of the contestants' shape.
     #[test]
     fn a_reader_takes_the_memory_of_its_own_shape_and_fewer_rows_where_it_is_short() {
-        let files = shipped(STORYTELLER).unwrap().unwrap();
-        let model = LanguageModel::load(files, &crate::device::host()).unwrap();
-        let task = Task::new(&config::Task::default(), &model).unwrap();
-        let queries = ["The old house stood by the sea.".to_string()];
+        let model = storyteller();
         let fit = |reader, free| {
             let size = TournamentSize { models: 2, best_of: 1, matches: 1, pairs: 100, reader };
-            queries_that_fit(
-                &model,
-                &task,
-                &queries,
-                size,
-                DeviceMemory { free: Some(free), ..DeviceMemory::default() },
-            )
+            fit_in(free, &model, size)
         };
         let reader = Some(Reader { model: &model, longest_query: 200, longest_response: 40 });
         let ((_, without), (rows, with)) = (fit(None, 1 << 40).unwrap(), fit(reader, 1 << 40).unwrap());

@@ -11,7 +11,7 @@ mod pair_lines;
 mod win_rate;
 
 pub use crate::statistics::Interval;
-pub use bits_per_byte::{bits_per_byte, check_queries};
+pub use bits_per_byte::bits_per_byte;
 pub use contest::{Contest, Standing, Tournament, TournamentResult};
 pub use contestant::{Contestant, Lineup, Match, line_up, matches};
 pub use memory::{Reader, TournamentSize, queries_that_fit};

@@ -63,7 +63,7 @@ impl ExternalCommand {
     /// [`Error::Interrupted`] when a stop is requested meanwhile.
     pub fn ask(&mut self, query: &str, responses: &[String]) -> Result<Value> {
         let asked = serde_json::to_string(&Asked { query, responses });
-        let line = asked.map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))? + "\n";
+        let line = asked.map_err(json::not_written)? + "\n";
         let written = self.input.as_mut().map(|input| input.write_all(line.as_bytes()).and_then(|()| input.flush()));
         if !matches!(written, Some(Ok(()))) {
             return Err(self.ended());

@@ -109,8 +109,7 @@ impl Judgment {
         }
         before.retain(|judgment| !judgment.contests.is_empty());
         before.insert(0, self);
-        let json = serde_json::to_vec_pretty(&before)
-            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
+        let json = serde_json::to_vec_pretty(&before).map_err(json::not_written)?;
         files::write_atomically(&run.join(JUDGMENT_FILE), &json)
     }
 

@@ -10,6 +10,7 @@ use crate::config::ModelSize;
 use crate::error::{Error, Result};
 use crate::format_version;
 use crate::format_version::FormatVersion;
+use crate::json;
 use crate::platform::files;
 use crate::platform::progress::Mode;
 
@@ -125,8 +126,7 @@ impl Work {
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let json = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
+        let json = serde_json::to_vec_pretty(self).map_err(json::not_written)?;
         files::write_atomically(&folder.join(FILE), &json)
     }
 

@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format_version;
 use crate::format_version::FormatVersion;
+use crate::json;
 use crate::platform::{Mode, files};
 use crate::run::RunDirectory;
 use crate::training::Backward;
@@ -63,8 +64,7 @@ pub fn fixed_backward(
         ),
         None => {}
     }
-    let json = serde_json::to_vec(&chosen)
-        .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
+    let json = serde_json::to_vec(&chosen).map_err(json::not_written)?;
     files::write_atomically(&path, &json)?;
     Ok(fit)
 }

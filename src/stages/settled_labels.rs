@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::format_version;
 use crate::format_version::FormatVersion;
+use crate::json;
 use crate::platform::files;
 
 /// File with the number of lines of the log that a reward model is trained on.
@@ -32,8 +33,7 @@ impl LinesOfLabels {
     /// # Errors
     /// Fails when the operating system refuses.
     pub(super) fn write(lines: usize, fit: &Path) -> Result<()> {
-        let json = serde_json::to_vec(&Self { version: FormatVersion, lines })
-            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
+        let json = serde_json::to_vec(&Self { version: FormatVersion, lines }).map_err(json::not_written)?;
         files::write_atomically(&fit.join(LINES_OF_LABELS), &json)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::TOKEN_DIGITS;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format_version::FormatVersion;
 use crate::json;
 use crate::platform::files;
@@ -32,8 +32,7 @@ impl Kept {
     /// # Errors
     /// Fails when the operating system refuses.
     pub(super) fn write_beside(&self, log: &Path) -> Result<()> {
-        let json = serde_json::to_vec(self)
-            .map_err(|error| Error::failed(format!("this cannot be written as JSON: {error}"), ""))?;
+        let json = serde_json::to_vec(self).map_err(json::not_written)?;
         files::write_privately(&path(log), &json)
     }
 }
