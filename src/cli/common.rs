@@ -46,7 +46,7 @@ pub struct Common {
     /// Wrap each query in the model's own chat template (task.chat=true)
     #[arg(long, global = true)]
     pub chat: bool,
-    /// The folder of this run: settings, metrics, samples, checkpoints (for commands that train, label or judge)
+    /// The folder of this run: settings, metrics, samples, checkpoints (for demo, label, train, train-reward, train-policy, sft, pretrain and eval)
     #[arg(long, global = true, value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Print results as JSON
@@ -71,7 +71,8 @@ impl Common {
 
     /// Merges [`Self::settings`] over the preset that fits the size of a model, unless the user chose another, and says
     /// which it is. A run that was begun keeps the preset that it began with; `run` is its folder if none was given.
-    /// `rates` names the learning rates that the command trains with, which are compared with those of the preset.
+    /// `rates` names the learning rates that the command trains with. Without `--preset`, they are compared with those for
+    /// models of this size.
     pub fn settings_for(&self, model: &Path, run: Option<&str>, rates: &[&str]) -> Result<Settings> {
         let size = models::size(model)?;
         let run = self.run.clone().or_else(|| run.map(|name| Path::new("runs").join(name)));
@@ -86,7 +87,7 @@ impl Common {
                  override it"
             ));
         }
-        // Somebody chose the rates of a preset for another purpose than this model's size.
+        // The rates of a preset that the user names are not judged by the size of the model.
         if self.preset.is_none() {
             size.unusual(&settings, rates)?.iter().for_each(|line| self.say(line));
         }

@@ -123,12 +123,12 @@ impl Arguments {
         self.model == Path::new(STORYTELLER)
     }
 
-    /// Returns the preset that an option stands for.
+    /// Returns the preset of `--quick` or `--table`, if one of them is given.
     fn preset(&self) -> Option<&'static str> {
         if self.quick { Some("quick") } else { self.table.then_some("table") }
     }
 
-    /// Returns the options of every command with the preset that an option stands for.
+    /// Returns the common options, with the preset of `--quick` or `--table`.
     fn with_preset(&self, common: &Common) -> Result<Common> {
         let Some(own) = self.preset() else { return Ok(common.clone()) };
         if let Some(given) = &common.preset {
@@ -153,7 +153,7 @@ impl Arguments {
         format!("{kind}{size}{of_model}-seed-{seed}")
     }
 
-    /// Says which settings are no longer those of the preset that an option stands for.
+    /// Says which settings are no longer those of the preset of `--quick` or `--table`.
     fn say_what_differs_from_the_preset(&self, settings: &Settings, common: &Common) -> Result<()> {
         let Some(own) = self.preset() else { return Ok(()) };
         let changed = config::preset(own)?.config()?.differences(settings)?;
@@ -218,9 +218,11 @@ fn short_name(model: &Path) -> String {
     let whole = std::path::absolute(model).unwrap_or_else(|_| model.into());
     let parts: Vec<_> = whole
         .components()
-        .filter(|part| matches!(part, Component::Normal(name) if *name != "runs"))
+        .filter(|part| matches!(part, Component::Normal(_)))
         .map(|part| part.as_os_str().to_string_lossy())
         .collect();
+    // What stands before `runs` depends on the current folder.
+    let parts = parts.rsplit(|part| part == "runs").find(|rest| !rest.is_empty()).unwrap_or_default();
     let count = if parts.last().is_some_and(|last| last == "model") { 3 } else { 1 };
     parts.get(parts.len().saturating_sub(count)..).unwrap_or_default().join("-")
 }
@@ -309,6 +311,7 @@ mod tests {
         assert_eq!(name("/models/SmolLM2/"), "SmolLM2");
         assert_eq!(name("runs/demo-seed-1/policy/model"), "demo-seed-1-policy-model");
         assert_eq!(name("/runs/ours/model"), "ours-model");
+        assert_eq!(name("runs/ours/model"), "ours-model");
         assert_eq!(name("runs/table-seed-2/policy-on-312/model"), "table-seed-2-policy-on-312-model");
     }
 }

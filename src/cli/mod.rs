@@ -81,6 +81,7 @@ impl Command {
                 | Self::Eval(_)
                 | Self::Pretrain(_)
                 | Self::Sft(_)
+                // The argument of `report` has the same id as `--run`.
                 | Self::Report(_)
         )
     }

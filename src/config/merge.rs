@@ -100,7 +100,7 @@ impl Layer<'_> {
             .filter(|(similarity, _)| *similarity >= WORTH_SUGGESTING)
             .max_by(|a, b| a.0.total_cmp(&b.0));
         let hint = match (nearest, of_this_name.len()) {
-            (_, 2..) => format!("did you mean {}?", of_this_name.join(" or ")),
+            (_, 1..) => format!("did you mean {}?", of_this_name.join(" or ")),
             (Some((_, known)), _) => format!("did you mean {known}?"),
             (None, _) => "`preftune presets --settings` lists every setting".to_string(),
         };

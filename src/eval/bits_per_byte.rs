@@ -17,9 +17,12 @@ const CHARACTERS_SHOWN: usize = 60;
 fn row(model: &LanguageModel, query: &str, response: &str) -> Result<(Vec<u32>, Vec<u32>)> {
     let query = Task::begin(model, model.tokenizer.encode_beginning(query)?);
     let response = model.tokenizer.encode(response)?;
+    if query.is_empty() {
+        return Err(Error::failed("the model has no token to read before the response", "give every query some text"));
+    }
     let (length, most) = (query.len() + response.len(), model.config().positions);
     if length > most {
-        let what = format!("with the text before it, it takes {length} tokens, and the model reads at most {most}");
+        let what = format!("up to its end there are {length} tokens, and the model reads at most {most}");
         return Err(Error::failed(what, "take a model that reads longer texts"));
     }
     Ok((query, response))
@@ -69,8 +72,11 @@ pub fn bits_per_byte(
     // A batch holds responses of one length.
     rows.sort_by_key(|(_, response)| response.len());
     let mut nats = 0.0;
-    for of_one_length in rows.chunk_by(|(_, one), (_, other)| one.len() == other.len()) {
-        let (queries, responses): (Vec<_>, Vec<_>) = of_one_length.iter().cloned().unzip();
+    let rows_at_once = rows_at_once.max(1);
+    let of_one_length = rows.chunk_by(|(_, one), (_, other)| one.len() == other.len());
+    // Every core reads a micro-batch, so that more rows in a call would be more rows in memory.
+    for batch in of_one_length.flat_map(|group| group.chunks(rows_at_once)) {
+        let (queries, responses): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
         let micro_batches = MicroBatches::until(interrupt, rows_at_once);
         let responses = Responses::new(&queries, &responses);
         let log_probs = response_log_probs(&model.transformer, responses, 1.0, &micro_batches)?;
@@ -127,5 +133,7 @@ mod tests {
         assert!(error.contains("tokens, and the model reads at most") && error.len() < 200, "{error}");
         let error = check_queries(&model, [&"By".into(), &long]).unwrap_err().to_string();
         assert!(error.starts_with("the query \" the sea the sea"), "{error}");
+        let error = bits_per_byte(&model, &[("", " the sea")], 1, &Interrupt::new()).unwrap_err().to_string();
+        assert!(error.contains("no token to read before the response"), "{error}");
     }
 }

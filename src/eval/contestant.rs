@@ -36,12 +36,18 @@ pub struct Lineup<'a> {
 /// because results are told apart by name.
 ///
 /// # Errors
-/// [`Error::Usage`] without a baseline, and [`Error::Input`] for a model with another tokenizer than the first
+/// [`Error::Usage`] without a baseline or with another number of names than of models, and [`Error::Input`] for a model with another tokenizer than the first
 /// baseline.
 pub fn line_up<'a>(models: &'a [LanguageModel], names: &[String], best_of: Option<usize>) -> Result<Lineup<'a>> {
     let ([_, reference, ..], [_, name_of_reference, ..]) = (models, names) else {
         return Err(Error::usage("there is nothing to compare with", "give --baseline a model"));
     };
+    if models.len() != names.len() {
+        return Err(Error::usage(
+            format!("{} models have {} names", models.len(), names.len()),
+            "name each model once",
+        ));
+    }
     if let Some((_, name)) =
         models.iter().zip(names).find(|(model, _)| !model.tokenizer.is_same_as(&reference.tokenizer))
     {
@@ -85,6 +91,18 @@ fn distinct(names: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A missing name once gave its model the name of the best of N.
+    #[test]
+    fn a_model_without_a_name_is_refused() {
+        let model = || {
+            let files = crate::lm::files::shipped(crate::lm::STORYTELLER).unwrap().unwrap();
+            LanguageModel::load(files, &crate::device::host()).unwrap()
+        };
+        let (models, names) = ([model(), model(), model()], ["tuned".to_string(), "before".to_string()]);
+        let error = line_up(&models, &names, Some(4)).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("3 models have 2 names"), "{error}");
+    }
 
     #[test]
     fn a_name_that_occurs_again_gets_a_number() {

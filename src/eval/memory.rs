@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
             kept: 0,
         };
         let reading = reading.memory(self.model.config(), rows);
-        let computed = |memory: &Memory| memory.total() - memory.weights - memory.kept;
+        let computed = |memory: &Memory| memory.total().saturating_sub(memory.weights).saturating_sub(memory.kept);
         let larger = if computed(&reading) > computed(&judging) { reading } else { judging };
         Memory {
             weights: judging.weights.saturating_add(reading.weights),

@@ -3,9 +3,9 @@
 use burn::tensor::Device;
 
 use super::kernels::pick_log_probs;
-use super::network::ModelConfig;
 use super::network::Transformer;
 use super::network::parameters;
+use super::network::{Biases, ModelConfig};
 use super::network::{ResponseBatch, Responses};
 use super::sampler::{Sampling, sample};
 use crate::device::read_floats;
@@ -23,8 +23,9 @@ pub struct Agreement {
     pub agrees: bool,
 }
 
-/// Checks both architectures: that of GPT-2, and that of the Llama family with grouped queries, norms of queries and keys,
-/// and biases.
+/// Compares log-probabilities that are computed with the key-value cache with those computed without it, on small random
+/// models of both architectures: that of GPT-2, and that of the Llama family with grouped queries, norms of queries and
+/// keys, and biases.
 ///
 /// # Errors
 /// [`crate::Error::Device`] when the device fails, and [`crate::Error::Failed`] for a log-probability that is
@@ -42,6 +43,7 @@ pub fn check_cached_decoding(device: &Device) -> Result<Agreement> {
         head_width,
         feed_forward_width,
         query_key_norms: true,
+        biases: Biases { query_key_value: true, attention_output: true, feed_forward: true },
         ..ModelConfig::smollm2_135m()
     };
     let differences = [largest_difference(&gpt2, device)?, largest_difference(&llama, device)?];

@@ -25,7 +25,7 @@ struct Sample {
 /// Number of samples logged at each update.
 const SAMPLES: usize = 3;
 
-/// Logs some of the responses for people to read, each up to a token that ends it.
+/// Logs some of the responses for people to read, each without an end token and what follows it.
 ///
 /// # Errors
 /// Fails when the tokenizer fails, and when the operating system refuses.

@@ -32,8 +32,8 @@ impl Written {
     pub fn describe(&self, penalty: f64) -> String {
         match (self.score_of_valid, self.penalized) {
             (None, _) => format!(
-                "after the last update no response is valid, because none has, before it ends, the token at which it \
-                 would be truncated: all score the penalty, {penalty}, whatever the reward model would give; see \
+                "after the last update no response is valid, because each ends before the token at which it would be \
+                 truncated: all score the penalty, {penalty}, whatever the reward model would give; see \
                  task.truncate_token, task.truncate_after_tokens and task.response_length_tokens"
             ),
             (Some(_), 0.0) => format!("after the last update responses score {:.2} on average", self.score),
@@ -64,7 +64,7 @@ mod tests {
         let none = written(&[-1.0, -1.0], &[false, false]);
         assert_eq!((none.score_of_valid, none.penalized), (None, 1.0));
         assert!(
-            none.describe(-1.0).contains("no response is valid, because none has, before it ends, the token")
+            none.describe(-1.0).contains("no response is valid, because each ends before the token")
                 && none.describe(-1.0).contains("task.truncate_token")
         );
         assert!(!written(&[2.0], &[true]).describe(-1.0).contains("penalty"));

@@ -73,7 +73,7 @@ fn variety_chart(input: &RunReportInput) -> Chart {
     Chart {
         title: "Variety of the responses".into(),
         x_label: "update".into(),
-        y_label: "% of all bigrams, of all responses".into(),
+        y_label: "distinct, % of all".into(),
         series: series(
             &input.policy_metrics,
             &[

@@ -14,7 +14,7 @@ pub struct NormalizationSamples {
 }
 
 /// Samples responses of the reference to random queries. They are not truncated, as in the original's normalization, but
-/// a response ends before a token with which the model ends it, because scored responses have none.
+/// end before the model's end token, because scored responses have none.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when a stop is requested, and the errors of [`sample_and_tell`].

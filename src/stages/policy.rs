@@ -33,7 +33,7 @@ pub fn train_policy(
 /// Tunes like [`train_policy`], from weights in f32 of which the session's model is a rounded copy.
 ///
 /// # Errors
-/// The errors of [`train_policy`].
+/// The errors of [`PolicyTraining::run`].
 pub fn train_policy_from(
     start: Option<Transformer>,
     session: &Session<'_>,

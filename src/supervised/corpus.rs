@@ -31,8 +31,7 @@ impl Texts {
     }
 }
 
-/// Returns the tokens that begin each document: those with which the model's own texts start, or else the token that
-/// ends a text, which separates documents then.
+/// Returns the tokens that begin each document: the tokenizer's start tokens or, without any, the token that ends a text.
 ///
 /// # Errors
 /// [`Error::Usage`] for a tokenizer that has none of them.

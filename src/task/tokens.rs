@@ -37,7 +37,8 @@ pub struct Task {
     pub query_suffix: Vec<u32>,
     /// True if queries are wrapped in the model's chat template.
     pub chat: bool,
-    /// Tokens that a query has beside those of its text: the start of the text, or the chat template.
+    /// Number of tokens that a query has beside those of its text: the start of the text, or the chat template. For the
+    /// template it is one more, because the ends of a text may merge with it.
     pub around_text: usize,
     /// Tokens with which the model begins a text; none in a chat, where the template has them.
     pub start: Vec<u32>,

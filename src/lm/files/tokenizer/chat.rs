@@ -83,7 +83,7 @@ impl ChatTemplate {
             };
             Error::usage(
                 format!("the model's chat template cannot be used: {reason}"),
-                "leave out --chat, or set task.query_prefix and task.query_suffix to what the model expects",
+                "leave out --chat, and set task.query_prefix and task.query_suffix to what the model expects",
             )
         })
     }
