@@ -23,9 +23,9 @@ use crate::run::{Input, RunDirectory, Work, begin};
 use crate::sanitize::{sanitize, sanitize_json, sanitize_line, sanitize_message, sanitize_path};
 use crate::stages::Session;
 
-/// Options of every command.
+/// Options that most commands share.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Common options")]
 pub struct Common {
     /// Device: auto, cpu (= flex), flex, ndarray, wgpu, vulkan, metal or dx12; `:N` after the name chooses the graphics
     /// adapter with number N, counted from 0

@@ -10,10 +10,11 @@ pub struct Page {
 }
 
 impl Page {
-    /// The sentence that says what the page is for.
+    /// What the page is for: its first sentence, without "This page".
     pub fn purpose(&self) -> &'static str {
         let mut lines = self.text.lines().filter(|line| !line.trim().is_empty());
-        lines.nth(1).unwrap_or_default()
+        let sentence = lines.nth(1).unwrap_or_default();
+        sentence.strip_prefix("This page ").unwrap_or(sentence)
     }
 }
 

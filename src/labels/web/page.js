@@ -37,14 +37,17 @@ const say = (text) => { element("notice").textContent = text; };
 const percent = ({ pairs, same }) => `${Math.round((100 * same) / pairs)}% of ${pairs}`;
 
 const showProgress = (progress) => {
-  const parts = [`${progress.labels} of ${progress.wanted} ${progress.unit}`, `${progress.yours} yours`];
+  // Before the first round, it is not known how many labels are wanted.
+  const isCounted = progress.wanted > 0;
+  const parts = isCounted ? [`${progress.labels} of ${progress.wanted} ${progress.unit}`] : [];
+  parts.push(`${progress.yours} yours`);
   if (progress.seconds_a_label !== null) parts.push(`${progress.seconds_a_label.toFixed(1)} s each`);
   if (progress.agreement_with_self.pairs) parts.push(`agreement with yourself ${percent(progress.agreement_with_self)}`);
   if (progress.agreement_of_all.pairs) parts.push(`among all ${percent(progress.agreement_of_all)}`);
   element("status").textContent = parts.join(" · ");
   element("progress").max = progress.wanted;
   element("progress").value = progress.labels;
-  element("progress").hidden = false;
+  element("progress").hidden = !isCounted;
   element("stop").hidden = !progress.stop_switch;
 };
 
