@@ -46,7 +46,8 @@ pub struct Common {
     /// Wrap each query in the model's own chat template (task.chat=true)
     #[arg(long, global = true)]
     pub chat: bool,
-    /// The folder of this run: settings, metrics, samples, checkpoints (for demo, label, train, train-reward, train-policy, sft, pretrain and eval)
+    /// The folder of this run: settings, metrics, samples, checkpoints (for demo, label, train, train-reward,
+    /// train-policy, sft, pretrain and eval)
     #[arg(long, global = true, value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Print results as JSON

@@ -1,4 +1,4 @@
-//! What `demo` and `demo --table` say of the call itself.
+//! Part of the results of `demo` and `demo --table` that is about the call itself.
 
 use std::path::PathBuf;
 

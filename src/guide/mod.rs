@@ -10,7 +10,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// What the page is for: its first sentence, without "This page".
+    /// Returns the purpose of the page: its first sentence, without "This page".
     pub fn purpose(&self) -> &'static str {
         let mut lines = self.text.lines().filter(|line| !line.trim().is_empty());
         let sentence = lines.nth(1).unwrap_or_default();
