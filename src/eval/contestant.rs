@@ -36,8 +36,8 @@ pub struct Lineup<'a> {
 /// because results are told apart by name.
 ///
 /// # Errors
-/// [`Error::Usage`] without a baseline or with another number of names than of models, and [`Error::Input`] for a model with another tokenizer than the first
-/// baseline.
+/// [`Error::Usage`] without a baseline or with another number of names than of models, and [`Error::Input`] for a model
+/// with another tokenizer than the first baseline.
 pub fn line_up<'a>(models: &'a [LanguageModel], names: &[String], best_of: Option<usize>) -> Result<Lineup<'a>> {
     let ([_, reference, ..], [_, name_of_reference, ..]) = (models, names) else {
         return Err(Error::usage("there is nothing to compare with", "give --baseline a model"));
