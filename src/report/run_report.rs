@@ -61,7 +61,7 @@ fn valid_chart(input: &RunReportInput) -> Chart {
         x_label: "update".into(),
         y_label: "% of responses".into(),
         series: match has_penalties(input) {
-            true => series(&input.policy_metrics, &[("scored by the reward model", Metric::ValidResponses, 100.0)]),
+            true => series(&input.policy_metrics, &[("valid", Metric::ValidResponses, 100.0)]),
             false => Vec::new(),
         },
         ..Chart::default()

@@ -95,11 +95,14 @@ impl StyleExperiment<'_> {
         let tokens = Queries::Text(self.queries.train.clone()).tokens(model, &task, &mut LeftOut::default())?;
         let stage = self.directory.stage(&format!("reward{suffix}"))?;
         progress.say(&format!("tuning on {} labels", labels.len()));
-        let fit =
-            train_reward(&self.session, labels.to_vec(), left_out, &tokens, &OutputFolder::of_stage(&stage)?, &stage)?;
+        let out = OutputFolder::of_stage(&stage)?;
+        let fit = train_reward(&self.session, labels.to_vec(), left_out, &tokens, &out, &stage)
+            .map_err(|error| self.name_folder(error))?;
         let stage = self.directory.stage(&format!("policy{suffix}"))?;
         let out = OutputFolder::of_stage(&stage)?;
-        let policy = train_policy(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)?.policy;
+        let policy = train_policy(&self.session, &fit.fitted.model, &tokens, settings.policy.updates, &stage)
+            .map_err(|error| self.name_folder(error))?
+            .policy;
         out.write(&policy.to_files(model)?, &stage)?;
         Ok(Tuned { labels: labels.len(), fit, model: model.with_transformer(policy.transformer) })
     }
@@ -111,7 +114,10 @@ impl StyleExperiment<'_> {
     pub fn supervised_on(&self, labels: &[TokenComparison]) -> Result<LanguageModel> {
         let stage = self.directory.stage(Stage::Supervised.folder())?;
         let out = OutputFolder::of_stage(&stage)?;
-        let model = fine_tune(&self.session, labels.to_vec(), LeftOut::default(), &stage)?.trained.model;
+        let model = fine_tune(&self.session, labels.to_vec(), LeftOut::default(), &stage)
+            .map_err(|error| self.name_folder(error))?
+            .trained
+            .model;
         out.write(&model.to_files(Precision::F32)?, &stage)?;
         Ok(model)
     }
@@ -193,7 +199,12 @@ impl StyleExperiment<'_> {
             interrupt: interrupt.clone(),
             progress,
         };
-        judging.run(contestants, &matches, labeler)
+        judging.run(contestants, &matches, labeler).map_err(|error| self.name_folder(error))
+    }
+
+    /// Adds the folder of the run, in which the stages before are kept, to an interruption that names no checkpoint.
+    fn name_folder(&self, error: Error) -> Error {
+        error.going_on_from(Some(self.directory.path().to_path_buf()))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use preftune::random::{Stream, below, generator};
@@ -199,4 +199,26 @@ fn two_signals_at_once_are_one_wish_to_stop() {
 #[test]
 fn two_signals_at_once_are_one_wish_to_stop_each_time() {
     two_signals_leave_a_checkpoint(20);
+}
+
+#[test]
+fn a_demo_that_is_interrupted_between_its_stages_says_where_its_labels_are() {
+    let folder = folder();
+    let settings = "--set reward.normalize_samples=65536 --set task.response_length_tokens=24";
+    let arguments = &format!("demo --model model --run run {settings}");
+    let mut command = command(folder.path(), arguments);
+    let running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    // This file is written immediately before responses are sampled for normalization.
+    while !folder.path().join("run/reward/passes.json").exists() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the reward model's training does not begin");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+    let output = running.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("interrupted; what is kept is in run\n"), "{text}");
+    assert!(text.contains("run the same command again"), "{text}");
 }
