@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Common;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::platform::{OutputFile, files};
 use crate::report::{Report, RunReportInput, run_report};
 use crate::run::RunDirectory;
@@ -40,6 +40,9 @@ pub(super) fn run(arguments: Arguments, common: &Common) -> Result<()> {
     let own = arguments.run.join("report.html");
     let out = arguments.out.unwrap_or_else(|| own.clone());
     let report = read(&arguments.run)?;
+    if arguments.svg.as_ref() == Some(&out) {
+        return Err(Error::usage("--svg names the file of the report", "choose another file"));
+    }
     // Both outputs are checked before one is written.
     let page = OutputFile::new_or_own(&out, &own)?;
     let drawing = arguments.svg.as_deref().map(OutputFile::new).transpose()?;

@@ -79,6 +79,15 @@ impl OutputFolder {
             let what = format!("{} is for the checkpoints of the run", self.given.display());
             return Err(Error::usage(what, "choose another --out"));
         }
+        // The folder did not exist when `self.path` was made, if this call made it as the folder of the run.
+        let canonical = |path: &Path| fs::canonicalize(path).ok();
+        if canonical(run.path()).is_some_and(|folder| canonical(&self.path) == Some(folder)) {
+            let what = format!("{} is the folder of the run", self.given.display());
+            return Err(Error::usage(
+                what,
+                format!("choose another --out, such as {}", self.given.join("model").display()),
+            ));
+        }
         if self.may_be_written(run)? {
             return Ok(());
         }

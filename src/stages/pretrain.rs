@@ -1,5 +1,8 @@
 //! Pretraining stage: a language model from texts.
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
 use super::fixed_backward;
 use crate::config::Pretrain;
 use crate::device::OpenDevice;
@@ -8,6 +11,9 @@ use crate::lm::{LanguageModel, Tokenizer};
 use crate::platform::{Interrupt, Mode, files};
 use crate::run::RunDirectory;
 use crate::supervised::{Corpus, HeldOutExamples, NextTokenTraining, SupervisedOptimizer, Texts, Trained};
+
+/// Time between two checks for an interruption while the tokenizer is trained.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A pretraining run.
 pub struct Pretraining<'a> {
@@ -76,6 +82,20 @@ impl Pretraining<'_> {
         if self.interrupt.requested() { Err(Error::Interrupted { checkpoint: None }) } else { Ok(()) }
     }
 
+    /// Trains a tokenizer of `tokens` tokens in a thread, because the training itself cannot be interrupted.
+    fn train_tokenizer(&self, tokens: usize) -> Result<Tokenizer> {
+        let (texts, (sender, trained)) = (self.texts.train.clone(), channel());
+        // Nobody listens if a stop was requested meanwhile.
+        std::thread::spawn(move || sender.send(Tokenizer::train(texts.iter().map(String::as_str), tokens)).ok());
+        loop {
+            match trained.recv_timeout(LOOK) {
+                Ok(tokenizer) => return tokenizer,
+                Err(RecvTimeoutError::Timeout) => self.stop_if_requested()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::failed("the tokenizer's training ended", "")),
+            }
+        }
+    }
+
     /// Returns the run's tokenizer, which is trained once and then read, so that a resumed run has the same one.
     fn trained_tokenizer(&self) -> Result<Tokenizer> {
         let path = &self.directory.path().join("tokenizer.json");
@@ -85,7 +105,7 @@ impl Pretraining<'_> {
         }
         let tokens = self.settings.vocabulary_size;
         self.progress.say(&format!("training a tokenizer of {tokens} tokens"));
-        let tokenizer = Tokenizer::train(self.texts.train.iter().map(String::as_str), tokens)?;
+        let tokenizer = self.train_tokenizer(tokens)?;
         files::write_atomically(path, tokenizer.to_json()?.as_bytes())?;
         Ok(tokenizer)
     }

@@ -30,7 +30,8 @@ impl Scorer for CommandScorer {
         let scores = self.texts.pairs(responses)?.into_iter().map(|(query, response)| {
             let answer = program.ask(&query, &[response])?;
             let score = answer.as_array().and_then(|scores| match scores.as_slice() {
-                [score] => Value::as_f64(score),
+                // Scores are numbers in f32 from here on.
+                [score] => Value::as_f64(score).filter(|&score| (score as f32).is_finite()),
                 _ => None,
             });
             score.ok_or_else(|| program.wrong(&answer, "a list of one finite number for each response, such as [0.5]"))

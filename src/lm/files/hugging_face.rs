@@ -275,17 +275,31 @@ fn with_end_tokens(tokenizer: Tokenizer, config: &ConfigFile, files: &ModelFiles
         })
     });
     let of_generation = generation.transpose()?.and_then(|settings| settings.get("eos_token_id").cloned());
+    let of_config = (config.end_tokens(), files.folder.join(CONFIG_FILE));
     let mut end = tokenizer.end_tokens().to_vec();
-    for ids in [of_generation, config.end_tokens()].into_iter().flatten() {
-        let ids = match ids {
-            serde_json::Value::Array(ids) => ids,
-            one => vec![one],
-        };
-        end.extend(ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()));
+    for (ids, path) in [(of_generation, path), of_config] {
+        end.extend(end_token_ids(ids.unwrap_or_default(), config.config.vocab_size, &path)?);
     }
     end.sort_unstable();
     end.dedup();
     Ok(tokenizer.with_end_tokens(end))
+}
+
+/// Reads the field `eos_token_id` of the file at `path`: an id, or a list of ids. `null` and −1 stand for none.
+fn end_token_ids(ids: serde_json::Value, vocab_size: usize, path: &Path) -> Result<Vec<u32>> {
+    let ids = match ids {
+        serde_json::Value::Array(ids) => ids,
+        one => vec![one],
+    };
+    let stated = ids.into_iter().filter(|id| !id.is_null() && id.as_i64() != Some(-1));
+    let read = stated.map(|id| {
+        let known = id.as_u64().and_then(|id| u32::try_from(id).ok()).filter(|&id| (id as usize) < vocab_size);
+        known.ok_or_else(|| {
+            let what = format!("eos_token_id: {id} is no token of the model, whose ids are 0 to {}", vocab_size - 1);
+            Error::input(path, what, "take the file that came with the model")
+        })
+    });
+    read.collect()
 }
 
 /// Builds the network and loads weights of any float type. All sizes are checked before the network is built,

@@ -84,8 +84,13 @@ fn a_program_scores_and_a_run_goes_on_after_it_crashed() {
     // A run cannot be resumed with another program.
     let (code, text) = run(folder, &again.replace("./score.sh", "./other.sh"));
     assert!(code == 2 && text.contains("reward"), "{code} {text}");
-    for (answer, says) in [("1", "with 1"), ("[1,2]", "with [1,2]"), ("[]", "with []"), ("[1e999]", "one line of JSON")]
-    {
+    for (answer, says) in [
+        ("1", "with 1"),
+        ("[1,2]", "with [1,2]"),
+        ("[]", "with []"),
+        ("[1e999]", "one line of JSON"),
+        ("[1e300]", "with [1e+300]"),
+    ] {
         script(folder, "score.sh", &answering(answer, 1000));
         let (code, text) = run(folder, &places(TRAIN_POLICY));
         assert!(code == 1 && text.contains(says), "{answer}: {code} {text}");
@@ -100,4 +105,18 @@ fn who_scores_is_one_of_two() {
     assert!(code == 2 && text.contains("--reward"), "{text}");
     let both = "train-policy --model model --reward reward --reward-command cat --out out";
     assert_eq!(run(folder.path(), both).0, 2);
+}
+
+#[test]
+fn a_program_that_writes_more_lines_than_it_is_asked_labels_nothing() {
+    let folder = folder();
+    let folder = folder.path();
+    let twice = "while read -r line; do echo 1; echo 2; done";
+    let banner = "echo 0; while read -r line; do echo 1; done";
+    for text in [twice, banner] {
+        script(folder, "choose.sh", text);
+        let (code, text) = run(folder, LABEL);
+        assert!(code == 1 && text.contains("wrote one line more"), "{code} {text}");
+        assert!(labels(folder).is_empty());
+    }
 }

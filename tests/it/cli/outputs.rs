@@ -179,11 +179,21 @@ fn a_report_is_made_anew_in_its_own_place_only() {
         let (code, text) = run(folder, &format!("report fit{out}"));
         assert_eq!(code, 0, "{out}: {text}");
     }
-    for out in ["--out page.html", "--svg lines.svg", "--svg fit/report.html"] {
+    for out in ["--out page.html", "--svg lines.svg", "--svg fit/report.html", "--out new --svg new"] {
         assert_eq!(run(folder, &format!("report fit {out}")).0, 2, "{out}");
     }
+    assert!(!folder.join("new").exists());
     assert_eq!(run(folder, "report nowhere").0, 4);
     assert!(!folder.join("nowhere").exists());
+}
+
+#[test]
+fn a_model_does_not_take_the_place_of_its_run() {
+    let folder = folder();
+    let (code, text) = run(folder.path(), &format!("{TRAIN_REWARD} --run both --out both"));
+    assert!(code == 2 && text.contains("both is the folder of the run"), "{code} {text}");
+    assert!(text.contains("such as both/model"), "{text}");
+    assert_eq!(run(folder.path(), &format!("{TRAIN_REWARD} --run both --out both/model")).0, 0);
 }
 
 #[test]

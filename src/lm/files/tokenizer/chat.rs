@@ -76,16 +76,23 @@ impl ChatTemplate {
                 eos_token => named(&self.end),
             })
         });
-        rendered.map_err(|error| {
-            let reason = match error.kind() {
-                ErrorKind::OutOfFuel => format!("it takes more than {MOST_STEPS} steps"),
-                _ => error.detail().map_or_else(|| error.to_string(), String::from),
-            };
+        let unusable = |reason: String| {
             Error::usage(
                 format!("the model's chat template cannot be used: {reason}"),
                 "leave out --chat, and set task.query_prefix and task.query_suffix to what the model expects",
             )
-        })
+        };
+        let text = rendered.map_err(|error| {
+            let reason = match error.kind() {
+                ErrorKind::OutOfFuel => format!("it takes more than {MOST_STEPS} steps"),
+                _ => error.detail().map_or_else(|| error.to_string(), String::from),
+            };
+            unusable(reason)
+        })?;
+        if text.is_empty() || !(text.contains(query.trim()) || self.source.contains("content")) {
+            return Err(unusable("it does not print the message".into()));
+        }
+        Ok(text)
     }
 }
 
@@ -108,6 +115,14 @@ mod tests {
         let error = template("{{ raise_exception('no users') }}").render("Hi").unwrap_err();
         assert!(error.to_string().contains("no users"), "{error}");
         assert_eq!(template("{% if %}").render("Hi").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_template_without_the_message_is_refused() {
+        for source in ["", "{# x #}", "hello", "{{ bos_token }}"] {
+            let error = template(source).render("Hi there").unwrap_err();
+            assert!(error.to_string().contains("does not print the message"), "{error}");
+        }
     }
 
     #[test]

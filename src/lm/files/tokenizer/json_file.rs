@@ -230,7 +230,8 @@ fn post_processor(value: &Value) -> Result<(Option<PostProcessorWrapper>, Vec<St
 /// Returns the tokens that a template puts before a text; tokens after it are refused, since every text would end
 /// with them.
 fn added_by_template(template: &Value) -> Result<Vec<String>, String> {
-    let parts = template.get("single").and_then(Value::as_array).ok_or_else(|| of(template))?;
+    let parts = template.get("single").and_then(Value::as_array);
+    let parts = parts.ok_or_else(|| format!("post_processor {} has no list \"single\"", of(template)))?;
     let token = |part: &Value| part.pointer("/SpecialToken/id").and_then(Value::as_str).map(String::from);
     let is_text = |part: &Value| part.pointer("/Sequence/id").is_some_and(|id| id == "A");
     match parts.iter().position(is_text) {

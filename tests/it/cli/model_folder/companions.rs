@@ -86,3 +86,21 @@ fn a_new_model_states_the_end_of_text_of_its_own_vocabulary() {
     let config: Value = serde_json::from_slice(file(&files, CONFIG_FILE)).unwrap();
     assert_eq!((&config["bos_token_id"], &config["eos_token_id"]), (&json!(0), &json!(0)));
 }
+
+#[test]
+fn an_end_token_that_the_model_does_not_have_is_refused() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let llama = tiny::language_model_of(tiny::llama(), 1, &devices::ndarray());
+    for (name, bytes) in llama.to_files(Precision::F32).unwrap() {
+        folder.write(&name, bytes);
+    }
+    for ids in ["null", "-1", "[]", "2", "[2, 3]"] {
+        folder.write("generation_config.json", format!("{{\"eos_token_id\": {ids}}}"));
+        folder.load().unwrap();
+    }
+    for ids in ["\"x\"", "-2", "1.5", "true", "{}", "[2, \"x\"]", "99999999"] {
+        folder.write("generation_config.json", format!("{{\"eos_token_id\": {ids}}}"));
+        let error = folder.load().unwrap_err();
+        assert!(error.exit_code() == 4 && error.to_string().contains("eos_token_id"), "{ids}: {error}");
+    }
+}
