@@ -2,18 +2,15 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::interrupt::Interrupt;
+use super::interrupt::{BETWEEN_CHECKS, Interrupt};
 use crate::error::{Error, Result};
 use crate::json;
-
-/// Time between two checks for an interruption while waiting for an answer.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Longest answer in bytes: a program that writes no line feed must not fill the memory.
 const LONGEST_ANSWER: u64 = 1 << 20;
@@ -33,7 +30,7 @@ struct Asked<'a> {
     responses: &'a [String],
 }
 
-/// What the threads at the ends of the program's input and output report.
+/// Report of the thread that writes to the program or of the one that reads from it.
 enum Event {
     Answer(io::Result<String>),
     /// The program reads no more, or writes no more.
@@ -50,6 +47,9 @@ pub struct ExternalCommand {
     timeout: Duration,
     interrupt: Interrupt,
     asked: usize,
+    answered: usize,
+    /// True if the program is known to read or write no more.
+    closed: bool,
 }
 
 impl ExternalCommand {
@@ -73,7 +73,17 @@ impl ExternalCommand {
         // The threads end when this value is dropped and the program has ended.
         std::thread::spawn(move || write_questions(input, &to_write, &of_writer));
         std::thread::spawn(move || read_answers(output, &sender));
-        Ok(Self { command: command.into(), child, questions: Some(questions), events, timeout, interrupt, asked: 0 })
+        Ok(Self {
+            command: command.into(),
+            child,
+            questions: Some(questions),
+            events,
+            timeout,
+            interrupt,
+            asked: 0,
+            answered: 0,
+            closed: false,
+        })
     }
 
     /// Asks one question and returns the answer.
@@ -84,21 +94,41 @@ impl ExternalCommand {
     pub fn ask(&mut self, query: &str, responses: &[String]) -> Result<Value> {
         let asked = serde_json::to_string(&Asked { query, responses });
         let line = asked.map_err(json::not_written)? + "\n";
-        match self.events.try_recv() {
-            Ok(Event::Answer(answer)) => return Err(self.surplus(answer)),
-            Ok(Event::Closed) | Err(TryRecvError::Disconnected) => return Err(self.ended()),
-            Err(TryRecvError::Empty) => {}
+        self.refuse_surplus(self.events.try_recv().ok())?;
+        if self.closed {
+            return Err(self.ended());
         }
         // If the thread that writes has ended, it has reported why.
-        self.questions.iter().for_each(|questions| drop(questions.send(line.clone())));
+        self.questions.as_ref().map(|questions| questions.send(line));
         self.asked += 1;
         let answer = self.wait()?;
-        if self.asked <= ANSWERS_CHECKED
-            && let Ok(Event::Answer(answer)) = self.events.recv_timeout(TIME_FOR_SURPLUS)
-        {
-            return Err(self.surplus(answer));
+        self.answered += 1;
+        if self.answered <= ANSWERS_CHECKED {
+            self.refuse_surplus(self.events.recv_timeout(TIME_FOR_SURPLUS).ok())?;
         }
         json::from_slice(answer.as_bytes()).map_err(|_| self.wrong(&answer, "one line of JSON"))
+    }
+
+    /// Checks that the program reported no line while it had no question. Until this error, its answers may have
+    /// belonged to other questions.
+    fn refuse_surplus(&mut self, event: Option<Event>) -> Result<()> {
+        let answer = match event {
+            None => return Ok(()),
+            Some(Event::Closed) => {
+                self.closed = true;
+                return Ok(());
+            }
+            Some(Event::Answer(answer)) => answer,
+        };
+        let line = answer.unwrap_or_else(|error| error.to_string());
+        Err(Error::failed(
+            format!(
+                "the command {:?} wrote a line that belongs to no question: {line} (questions asked: {})",
+                self.command, self.asked
+            ),
+            "it must write one line for each question, and nothing else; its answers until now may belong to other \
+             questions",
+        ))
     }
 
     /// Makes the error for an answer that has the wrong form.
@@ -109,21 +139,10 @@ impl ExternalCommand {
         )
     }
 
-    /// Makes the error for a line that the program wrote without being asked. Until now, its answers may have belonged
-    /// to other questions.
-    fn surplus(&self, answer: io::Result<String>) -> Error {
-        let line = answer.unwrap_or_else(|error| error.to_string());
-        Error::failed(
-            format!("the command {:?} had {} questions and wrote one line more: {line}", self.command, self.asked),
-            "it must write one line for each question, and nothing else; answers before this error may belong to other \
-             questions",
-        )
-    }
-
     fn wait(&mut self) -> Result<String> {
         let asked = Instant::now();
         loop {
-            match self.events.recv_timeout(LOOK.min(self.timeout)) {
+            match self.events.recv_timeout(BETWEEN_CHECKS.min(self.timeout)) {
                 Ok(Event::Answer(Ok(answer))) => return Ok(answer),
                 Ok(Event::Answer(Err(error))) => return Err(self.wrong(&error, "one line of JSON in UTF-8")),
                 Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
@@ -144,18 +163,14 @@ impl ExternalCommand {
     /// Makes the error for a program that no longer reads or writes.
     fn ended(&mut self) -> Error {
         let how = match self.wait_for_end() {
-            Some(Ok(status)) => format!("ended after {} answers ({status})", self.answered()),
-            Some(Err(error)) => format!("ended after {} answers ({error})", self.answered()),
-            None => format!("closed its input or its output after {} answers", self.answered()),
+            Some(Ok(status)) => format!("ended after {} answers ({status})", self.answered),
+            Some(Err(error)) => format!("ended after {} answers ({error})", self.answered),
+            None => format!("closed its input or its output after {} answers", self.answered),
         };
         Error::failed(
             format!("the command {:?} {how}", self.command),
             "let it read questions until its input ends; its own messages are above",
         )
-    }
-
-    fn answered(&self) -> usize {
-        self.asked.saturating_sub(1)
     }
 
     /// Returns how the program ended, or `None` if it runs on.
@@ -283,6 +298,7 @@ mod tests {
     fn a_crash_a_wrong_answer_and_silence_are_errors_that_name_the_command() {
         for (command, seconds, says) in [
             ("read line; echo 1; read line; exit 3", 10.0, "ended after 1 answers (exit status: 3)"),
+            ("read line; echo 1; exit 3", 10.0, "ended after 1 answers (exit status: 3)"),
             ("kill -9 $$", 10.0, "ended after 0 answers (signal: 9"),
             ("no-such-program", 10.0, "ended after 0 answers (exit status: 127)"),
             ("read line; echo 1; read line; echo one", 10.0, "answered question 2 with one"),
@@ -290,9 +306,9 @@ mod tests {
             ("exec 0<&-; exec 1>&-; sleep 60", 10.0, "closed its input or its output after 0 answers"),
             ("printf '\\377\\n'; cat", 10.0, "answered question 1 with bytes that are not UTF-8"),
             ("tr '\\0' 1 </dev/zero", 10.0, "answered question 1 with more than 1048576 bytes without a line feed"),
-            ("while read line; do echo 1; echo 2; done", 10.0, "had 1 questions and wrote one line more: 2"),
-            ("echo ready; while read line; do echo 1; done", 10.0, "had 1 questions and wrote one line more: 1"),
-            ("yes", 10.0, "wrote one line more: y"),
+            ("while read line; do echo 1; echo 2; done", 10.0, "belongs to no question: 2 (questions asked: 1)"),
+            ("echo ready; while read line; do echo 1; done", 10.0, "belongs to no question: 1 (questions asked: 1)"),
+            ("yes", 10.0, "belongs to no question: y"),
         ] {
             let mut program = start(command, seconds);
             let error = (0..2).find_map(|_| program.ask("q", &[]).err()).unwrap();

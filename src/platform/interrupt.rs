@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+
+/// Time between two checks of an interrupt while another thread or program works.
+pub(crate) const BETWEEN_CHECKS: Duration = Duration::from_millis(100);
 
 const AFTER_THIS_STEP: u8 = 1;
 const AT_ONCE: u8 = 2;

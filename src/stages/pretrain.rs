@@ -1,19 +1,16 @@
 //! Pretraining stage: a language model from texts.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 use super::fixed_backward;
 use crate::config::Pretrain;
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::lm::{LanguageModel, Tokenizer};
+use crate::platform::interrupt::BETWEEN_CHECKS;
 use crate::platform::{Interrupt, Mode, files};
 use crate::run::RunDirectory;
 use crate::supervised::{Corpus, HeldOutExamples, NextTokenTraining, SupervisedOptimizer, Texts, Trained};
-
-/// Time between two checks for an interruption while the tokenizer is trained.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A pretraining run.
 pub struct Pretraining<'a> {
@@ -85,10 +82,10 @@ impl Pretraining<'_> {
     /// Trains a tokenizer of `tokens` tokens in a thread, because the training itself cannot be interrupted.
     fn train_tokenizer(&self, tokens: usize) -> Result<Tokenizer> {
         let (texts, (sender, trained)) = (self.texts.train.clone(), channel());
-        // Nobody listens if a stop was requested meanwhile.
+        // After a stop, the thread goes on without effect: its result is dropped.
         std::thread::spawn(move || sender.send(Tokenizer::train(texts.iter().map(String::as_str), tokens)).ok());
         loop {
-            match trained.recv_timeout(LOOK) {
+            match trained.recv_timeout(BETWEEN_CHECKS) {
                 Ok(tokenizer) => return tokenizer,
                 Err(RecvTimeoutError::Timeout) => self.stop_if_requested()?,
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::failed("the tokenizer's training ended", "")),

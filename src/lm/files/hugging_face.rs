@@ -286,6 +286,9 @@ fn with_end_tokens(tokenizer: Tokenizer, config: &ConfigFile, files: &ModelFiles
 }
 
 /// Reads the field `eos_token_id` of the file at `path`: an id, or a list of ids. `null` and −1 stand for none.
+///
+/// # Errors
+/// [`Error::Input`] for anything else, and for an id that is no token of the model.
 fn end_token_ids(ids: serde_json::Value, vocab_size: usize, path: &Path) -> Result<Vec<u32>> {
     let ids = match ids {
         serde_json::Value::Array(ids) => ids,
